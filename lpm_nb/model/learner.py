@@ -23,6 +23,7 @@ from fastcore.basics import patch
 from safetensors.torch import load_file, save_file
 import lpm_nb
 from ..core import DataError, DataWarning, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_known, parse_context, parse_perturbation, rng, sha256
+from ..data.effects import Effects, echo, measure_effects
 from ..data.loaders import Block, BlockLoader, Vocab, atlas_blocks, batch_size, build_vocab, encode, make_block, standardise
 from ..data.screen import Atlas, Screen, _numbers
 from ..data.split import Split, prove_split
@@ -173,6 +174,7 @@ class TrainedLPM:
     noise:dict[str, np.ndarray] # screen -> (n_readouts,) held-out mean squared error, standardised
     hardness:dict[str, np.ndarray] # 'perturbation' -> (n_atoms+1,), 'context' -> (n_contexts+1,): factors of the noise; 0 = unknown
     units:dict[str, list[str]] # screen -> unit per readout
+    effects:list[Effects]     # what was measured elsewhere, for the echo; empty without
     history:pd.DataFrame      # member, epoch, train_loss, valid_loss, seconds
     provenance:dict           # data checksums, versions, split
 
@@ -230,6 +232,12 @@ def _noise_model(networks, held, vocab, shrink=10.):
     for v in hard.values(): v[0] = 1.
     return noise, hard
 
+def _ears(effects): return {n: (g, e.width) for g, e in enumerate(effects) for n in e.screens}
+
+def _echoes(effects, atlas):
+    group = {n: e for e in effects for n in e.screens}
+    return {n: echo(group[n], s.obs) for n, s in atlas.items()} if effects else None
+
 def fit_lpm(
     atlas:Atlas|Screen, # what was measured
     *,
@@ -261,18 +269,20 @@ def fit_lpm(
     key = hashlib.sha256(json.dumps([config.dict(), seed, {n: fingerprint(s) for n, s in known.items()}, {n: hashlib.sha256(masks[0][n].tobytes()).hexdigest() for n in known}], sort_keys=True).encode()).hexdigest()[:16]
     networks, held, history = [], [], []
     scaling = {n: standardise(s, masks[0][n] if masks[0][n].any() else np.ones(s.n_experiments, bool)) for n, s in known.items()}
+    effects = measure_effects(known, scaling, rank=config.echo) if config.echo and config.decoder == 'lpm' else []
+    ears, echoes = _ears(effects), _echoes(effects, known)
     for m in range(config.members):
         mine = masks[1] if own_valid else {n: fold[n] == m % k for n in known} if k and n_pairs >= 2 * k else {n: np.zeros(s.n_experiments, bool) for n, s in known.items()}
         rest = {n: masks[0][n] & ~mine[n] for n in known}
-        blocks, test = atlas_blocks(known, vocab, rest, scaling), atlas_blocks(known, vocab, mine, scaling)
-        net = start_levels(make_network(vocab, config, seed=seed * 1000 + m), blocks)
+        blocks, test = (atlas_blocks(known, vocab, q, scaling, echoes=echoes) for q in (rest, mine))
+        net = start_levels(make_network(vocab, config, seed=seed * 1000 + m, ears=ears), blocks)
         net, rows = train_member(net, blocks, test or blocks, config, seed=seed * 1000 + m, device=device, checkpoint=Path(checkpoint)/f'member{m}' if checkpoint else None, key=key, progress=progress,
                                  on_epoch=partial(on_epoch, m) if on_epoch else None)
         networks.append(net); held.append(test or blocks); history += [dict(member=m, **r) for r in rows]
     noise, hard = _noise_model(networks, held, vocab)
     provenance = dict(lpm_nb=lpm_nb.__version__, torch=torch.__version__, python=platform.python_version(), seed=seed, device=str(device), split=split.name if split else 'all data', split_seed=split.seed if split else None,
         screens={n: dict(fingerprint=fingerprint(s), experiments=int((masks[0][n] | masks[1][n]).sum()), **s.meta) for n, s in known.items()})
-    return TrainedLPM(networks, vocab, config, scaling, noise, hard, {n: s.adata.var['unit'].astype(str).tolist() for n, s in known.items()}, pd.DataFrame(history), provenance)
+    return TrainedLPM(networks, vocab, config, scaling, noise, hard, {n: s.adata.var['unit'].astype(str).tolist() for n, s in known.items()}, effects, pd.DataFrame(history), provenance)
 
 # %% ../../nbs/model/07_learner.ipynb #2d2ca93b
 def default_config(
@@ -304,7 +314,8 @@ def predict_screen(self:TrainedLPM,
 ) -> tuple[np.ndarray, np.ndarray]: # mean and standard deviation, each (n, n_readouts) float32
     "Predict all readouts of one screen."
     check_known([screen], list(self.vocab.readouts), 'screen')
-    block = make_block(self.vocab, screen, encode(self.vocab, table, unknown=unknown))
+    ears = _ears(self.effects)
+    block = make_block(self.vocab, screen, encode(self.vocab, table, unknown=unknown), echo=echo(self.effects[ears[screen][0]], table) if screen in ears else None)
     centre, scale = self.scaling[screen]
     mean = m2 = None
     for i, net in enumerate(self.networks):                       # Welford's update: two arrays in memory, not one per member
@@ -404,10 +415,11 @@ def save(self:TrainedLPM,
     tensors = {f'member{i}.{k}': v.contiguous().cpu() for i, n in enumerate(self.networks) for k, v in n.state_dict().items()}
     for n, (c, s) in self.scaling.items(): tensors |= {f'centre.{n}': torch.from_numpy(c), f'scale.{n}': torch.from_numpy(s), f'noise.{n}': torch.from_numpy(self.noise[n])}
     tensors |= {f'hardness.{k}': torch.from_numpy(v) for k, v in self.hardness.items()}
+    tensors |= {f'effects.{i}.{k}': torch.from_numpy(getattr(e, k)) for i, e in enumerate(self.effects) for k in ('p', 'c', 'values')}
     with atomic_path(folder) as tmp:
         tmp.mkdir()
         save_file({k: v.clone() for k, v in tensors.items()}, tmp/_FILES[0])
-        (tmp/_FILES[1]).write_text(json.dumps({**asdict(self.vocab), 'units': self.units}, ensure_ascii=False, indent=0))
+        (tmp/_FILES[1]).write_text(json.dumps({**asdict(self.vocab), 'units': self.units, 'effects': [dict(screens=e.screens, perturbations=e.perturbations, contexts=e.contexts) for e in self.effects]}, ensure_ascii=False, indent=0))
         (tmp/_FILES[2]).write_text(json.dumps(self.config.dict(), indent=1))
         self.history.to_csv(tmp/_FILES[3], index=False)
         p = {**self.provenance, 'format': FORMAT, 'files': {f: sha256(tmp/f) for f in _FILES}}
@@ -427,17 +439,18 @@ def load_lpm(
     if p.get('seal') != _seal(p): raise ModelError(f"{folder}/provenance.json was changed after the model was saved; restore the folder")
     for f in _FILES:
         if sha256(folder/f) != p['files'].get(f): raise ModelError(f"{folder}/{f} is not the file that was saved with this model (checksum differs); restore the folder")
-    v = json.loads((folder/'vocab.json').read_text()); units = v.pop('units')
+    v = json.loads((folder/'vocab.json').read_text()); units, labels = v.pop('units'), v.pop('effects')
     vocab = Vocab(**{**v, 'pairs': [tuple(x) for x in v['pairs']], 'dose': v['dose'] and tuple(v['dose']), 'time': v['time'] and tuple(v['time'])})
     config, t = LPMConfig(**json.loads((folder/'config.json').read_text())), load_file(folder/'weights.safetensors')
+    effects = [Effects(**e, **{k: t[f'effects.{i}.{k}'].numpy() for k in ('p', 'c', 'values')}) for i, e in enumerate(labels)]
     networks = []
     try:
         for i in range(sum(1 for k in t if k.endswith('atom.weight'))):
-            net = make_network(vocab, config); head = f'member{i}.'
+            net = make_network(vocab, config, ears=_ears(effects)); head = f'member{i}.'
             net.load_state_dict({k[len(head):]: x for k, x in t.items() if k.startswith(head)}); networks.append(net.eval())
     except RuntimeError as e: raise ModelError(f"the weights in {folder} do not fit its vocabulary and settings: {str(e).splitlines()[0]}") from e
     return TrainedLPM(networks, vocab, config, {n: (t[f'centre.{n}'].numpy(), t[f'scale.{n}'].numpy()) for n in vocab.readouts}, {n: t[f'noise.{n}'].numpy() for n in vocab.readouts},
-        {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context')}, units, pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')})
+        {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context')}, units, effects, pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')})
 
 # %% ../../nbs/model/07_learner.ipynb #e669c06d
 def _extend(old, new):
@@ -462,6 +475,11 @@ def _inherit(network, old, vocab, new):
     network.load_state_dict(state)
     return network
 
+def _echoes_known(effects, atlas):
+    "Echoes of new experiments in what the model has measured; screens of no known group hear nothing."
+    group = {n: e for e in effects for n in e.screens}
+    return {n: echo(group[n], s.obs) if n in group else np.zeros((s.n_experiments, 0), np.float32) for n, s in atlas.items()}
+
 @patch
 def fine_tune(self:TrainedLPM,
     atlas:Atlas|Screen, # new experiments; screens known by name keep their scaling
@@ -482,11 +500,12 @@ def fine_tune(self:TrainedLPM,
     scaling = {**{n: standardise(s, whole[n]) for n, s in atlas.items()}, **self.scaling}
     k = max(2, round(1 / config.valid)) if config.valid else 0
     fold, n_pairs = _folds(atlas, whole, max(k, 2), seed)
+    ears, echoes = _ears(self.effects), _echoes_known(self.effects, atlas)
     nets, held, history = [], [], []
     for m, old in enumerate(self.networks):
         mine = {n: fold[n] == m % k for n in atlas} if k and n_pairs >= 2 * k else {n: ~whole[n] for n in atlas}
-        train, valid = atlas_blocks(atlas, vocab, {n: ~mine[n] for n in atlas}, scaling), atlas_blocks(atlas, vocab, mine, scaling)
-        net = make_network(vocab, config, seed=seed * 1000 + m)
+        train, valid = (atlas_blocks(atlas, vocab, q, scaling, echoes=echoes) for q in ({n: ~mine[n] for n in atlas}, mine))
+        net = make_network(vocab, config, seed=seed * 1000 + m, ears=ears)
         fresh = {k: v.clone() for k, v in start_levels(net, train).state_dict().items() if k.startswith('level.')}
         net = _inherit(net, old, self.vocab, vocab)
         for key, v in fresh.items():                              # contexts that are new to a screen start at their own mean

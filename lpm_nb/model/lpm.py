@@ -32,6 +32,7 @@ class LPMConfig:
     schedule:str='one_cycle'# 'one_cycle', or 'exponential' with `gamma`
     gamma:float=.97         # factor per epoch of the exponential schedule
     patience:int|None=None  # stop after this many epochs without a better validation loss; None = run to the end
+    echo:int=30             # directions in which the echo of a perturbation from other contexts is heard; 0 = off ('lpm' only)
     members:int=3           # networks in the ensemble
     valid:float=.1          # share of the pairs each member validates on, if the split has no validation part
 
@@ -59,7 +60,7 @@ def paper_config(
     "The published settings of the paper's model."
     check_known([preset], list(_PAPER), 'preset')
     p = dict(_PAPER[preset]); p['batch'] = max(1, p['batch'] // readouts)
-    return LPMConfig(**{**dict(decoder='paper', layers=2, init_std=1., epochs=50, wd_embedding=.01, wd_weights=.01, schedule='exponential', members=5), **p, **changes})
+    return LPMConfig(**{**dict(decoder='paper', layers=2, init_std=1., echo=0, epochs=50, wd_embedding=.01, wd_weights=.01, schedule='exponential', members=5), **p, **changes})
 
 # %% ../../nbs/model/06_lpm.ipynb #4e07920d
 def _table(n, width, std):
@@ -95,7 +96,7 @@ class PaperDecoder(nn.Module):
         count = (members > 0).sum(1, keepdim=True)
         return torch.where(count > 0, self.atom(members).sum(1) / count.clamp(min=1), self.control)
 
-    def forward(self, screen, members, context, parts, pairs, amount, local): # -> (n, n_readouts) standardised
+    def forward(self, screen, members, context, parts, pairs, amount, local, echo): # -> (n, n_readouts) standardised
         wp, wc, wr = self.first.weight.split(self.atom.embedding_dim, 1)
         experiment = self.perturbation(members) @ wp.T + self.context(context) @ wc.T + self.first.bias
         readout = self.readout(getattr(self, f'index{screen}')) @ wr.T
@@ -108,6 +109,8 @@ class LPMDecoder(nn.Module):
         self,
         vocab:Vocab,      # the symbols
         config:LPMConfig, # sizes
+        *,
+        ears:dict[str, tuple[int, int]]={}, # screen -> (group of screens, width of its echo)
     ):
         super().__init__()
         d, k, std = config.width, config.rank, config.init_std
@@ -122,6 +125,10 @@ class LPMDecoder(nn.Module):
         self.by_combination = nn.Linear(2 * d, k, bias=False) if self.multi else None
         if self.doses:
             self.potency, self.slope = _table(len(vocab.atoms), 1, 1e-9), nn.Parameter(torch.zeros(2))
+        self.ear = [ears.get(n, (0, 0))[0] for n in vocab.readouts]
+        widths = dict(ears.values())
+        self.hear = nn.ModuleList([nn.Linear(widths[g], d, bias=False) for g in sorted(widths)])
+        for m in self.hear: nn.init.normal_(m.weight, std=std / math.sqrt(m.in_features))
         names = sorted({r for rs in vocab.readouts.values() for r in rs})
         at = {r: i + 1 for i, r in enumerate(names)}
         self.readout = _table(len(names), k, 1 / math.sqrt(k))
@@ -146,8 +153,9 @@ class LPMDecoder(nn.Module):
     def embed_context(self, context, parts): # (n,), (n, q) -> (n, d)
         return self.context(context) + self.part(parts).sum(1)
 
-    def response(self, members, context, parts, pairs, amount): # -> (n, rank)
+    def response(self, screen, members, context, parts, pairs, amount, echo): # -> (n, rank)
         s, both, span = self.embed_perturbation(members, amount)
+        if echo.shape[1]: s = s + self.hear[self.ear[screen]](echo)
         c = self.embed_context(context, parts)
         x = [s, c, s * c * self.gain]
         h = self.by_perturbation(s) + self.by_context(c) + self.left(s) * self.right(c) * self.gain
@@ -162,8 +170,8 @@ class LPMDecoder(nn.Module):
         u = self.readout(getattr(self, f'index{screen}'))
         return u + self.own[screen] if len(self.own[screen]) else u
 
-    def forward(self, screen, members, context, parts, pairs, amount, local): # -> (n, n_readouts) standardised
-        return torch.addmm(self.level[screen][local], self.response(members, context, parts, pairs, amount), self.readouts(screen).T)
+    def forward(self, screen, members, context, parts, pairs, amount, local, echo): # -> (n, n_readouts) standardised
+        return torch.addmm(self.level[screen][local], self.response(screen, members, context, parts, pairs, amount, echo), self.readouts(screen).T)
 
 # %% ../../nbs/model/06_lpm.ipynb #30ee695f
 def make_network(
@@ -171,11 +179,12 @@ def make_network(
     config:LPMConfig, # settings
     *,
     seed:int=0,       # of the initial weights
+    ears:dict[str, tuple[int, int]]={}, # screen -> (group of screens, width of its echo); empty = no echo
 ) -> nn.Module: # forward(*Block.inputs) -> (n, n_readouts) standardised values
     "A new network."
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return (LPMDecoder if config.decoder == 'lpm' else PaperDecoder)(vocab, config)
+        return LPMDecoder(vocab, config, ears=ears) if config.decoder == 'lpm' else PaperDecoder(vocab, config)
 
 def start_levels(
     network:nn.Module, # made by `make_network`
