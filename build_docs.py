@@ -1,0 +1,62 @@
+"""Render the docs site, and README.md.
+
+`python build_docs.py`            the site into _docs/: with Quarto where it is on PATH, else with smalldocs from the same _quarto.yml
+`python build_docs.py --readme`   README.md from nbs/index.ipynb (needs no Quarto)
+"""
+import html, json, re, shutil, subprocess, sys
+from pathlib import Path
+import yaml
+from nbdev.config import get_config
+from nbdev.serve import proc_nbs
+
+ROOT = Path(__file__).resolve().parent
+
+def write_readme():
+    "README.md: the prose and the shown code of nbs/index.ipynb, with its text outputs."
+    nb, out = json.loads((ROOT/'nbs/index.ipynb').read_text()), []
+    for c in nb['cells']:
+        s = ''.join(c['source']).strip()
+        if c['cell_type'] == 'markdown': out.append(re.sub(r'\((?!https?:)((?:data/|model/|analysis/)?[\w]+\.ipynb)\)', r'(nbs/\1)', s))
+        elif c['cell_type'] == 'code' and s and not re.search(r'^#\| *(hide|include: *false|default_exp)', s, re.M):
+            out.append('```python\n' + '\n'.join(l for l in s.splitlines() if not l.startswith('#|')) + '\n```')
+            for o in c.get('outputs', []):
+                t = ''.join(o.get('text', o.get('data', {}).get('text/markdown', o.get('data', {}).get('text/plain', '')))).rstrip()
+                if t: out.append('```text\n' + t + '\n```')
+    (ROOT/'README.md').write_text('\n\n'.join(out) + '\n')
+
+def front_matter(nb):
+    for c in nb['cells'][:2]:
+        s = ''.join(c['source'])
+        if c['cell_type'] in ('raw', 'markdown') and s.startswith('---'): return yaml.safe_load(s.split('---')[1]) or {}
+    return {}
+
+def with_smalldocs(proc, out):
+    "The fallback where Quarto cannot be had: the same pages and the same sidebar."
+    from latex2mathml.converter import convert
+    stage = proc.parent/'_stage'; shutil.rmtree(stage, ignore_errors=True); shutil.copytree(proc, stage, ignore=shutil.ignore_patterns('_docs', '.*', 'nbs'))
+    config = (proc/'_quarto.yml').read_text()
+    for f in sorted(stage.rglob('*.ipynb')):
+        to = front_matter(json.loads(f.read_text())).get('output-file')
+        if to:
+            new = f.with_name(Path(to).with_suffix('.ipynb').name)
+            config = re.sub(rf'(?<![\w/]){re.escape(str(f.relative_to(stage)))}', str(new.relative_to(stage)), config); f.rename(new)
+    (stage/'_quarto.yml').write_text(config)
+    subprocess.run([str(Path(sys.executable).with_name('smalldocs')), 'render', str(stage)], check=True)
+    def math(m): return convert(html.unescape(m[3]), display='block' if m[1] == 'display' else 'inline')
+    for f in (stage/'_docs').rglob('*.html'):
+        s = f.read_text()
+        s = re.sub(r'<span class="math (inline|display)">\\([(\[])(.*?)\\[)\]]</span>', math, s, flags=re.S)
+        f.write_text(re.sub(r'<(?:link|script)[^>]*(?:katex)[^>]*>(?:</script>)?', '', s))
+    shutil.rmtree(out, ignore_errors=True); shutil.move(stage/'_docs', out); shutil.rmtree(stage)
+
+def build():
+    cfg = get_config(); out = cfg.config_path/cfg.doc_path.name
+    proc = proc_nbs(n_workers=1, force=True)
+    if shutil.which('quarto') and '--no-quarto' not in sys.argv:
+        subprocess.run(['quarto', 'render', '--no-cache'], cwd=proc, check=True); shutil.rmtree(out, ignore_errors=True); shutil.move(proc/cfg.doc_path.name, out)
+        print('built with quarto')
+    else:
+        with_smalldocs(proc, out)
+        print('built with smalldocs (no quarto on PATH)')
+
+if __name__ == '__main__': write_readme() if '--readme' in sys.argv else build()
