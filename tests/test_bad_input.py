@@ -1,12 +1,12 @@
 "Bad input: each case by name, with the message it must give, and nothing half-written left behind."
-import io, json, os, warnings
+import json, warnings
 from pathlib import Path
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 from lpm_nb.cli import main, predict_table, read_input
-from lpm_nb.core import (DataError, DataWarning, FetchError, LPMError, ModelError, StorageError, UnknownSymbolError, atomic_path, parse_context, parse_perturbation)
+from lpm_nb.core import (DataError, DataWarning, FetchError, ModelError, StorageError, UnknownSymbolError)
 from lpm_nb.data import sources
 from lpm_nb.data.screen import Atlas, Screen
 from lpm_nb.data.simulate import simulate_atlas

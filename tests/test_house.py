@@ -1,5 +1,5 @@
 "The shape of the house: layers, import time, generated files, documented functions."
-import ast, importlib, inspect, json, pkgutil, re, subprocess, sys
+import ast, importlib, inspect, pkgutil, re, subprocess, sys
 from pathlib import Path
 import pytest
 import lpm_nb

@@ -1,5 +1,5 @@
 "Laws that hold for all inputs, and round trips between processes."
-import json, os, signal, subprocess, sys, time
+import json, signal, subprocess, sys, time
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from lpm_nb.analysis.metrics import bootstrap, discrimination, mse, pearson, spe
 from lpm_nb.core import format_perturbation, parse_perturbation
 from lpm_nb.data.screen import Atlas, Screen
 from lpm_nb.data.simulate import simulate_atlas
-from lpm_nb.data.split import prove_split, split_folds, split_pairs
+from lpm_nb.data.split import prove_split, split_pairs
 
 LPM = [str(Path(sys.executable).with_name('lpm'))]
 atom = st.text(st.characters(blacklist_categories=['Cs', 'Cc', 'Zs', 'Zl', 'Zp']), min_size=1, max_size=8).filter(lambda s: s.strip() == s)

@@ -145,11 +145,12 @@ class Block:
     amount:torch.Tensor   # (n, 4) float32
     local:torch.Tensor    # (n,) int64 context within the screen
     echo:torch.Tensor     # (n, k) float32 what the perturbation did elsewhere, see `effects`; k = 0 without
+    whole:torch.Tensor    # (n, n_readouts) float16 the same for every readout; (n, 0) without
     y:torch.Tensor|None=None # (n, n_readouts) float32, standardised, NaN = not measured
 
     def __len__(self): return len(self.context)
-    def inputs(self, rows) -> tuple: return (self.screen, self.members[rows], self.context[rows], self.parts[rows], self.pairs[rows], self.amount[rows], self.local[rows], self.echo[rows])
-    def to(self, device): return Block(self.screen, *(getattr(self, k).to(device) for k in ('members', 'context', 'parts', 'pairs', 'amount', 'local', 'echo')), None if self.y is None else self.y.to(device))
+    def inputs(self, rows) -> tuple: return (self.screen, self.members[rows], self.context[rows], self.parts[rows], self.pairs[rows], self.amount[rows], self.local[rows], self.echo[rows], self.whole[rows])
+    def to(self, device): return Block(self.screen, *(getattr(self, k).to(device) for k in ('members', 'context', 'parts', 'pairs', 'amount', 'local', 'echo', 'whole')), None if self.y is None else self.y.to(device))
 
 def make_block(
     vocab:Vocab,        # the symbols
@@ -158,12 +159,13 @@ def make_block(
     y:np.ndarray|None=None, # (n, n_readouts) standardised values
     *,
     echo:np.ndarray|None=None, # (n, k) what the perturbations did elsewhere
+    whole:np.ndarray|None=None, # (n, n_readouts) the same for every readout
 ) -> Block:
     "Tensors of encoded experiments."
     mine = _lookup(vocab.screen_contexts[screen])
     local = np.array([0] + [mine.get(c, 0) for c in vocab.contexts], np.int64)[codes.context]
-    echo = np.zeros((len(local), 0), np.float32) if echo is None else echo
-    return Block(list(vocab.readouts).index(screen), *(torch.from_numpy(np.ascontiguousarray(a)) for a in (codes.members, codes.context, codes.parts, codes.pairs, codes.amount.astype(np.float32), local, echo)),
+    echo, whole = (np.zeros((len(local), 0), t) if x is None else x for x, t in ((echo, np.float32), (whole, np.float16)))
+    return Block(list(vocab.readouts).index(screen), *(torch.from_numpy(np.ascontiguousarray(a)) for a in (codes.members, codes.context, codes.parts, codes.pairs, codes.amount.astype(np.float32), local, echo, whole)),
                  None if y is None else torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32)))
 
 def atlas_blocks(
@@ -172,14 +174,14 @@ def atlas_blocks(
     masks:Mapping[str, np.ndarray],  # screen -> (n_experiments,) boolean: which experiments
     scaling:Mapping[str, tuple],     # screen -> (centre, scale)
     *,
-    echoes:Mapping[str, np.ndarray]|None=None, # screen -> (n_experiments, k) what the perturbations did elsewhere
+    echoes:Mapping[str, tuple]|None=None, # screen -> what the perturbations did elsewhere: (n_experiments, k), and for every readout or None
 ) -> list[Block]: # one for each screen that has any of the experiments
     "The chosen experiments as standardised tensors."
     out = []
     for n, s in atlas.items():
         if not np.any(masks[n]): continue
         centre, scale = scaling[n]
-        out.append(make_block(vocab, n, encode(vocab, s.obs[masks[n]]), (s.X[masks[n]] - centre) / scale, echo=echoes[n][masks[n]] if echoes else None))
+        out.append(make_block(vocab, n, encode(vocab, s.obs[masks[n]]), (s.X[masks[n]] - centre) / scale, **({} if not echoes else dict(zip(('echo', 'whole'), (None if e is None else e[masks[n]] for e in echoes[n]))))))
     return out
 
 # %% ../../nbs/data/05_loaders.ipynb #ed9bf716
@@ -195,7 +197,7 @@ def batch_size(
 
 class BlockLoader:
     "Batches of device-resident blocks; the order depends on the seed and on the epoch, nothing else."
-    n_inp = 8
+    n_inp = 9
     def __init__(
         self,
         blocks:list[Block],  # the data

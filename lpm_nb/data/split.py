@@ -36,7 +36,7 @@ def _frame(atlas):
 def _split(atlas, frame, part, name, seed):
     "Masks from a column of 0 (train), 1 (valid), 2 (test), 3 (unused)."
     masks = [{}, {}, {}]
-    for n, s in atlas.items():
+    for n in atlas:
         mine = (frame['screen'] == n).to_numpy()
         for k in range(3): masks[k][n] = part[mine] == k
     if not any(m.any() for m in masks[0].values()): raise DataError(f"split {name!r} leaves nothing to train on; hold out less")

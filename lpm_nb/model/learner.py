@@ -23,7 +23,7 @@ from fastcore.basics import patch
 from safetensors.torch import load_file, save_file
 import lpm_nb
 from ..core import DataError, DataWarning, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_known, parse_context, parse_perturbation, rng, sha256
-from ..data.effects import Effects, echo, measure_effects
+from ..data.effects import Effects, echo, echo_whole, measure_effects
 from ..data.loaders import Block, BlockLoader, Vocab, atlas_blocks, batch_size, build_vocab, encode, make_block, standardise
 from ..data.screen import Atlas, Screen, _numbers
 from ..data.split import Split, prove_split
@@ -41,7 +41,7 @@ def masked_mse(
 # %% ../../nbs/model/07_learner.ipynb #51cc5fab
 def _adamw(params, config, network, **kwargs):
     tables = {id(p) for m in network.modules() if isinstance(m, nn.Embedding) for p in m.parameters()} - ({id(network.readout.weight)} if config.decoder == 'lpm' else set())
-    levels = {id(p) for n, p in network.named_parameters() if n.startswith('level.')}
+    levels = {id(p) for n, p in network.named_parameters() if n.startswith('level.') or n == 'trust'}
     groups = [dict(params=[p for p in network.parameters() if id(p) in tables], weight_decay=config.wd_embedding),
               dict(params=[p for p in network.parameters() if id(p) not in tables | levels and p.numel()], weight_decay=config.wd_weights),
               dict(params=[p for p in network.parameters() if id(p) in levels], weight_decay=0.)]
@@ -236,7 +236,9 @@ def _ears(effects): return {n: (g, e.width) for g, e in enumerate(effects) for n
 
 def _echoes(effects, atlas):
     group = {n: e for e in effects for n in e.screens}
-    return {n: echo(group[n], s.obs) for n, s in atlas.items()} if effects else None
+    return {n: _hear(group[n], s.obs) for n, s in atlas.items()} if effects else None
+
+def _hear(e, obs): return echo(e, obs), None if e.whole is None else echo_whole(e, obs)
 
 def fit_lpm(
     atlas:Atlas|Screen, # what was measured
@@ -291,7 +293,9 @@ def default_config(
 ) -> LPMConfig:
     "The default recipe for the shape of the data."
     wide = max(len(s.readouts) for s in atlas.values()) > 100
-    return LPMConfig(**{**(dict(width=64, rank=64, epochs=40, lr=.006, wd_embedding=1., wd_weights=1., dropout=.4, init_std=.05, members=5) if wide else {}), **changes})
+    n = sum(s.n_experiments for s in atlas.values())
+    recipe = dict(width=64, hidden=256, rank=128, echo=60, epochs=15, lr=.003, wd_embedding=1., wd_weights=10., dropout=.4, init_std=.02, members=5) if wide else {}
+    return LPMConfig(**{**recipe, 'valid': .1 if n < 5000 else .04, **changes})
 
 # %% ../../nbs/model/07_learner.ipynb #39f24705
 @patch
@@ -315,7 +319,7 @@ def predict_screen(self:TrainedLPM,
     "Predict all readouts of one screen."
     check_known([screen], list(self.vocab.readouts), 'screen')
     ears = _ears(self.effects)
-    block = make_block(self.vocab, screen, encode(self.vocab, table, unknown=unknown), echo=echo(self.effects[ears[screen][0]], table) if screen in ears else None)
+    block = make_block(self.vocab, screen, encode(self.vocab, table, unknown=unknown), **(dict(zip(('echo', 'whole'), _hear(self.effects[ears[screen][0]], table))) if screen in ears else {}))
     centre, scale = self.scaling[screen]
     mean = m2 = None
     for i, net in enumerate(self.networks):                       # Welford's update: two arrays in memory, not one per member
@@ -415,7 +419,7 @@ def save(self:TrainedLPM,
     tensors = {f'member{i}.{k}': v.contiguous().cpu() for i, n in enumerate(self.networks) for k, v in n.state_dict().items()}
     for n, (c, s) in self.scaling.items(): tensors |= {f'centre.{n}': torch.from_numpy(c), f'scale.{n}': torch.from_numpy(s), f'noise.{n}': torch.from_numpy(self.noise[n])}
     tensors |= {f'hardness.{k}': torch.from_numpy(v) for k, v in self.hardness.items()}
-    tensors |= {f'effects.{i}.{k}': torch.from_numpy(getattr(e, k)) for i, e in enumerate(self.effects) for k in ('p', 'c', 'values')}
+    tensors |= {f'effects.{i}.{k}': torch.from_numpy(getattr(e, k)) for i, e in enumerate(self.effects) for k in ('p', 'c', 'values', 'whole') if getattr(e, k) is not None}
     with atomic_path(folder) as tmp:
         tmp.mkdir()
         save_file({k: v.clone() for k, v in tensors.items()}, tmp/_FILES[0])
@@ -442,7 +446,7 @@ def load_lpm(
     v = json.loads((folder/'vocab.json').read_text()); units, labels = v.pop('units'), v.pop('effects')
     vocab = Vocab(**{**v, 'pairs': [tuple(x) for x in v['pairs']], 'dose': v['dose'] and tuple(v['dose']), 'time': v['time'] and tuple(v['time'])})
     config, t = LPMConfig(**json.loads((folder/'config.json').read_text())), load_file(folder/'weights.safetensors')
-    effects = [Effects(**e, **{k: t[f'effects.{i}.{k}'].numpy() for k in ('p', 'c', 'values')}) for i, e in enumerate(labels)]
+    effects = [Effects(**e, **{k: t[f'effects.{i}.{k}'].numpy() for k in ('p', 'c', 'values', 'whole') if f'effects.{i}.{k}' in t}) for i, e in enumerate(labels)]
     networks = []
     try:
         for i in range(sum(1 for k in t if k.endswith('atom.weight'))):
@@ -470,7 +474,7 @@ def _inherit(network, old, vocab, new):
         elif k not in state: continue
         elif k.startswith('own.') and (not len(v) or not len(state[k])): continue
         elif state[k].shape == v.shape: state[k] = v
-        elif all(a >= b for a, b in zip(state[k].shape, v.shape)) and k.split('.')[0] in ('atom', 'context', 'part', 'pair', 'potency', 'level', 'own'): state[k][tuple(slice(n) for n in v.shape)] = v
+        elif all(a >= b for a, b in zip(state[k].shape, v.shape)) and k.split('.')[0] in ('atom', 'context', 'part', 'pair', 'potency', 'level', 'own', 'trust'): state[k][tuple(slice(n) for n in v.shape)] = v
         else: raise ModelError(f"the model cannot be extended: {k} has shape {tuple(v.shape)} and would need {tuple(state[k].shape)}; it was trained without combinations or doses. Train anew on all screens")
     network.load_state_dict(state)
     return network
@@ -478,7 +482,7 @@ def _inherit(network, old, vocab, new):
 def _echoes_known(effects, atlas):
     "Echoes of new experiments in what the model has measured; screens of no known group hear nothing."
     group = {n: e for e in effects for n in e.screens}
-    return {n: echo(group[n], s.obs) if n in group else np.zeros((s.n_experiments, 0), np.float32) for n, s in atlas.items()}
+    return {n: _hear(group[n], s.obs) if n in group else (None, None) for n, s in atlas.items()}
 
 @patch
 def fine_tune(self:TrainedLPM,

@@ -96,7 +96,7 @@ class PaperDecoder(nn.Module):
         count = (members > 0).sum(1, keepdim=True)
         return torch.where(count > 0, self.atom(members).sum(1) / count.clamp(min=1), self.control)
 
-    def forward(self, screen, members, context, parts, pairs, amount, local, echo): # -> (n, n_readouts) standardised
+    def forward(self, screen, members, context, parts, pairs, amount, local, echo, whole): # -> (n, n_readouts) standardised
         wp, wc, wr = self.first.weight.split(self.atom.embedding_dim, 1)
         experiment = self.perturbation(members) @ wp.T + self.context(context) @ wc.T + self.first.bias
         readout = self.readout(getattr(self, f'index{screen}')) @ wr.T
@@ -110,7 +110,7 @@ class LPMDecoder(nn.Module):
         vocab:Vocab,      # the symbols
         config:LPMConfig, # sizes
         *,
-        ears:dict[str, tuple[int, int]]={}, # screen -> (group of screens, width of its echo)
+        ears:dict[str, tuple[int, int]]|None=None, # screen -> (group of screens, width of its echo)
     ):
         super().__init__()
         d, k, std = config.width, config.rank, config.init_std
@@ -125,14 +125,16 @@ class LPMDecoder(nn.Module):
         self.by_combination = nn.Linear(2 * d, k, bias=False) if self.multi else None
         if self.doses:
             self.potency, self.slope = _table(len(vocab.atoms), 1, 1e-9), nn.Parameter(torch.zeros(2))
+        ears = ears or {}
         self.ear = [ears.get(n, (0, 0))[0] for n in vocab.readouts]
         widths = dict(ears.values())
+        self.trust = nn.Parameter(torch.full((len(vocab.readouts),), .5))     # weight of what was measured elsewhere, readout by readout
         self.hear = nn.ModuleList([nn.Linear(widths[g], d, bias=False) for g in sorted(widths)])
         for m in self.hear: nn.init.normal_(m.weight, std=std / math.sqrt(m.in_features))
         names = sorted({r for rs in vocab.readouts.values() for r in rs})
         at = {r: i + 1 for i, r in enumerate(names)}
         self.readout = _table(len(names), k, 1 / math.sqrt(k))
-        for i, (n, rs) in enumerate(vocab.readouts.items()): self.register_buffer(f'index{i}', torch.tensor([at[r] for r in rs]), persistent=False)
+        for i, rs in enumerate(vocab.readouts.values()): self.register_buffer(f'index{i}', torch.tensor([at[r] for r in rs]), persistent=False)
         shared = [any(set(rs) & set(q) for m, q in vocab.readouts.items() if m != n) for n, rs in vocab.readouts.items()]
         self.own = nn.ParameterList([nn.Parameter(torch.zeros(len(rs) if s else 0, k)) for rs, s in zip(vocab.readouts.values(), shared)])   # a shared readout may differ a little between assays
         self.level = nn.ParameterList([nn.Parameter(torch.zeros(len(vocab.screen_contexts[n]) + 1, len(rs))) for n, rs in vocab.readouts.items()])
@@ -170,8 +172,9 @@ class LPMDecoder(nn.Module):
         u = self.readout(getattr(self, f'index{screen}'))
         return u + self.own[screen] if len(self.own[screen]) else u
 
-    def forward(self, screen, members, context, parts, pairs, amount, local, echo): # -> (n, n_readouts) standardised
-        return torch.addmm(self.level[screen][local], self.response(screen, members, context, parts, pairs, amount, echo), self.readouts(screen).T)
+    def forward(self, screen, members, context, parts, pairs, amount, local, echo, whole): # -> (n, n_readouts) standardised
+        y = torch.addmm(self.level[screen][local], self.response(screen, members, context, parts, pairs, amount, echo), self.readouts(screen).T)
+        return torch.addcmul(y, whole.to(y.dtype), self.trust[screen]) if whole.shape[1] else y
 
 # %% ../../nbs/model/06_lpm.ipynb #30ee695f
 def make_network(
@@ -179,7 +182,7 @@ def make_network(
     config:LPMConfig, # settings
     *,
     seed:int=0,       # of the initial weights
-    ears:dict[str, tuple[int, int]]={}, # screen -> (group of screens, width of its echo); empty = no echo
+    ears:dict[str, tuple[int, int]]|None=None, # screen -> (group of screens, width of its echo); None = no echo
 ) -> nn.Module: # forward(*Block.inputs) -> (n, n_readouts) standardised values
     "A new network."
     with torch.random.fork_rng(devices=[]):
