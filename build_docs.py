@@ -41,6 +41,11 @@ def with_smalldocs(proc, out):
             new = f.with_name(Path(to).with_suffix('.ipynb').name)
             config = re.sub(rf'(?<![\w/]){re.escape(str(f.relative_to(stage)))}', str(new.relative_to(stage)), config); f.rename(new)
     (stage/'_quarto.yml').write_text(config)
+    for f in sorted(stage.rglob('*.ipynb')):                           # links to notebooks follow their new names
+        nb = json.loads(f.read_text())
+        for c in nb['cells']:
+            if c['cell_type'] == 'markdown': c['source'] = re.sub(r'(\]\((?:\w+/)*)\d+[a-z]?_(\w+\.ipynb\))', r'\1\2', ''.join(c['source']))
+        f.write_text(json.dumps(nb))
     subprocess.run([str(Path(sys.executable).with_name('smalldocs')), 'render', str(stage)], check=True)
     def math(m): return convert(html.unescape(m[3]), display='block' if m[1] == 'display' else 'inline')
     for f in (stage/'_docs').rglob('*.html'):

@@ -123,7 +123,7 @@ def _sum_by(keys, values, wanted):
 def echo(
     effects:Effects,    # of a group
     table:pd.DataFrame, # experiments: perturbation, context [, dose, time]
-) -> np.ndarray: # (n, 2·rank + 2) float32: mean elsewhere, mean in the same system, n/(n+1) of each
+) -> np.ndarray: # (n, 2·rank + 2) float32: fading mean elsewhere, mean in the same system, n/(n+1) of each
     "What the same perturbation did in other contexts."
     e = effects
     p = pd.Index(e.perturbations).get_indexer(effect_labels(table)); contexts = table['context'].astype(str)
@@ -136,7 +136,8 @@ def echo(
     everywhere, n_all = _sum_by(e.p.astype(np.int64), e.values, p)
     same, n_same = _sum_by(key(e.p, s_code[e.c], ns), e.values, key(p, s, ns))
     n_all, n_same = n_all - n_own, n_same - n_own
-    return np.concatenate([(everywhere - own) / (n_all + 1)[:, None], (same - own) / (n_same + 1)[:, None], (n_all / (n_all + 1))[:, None], (n_same / (n_same + 1))[:, None]], 1).astype(np.float32)
+    fade = 8 / (8 + n_all)
+    return np.concatenate([(everywhere - own) * (fade / (n_all + 1))[:, None], (same - own) / (n_same + 1)[:, None], (n_all / (n_all + 1))[:, None], (n_same / (n_same + 1))[:, None]], 1).astype(np.float32)
 
 # %% ../../nbs/data/05b_effects.ipynb #0f48d9d9
 def echo_whole(

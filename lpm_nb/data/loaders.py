@@ -188,9 +188,9 @@ def atlas_blocks(
 def batch_size(
     n:int, # experiments in the screen
     *,
-    steps:int=40,   # wanted steps per epoch
+    steps:int=80,   # wanted steps per epoch
     least:int=32,   # smallest batch
-    most:int=8192,  # largest batch
+    most:int=2048,  # largest batch
 ) -> int: # a power of two
     "Experiments per batch for a screen of n experiments."
     return int(min(most, max(least, 2 ** round(np.log2(max(n, 1) / steps)))))

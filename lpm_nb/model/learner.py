@@ -294,7 +294,8 @@ def default_config(
     "The default recipe for the shape of the data."
     wide = max(len(s.readouts) for s in atlas.values()) > 100
     n = sum(s.n_experiments for s in atlas.values())
-    recipe = dict(width=64, hidden=256, rank=128, echo=60, epochs=15, lr=.003, wd_embedding=1., wd_weights=10., dropout=.4, init_std=.02, members=5) if wide else {}
+    paired = 2 * sum(int(s.obs['perturbation'].map({p: len(m) > 1 for p, m in s.members.items()}).astype(bool).sum()) for s in atlas.values()) > n
+    recipe = dict(width=64, hidden=256, rank=128, echo=60, epochs=25, lr=.002, wd_embedding=3., wd_weights=10., dropout=.5, init_std=.02, members=5) if wide else dict(epochs=8, lr=.005, wd_weights=3.) if paired else {}
     return LPMConfig(**{**recipe, 'valid': .1 if n < 5000 else .04, **changes})
 
 # %% ../../nbs/model/07_learner.ipynb #39f24705

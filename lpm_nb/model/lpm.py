@@ -22,18 +22,18 @@ class LPMConfig:
     hidden:int=128          # units of a hidden layer
     layers:int=1            # hidden layers
     rank:int=64             # length of the response vector that meets the readouts ('lpm' only)
-    dropout:float=.05       # share of hidden units dropped
+    dropout:float=.1        # share of hidden units dropped
     init_std:float=.05      # standard deviation of the initial embeddings
-    epochs:int=20           # passes over the data
-    lr:float=.01            # largest learning rate
-    wd_embedding:float=.3   # decoupled weight decay of the embeddings
-    wd_weights:float=.1     # decoupled weight decay of all other weights
+    epochs:int=10           # passes over the data
+    lr:float=.007           # largest learning rate
+    wd_embedding:float=1.   # decoupled weight decay of the embeddings
+    wd_weights:float=1.     # decoupled weight decay of all other weights
     batch:int|None=None     # experiments per batch; None = by the size of each screen
     schedule:str='one_cycle'# 'one_cycle', or 'exponential' with `gamma`
     gamma:float=.97         # factor per epoch of the exponential schedule
     patience:int|None=None  # stop after this many epochs without a better validation loss; None = run to the end
     echo:int=30             # directions in which the echo of a perturbation from other contexts is heard; 0 = off ('lpm' only)
-    members:int=3           # networks in the ensemble
+    members:int=4           # networks in the ensemble
     valid:float=.1          # share of the pairs each member validates on, if the split has no validation part
 
     def __post_init__(self):
@@ -193,7 +193,7 @@ def start_levels(
     network:nn.Module, # made by `make_network`
     blocks,            # training blocks
 ) -> nn.Module: # the same network
-    "Set the context levels to the shrunken training means."
+    "Begin at the shrunken additive model."
     if not isinstance(network, LPMDecoder): return network
     with torch.no_grad():
         for b in blocks:
@@ -202,4 +202,7 @@ def start_levels(
             total, n = torch.zeros_like(level), torch.zeros_like(level)
             total.index_add_(0, b.local, b.y.nan_to_num()); n.index_add_(0, b.local, seen.to(total.dtype))
             level.copy_(total / (n + 2)); level[0] = 0
+            if b.whole.shape[1]:                                       # least squares: how much of an effect is found again in another context
+                e, rest = b.whole.float(), torch.where(seen, b.y - level[b.local], 0)
+                network.trust[b.screen] = ((e * rest).sum() / (e * e * seen).sum().clamp(min=1e-9)).clamp(0, 1)
     return network
