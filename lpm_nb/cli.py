@@ -245,9 +245,9 @@ def predict(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folde
     print(json.dumps(dict(file=str(out), values=n))) if as_json else say(f"[green]{n:,} values written to {out}[/green]", quiet)
 
 # %% ../nbs/16_cli.ipynb #1d80f672
-def _make_split(atlas, how, test, seed, context):
+def _make_split(atlas, how, test, seed, context, only=None):
     from lpm_nb.data import split as S
-    ways = dict(pairs=lambda: S.split_pairs(atlas, test=test, seed=seed), systems=lambda: S.split_pairs(atlas, test=test, seed=seed, by='system'), combinations=lambda: S.split_combinations(atlas, test=test, seed=seed),
+    ways = dict(pairs=lambda: S.split_pairs(atlas, test=test, seed=seed, screens=only), systems=lambda: S.split_pairs(atlas, test=test, seed=seed, by='system', screens=only), combinations=lambda: S.split_combinations(atlas, test=test, seed=seed),
                 perturbations=lambda: S.split_perturbations(atlas, test=test, valid=0, seed=seed), contexts=lambda: S.split_contexts(atlas, test=test, seed=seed), target=lambda: S.split_target_context(atlas, context, seed=seed))
     check_known([how], list(ways), 'split')
     if how == 'target' and not context: raise DataError("the split 'target' needs --context, the target context")
@@ -285,8 +285,9 @@ def run_evaluation(
     model = fit(config, 'LPM')
     methods = {'LPM': _Prior(model)}
     if paper_epochs and not any(s.obs['dose'].nunique() > 1 for s in atlas.values()):
-        c = paper_config('lincs', members=1)
-        if paper_epochs < c.epochs: c = c.but(epochs=paper_epochs, batch=2048, lr=.004, schedule='one_cycle')
+        widest = max(len(s.readouts) for s in atlas.values())
+        c = paper_config('lincs', readouts=widest, members=1, valid=config.valid)
+        if paper_epochs < c.epochs: c = c.but(epochs=paper_epochs, batch=max(1, 4096 // widest), lr=.004, schedule='one_cycle')
         methods['paper decoder'] = _Prior(fit(c, 'paper decoder'))
     t = time.perf_counter()
     methods |= {k: m for k, m in reversed(fit_baselines(atlas, split=split, seed=seed).items())}
@@ -306,17 +307,17 @@ def _print_evaluation(e, as_json):
 def evaluate(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...')], out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path('evaluation'),
              model: Annotated[Optional[Path], typer.Option(help='Score this trained model on the screens instead of training one.')] = None,
              split: Annotated[str, typer.Option(help="'pairs', 'systems', 'combinations', 'perturbations', 'contexts' or 'target'.")] = 'pairs', context: Annotated[str, typer.Option(help="Target context of the split 'target'.")] = '',
-             test: Annotated[float, typer.Option(help='Share that is held out.')] = .15, seed: Annotated[int, typer.Option()] = 0, members: Annotated[Optional[int], typer.Option(min=1)] = None, epochs: Annotated[Optional[int], typer.Option(min=1)] = None,
+             only: Annotated[Optional[list[str]], typer.Option(help="Hold out in this screen only (may be repeated); the splits 'pairs' and 'systems'.")] = None, test: Annotated[float, typer.Option(help='Share that is held out.')] = .15, seed: Annotated[int, typer.Option()] = 0, members: Annotated[Optional[int], typer.Option(min=1)] = None, epochs: Annotated[Optional[int], typer.Option(min=1)] = None,
              paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder; 50 = as published, 0 = leave it out.")] = 12, as_json: Json = False, quiet: Quiet = False):
     """Hold out, train, compare with every baseline, report.
 
-    Examples: [bold]lpm evaluate gdsc2 --out report[/bold]   ·   [bold]lpm evaluate new.csv --model model[/bold]
+    Examples: [bold]lpm evaluate gdsc2 --out report[/bold]   ·   [bold]lpm evaluate horlbeck-jurkat horlbeck-k562 --only horlbeck-jurkat --test .2[/bold]   ·   [bold]lpm evaluate new.csv --model model[/bold]
     """
     from lpm_nb.model.learner import default_config, load_lpm
     atlas = Atlas([read_input(s, quiet=quiet) for s in screens])
     if model is not None: return _score_model(load_lpm(model), atlas, as_json)
     changes = {k: v for k, v in dict(members=members, epochs=epochs).items() if v is not None}
-    e = run_evaluation(atlas, _make_split(atlas, split, test, seed, context), out=out, seed=seed, config=default_config(atlas, **changes), paper_epochs=paper_epochs, quiet=quiet, title='What an LPM predicts: ' + ', '.join(atlas))
+    e = run_evaluation(atlas, _make_split(atlas, split, test, seed, context, only), out=out, seed=seed, config=default_config(atlas, **changes), paper_epochs=paper_epochs, quiet=quiet, title='What an LPM predicts: ' + ', '.join(atlas))
     _print_evaluation(e, as_json); say(f"[green]report: {out/'report.html'}[/green]", quiet)
 
 def _score_model(model, atlas, as_json):

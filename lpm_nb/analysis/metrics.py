@@ -7,6 +7,7 @@ __all__ = ['mse', 'pearson', 'spearman', 'r2', 'delta_pearson', 'direction_accur
            'paired_bootstrap', 'pooled_pearson']
 
 # %% ../../nbs/analysis/09_metrics.ipynb #58f1f2f1
+from functools import lru_cache
 import numpy as np
 from scipy.stats import rankdata
 from ..core import DataError, rng
@@ -107,11 +108,19 @@ def discrimination(
     return ((sim < own - 1e-12).sum(1) + .5 * ((np.abs(sim - own) <= 1e-12).sum(1) - 1)) / (n - 1)
 
 # %% ../../nbs/analysis/09_metrics.ipynb #c1696157
+@lru_cache(maxsize=2)
+def _resamples(n, draws, seed):
+    "(draws, n) float32: how often each of n groups is drawn in each resample; one array serves all methods and metrics."
+    g, p = rng(seed, 'bootstrap'), np.full(n, 1 / n)
+    w = np.stack([g.multinomial(n, p) for _ in range(max(300, min(draws, int(4e7 // n))))]).astype(np.float32)
+    w.setflags(write=False)
+    return w
+
 def bootstrap(
     values:np.ndarray,    # (n,) one score per row; NaN left out
     *,
     groups:np.ndarray|None=None, # (n,) what is resampled together, such as the perturbation; None = each row
-    draws:int=2000,       # resamples
+    draws:int=2000,       # resamples (fewer, at least 300, beyond 20,000 groups)
     level:float=.95,      # coverage
     seed:int=0,           # of the resampling
 ) -> tuple[float, float, float]: # mean, lower, upper
@@ -120,7 +129,7 @@ def bootstrap(
     if not keep.any(): return np.nan, np.nan, np.nan
     codes = np.unique(np.asarray(groups)[keep], return_inverse=True)[1] if groups is not None else np.arange(keep.sum())
     total, count = np.bincount(codes, v[keep]), np.bincount(codes)
-    w = rng(seed, 'bootstrap').multinomial(len(total), np.full(len(total), 1 / len(total)), size=draws)
+    w = _resamples(len(total), draws, seed)
     means = (w @ total) / (w @ count)
     lo, hi = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(total.sum() / count.sum()), float(lo), float(hi)
@@ -156,5 +165,4 @@ def pooled_pearson(
             sp, spp, spt = (w @ q).T
             with np.errstate(all='ignore'): out.append((spt - sp * st / n) / np.sqrt((spp - sp**2 / n) * (stt - st**2 / n)))
         return np.nan_to_num(np.stack(out, 1))                                                         # a constant prediction correlates with nothing
-    w = rng(seed, 'pooled').multinomial(len(S), np.full(len(S), 1 / len(S)), size=draws)
-    return r(np.ones((1, len(S))))[0], r(w)
+    return r(np.ones((1, len(S))))[0], r(_resamples(len(S), draws, seed))

@@ -32,7 +32,7 @@ class LPMConfig:
     schedule:str='one_cycle'# 'one_cycle', or 'exponential' with `gamma`
     gamma:float=.97         # factor per epoch of the exponential schedule
     patience:int|None=None  # stop after this many epochs without a better validation loss; None = run to the end
-    echo:int=30             # directions in which the echo of a perturbation from other contexts is heard; 0 = off ('lpm' only)
+    echo:int=30             # directions in which profile screens hear the echo of a perturbation from other contexts; 0 = off ('lpm' only)
     members:int=4           # networks in the ensemble
     valid:float=.1          # share of the pairs each member validates on, if the split has no validation part
 
