@@ -288,7 +288,8 @@ def run_evaluation(
         widest = max(len(s.readouts) for s in atlas.values())
         c = paper_config('lincs', readouts=widest, members=1, valid=config.valid)
         if paper_epochs < c.epochs: c = c.but(epochs=paper_epochs, batch=max(1, 4096 // widest), lr=.004, schedule='one_cycle')
-        methods['paper decoder'] = _Prior(fit(c, 'paper decoder'))
+        name = 'paper decoder' if c.epochs == 50 else f'paper decoder, {c.epochs} of 50 epochs'
+        methods[name] = _Prior(fit(c, name))
     t = time.perf_counter()
     methods |= {k: m for k, m in reversed(fit_baselines(atlas, split=split, seed=seed).items())}
     say(f"baselines: {time.perf_counter() - t:.0f} s", quiet)
@@ -333,7 +334,7 @@ def _score_model(model, atlas, as_json):
 # %% ../nbs/16_cli.ipynb #d07b8ab3
 @app.command()
 def demo(out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path('demo'), data: Annotated[str, typer.Option(help="'gdsc', or 'simulated' (seconds, no download).")] = 'gdsc', seed: Annotated[int, typer.Option()] = 0,
-         paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder; 50 = as published, 0 = leave it out.")] = 6, as_json: Json = False, quiet: Quiet = False):
+         paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder; 50 = as published, 0 = leave it out.")] = 10, as_json: Json = False, quiet: Quiet = False):
     """Train on real drug screens, compare with every baseline, write demo/report.html.
 
     Example: [bold]lpm demo[/bold]
