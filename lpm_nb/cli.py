@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from .core import DataError, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_known
-from .data.screen import Atlas, Screen
+from .data.screen import Atlas, Screen, _numbers
 try: from typer._click import exceptions as click_errors      # newer typer brings its own click
 except ImportError: from click import exceptions as click_errors
 
@@ -191,7 +191,7 @@ def predict_table(
     if len(table) == 0: raise DataError("the table of experiments is empty")
     table = table.reset_index(drop=True)
     keys = [c for c in ('perturbation', 'context', 'dose', 'time') if c in table.columns]
-    canon = pd.DataFrame({c: canonical_labels(table[c], c).astype(str) if c in ('perturbation', 'context') else pd.to_numeric(table[c].replace({'': None}), errors='raise') if len(table) else table[c] for c in keys})
+    canon = pd.DataFrame({c: canonical_labels(table[c], c).astype(str) if c in ('perturbation', 'context') else _numbers(table[c], c, dict(dose='µM', time='h')[c], len(table)) for c in keys})
     row, distinct = pd.factorize(pd.MultiIndex.from_frame(canon))
     asked = canon.iloc[np.unique(row, return_index=True)[1]].reset_index(drop=True)
     wanted = None
@@ -334,7 +334,7 @@ def _score_model(model, atlas, as_json):
 # %% ../nbs/16_cli.ipynb #d07b8ab3
 @app.command()
 def demo(out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path('demo'), data: Annotated[str, typer.Option(help="'gdsc', or 'simulated' (seconds, no download).")] = 'gdsc', seed: Annotated[int, typer.Option()] = 0,
-         paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder; 50 = as published, 0 = leave it out.")] = 10, as_json: Json = False, quiet: Quiet = False):
+         paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder; 50 = as published, 0 = leave it out.")] = 6, as_json: Json = False, quiet: Quiet = False):
     """Train on real drug screens, compare with every baseline, write demo/report.html.
 
     Example: [bold]lpm demo[/bold]

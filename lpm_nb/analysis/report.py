@@ -35,7 +35,9 @@ def _figure(draw, caption):
         ax = draw(); buffer = io.BytesIO(); ax.figure.savefig(buffer, format='png', dpi=130); plt.close(ax.figure)
     return dict(png=base64.b64encode(buffer.getvalue()).decode(), caption=caption)
 
-def _html(table, index=True): return table.to_html(index=index, border=0, escape=True, na_rep='–')
+def _html(table, index=True):
+    table = table.rename_axis(None) if index else table
+    return table.to_html(index=index, border=0, escape=True, na_rep='–')
 
 # %% ../../nbs/analysis/14b_report.ipynb #6a788abb
 def _dataset(e, name, screen):
