@@ -141,7 +141,7 @@ def calibration(
     evaluation:Evaluation, # from `evaluate`
     *,
     method:str|None=None,  # a method that gives a standard deviation; None = the champion
-    levels:np.ndarray=np.linspace(.05, .95, 19), # nominal coverages
+    levels:tuple=tuple(i / 20 for i in range(1, 20)), # nominal coverages
 ) -> pd.DataFrame: # dataset, level, coverage
     "Nominal against true coverage of a method's intervals."
     from scipy.stats import norm
