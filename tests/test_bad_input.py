@@ -37,7 +37,7 @@ ERRORS = {
     'duplicate rows': (long(pd.concat([table(), table()[:1]])), DataError, "1 values of screen 's' are repeated (first: 'g' of 'A' in 'x'); if they are replicates"),
     'duplicate by spelling': (long(table(perturbation=['A+B', 'B+A', 'A', 'B'], context='x')), DataError, "'A+B' in 'x'"),
     'duplicate by whitespace': (arrays([[1.], [2.]], perturbation=['A', ' A ']), DataError, "repeat an experiment"),
-    'unknown way with replicates': (long(table(), replicates='sum') if False else (lambda: Screen.from_arrays([[1.], [2.]], perturbation=['A', 'A'], context=['x', 'x'], readouts=['g'], name='s', replicates='sum')), DataError, "None, 'mean' or 'median', got 'sum'"),
+    'unknown way with replicates': (arrays([[1.], [2.]], perturbation=['A', 'A'], replicates='sum'), DataError, "None, 'mean' or 'median', got 'sum'"),
     'missing column': (long(table().drop(columns='context')), DataError, "missing: context"),
     'missing context': (long(table(context=['x', None, 'y', 'y'])), DataError, "1 empty ones (first at row 1)"),
     'empty part of a context': (long(table(context='x|')), DataError, "empty part"),
