@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix, hstack
-from ..core import parse_context, parse_perturbation
+from ..core import parse_perturbation
 from .loaders import standardise
 from .screen import Atlas, Screen
 
@@ -65,24 +65,42 @@ def _effects_of_context(Y, members):
 # %% ../../nbs/data/05b_effects.ipynb #dad0469c
 @dataclass(frozen=True)
 class Effects:
-    "The effects of a group of screens, ready to be averaged."
+    "The effects of a group of screens, and how alike contexts are."
     screens:list[str]        # the group
     perturbations:list[str]  # labels, see `effect_labels`
     contexts:list[str]       # contexts
-    p:np.ndarray             # (n,) int32 perturbation of each experiment
+    p:np.ndarray             # (n,) int32 perturbation of each effect
     c:np.ndarray             # (n,) int32 context
-    values:np.ndarray        # (n, rank) float32 effects, mean square 1
-    whole:np.ndarray|None=None # (n, n_readouts) float16 effects, standardised; None where `values` is already all of them
+    values:np.ndarray        # (n, rank) float32 effects along the directions, mean square 1
+    basis:np.ndarray         # (rank, n_readouts) float32 the directions; values @ basis is standardised
+    covariance:np.ndarray    # (rank, n_contexts+1, n_contexts+1) float32; the last context is one that nobody knows
 
     @property
-    def width(self) -> int: return 2 * self.values.shape[1] + 2 # numbers in an echo
+    def width(self) -> int: return self.values.shape[1] + 1 # numbers in an echo
+
+def _context_covariance(p, c, values, n_contexts, n_direction=20., n_context=10.):
+    "(rank, n_contexts+1, n_contexts+1) shrunk covariances of the effects in pairs of contexts."
+    n, k = n_contexts, values.shape[1]
+    F, M = np.zeros((p.max() + 1, n)), np.zeros((p.max() + 1, n)); M[p, c] = 1
+    count, total = M.T @ M, np.empty((k, n, n))
+    for l in range(k): F[p, c] = values[:, l]; total[l] = F.T @ F
+    off = ~np.eye(n, dtype=bool)
+    def mean(x, where): return x[..., where].sum(-1) / max(count[where].sum(), 1)
+    prior = np.where(off, mean(total.sum(0), off), mean(total.sum(0), ~off))
+    shared = (total.sum(0) + n_context * prior) / (count + n_context)
+    size = mean(total, ~off) / max(mean(total.sum(0), ~off), 1e-12)    # share of each direction
+    S = (total + n_direction * shared * size[:, None, None]) / (count + n_direction)
+    full = np.zeros((k, n + 1, n + 1)); full[:, :n, :n] = S
+    full[:, n, :n] = full[:, :n, n] = S[:, off].mean(1)[:, None] if n > 1 else 0
+    full[:, n, n] = S[:, ~off].mean(1)
+    w, U = np.linalg.eigh(full)
+    return ((U * np.maximum(w, 1e-3 * w[:, -1:] + 1e-12)[:, None]) @ U.transpose(0, 2, 1)).astype(np.float32)
 
 def measure_effects(
     atlas:Atlas,                     # the screens
     scaling:Mapping[str, tuple],     # screen -> (centre, scale)
     *,
-    rank:int=30,                     # directions kept of a wide screen
-    most:float=2e8,                  # values above which whole effects are not kept
+    rank:int=150,                    # most directions kept of a wide screen; no more than a tenth of its experiments
 ) -> list[Effects]: # one for each group of screens
     "The effects of all experiments of an atlas."
     out = []
@@ -98,60 +116,47 @@ def measure_effects(
             for rows in np.split(order, np.flatnonzero(np.diff(code[order])) + 1): Y[rows] = _effects_of_context(Y[rows], members[rows])
             P.append(effect_labels(s.obs)); C.append(s.obs['context'].astype(str).to_numpy(object)); V.append(np.nan_to_num(Y))
         P, C, V = np.concatenate(P), np.concatenate(C), np.concatenate(V)
-        whole = None
-        if V.shape[1] > rank:
-            if V.size <= most: whole = V.astype(np.float16)
-            k = min(rank, *V.shape)
+        k = min(rank, max(10, len(V) // 10), *V.shape)
+        if V.shape[1] > k:
             G = V @ V.T if len(V) <= V.shape[1] else V.T @ V           # the smaller Gram matrix
             w, U = np.linalg.eigh(G.astype(np.float64)); w, U = np.maximum(w[-k:], 1e-9), U[:, -k:]
-            V = U * np.sqrt(w) if len(V) <= V.shape[1] else V @ U
-        size = np.sqrt((V**2).mean()) or 1.
+            basis = (U.T @ V) / np.sqrt(w)[:, None] if len(V) <= V.shape[1] else U.T
+            V = V @ basis.T
+        else: basis = np.eye(V.shape[1])
         (p, pu), (c, cu) = pd.factorize(P), pd.factorize(C)
-        out.append(Effects(list(names), list(pu), list(cu), p.astype(np.int32), c.astype(np.int32), (V / size).astype(np.float32), whole))
+        key, inverse = np.unique(p.astype(np.int64) * len(cu) + c, return_inverse=True)    # measured twice in one context: the mean
+        V = np.stack([np.bincount(inverse, v) for v in V.T], 1) / np.bincount(inverse)[:, None]
+        p, c = key // len(cu), key % len(cu)
+        size = np.sqrt((V**2).mean()) or 1.
+        V = (V / size).astype(np.float32)
+        out.append(Effects(list(names), list(pu), list(cu), p.astype(np.int32), c.astype(np.int32), V, (basis * size).astype(np.float32), _context_covariance(p, c, V.astype(np.float64), len(cu))))
     return out
 
 # %% ../../nbs/data/05b_effects.ipynb #377c63ca
-def _sum_by(keys, values, wanted):
-    "Sum and number of `values` by key, looked up for wanted keys (0 where absent)."
-    u, inv = np.unique(keys, return_inverse=True)
-    total = np.stack([np.bincount(inv, v, minlength=len(u)) for v in values.T], 1) if len(keys) else np.zeros((0, values.shape[1]))
-    count = np.bincount(inv, minlength=len(u))
-    at = np.searchsorted(u, wanted); at[at == len(u)] = 0
-    there = (u[at] == wanted) & (wanted >= 0) if len(u) else np.zeros(len(wanted), bool)
-    return np.where(there[:, None], total[at] if len(u) else 0, 0), np.where(there, count[at] if len(u) else 0, 0)
-
 def echo(
     effects:Effects,    # of a group
     table:pd.DataFrame, # experiments: perturbation, context [, dose, time]
-) -> np.ndarray: # (n, 2·rank + 2) float32: fading mean elsewhere, mean in the same system, n/(n+1) of each
-    "What the same perturbation did in other contexts."
-    e = effects
-    p = pd.Index(e.perturbations).get_indexer(effect_labels(table)); contexts = table['context'].astype(str)
-    systems = [parse_context(c)[0] for c in e.contexts]
-    s_code, s_all = pd.factorize(pd.Series(systems)); of = {c: parse_context(c)[0] for c in contexts.unique()}
-    c = pd.Index(e.contexts).get_indexer(contexts.to_numpy(object)); s = pd.Index(s_all).get_indexer(contexts.map(of).to_numpy(object))
-    nc, ns = len(e.contexts), len(s_all)
-    def key(a, b, n): return np.where((a >= 0) & (b >= 0), a.astype(np.int64) * n + b, -1)
-    own, n_own = _sum_by(key(e.p, e.c, nc), e.values, key(p, c, nc))
-    everywhere, n_all = _sum_by(e.p.astype(np.int64), e.values, p)
-    same, n_same = _sum_by(key(e.p, s_code[e.c], ns), e.values, key(p, s, ns))
-    n_all, n_same = n_all - n_own, n_same - n_own
-    fade = 8 / (8 + n_all)
-    return np.concatenate([(everywhere - own) * (fade / (n_all + 1))[:, None], (same - own) / (n_same + 1)[:, None], (n_all / (n_all + 1))[:, None], (n_same / (n_same + 1))[:, None]], 1).astype(np.float32)
-
-# %% ../../nbs/data/05b_effects.ipynb #0f48d9d9
-def echo_whole(
-    effects:Effects,    # of a group, with whole effects
-    table:pd.DataFrame, # experiments: perturbation, context [, dose, time]
-) -> np.ndarray: # (n, n_readouts) float16 mean effect elsewhere, shrunk by one pseudo-observation; standardised
-    "What the same perturbation did to each readout in other contexts."
-    e = effects
-    order = np.argsort(e.p, kind='stable'); start = np.searchsorted(e.p[order], np.arange(len(e.perturbations) + 1))
+) -> np.ndarray: # (n, rank + 1) float32: expected effect along each direction, and n/(n+1) for n other contexts
+    "What the same perturbation did in other contexts says of this one."
+    e, n = effects, len(effects.contexts)
     p, c = pd.Index(e.perturbations).get_indexer(effect_labels(table)), pd.Index(e.contexts).get_indexer(table['context'].astype(str).to_numpy(object))
-    out = np.zeros((len(table), e.whole.shape[1]), np.float16)
-    for k in np.unique(p[p >= 0]):
-        rows = order[start[k]:start[k + 1]]; W = e.whole[rows].astype(np.float32); total = W.sum(0)
-        for i in np.flatnonzero(p == k):
-            own = e.c[rows] == c[i]
-            out[i] = (total - W[own].sum(0)) / (len(rows) - own.sum() + 1)
+    row = np.full((len(e.perturbations) + 1, n), -1); row[e.p, e.c] = np.arange(len(e.p))
+    where = row[p]; where[np.flatnonzero(c >= 0), c[c >= 0]] = -1     # p = -1, a stranger, is the last row: measured nowhere
+    out = np.zeros((len(table), e.width), np.float32)
+    count = (where >= 0).sum(1); out[:, -1] = count / (count + 1)
+    c = np.where(c < 0, n, c)
+    _, group = np.unique(np.column_stack([c, np.packbits(where >= 0, axis=1)]), axis=0, return_inverse=True)
+    order = np.argsort(group, kind='stable')
+    for rows in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        o = np.flatnonzero(where[rows[0]] >= 0)
+        if not len(o): continue
+        w = np.linalg.solve(e.covariance[:, o[:, None], o], e.covariance[:, o, c[rows[0]]][..., None])[..., 0]    # (rank, contexts)
+        out[rows, :-1] = np.einsum('lo,nol->nl', w, e.values[where[rows][:, o]])
     return out
+
+def echo_whole(
+    effects:Effects,    # of a group
+    heard:np.ndarray,   # (n, rank + 1) made by `echo`
+) -> np.ndarray: # (n, n_readouts) float16, standardised
+    "The echo at every readout."
+    return (heard[:, :-1] @ effects.basis).astype(np.float16)

@@ -27,7 +27,7 @@ from ..data.effects import Effects, echo, echo_whole, measure_effects
 from ..data.loaders import Block, BlockLoader, Vocab, atlas_blocks, batch_size, build_vocab, encode, make_block, standardise
 from ..data.screen import Atlas, Screen, _numbers
 from ..data.split import Split, prove_split
-from .lpm import LPMConfig, LPMDecoder, make_network, start_levels
+from .lpm import LPMConfig, LPMDecoder, gene_of, make_network, start_levels
 
 # %% ../../nbs/model/07_learner.ipynb #ba527675
 def masked_mse(
@@ -41,7 +41,7 @@ def masked_mse(
 # %% ../../nbs/model/07_learner.ipynb #51cc5fab
 def _adamw(params, config, network, **kwargs):
     tables = {id(p) for m in network.modules() if isinstance(m, nn.Embedding) for p in m.parameters()} - ({id(network.readout.weight)} if config.decoder == 'lpm' else set())
-    levels = {id(p) for n, p in network.named_parameters() if n.startswith('level.') or n == 'trust'}
+    levels = {id(p) for n, p in network.named_parameters() if n.startswith(('level.', 'own_gene.')) or n == 'trust'}
     groups = [dict(params=[p for p in network.parameters() if id(p) in tables], weight_decay=config.wd_embedding),
               dict(params=[p for p in network.parameters() if id(p) not in tables | levels and p.numel()], weight_decay=config.wd_weights),
               dict(params=[p for p in network.parameters() if id(p) in levels], weight_decay=0.)]
@@ -172,7 +172,7 @@ class TrainedLPM:
     config:LPMConfig          # settings
     scaling:dict[str, tuple[np.ndarray, np.ndarray]] # screen -> (centre, scale) per readout
     noise:dict[str, np.ndarray] # screen -> (n_readouts,) held-out mean squared error, standardised
-    hardness:dict[str, np.ndarray] # 'perturbation' -> (n_atoms+1,), 'context' -> (n_contexts+1,): factors of the noise; 0 = unknown
+    hardness:dict[str, np.ndarray] # 'perturbation' -> (n_atoms+1,), 'context' -> (n_contexts+1,), 'own_gene' -> (n_kinds+1,): factors of the noise; 0 = unknown
     units:dict[str, list[str]] # screen -> unit per readout
     effects:list[Effects]     # what was measured elsewhere, for the echo; empty without
     history:pd.DataFrame      # member, epoch, train_loss, valid_loss, seconds
@@ -206,6 +206,23 @@ def _predict_block(network, block, size=None):
     size = size or max(16, int(4e6 // max(1, network.level[block.screen].shape[1] if isinstance(network, LPMDecoder) else len(getattr(network, f'index{block.screen}')) * network.first.out_features)))
     return torch.cat([network(*block.inputs(rows)) for rows in torch.arange(len(block)).split(size)]) if len(block) else torch.empty(0)
 
+def _own_cells(network, block):
+    "Row, column and kind of the perturbed genes' own transcripts in a block."
+    at = getattr(network, f'target{block.screen}')[block.members]
+    row, slot = (at >= 0).nonzero(as_tuple=True)
+    return row.numpy(), at[row, slot].numpy(), network.kind[block.members[row, slot]].numpy()
+
+def _own_of_strangers(self, screen, table, block):
+    "Row, column, kind and effect where an unknown atom of a known kind acts on a gene that is read out."
+    if self.config.decoder != 'lpm' or not len(self.networks[0].own_gene[block.screen]): return
+    kinds = {k: int(i) for k, i in zip((gene_of(a)[0] for a in self.vocab.atoms), self.networks[0].kind[1:])}
+    column = {r.removeprefix('expr:'): j for j, r in enumerate(self.vocab.readouts[screen])}
+    known, effect = set(self.vocab.atoms), sum(n.own_gene[block.screen].detach() for n in self.networks).numpy() / len(self.networks)
+    for i, p in enumerate(table['perturbation'].astype(str)):
+        for a in parse_perturbation(p):
+            kind, gene = gene_of(a)
+            if a not in known and kind in kinds and gene in column: yield i, column[gene], kinds[kind], effect[block.local[i], kinds[kind]]
+
 def _noise_model(networks, held, vocab, shrink=10.):
     "Held-out errors -> noise per readout, and how much harder each perturbation and context is."
     n_read = [len(r) for r in vocab.readouts.values()]
@@ -222,13 +239,19 @@ def _noise_model(networks, held, vocab, shrink=10.):
             errors.append((b, e))
     pooled = [t.sum() / max(c.sum(), 1) for t, c in zip(total, count)]
     noise = {n: ((t + 5 * p) / (c + 5)).astype(np.float32) if c.sum() else np.ones(len(t), np.float32) for n, t, c, p in zip(vocab.readouts, total, count, pooled)}
+    own = np.zeros((2, 1 + int(networks[0].kind.max()) if isinstance(networks[0], LPMDecoder) else 1))
     for b, e in errors:
+        if own.shape[1] > 1:                                           # at the perturbed gene's own transcript
+            i, j, kind = _own_cells(networks[0], b)
+            ratio = e[i, j] / np.maximum(list(noise.values())[b.screen][j], 1e-9)
+            np.add.at(own[0], kind, np.nan_to_num(ratio)); np.add.at(own[1], kind, ~np.isnan(ratio))
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', RuntimeWarning)
             ratio = np.nan_to_num(np.nanmean(e / np.maximum(list(noise.values())[b.screen], 1e-9), 1), nan=1.)
         for m in b.members.T.numpy(): np.add.at(hard['perturbation'][0], m, ratio); np.add.at(hard['perturbation'][1], m, 1)
         np.add.at(hard['context'][0], b.context.numpy(), ratio); np.add.at(hard['context'][1], b.context.numpy(), 1)
     hard = {k: ((s + shrink) / (n + shrink)).astype(np.float32) for k, (s, n) in hard.items()}
+    hard['own_gene'] = ((own[0] + shrink) / (own[1] + shrink)).astype(np.float32)
     for v in hard.values(): v[0] = 1.
     return noise, hard
 
@@ -239,7 +262,9 @@ def _echoes(effects, atlas):
     group = {n: e for e in effects for n in e.screens}
     return {n: _hear(group[n], s.obs) if n in group else (None, None) for n, s in atlas.items()}
 
-def _hear(e, obs): return echo(e, obs), None if e.whole is None else echo_whole(e, obs)
+def _hear(e, obs):
+    heard = echo(e, obs)
+    return heard, echo_whole(e, heard)
 
 def fit_lpm(
     atlas:Atlas|Screen, # what was measured
@@ -297,7 +322,7 @@ def default_config(
     wide = max(len(s.readouts) for s in atlas.values()) > 100
     n = sum(s.n_experiments for s in atlas.values())
     paired = 2 * sum(int(s.obs['perturbation'].map({p: len(m) > 1 for p, m in s.members.items()}).astype(bool).sum()) for s in atlas.values()) > n
-    recipe = dict(width=64, hidden=256, rank=128, echo=60, epochs=25, lr=.002, wd_embedding=3., wd_weights=10., dropout=.5, init_std=.02, members=5) if wide else dict(epochs=8, lr=.005, wd_weights=3.) if paired else {}
+    recipe = dict(width=64, hidden=256, rank=256, epochs=15, lr=.002, wd_embedding=30., wd_weights=5., dropout=.5, init_std=.02, members=5) if wide else dict(width=64, layers=0, init_std=.1, epochs=20, lr=.01, wd_embedding=5., wd_weights=.1) if paired else {}
     return LPMConfig(**{**recipe, 'valid': .1 if n < 5000 else .04, **changes})
 
 # %% ../../nbs/model/07_learner.ipynb #39f24705
@@ -334,10 +359,15 @@ def predict_screen(self:TrainedLPM,
     fp, fc = self.hardness['perturbation'], self.hardness['context']
     n = (block.members > 0).sum(1).clamp(min=1).numpy()
     factor = np.exp(np.log(fp)[block.members.numpy()].sum(1) / n) * fc[block.context.numpy()]
-    var += factor[:, None] * self.noise[screen]
+    noise = factor[:, None] * self.noise[screen]
+    if self.config.decoder == 'lpm':
+        i, j, kind = _own_cells(self.networks[0], block)
+        noise[i, j] *= self.hardness['own_gene'][kind]
+    var += noise
     if unknown == 'prior':                                        # a stranger may be anything that a perturbation does
         strange = np.array([not set(parse_perturbation(p)) <= set(self.vocab.atoms) for p in pd.Categorical(table['perturbation']).categories])[pd.Categorical(table['perturbation']).codes] | (block.context.numpy() == 0)
         var[strange] = np.maximum(var[strange], 1.)
+        for i, j, kind, v in _own_of_strangers(self, screen, table, block): mean[i, j] += v; var[i, j] = max(var[i, j], self.noise[screen][j] * self.hardness['own_gene'][kind])
     return mean * scale + centre, np.sqrt(var) * scale
 
 @patch
@@ -422,10 +452,10 @@ def save(self:TrainedLPM,
     tensors = {f'member{i}.{k}': v.contiguous().cpu() for i, n in enumerate(self.networks) for k, v in n.state_dict().items()}
     for n, (c, s) in self.scaling.items(): tensors |= {f'centre.{n}': torch.from_numpy(c), f'scale.{n}': torch.from_numpy(s), f'noise.{n}': torch.from_numpy(self.noise[n])}
     tensors |= {f'hardness.{k}': torch.from_numpy(v) for k, v in self.hardness.items()}
-    tensors |= {f'effects.{i}.{k}': torch.from_numpy(getattr(e, k)) for i, e in enumerate(self.effects) for k in ('p', 'c', 'values', 'whole') if getattr(e, k) is not None}
+    tensors |= {f'effects.{i}.{k}': torch.from_numpy(getattr(e, k)) for i, e in enumerate(self.effects) for k in ('p', 'c', 'values', 'basis', 'covariance')}
     with atomic_path(folder) as tmp:
         tmp.mkdir()
-        save_file({k: v.clone() for k, v in tensors.items()}, tmp/_FILES[0])
+        save_file({k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}, tmp/_FILES[0])
         (tmp/_FILES[1]).write_text(json.dumps({**asdict(self.vocab), 'units': self.units, 'effects': [dict(screens=e.screens, perturbations=e.perturbations, contexts=e.contexts) for e in self.effects]}, ensure_ascii=False, indent=0))
         (tmp/_FILES[2]).write_text(json.dumps(self.config.dict(), indent=1))
         self.history.to_csv(tmp/_FILES[3], index=False)
@@ -449,7 +479,7 @@ def load_lpm(
     v = json.loads((folder/'vocab.json').read_text()); units, labels = v.pop('units'), v.pop('effects')
     vocab = Vocab(**{**v, 'pairs': [tuple(x) for x in v['pairs']], 'dose': v['dose'] and tuple(v['dose']), 'time': v['time'] and tuple(v['time'])})
     config, t = LPMConfig(**json.loads((folder/'config.json').read_text())), load_file(folder/'weights.safetensors')
-    effects = [Effects(**e, **{k: t[f'effects.{i}.{k}'].numpy() for k in ('p', 'c', 'values', 'whole') if f'effects.{i}.{k}' in t}) for i, e in enumerate(labels)]
+    effects = [Effects(**e, **{k: t[f'effects.{i}.{k}'].numpy() for k in ('p', 'c', 'values', 'basis', 'covariance')}) for i, e in enumerate(labels)]
     networks = []
     try:
         for i in range(sum(1 for k in t if k.endswith('atom.weight'))):
@@ -457,7 +487,7 @@ def load_lpm(
             net.load_state_dict({k[len(head):]: x for k, x in t.items() if k.startswith(head)}); networks.append(net.eval())
     except RuntimeError as e: raise ModelError(f"the weights in {folder} do not fit its vocabulary and settings: {str(e).splitlines()[0]}") from e
     return TrainedLPM(networks, vocab, config, {n: (t[f'centre.{n}'].numpy(), t[f'scale.{n}'].numpy()) for n in vocab.readouts}, {n: t[f'noise.{n}'].numpy() for n in vocab.readouts},
-        {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context')}, units, effects, pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')})
+        {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context', 'own_gene')}, units, effects, pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')})
 
 # %% ../../nbs/model/07_learner.ipynb #e669c06d
 def _extend(old, new):
@@ -477,7 +507,7 @@ def _inherit(network, old, vocab, new):
         elif k not in state: continue
         elif k.startswith('own.') and (not len(v) or not len(state[k])): continue
         elif state[k].shape == v.shape: state[k] = v
-        elif all(a >= b for a, b in zip(state[k].shape, v.shape)) and k.split('.')[0] in ('atom', 'context', 'part', 'pair', 'potency', 'level', 'own', 'trust'): state[k][tuple(slice(n) for n in v.shape)] = v
+        elif all(a >= b for a, b in zip(state[k].shape, v.shape)) and k.split('.')[0] in ('atom', 'context', 'part', 'pair', 'potency', 'level', 'own', 'own_gene', 'trust'): state[k][tuple(slice(n) for n in v.shape)] = v
         else: raise ModelError(f"the model cannot be extended: {k} has shape {tuple(v.shape)} and would need {tuple(state[k].shape)}; it was trained without combinations or doses. Train anew on all screens")
     network.load_state_dict(state)
     return network
