@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['app', 'data_app', 'talk', 'Quiet', 'Json', 'say', 'show_table', 'read_table', 'read_input', 'write_table',
            'data_list', 'data_describe', 'data_get', 'train', 'predict_table', 'predict', 'run_evaluation', 'evaluate',
-           'demo', 'main']
+           'benchmark', 'demo', 'main']
 
 # %% ../nbs/16_cli.ipynb #40e45496
 import json, os, re, shutil, sys, time, warnings
@@ -333,6 +333,21 @@ def _score_model(model, atlas, as_json):
 
 # %% ../nbs/16_cli.ipynb #d07b8ab3
 @app.command()
+def benchmark(out: Annotated[Path, typer.Option(help='Folder of the cells and the results; an interrupted run goes on there.')] = Path('benchmark'), suite: Annotated[str, typer.Option(help="'quick' (simulated, minutes) or 'core' (every real screen; needs the data folder).")] = 'quick',
+              seeds: Annotated[int, typer.Option(min=1, help='Number of split and training seeds.')] = 1, members: Annotated[Optional[int], typer.Option(min=1, help="Networks per ensemble; default: the recipe's.")] = None,
+              paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder; 50 = as published, 0 = leave it out.")] = 0, as_json: Json = False, quiet: Quiet = False):
+    """All tasks, all methods: where the LPM wins and where it does not.
+
+    Example: [bold]lpm benchmark --suite core --seeds 3[/bold]
+    """
+    from lpm_nb.analysis.suite import run_suite, suite_table
+    t = run_suite(out, suite=suite, seeds=range(seeds), members=members, paper_epochs=paper_epochs, on_cell=lambda line: say(line, quiet))
+    if as_json: return print(t.to_json(orient='records'))
+    for task, row in suite_table(t).iterrows(): show_table(row[row != '–'].rename('mean over seeds').to_frame().rename_axis('method'), title=task)
+    say(f"[green]report: {out/'benchmark.html'}[/green]", quiet)
+
+# %% ../nbs/16_cli.ipynb #b0a4610a
+@app.command()
 def demo(out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path('demo'), data: Annotated[str, typer.Option(help="'gdsc', or 'simulated' (seconds, no download).")] = 'gdsc', seed: Annotated[int, typer.Option()] = 0,
          paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder; 50 = as published, 0 = leave it out.")] = 6, as_json: Json = False, quiet: Quiet = False):
     """Train on real drug screens, compare with every baseline, write demo/report.html.
@@ -354,7 +369,7 @@ def demo(out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path
     _print_evaluation(e, as_json)
     say(f"[green]report: {out/'report.html'}[/green] ({time.perf_counter() - start:.0f} s)", quiet)
 
-# %% ../nbs/16_cli.ipynb #60bef53d
+# %% ../nbs/16_cli.ipynb #acb84b66
 def main(
     args:list[str]|None=None, # None = those of the process
 ) -> None:

@@ -41,7 +41,7 @@ def masked_mse(
 # %% ../../nbs/model/07_learner.ipynb #51cc5fab
 def _adamw(params, config, network, **kwargs):
     tables = {id(p) for m in network.modules() if isinstance(m, nn.Embedding) for p in m.parameters()} - ({id(network.readout.weight)} if config.decoder == 'lpm' else set())
-    levels = {id(p) for n, p in network.named_parameters() if n.startswith(('level.', 'own_gene.')) or n == 'trust'}
+    levels = {id(p) for n, p in network.named_parameters() if n.startswith(('level.', 'single.', 'own_gene.')) or n == 'trust'}
     groups = [dict(params=[p for p in network.parameters() if id(p) in tables], weight_decay=config.wd_embedding),
               dict(params=[p for p in network.parameters() if id(p) not in tables | levels and p.numel()], weight_decay=config.wd_weights),
               dict(params=[p for p in network.parameters() if id(p) in levels], weight_decay=0.)]
@@ -323,7 +323,7 @@ def default_config(
     n = sum(s.n_experiments for s in atlas.values())
     paired = 2 * sum(int(s.obs['perturbation'].map({p: len(m) > 1 for p, m in s.members.items()}).astype(bool).sum()) for s in atlas.values()) > n
     recipe = dict(width=64, hidden=256, rank=256, epochs=15, lr=.002, wd_embedding=30., wd_weights=5., dropout=.5, init_std=.02, members=5) if wide else dict(width=64, layers=0, init_std=.1, epochs=20, lr=.01, wd_embedding=5., wd_weights=.1) if paired else {}
-    return LPMConfig(**{**recipe, 'valid': .1 if n < 5000 else .04, **changes})
+    return LPMConfig(**{**recipe, 'valid': .1 if n < 5000 else .04 if n < 50_000 else .02, **changes})
 
 # %% ../../nbs/model/07_learner.ipynb #39f24705
 @patch
@@ -507,7 +507,7 @@ def _inherit(network, old, vocab, new):
         elif k not in state: continue
         elif k.startswith('own.') and (not len(v) or not len(state[k])): continue
         elif state[k].shape == v.shape: state[k] = v
-        elif all(a >= b for a, b in zip(state[k].shape, v.shape)) and k.split('.')[0] in ('atom', 'context', 'part', 'pair', 'potency', 'level', 'own', 'own_gene', 'trust'): state[k][tuple(slice(n) for n in v.shape)] = v
+        elif all(a >= b for a, b in zip(state[k].shape, v.shape)) and k.split('.')[0] in ('atom', 'context', 'part', 'pair', 'potency', 'level', 'single', 'own', 'own_gene', 'trust'): state[k][tuple(slice(n) for n in v.shape)] = v
         else: raise ModelError(f"the model cannot be extended: {k} has shape {tuple(v.shape)} and would need {tuple(state[k].shape)}; it was trained without combinations or doses. Train anew on all screens")
     network.load_state_dict(state)
     return network

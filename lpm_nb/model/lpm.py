@@ -161,6 +161,7 @@ class LPMDecoder(nn.Module):
         self.own = nn.ParameterList([nn.Parameter(torch.zeros(len(rs) if s else 0, k)) for rs, s in zip(vocab.readouts.values(), shared)])   # a shared readout may differ a little between assays
         self.level = nn.ParameterList([nn.Parameter(torch.zeros(len(vocab.screen_contexts[n]) + 1, len(rs))) for n, rs in vocab.readouts.items()])
 
+        self.single = nn.ParameterList([nn.Parameter(torch.zeros(len(vocab.screen_contexts[n]) + 1 if self.multi else 0, len(rs))) for n, rs in vocab.readouts.items()])
         kind, columns = own_genes(vocab)
         self.register_buffer('kind', kind, persistent=False)
         for i, t in enumerate(columns): self.register_buffer(f'target{i}', t, persistent=False)
@@ -201,6 +202,7 @@ class LPMDecoder(nn.Module):
 
     def forward(self, screen, members, context, parts, pairs, amount, local, echo, whole): # -> (n, n_readouts) standardised
         y = torch.addmm(self.level[screen][local], self.response(screen, members, context, parts, pairs, amount, echo), self.readouts(screen).T)
+        if len(self.single[screen]): y = y + self.single[screen][local] * ((members > 0).sum(1, keepdim=True) == 1)
         if whole.shape[1]: y = torch.addcmul(y, whole.to(y.dtype), self.trust[screen])
         if len(self.own_gene[screen]):
             at = getattr(self, f'target{screen}')[members]             # (n, m) column of the perturbed gene's own readout, -1 = none
@@ -219,6 +221,14 @@ def make_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return LPMDecoder(vocab, config, ears=ears) if config.decoder == 'lpm' else PaperDecoder(vocab, config)
+
+def _start_singles(network, b, seen):
+    "How far the mean single is from the mean of its context, where combinations are in it too."
+    one = (b.members > 0).sum(1) == 1
+    single = network.single[b.screen]
+    total, n = torch.zeros_like(single), torch.zeros_like(single)
+    total.index_add_(0, b.local[one], (b.y - network.level[b.screen][b.local])[one].nan_to_num()); n.index_add_(0, b.local[one], seen[one].to(total.dtype))
+    single.copy_(total / (n + 2)); single[0] = 0
 
 def _start_own_genes(network, b):
     "Mean of what the other paths leave over at the own transcripts; a context with few of them leans on the rest."
@@ -247,6 +257,7 @@ def start_levels(
             total, n = torch.zeros_like(level), torch.zeros_like(level)
             total.index_add_(0, b.local, b.y.nan_to_num()); n.index_add_(0, b.local, seen.to(total.dtype))
             level.copy_(total / (n + 2)); level[0] = 0
+            if len(network.single[b.screen]): _start_singles(network, b, seen)
             if b.whole.shape[1]:                                       # least squares: how much of an effect is found again in another context
                 e, rest = b.whole.float(), torch.where(seen, b.y - level[b.local], 0)
                 network.trust[b.screen] = ((e * rest).sum() / (e * e * seen).sum().clamp(min=1e-9)).clamp(0, 1)
