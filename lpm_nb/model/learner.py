@@ -507,7 +507,7 @@ def _inherit(network, old, vocab, new):
         elif k not in state: continue
         elif k.startswith('own.') and (not len(v) or not len(state[k])): continue
         elif state[k].shape == v.shape: state[k] = v
-        elif all(a >= b for a, b in zip(state[k].shape, v.shape)) and k.split('.')[0] in ('atom', 'context', 'part', 'pair', 'potency', 'level', 'single', 'own', 'own_gene', 'trust'): state[k][tuple(slice(n) for n in v.shape)] = v
+        elif all(a >= b for a, b in zip(state[k].shape, v.shape)) and k.split('.')[0] in ('atom', 'context', 'part', 'pair', 'potency', 'level', 'single', 'own', 'own_gene', 'relay', 'trust'): state[k][tuple(slice(n) for n in v.shape)] = v
         else: raise ModelError(f"the model cannot be extended: {k} has shape {tuple(v.shape)} and would need {tuple(state[k].shape)}; it was trained without combinations or doses. Train anew on all screens")
     network.load_state_dict(state)
     return network

@@ -152,6 +152,7 @@ class LPMDecoder(nn.Module):
         widths = dict(ears.values())
         self.trust = nn.Parameter(torch.full((len(vocab.readouts),), .5))     # weight of what was measured elsewhere, readout by readout
         self.hear = nn.ModuleList([nn.Linear(widths[g], d, bias=False) for g in sorted(widths)])
+        self.relay = nn.ParameterList([nn.Parameter(torch.zeros(len(vocab.screen_contexts[n]) + 1 if n in ears else 0, ears[n][1] if n in ears else 0, k)) for n in vocab.readouts])
         for m in self.hear: nn.init.normal_(m.weight, std=std / math.sqrt(m.in_features))
         names = sorted({r for rs in vocab.readouts.values() for r in rs})
         at = {r: i + 1 for i, r in enumerate(names)}
@@ -184,7 +185,7 @@ class LPMDecoder(nn.Module):
     def embed_context(self, context, parts): # (n,), (n, q) -> (n, d)
         return self.context(context) + self.part(parts).sum(1)
 
-    def response(self, screen, members, context, parts, pairs, amount, echo): # -> (n, rank)
+    def response(self, screen, members, context, parts, pairs, amount, local, echo): # -> (n, rank)
         s, both, span = self.embed_perturbation(members, pairs, amount)
         if echo.shape[1]: s = s + self.hear[self.ear[screen]](echo)
         c = self.embed_context(context, parts)
@@ -193,6 +194,10 @@ class LPMDecoder(nn.Module):
         if self.multi:
             x += [both, span]
             h = h + self.by_combination(both)
+        if len(self.relay[screen]):
+            for k in local.unique().tolist():                          # each context has its own ear for the others
+                rows = (local == k).nonzero()[:, 0]
+                h = h.index_add(0, rows, (echo[rows] @ self.relay[screen][k]).to(h.dtype))
         if self.doses: x.append(amount)
         return h if self.mlp is None else h + self.mlp(torch.cat(x, 1))
 
@@ -201,7 +206,7 @@ class LPMDecoder(nn.Module):
         return u + self.own[screen] if len(self.own[screen]) else u
 
     def forward(self, screen, members, context, parts, pairs, amount, local, echo, whole): # -> (n, n_readouts) standardised
-        y = torch.addmm(self.level[screen][local], self.response(screen, members, context, parts, pairs, amount, echo), self.readouts(screen).T)
+        y = torch.addmm(self.level[screen][local], self.response(screen, members, context, parts, pairs, amount, local, echo), self.readouts(screen).T)
         if len(self.single[screen]): y = y + self.single[screen][local] * ((members > 0).sum(1, keepdim=True) == 1)
         if whole.shape[1]: y = torch.addcmul(y, whole.to(y.dtype), self.trust[screen])
         if len(self.own_gene[screen]):
