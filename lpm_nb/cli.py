@@ -331,7 +331,7 @@ def _score_model(model, atlas, as_json):
             rows.append(dict(screen=n, readout=r, values=len(i), pooled_r=float(pearson(a[None], b[None])[0]), mse=float(mse(a[None], b[None])[0]), in_90_percent_interval=float((np.abs(a - b) < 1.645 * sd).mean())))
     show_table(pd.DataFrame(rows).set_index('screen'), as_json=as_json)
 
-# %% ../nbs/16_cli.ipynb #d07b8ab3
+# %% ../nbs/16_cli.ipynb #b0a4610a
 @app.command()
 def benchmark(out: Annotated[Path, typer.Option(help='Folder of the cells and the results; an interrupted run goes on there.')] = Path('benchmark'), suite: Annotated[str, typer.Option(help="'quick' (simulated, minutes) or 'core' (every real screen; needs the data folder).")] = 'quick',
               seeds: Annotated[int, typer.Option(min=1, help='Number of split and training seeds.')] = 1, members: Annotated[Optional[int], typer.Option(min=1, help="Networks per ensemble; default: the recipe's.")] = None,
@@ -346,7 +346,7 @@ def benchmark(out: Annotated[Path, typer.Option(help='Folder of the cells and th
     for task, row in suite_table(t).iterrows(): show_table(row[row != '–'].rename('mean over seeds').to_frame().rename_axis('method'), title=task)
     say(f"[green]report: {out/'benchmark.html'}[/green]", quiet)
 
-# %% ../nbs/16_cli.ipynb #b0a4610a
+# %% ../nbs/16_cli.ipynb #60bef53d
 @app.command()
 def demo(out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path('demo'), data: Annotated[str, typer.Option(help="'gdsc', or 'simulated' (seconds, no download).")] = 'gdsc', seed: Annotated[int, typer.Option()] = 0,
          paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder; 50 = as published, 0 = leave it out.")] = 6, as_json: Json = False, quiet: Quiet = False):
@@ -369,7 +369,7 @@ def demo(out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path
     _print_evaluation(e, as_json)
     say(f"[green]report: {out/'report.html'}[/green] ({time.perf_counter() - start:.0f} s)", quiet)
 
-# %% ../nbs/16_cli.ipynb #acb84b66
+# %% ../nbs/16_cli.ipynb #bc97c156
 def main(
     args:list[str]|None=None, # None = those of the process
 ) -> None:
