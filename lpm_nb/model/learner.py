@@ -28,6 +28,7 @@ from ..data.loaders import Block, BlockLoader, Vocab, atlas_blocks, batch_size, 
 from ..data.screen import Atlas, Screen, _numbers
 from ..data.split import Split, prove_split
 from .lpm import LPMConfig, LPMDecoder, gene_of, make_network, start_levels
+from .stack import ClosedForm, Equations, Stack, add_fold, closed_forms, solve_weights, voice_patterns
 
 # %% ../../nbs/model/07_learner.ipynb #ba527675
 def masked_mse(
@@ -175,6 +176,7 @@ class TrainedLPM:
     hardness:dict[str, np.ndarray] # 'perturbation' -> (n_atoms+1,), 'context' -> (n_contexts+1,), 'own_gene' -> (n_kinds+1,): factors of the noise; 0 = unknown
     units:dict[str, list[str]] # screen -> unit per readout
     effects:list[Effects]     # what was measured elsewhere, for the echo; empty without
+    stack:Stack               # closed forms beside the networks, and the weights of all; empty without
     history:pd.DataFrame      # member, epoch, train_loss, valid_loss, seconds
     provenance:dict           # data checksums, versions, split
 
@@ -223,26 +225,75 @@ def _own_of_strangers(self, screen, table, block):
             kind, gene = gene_of(a)
             if a not in known and kind in kinds and gene in column: yield i, column[gene], kinds[kind], effect[block.local[i], kinds[kind]]
 
-def _noise_model(networks, held, vocab, shrink=10.):
+@dataclass
+class _Held:
+    "What one member says of the experiments of one screen that it has not seen."
+    block:Block
+    table:pd.DataFrame   # the experiments
+    answer:np.ndarray    # (n, r)
+    spread:np.ndarray    # (n, r) variance of a member that averaging will take away
+    trust:np.ndarray     # (n,) weight of the network in the answer
+
+def _hold_out(networks, blocks, atlas, masks):
+    "[[_Held of each screen] of each member], from what each did not train on."
+    out, tables = [], [[s.obs[q[n]] for n, s in atlas.items() if q[n].any()] for q in masks]
+    for i, (net, bs) in enumerate(zip(networks, blocks)):
+        others = [m for j, m in enumerate(networks) if j != i]
+        out.append([_Held(b, t, _predict_block(net, b).numpy(), ((1 - 1 / len(networks)) * torch.stack([_predict_block(m, b) for m in others]).var(0)).numpy() if len(others) > 1 else np.zeros(b.y.shape, np.float32), np.ones(len(b), np.float32)) for b, t in zip(bs, tables[i])])
+    return out
+
+@torch.no_grad()
+def _base(network, block): return network.base(block.screen, block.members, block.local).numpy()
+
+def _fit_stack(networks, held, folds, known, scaling, effects):
+    "Closed forms and their weights from held-out experiments; the members' answers become those of the stack."
+    made, names = [], list(known)
+    for i, rest in enumerate(folds):                                   # closed forms that have not seen the fold either
+        same = next((j for j in range(i) if all((folds[j][n] == rest[n]).all() for n in names)), None)
+        made.append(closed_forms(known, rest, scaling, effects=effects) if same is None else made[same])
+    errors = {}
+    for hs, forms in zip(held, made):
+        for settings, f in forms:
+            for h in hs:
+                if names[h.block.screen] not in f.screens: continue
+                e = (f.predict(h.table) - h.block.y.numpy())**2; e = e[~np.isnan(e)]
+                at = errors.setdefault((f.form, f.screens[0]), {}).setdefault(json.dumps(settings), np.zeros(2)); at += e.sum(), len(e)
+    chosen = {k: json.loads(min(v, key=lambda s: v[s][0] / max(v[s][1], 1))) for k, v in errors.items()}
+    kept = [[f for s, f in forms if chosen.get((f.form, f.screens[0])) == s] for forms in made]
+    kinds = {n: [k for k in chosen if any(n in f.screens and (f.form, f.screens[0]) == k for fs in kept for f in fs)] for n in names}
+    sums, said = {n: {} for n in names}, []
+    for i, hs in enumerate(held):
+        for h in hs:
+            n = names[h.block.screen]
+            of = {(f.form, f.screens[0]): f for f in kept[i] if n in f.screens}
+            voices = [of[k].predict(h.table) if k in of else np.full(h.answer.shape, np.nan, np.float32) for k in kinds[n]]
+            base, y = _base(networks[i], h.block), h.block.y.numpy(); said.append((h, n, base, voices))
+            for pattern, rows in voice_patterns(voices, len(h.table)):
+                q = 1 + pattern.count('1')
+                add_fold(sums[n].setdefault(pattern, Equations(np.zeros((q, q)), np.zeros(q))), y[rows], base=base[rows], voices=[h.answer[rows], *(v[rows] for v, on in zip(voices, pattern) if on == '1')], spread=h.spread[rows])
+    stack = Stack([], {n: {p: solve_weights(e).tolist() for p, e in es.items()} for n, es in sums.items()})
+    for h, n, base, voices in said: h.answer, h.trust = stack.mix(n, voices, base=base, net=h.answer)
+    whole = {n: np.ones(s.n_experiments, bool) for n, s in known.items()}
+    final = {(f.form, f.screens[0]): f for _, f in closed_forms(known, whole, scaling, effects=effects, settings=chosen)}
+    return replace(stack, forms=[final[k] for k in chosen if k in final])
+
+def _noise_model(held, network, vocab, shrink=10.):
     "Held-out errors -> noise per readout, and how much harder each perturbation and context is."
     n_read = [len(r) for r in vocab.readouts.values()]
     total, count = [np.zeros(r) for r in n_read], [np.zeros(r) for r in n_read]
     hard = {'perturbation': np.zeros((2, len(vocab.atoms) + 1)), 'context': np.zeros((2, len(vocab.contexts) + 1))}
     errors = []
-    for i, (net, blocks) in enumerate(zip(networks, held)):
-        for b in blocks:
-            e = (_predict_block(net, b) - b.y).square().numpy()
-            others = [m for j, m in enumerate(networks) if j != i]
-            if others: e = np.maximum(e - (1 - 1 / len(networks)) * torch.stack([_predict_block(m, b) for m in networks]).var(0).numpy(), 0)   # what averaging takes away
-            seen = ~np.isnan(e)
-            total[b.screen] += np.where(seen, e, 0).sum(0); count[b.screen] += seen.sum(0)
-            errors.append((b, e))
+    for h in (h for hs in held for h in hs):
+        e = np.maximum((h.answer - h.block.y.numpy())**2 - h.trust[:, None]**2 * h.spread, 0)
+        seen = ~np.isnan(e)
+        total[h.block.screen] += np.where(seen, e, 0).sum(0); count[h.block.screen] += seen.sum(0)
+        errors.append((h.block, e))
     pooled = [t.sum() / max(c.sum(), 1) for t, c in zip(total, count)]
     noise = {n: ((t + 5 * p) / (c + 5)).astype(np.float32) if c.sum() else np.ones(len(t), np.float32) for n, t, c, p in zip(vocab.readouts, total, count, pooled)}
-    own = np.zeros((2, 1 + int(networks[0].kind.max()) if isinstance(networks[0], LPMDecoder) else 1))
+    own = np.zeros((2, 1 + int(network.kind.max()) if isinstance(network, LPMDecoder) else 1))
     for b, e in errors:
         if own.shape[1] > 1:                                           # at the perturbed gene's own transcript
-            i, j, kind = _own_cells(networks[0], b)
+            i, j, kind = _own_cells(network, b)
             ratio = e[i, j] / np.maximum(list(noise.values())[b.screen][j], 1e-9)
             np.add.at(own[0], kind, np.nan_to_num(ratio)); np.add.at(own[1], kind, ~np.isnan(ratio))
         with warnings.catch_warnings():
@@ -295,7 +346,7 @@ def fit_lpm(
     fold, n_pairs = _folds(known, masks[0], max(k, 2), seed)
     vocab = build_vocab(known, masks[0])
     key = hashlib.sha256(json.dumps([config.dict(), seed, {n: fingerprint(s) for n, s in known.items()}, {n: hashlib.sha256(masks[0][n].tobytes()).hexdigest() for n in known}], sort_keys=True).encode()).hexdigest()[:16]
-    networks, held, history = [], [], []
+    networks, held, folds, shown, history = [], [], [], [], []
     scaling = {n: standardise(s, masks[0][n] if masks[0][n].any() else np.ones(s.n_experiments, bool)) for n, s in known.items()}
     profiles = [s for s in known.values() if len(s.readouts) >= 20] if config.echo and config.decoder == 'lpm' else []
     effects = measure_effects(Atlas(profiles), scaling, rank=config.echo) if profiles else []
@@ -307,11 +358,14 @@ def fit_lpm(
         net = start_levels(make_network(vocab, config, seed=seed * 1000 + m, ears=ears), blocks)
         net, rows = train_member(net, blocks, test or blocks, config, seed=seed * 1000 + m, device=device, checkpoint=Path(checkpoint)/f'member{m}' if checkpoint else None, key=key, progress=progress,
                                  on_epoch=partial(on_epoch, m) if on_epoch else None)
-        networks.append(net); held.append(test or blocks); history += [dict(member=m, **r) for r in rows]
-    noise, hard = _noise_model(networks, held, vocab)
+        networks.append(net); held.append(test or blocks); folds.append(rest); shown.append(mine if test else rest); history += [dict(member=m, **r) for r in rows]
+    told = _hold_out(networks, held, known, shown)
+    blind = own_valid or (k and n_pairs >= 2 * k)                      # there are experiments that no member has trained on
+    stack = _fit_stack(networks, told, folds, known, scaling, effects) if blind and config.stack and config.decoder == 'lpm' else Stack([], {})
+    noise, hard = _noise_model(told, networks[0], vocab)
     provenance = dict(lpm_nb=lpm_nb.__version__, torch=torch.__version__, python=platform.python_version(), seed=seed, device=str(device), split=split.name if split else 'all data', split_seed=split.seed if split else None,
         screens={n: dict(fingerprint=fingerprint(s), experiments=int((masks[0][n] | masks[1][n]).sum()), **s.meta) for n, s in known.items()})
-    return TrainedLPM(networks, vocab, config, scaling, noise, hard, {n: s.adata.var['unit'].astype(str).tolist() for n, s in known.items()}, effects, pd.DataFrame(history), provenance)
+    return TrainedLPM(networks, vocab, config, scaling, noise, hard, {n: s.adata.var['unit'].astype(str).tolist() for n, s in known.items()}, effects, stack, pd.DataFrame(history), provenance)
 
 # %% ../../nbs/model/07_learner.ipynb #2d2ca93b
 def default_config(
@@ -356,6 +410,9 @@ def predict_screen(self:TrainedLPM,
         else:
             d = p - mean; mean += d / (i + 1); m2 += d * (p - mean)
     var = m2 / max(1, len(self.networks) - 1)
+    if self.stack.weights.get(screen):
+        mean, trust = self.stack.mix(screen, [f.predict(table) for f in self.stack.voices(screen)], base=np.mean([_base(n, block) for n in self.networks], 0), net=mean)
+        var *= trust[:, None]**2
     fp, fc = self.hardness['perturbation'], self.hardness['context']
     n = (block.members > 0).sum(1).clamp(min=1).numpy()
     factor = np.exp(np.log(fp)[block.members.numpy()].sum(1) / n) * fc[block.context.numpy()]
@@ -411,7 +468,7 @@ def predict(self:TrainedLPM,
     out.adata.layers['std'] = std[:, keep]
     return out
 
-# %% ../../nbs/model/07_learner.ipynb #1dbd6455
+# %% ../../nbs/model/07_learner.ipynb #e3da07c3
 @patch
 @torch.no_grad()
 def embedding(self:TrainedLPM,
@@ -438,8 +495,8 @@ def embedding(self:TrainedLPM,
         m = torch.from_numpy(code.members); parts = [n.atom(m).sum(1) if self.config.decoder == 'lpm' else n.perturbation(m) for n in nets]
     return pd.DataFrame(torch.cat(parts, 1).numpy() / len(nets)**.5, index=pd.Index(wanted, name=kind))
 
-# %% ../../nbs/model/07_learner.ipynb #e3da07c3
-FORMAT = 1
+# %% ../../nbs/model/07_learner.ipynb #e669c06d
+FORMAT = 2
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
 def _seal(provenance): return hashlib.sha256(json.dumps({k: v for k, v in provenance.items() if k != 'seal'}, sort_keys=True).encode()).hexdigest()
@@ -453,10 +510,12 @@ def save(self:TrainedLPM,
     for n, (c, s) in self.scaling.items(): tensors |= {f'centre.{n}': torch.from_numpy(c), f'scale.{n}': torch.from_numpy(s), f'noise.{n}': torch.from_numpy(self.noise[n])}
     tensors |= {f'hardness.{k}': torch.from_numpy(v) for k, v in self.hardness.items()}
     tensors |= {f'effects.{i}.{k}': torch.from_numpy(getattr(e, k)) for i, e in enumerate(self.effects) for k in ('p', 'c', 'values', 'basis', 'covariance')}
+    tensors |= {f'stack.{i}.{k}': torch.from_numpy(v) for i, f in enumerate(self.stack.forms) for k, v in f.tables.items()}
     with atomic_path(folder) as tmp:
         tmp.mkdir()
         save_file({k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}, tmp/_FILES[0])
-        (tmp/_FILES[1]).write_text(json.dumps({**asdict(self.vocab), 'units': self.units, 'effects': [dict(screens=e.screens, perturbations=e.perturbations, contexts=e.contexts) for e in self.effects]}, ensure_ascii=False, indent=0))
+        (tmp/_FILES[1]).write_text(json.dumps({**asdict(self.vocab), 'units': self.units, 'effects': [dict(screens=e.screens, perturbations=e.perturbations, contexts=e.contexts) for e in self.effects],
+            'stack': dict(forms=[dict(form=f.form, screens=f.screens, rows=f.rows, contexts=f.contexts) for f in self.stack.forms], weights=self.stack.weights)}, ensure_ascii=False, indent=0))
         (tmp/_FILES[2]).write_text(json.dumps(self.config.dict(), indent=1))
         self.history.to_csv(tmp/_FILES[3], index=False)
         p = {**self.provenance, 'format': FORMAT, 'files': {f: sha256(tmp/f) for f in _FILES}}
@@ -476,10 +535,11 @@ def load_lpm(
     if p.get('seal') != _seal(p): raise ModelError(f"{folder}/provenance.json was changed after the model was saved; restore the folder")
     for f in _FILES:
         if sha256(folder/f) != p['files'].get(f): raise ModelError(f"{folder}/{f} is not the file that was saved with this model (checksum differs); restore the folder")
-    v = json.loads((folder/'vocab.json').read_text()); units, labels = v.pop('units'), v.pop('effects')
+    v = json.loads((folder/'vocab.json').read_text()); units, labels, stacked = (v.pop(k) for k in ('units', 'effects', 'stack'))
     vocab = Vocab(**{**v, 'pairs': [tuple(x) for x in v['pairs']], 'dose': v['dose'] and tuple(v['dose']), 'time': v['time'] and tuple(v['time'])})
     config, t = LPMConfig(**json.loads((folder/'config.json').read_text())), load_file(folder/'weights.safetensors')
     effects = [Effects(**e, **{k: t[f'effects.{i}.{k}'].numpy() for k in ('p', 'c', 'values', 'basis', 'covariance')}) for i, e in enumerate(labels)]
+    stack = Stack([ClosedForm(**f, tables={k.split('.')[2]: x.numpy() for k, x in t.items() if k.startswith(f'stack.{i}.')}) for i, f in enumerate(stacked['forms'])], stacked['weights'])
     networks = []
     try:
         for i in range(sum(1 for k in t if k.endswith('atom.weight'))):
@@ -487,9 +547,9 @@ def load_lpm(
             net.load_state_dict({k[len(head):]: x for k, x in t.items() if k.startswith(head)}); networks.append(net.eval())
     except RuntimeError as e: raise ModelError(f"the weights in {folder} do not fit its vocabulary and settings: {str(e).splitlines()[0]}") from e
     return TrainedLPM(networks, vocab, config, {n: (t[f'centre.{n}'].numpy(), t[f'scale.{n}'].numpy()) for n in vocab.readouts}, {n: t[f'noise.{n}'].numpy() for n in vocab.readouts},
-        {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context', 'own_gene')}, units, effects, pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')})
+        {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context', 'own_gene')}, units, effects, stack, pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')})
 
-# %% ../../nbs/model/07_learner.ipynb #e669c06d
+# %% ../../nbs/model/07_learner.ipynb #f7255d0d
 def _extend(old, new):
     "The symbols of both, the old ones first, so that their codes stay."
     def more(a, b): return [*a, *(x for x in b if x not in set(a))]
@@ -533,7 +593,7 @@ def fine_tune(self:TrainedLPM,
     k = max(2, round(1 / config.valid)) if config.valid else 0
     fold, n_pairs = _folds(atlas, whole, max(k, 2), seed)
     ears, echoes = _ears(self.effects), _echoes(self.effects, atlas)
-    nets, held, history = [], [], []
+    nets, held, shown, history = [], [], [], []
     for m, old in enumerate(self.networks):
         mine = {n: fold[n] == m % k for n in atlas} if k and n_pairs >= 2 * k else {n: ~whole[n] for n in atlas}
         train, valid = (atlas_blocks(atlas, vocab, q, scaling, echoes=echoes) for q in ({n: ~mine[n] for n in atlas}, mine))
@@ -544,8 +604,8 @@ def fine_tune(self:TrainedLPM,
             i = int(key.split('.')[1]); n = list(vocab.readouts)[i]; known = len(self.vocab.screen_contexts.get(n, []))
             if n in atlas: dict(net.named_parameters())[key].data[1 + known:] = v[1 + known:]
         net, rows = train_member(net, train, valid or train, config, seed=seed * 1000 + m, device=device)
-        nets.append(net); held.append(valid or train); history += [dict(member=m, **r) for r in rows]
-    noise, hard = _noise_model(nets, held, vocab)
+        nets.append(net); held.append(valid or train); shown.append(mine if valid else {n: ~mine[n] for n in atlas}); history += [dict(member=m, **r) for r in rows]
+    noise, hard = _noise_model(_hold_out(nets, held, atlas, shown), nets[0], vocab)
     grow = {k: np.concatenate([self.hardness[k], hard[k][len(self.hardness[k]):]]) for k in hard}
     return replace(self, networks=nets, vocab=vocab, config=config, scaling=scaling, noise={**noise, **self.noise}, hardness=grow, units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **self.units},
         history=pd.concat([self.history.assign(stage='train'), pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True),

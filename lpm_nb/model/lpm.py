@@ -32,6 +32,7 @@ class LPMConfig:
     schedule:str='one_cycle'# 'one_cycle', or 'exponential' with `gamma`
     gamma:float=.97         # factor per epoch of the exponential schedule
     patience:int|None=None  # stop after this many epochs without a better validation loss; None = run to the end
+    stack:bool=True         # weigh the network against closed forms on held-out experiments ('lpm' only)
     echo:int=150            # most directions in which profile screens hear the echo of a perturbation from other contexts; 0 = off ('lpm' only)
     members:int=4           # networks in the ensemble
     valid:float=.1          # share of the pairs each member validates on, if the split has no validation part
@@ -61,7 +62,7 @@ def paper_config(
     "The published settings of the paper's model."
     check_known([preset], list(_PAPER), 'preset')
     p = dict(_PAPER[preset]); p['batch'] = max(1, p['batch'] // readouts)
-    return LPMConfig(**{**dict(decoder='paper', layers=2, init_std=1., echo=0, epochs=50, wd_embedding=.01, wd_weights=.01, schedule='exponential', members=5), **p, **changes})
+    return LPMConfig(**{**dict(decoder='paper', layers=2, init_std=1., echo=0, stack=False, epochs=50, wd_embedding=.01, wd_weights=.01, schedule='exponential', members=5), **p, **changes})
 
 # %% ../../nbs/model/06_lpm.ipynb #4e07920d
 def _table(n, width, std):
@@ -205,14 +206,17 @@ class LPMDecoder(nn.Module):
         u = self.readout(getattr(self, f'index{screen}'))
         return u + self.own[screen] if len(self.own[screen]) else u
 
-    def forward(self, screen, members, context, parts, pairs, amount, local, echo, whole): # -> (n, n_readouts) standardised
-        y = torch.addmm(self.level[screen][local], self.response(screen, members, context, parts, pairs, amount, local, echo), self.readouts(screen).T)
+    def base(self, screen, members, local): # -> (n, n_readouts): level of the context, of singles, and the perturbed gene's own transcript
+        y = self.level[screen][local]
         if len(self.single[screen]): y = y + self.single[screen][local] * ((members > 0).sum(1, keepdim=True) == 1)
-        if whole.shape[1]: y = torch.addcmul(y, whole.to(y.dtype), self.trust[screen])
         if len(self.own_gene[screen]):
             at = getattr(self, f'target{screen}')[members]             # (n, m) column of the perturbed gene's own readout, -1 = none
-            y = y.scatter_add(1, at.clamp(min=0), (self.own_gene[screen][local[:, None], self.kind[members]] * (at >= 0)).to(y.dtype))
+            y = y.scatter_add(1, at.clamp(min=0), self.own_gene[screen][local[:, None], self.kind[members]] * (at >= 0))
         return y
+
+    def forward(self, screen, members, context, parts, pairs, amount, local, echo, whole): # -> (n, n_readouts) standardised
+        y = torch.addmm(self.base(screen, members, local), self.response(screen, members, context, parts, pairs, amount, local, echo), self.readouts(screen).T)
+        return torch.addcmul(y, whole.to(y.dtype), self.trust[screen]) if whole.shape[1] else y
 
 # %% ../../nbs/model/06_lpm.ipynb #59f2305d
 def make_network(
