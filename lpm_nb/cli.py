@@ -335,13 +335,13 @@ def _score_model(model, atlas, as_json):
 @app.command()
 def benchmark(out: Annotated[Path, typer.Option(help='Folder of the cells and the results; an interrupted run goes on there.')] = Path('benchmark'), suite: Annotated[str, typer.Option(help="'quick' (simulated, minutes) or 'core' (every real screen; needs the data folder).")] = 'quick',
               seeds: Annotated[int, typer.Option(min=1, help='Number of split and training seeds.')] = 1, members: Annotated[Optional[int], typer.Option(min=1, help="Networks per ensemble; default: the recipe's.")] = None,
-              paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder; 50 = as published, 0 = leave it out.")] = 0, as_json: Json = False, quiet: Quiet = False):
+              paper_values: Annotated[float, typer.Option(help="Most values that the paper's decoder is shown, in its 50 epochs or in fewer; 0 = leave it out.")] = 3e7, as_json: Json = False, quiet: Quiet = False):
     """All tasks, all methods: where the LPM wins and where it does not.
 
     Example: [bold]lpm benchmark --suite core --seeds 3[/bold]
     """
-    from lpm_nb.analysis.suite import run_suite, suite_table
-    t = run_suite(out, suite=suite, seeds=range(seeds), members=members, paper_epochs=paper_epochs, on_cell=lambda line: say(line, quiet))
+    from lpm_nb.suite import run_suite, suite_table
+    t = run_suite(out, suite=suite, seeds=range(seeds), members=members, paper_values=paper_values, on_cell=lambda line: say(line, quiet))
     if as_json: return print(t.to_json(orient='records'))
     for task, row in suite_table(t).iterrows(): show_table(row[row != '–'].rename('mean over seeds').to_frame().rename_axis('method'), title=task)
     say(f"[green]report: {out/'benchmark.html'}[/green]", quiet)
