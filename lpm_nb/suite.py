@@ -138,7 +138,7 @@ def run_suite(
     summary, scores = [], []
     for name, task in tasks.items():
         for seed in seeds:
-            atlas = task.read(seed); split = task.split(atlas, seed)
+            atlas = task.read(seed); split = task.split(atlas, seed); prove_split(atlas, split)
             test = split.test[task.screen]
             if not test.any(): raise DataError(f"task {name!r} holds nothing out of screen {task.screen!r}")
             seen, given = _blind(atlas, split)

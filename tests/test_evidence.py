@@ -1,0 +1,84 @@
+"What the claims rest on: metrics that would be missed if broken, splits that cannot leak, an order of methods that has to hold."
+import importlib.util, sys, types
+from pathlib import Path
+import numpy as np
+import pytest
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import mean_squared_error, r2_score
+from lpm_nb.core import LeakageError
+from lpm_nb.data.screen import Atlas, Screen
+from lpm_nb.data.split import Split, prove_split
+from lpm_nb.suite import TASKS, Task, run_suite, suite_table
+
+SOURCE = Path(importlib.util.find_spec('lpm_nb.analysis.metrics').origin).read_text()
+
+def metrics(*changes):
+    "The metrics module, with a mistake in it."
+    text = SOURCE
+    for old, new in changes:
+        assert text.count(old) >= 1, f'{old!r} is no longer in the metrics'
+        text = text.replace(old, new)
+    m = types.ModuleType('lpm_nb.analysis.metrics_under_test'); m.__package__ = 'lpm_nb.analysis'
+    exec(compile(text, 'metrics', 'exec'), m.__dict__)
+    return m
+
+def check(m):
+    "Every metric against a library's definition, or a value worked out by hand."
+    g = np.random.default_rng(0); t = g.normal(size=(6, 40)); p = t + g.normal(size=t.shape); ref = g.normal(size=t.shape) * .3
+    np.testing.assert_allclose(m.mse(p, t), [mean_squared_error(a, b) for a, b in zip(t, p)])
+    np.testing.assert_allclose(m.r2(p, t), [r2_score(a, b) for a, b in zip(t, p)])
+    np.testing.assert_allclose(m.pearson(p, t), [pearsonr(a, b)[0] for a, b in zip(p, t)])
+    ties = np.round(p)
+    np.testing.assert_allclose(m.spearman(ties, t), [spearmanr(a, b)[0] for a, b in zip(ties, t)])
+    np.testing.assert_allclose(m.delta_pearson(p, t, reference=ref), [pearsonr(a, b)[0] for a, b in zip(p - ref, t - ref)])
+    np.testing.assert_allclose(m.direction_accuracy(p, t, reference=ref), (np.sign(p - ref) == np.sign(t - ref)).mean(1))
+    same = np.tile(t[:1], (6, 1))
+    np.testing.assert_allclose(m.discrimination(same, t), [1, *(m.discrimination(same, t)[1:])])          # the profile itself is the nearest
+    np.testing.assert_allclose(m.discrimination(t, t), 1); np.testing.assert_allclose(m.discrimination(t, same), .5)      # all alike: chance
+    np.testing.assert_allclose(m.discrimination(-t, t), 0)
+    short = np.array([[1., 2, np.nan, 4]])
+    np.testing.assert_allclose(m.mse(short, np.array([[2., 2, 9, 6]])), 5 / 3)                               # a gap is left out
+    mean, low, high = m.bootstrap(np.arange(100.), seed=0); assert mean == 49.5 and 43 < low < 45.5 < 53 < high < 56
+
+def test_the_metrics(): check(metrics())
+
+MISTAKES = {
+    'sign of the delta': (("p, t = np.asarray(pred, np.float64) - reference, np.asarray(true, np.float64) - reference", "p, t = reference - np.asarray(pred, np.float64), np.asarray(true, np.float64) - reference"),),
+    'one reference forgotten': (("np.asarray(true, np.float64) - reference\n    p = np.where", "np.asarray(true, np.float64)\n    p = np.where"),),
+    'ties in order of appearance': (("rankdata(np.where(seen, x, np.inf), axis=1)", "rankdata(np.where(seen, x, np.inf), axis=1, method='ordinal')"),),
+    'ties of the discrimination lost': ((".5 * ((np.abs(sim - own)", ".0 * ((np.abs(sim - own)"),),
+    'discrimination upside down': (("(sim < own - 1e-12)", "(sim > own + 1e-12)"),),
+    'mean over the wrong axis': (("n = seen.sum(1)\n    return np.where(n > 0, np.where(seen, x, 0).sum(1)", "n = np.full(len(x), seen.sum() / len(x))\n    return np.where(n > 0, np.where(seen, x, 0).sum(0)[:len(x)]"),),
+    'gaps counted as zero': (("gap = np.isnan(pred) | np.isnan(true)", "pred, true = np.nan_to_num(pred), np.nan_to_num(true); gap = np.isnan(pred)"),),
+    'variance around zero': (("total = _mean((t - _mean(t, seen)[:, None])**2, seen)", "total = _mean(t**2, seen)"),),
+    'interval far too narrow': (("np.quantile(means, [(1 - level) / 2, (1 + level) / 2])", "np.quantile(means, [level / 2, 1 - level / 2])"),),
+}
+
+@pytest.mark.parametrize('mistake', MISTAKES)
+def test_a_broken_metric_is_noticed(mistake):
+    with pytest.raises(AssertionError): check(metrics(*MISTAKES[mistake]))
+
+def leaky():
+    s = Screen.from_arrays(np.random.default_rng(0).normal(size=(24, 1)), perturbation=['A', 'B', 'A+B', 'C', 'D', 'E'] * 4, context=[c for c in 'wxyz' for _ in range(6)], readouts=['g'], name='s')
+    twin = Screen.from_arrays(s.X, perturbation=[f'{p[2]}+{p[0]}' if len(p) == 3 else p for p in s.obs['perturbation'].astype(str)], context=s.obs['context'].astype(str), readouts=['g'], name='twin')
+    atlas = Atlas([s, twin]); test = np.arange(24) % 6 == 2                                     # A+B held out in one screen, B+A trained on in the other
+    return atlas, Split('leaky', {'s': ~test, 'twin': np.ones(24, bool)}, {n: np.zeros(24, bool) for n in atlas}, {'s': test, 'twin': np.zeros(24, bool)})
+
+def test_a_leaky_split_is_caught(tmp_path):
+    atlas, split = leaky()
+    with pytest.raises(LeakageError, match=r'4 test experiments .* are also trained on'): prove_split(atlas, split)
+    with pytest.raises(LeakageError): run_suite(tmp_path, tasks={'leaky': Task(lambda seed: atlas, lambda a, seed: split, 's', 'pooled r', 'g')}, device='cpu')
+    assert not list((tmp_path/'cells').iterdir())
+
+def test_the_quick_suite_orders_the_methods(tmp_path):
+    "The default recipe with two members, on two simulated screens: what it must be better than, and by more than chance."
+    t = run_suite(tmp_path, suite='quick', members=2, paper_values=0, device='cpu')
+    gain = t.set_index(['task', 'metric', 'readout', 'method'])['gain_low']
+    for m in ('control', 'context mean', 'perturbation mean', 'own gene', 'nearest perturbations', 'bilinear ridge', 'additive'):
+        assert gain['simulated pairs', 'delta r', 'all', m] > 0, m
+    for m in ('control', 'context mean', 'additive', 'nearest perturbations', 'members in context'):
+        assert gain['simulated growth', 'pooled r', 'growth', m] > 0, m
+    value = t.set_index(['task', 'metric', 'method'])['value']
+    assert value['simulated pairs', 'delta r', 'LPM'] > value['simulated pairs', 'delta r', 'additive'] > value['simulated pairs', 'delta r', 'context mean']
+    assert value['simulated pairs', 'mse', 'LPM'] < min(value['simulated pairs', 'mse', m] for m in ('additive', 'additive + low rank', 'nearest perturbations', 'bilinear ridge'))
+    assert suite_table(t).loc['simulated pairs: delta r', 'LPM']
