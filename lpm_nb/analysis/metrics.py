@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['mse', 'pearson', 'spearman', 'r2', 'delta_pearson', 'direction_accuracy', 'discrimination', 'bootstrap',
-           'paired_bootstrap', 'pooled_pearson']
+           'paired_bootstrap', 'pooled_pearson', 'interval_p', 'holm', 'rescaled']
 
 # %% ../../nbs/analysis/09_metrics.ipynb #58f1f2f1
+from collections.abc import Sequence
 from functools import lru_cache
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
 from ..core import DataError, rng
 
 # %% ../../nbs/analysis/09_metrics.ipynb #73fcbff4
@@ -166,3 +167,32 @@ def pooled_pearson(
             with np.errstate(all='ignore'): out.append((spt - sp * st / n) / np.sqrt((spp - sp**2 / n) * (stt - st**2 / n)))
         return np.nan_to_num(np.stack(out, 1))                                                         # a constant prediction correlates with nothing
     return r(np.ones((1, len(S))))[0], r(_resamples(len(S), draws, seed))
+
+# %% ../../nbs/analysis/09_metrics.ipynb #45435460
+def interval_p(
+    value:float, # a difference
+    low:float,   # lower end of its 95 % interval
+    high:float,  # upper end
+) -> float: # 0 … 1; NaN if the interval is missing
+    "Two-sided p-value of a difference from its interval."
+    if not high > low: return np.nan if np.isnan(low) or np.isnan(high) else float(value == 0)
+    return float(2 * norm.sf(abs(value) / ((high - low) / (2 * norm.ppf(.975)))))
+
+def holm(
+    p:Sequence[float], # (n,) p-values of one family; NaN is left out of the count
+) -> np.ndarray: # (n,) adjusted
+    "Holm's step-down correction."
+    p = np.asarray(p, np.float64); out = np.full(len(p), np.nan); known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind='stable')]
+    out[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1)
+    return out
+
+def rescaled(
+    score:float,    # larger is better
+    *,
+    baseline:float, # score of a baseline
+    ceiling:float,  # best score that noise allows
+) -> float: # 0 = the baseline, 1 = the ceiling
+    "A score between a baseline and the ceiling."
+    if not ceiling > baseline: raise DataError(f"expected a ceiling above the baseline, got {ceiling} and {baseline}")
+    return (score - baseline) / (ceiling - baseline)
