@@ -19,7 +19,7 @@ import lpm_nb
 from .analysis.benchmark import evaluate
 from .analysis.metrics import holm, interval_p
 from .analysis.plot import plot_paired, plot_scaling
-from .core import DataError, FetchError, StorageError, atomic_path, check_known, parse_perturbation, rng
+from .core import DataError, FetchError, StorageError, atomic_path, check_known, rng
 from .data.screen import Atlas, Screen
 from .data.simulate import simulate_atlas
 from .data.sources import read_annotation, read_screen
@@ -38,6 +38,7 @@ class Task:
     metric:str           # the headline metric
     readout:str='all'    # of this readout
     note:str=''          # what to know when reading the figure
+    genes:bool=False     # the perturbations are genes by their symbols, so a forest that knows relations has a say
 
 def _named(*names): return lambda seed: Atlas([read_screen(n) for n in names])
 
@@ -69,13 +70,13 @@ TASKS = {
     'GDSC1+2, pair in neither': Task(_named('gdsc2', 'gdsc1'), _pairs(.15, by='system'), 'gdsc2', 'within r', 'viability:ln_IC50', note='GDSC data are for non-commercial research.'),
     'PRISM/GDSC/CTD2': Task(_named('prism', 'gdsc-shared', 'ctd2'), _pairs(.15, 'prism'), 'prism', 'within r', 'viability:AUC_published', note='The assay is a part of the context; the assays agree at r .5 to .6.'),
     'NeurIPS drugs': Task(_named('neurips2023'), _pairs(.15), 'neurips2023', 'delta r', note=_WELLS),
-    'Replogle RPE1': Task(_named('replogle-rpe1', 'replogle-k562'), _pairs(.2, 'replogle-rpe1'), 'replogle-rpe1', 'delta r', note='Only the thousand most raised genes of a knock-down have a rank; the rest are censored.'),
-    'Replogle K562': Task(_named('replogle-k562', 'replogle-rpe1'), _pairs(.2, 'replogle-k562'), 'replogle-k562', 'delta r', note='As for RPE1.'),
-    'Macrophage CRISPRa': Task(_macrophage, _pairs(.2, 'macrophage-crispra'), 'macrophage-crispra', 'delta r', note='Nothing of a knock-down carries over to an activation, but the gene’s own transcript.'),
-    'Macrophage CRISPRi': Task(_macrophage, _pairs(.2, 'macrophage-crispri'), 'macrophage-crispri', 'delta r', note='As for CRISPRa.'),
-    'Horlbeck Jurkat': Task(_named('horlbeck-jurkat', 'horlbeck-k562'), _pairs(.2, 'horlbeck-jurkat'), 'horlbeck-jurkat', 'interaction r', 'growth:gamma', note='Interaction: growth minus the sum of the members in their context.'),
-    'Horlbeck Jurkat, doubles from singles': Task(_named('horlbeck-jurkat', 'horlbeck-k562'), _doubles('horlbeck-jurkat'), 'horlbeck-jurkat', 'pooled r', 'growth:gamma', note='No pair of Jurkat is known, only its single knock-downs, and the pairs of K562.'),
-    'Norman doubles': Task(_named('norman-gamma'), lambda a, seed: split_combinations(a, test=.3, seed=seed), 'norman-gamma', 'interaction r', 'growth:gamma', note='112 genes, few doubles each.'),
+    'Replogle RPE1': Task(_named('replogle-rpe1', 'replogle-k562'), _pairs(.2, 'replogle-rpe1'), 'replogle-rpe1', 'delta r', note='Only the thousand most raised genes of a knock-down have a rank; the rest are censored.', genes=True),
+    'Replogle K562': Task(_named('replogle-k562', 'replogle-rpe1'), _pairs(.2, 'replogle-k562'), 'replogle-k562', 'delta r', note='As for RPE1.', genes=True),
+    'Macrophage CRISPRa': Task(_macrophage, _pairs(.2, 'macrophage-crispra'), 'macrophage-crispra', 'delta r', note='Nothing of a knock-down carries over to an activation, but the gene’s own transcript.', genes=True),
+    'Macrophage CRISPRi': Task(_macrophage, _pairs(.2, 'macrophage-crispri'), 'macrophage-crispri', 'delta r', note='As for CRISPRa.', genes=True),
+    'Horlbeck Jurkat': Task(_named('horlbeck-jurkat', 'horlbeck-k562'), _pairs(.2, 'horlbeck-jurkat'), 'horlbeck-jurkat', 'interaction r', 'growth:gamma', note='Interaction: growth minus the sum of the members in their context.', genes=True),
+    'Horlbeck Jurkat, doubles from singles': Task(_named('horlbeck-jurkat', 'horlbeck-k562'), _doubles('horlbeck-jurkat'), 'horlbeck-jurkat', 'pooled r', 'growth:gamma', note='No pair of Jurkat is known, only its single knock-downs, and the pairs of K562.', genes=True),
+    'Norman doubles': Task(_named('norman-gamma'), lambda a, seed: split_combinations(a, test=.3, seed=seed), 'norman-gamma', 'interaction r', 'growth:gamma', note='112 genes, few doubles each.', genes=True),
 }
 SUITES = {'quick': ['simulated pairs', 'simulated growth'], 'core': [t for t in TASKS if not t.startswith('simulated')] + ['simulated pairs', 'simulated growth']}
 
@@ -108,9 +109,6 @@ def _relations():
     try: return relation_vectors(pd.concat([read_annotation(f'pairs-{n}') for n in ('stringdb', 'corum', 'reactome')]))
     except FetchError: return None
 
-def _knowledge(atlas):
-    return _relations() if any(':' in a and not a.startswith('drug:') or a.isupper() for p in atlas.perturbations for a in parse_perturbation(p)) else None
-
 @cache
 def _code():
     "What the cells depend on besides data and settings."
@@ -123,10 +121,10 @@ class _Given:
     std:np.ndarray|None=None
     def predict_screen(self, screen, table): return self.mean, self.std
 
-def _methods(atlas, paper_values):
+def _methods(atlas, task, paper_values):
     "Which methods have a say on an atlas."
     dosed = any(s.obs['dose'].nunique() > 1 for s in atlas.values())
-    return ['LPM', *[ONE_SCREEN] * (len(atlas) > 1), *[PAPER] * bool(paper_values and not dosed), *reversed(suitable(atlas, _knowledge(atlas)))]
+    return ['LPM', *[ONE_SCREEN] * (len(atlas) > 1), *[PAPER] * bool(paper_values and not dosed), *reversed(suitable(atlas, _relations() if task.genes else None))]
 
 def run_suite(
     out:str|Path,            # folder of the cells and the results
@@ -155,7 +153,7 @@ def run_suite(
             seen, given = _blind(atlas, split)
             paper = _paper_config(seen, given, paper_values) if paper_values else None
             stored, cost = {}, {}
-            for method in _methods(atlas, paper_values):
+            for method in _methods(atlas, task, paper_values):
                 setup = [method, seed, members, paper.dict() if method == PAPER else config and config.dict(), device]
                 key = hashlib.sha256(json.dumps([_code(), setup, {n: fingerprint(s) for n, s in seen.items()}, {n: np.packbits(m).tobytes().hex() for n, m in split.test.items()}]).encode()).hexdigest()[:16]
                 path = out/'cells'/f"{name} {seed} {method} {key}.npz".replace('/', '-').replace(' ', '_')
@@ -240,6 +238,7 @@ def scaling_curve(
     seeds:Sequence[int]=(0,),# of split, choice and training
     methods:Sequence[str]=('LPM', 'additive', 'additive + low rank', 'nearest perturbations'), # 'LPM' and some of `BASELINES`
     members:int|None=None,   # size of the ensemble; None = the recipe's
+    config:LPMConfig|None=None, # settings of the LPM; None = the default recipe
     device:str|None=None,    # 'cpu' or 'cuda'
 ) -> pd.DataFrame: # by, share, n (perturbations or contexts trained on), seed, method, metric, value, low, high
     "Score against the amount of training data."
@@ -253,7 +252,7 @@ def scaling_curve(
         for share in shares:
             split, n = _shrink(atlas, whole, share, by, seed)
             seen, given = _blind(atlas, split)
-            fitted = {m: _fit(m, seen, given, task, seed, members, None, device, None) for m in methods}
+            fitted = {m: _fit(m, seen, given, task, seed, members, None, device, config) for m in methods}
             test = whole.test[task.screen]; table = atlas[task.screen].obs[test]
             said = {}
             for m, model in fitted.items():

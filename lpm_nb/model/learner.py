@@ -9,6 +9,7 @@ __all__ = ['FORMAT', 'masked_mse', 'make_learner', 'train_member', 'TrainedLPM',
 # %% ../../nbs/model/07_learner.ipynb #4992f249
 import hashlib, json, platform, time, warnings
 from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -133,6 +134,17 @@ def make_learner(
     if torch.device(device).type == 'cuda': learn.add_cb(MixedPrecision(amp_mode=AMPMode.BF16))
     return learn
 
+@contextmanager
+def _threads(network, blocks, config, device):
+    "No more CPU threads than the batches feed: for small ones, handing out the work costs more than it saves."
+    before = torch.get_num_threads()
+    if torch.device(device).type == 'cpu' and config.decoder == 'lpm' and blocks:
+        dense = sum(p.numel() for m in network.modules() if isinstance(m, nn.Linear) for p in m.parameters())
+        work = max((config.batch or batch_size(len(b))) * (dense + config.rank * b.y.shape[1]) for b in blocks)   # multiply-adds of a forward pass
+        torch.set_num_threads(int(min(before, max(1, work // 20_000_000))))
+    try: yield
+    finally: torch.set_num_threads(before)
+
 def train_member(
     network:nn.Module,  # made by `make_network`
     train:list[Block],  # training blocks
@@ -155,7 +167,7 @@ def train_member(
         done = _restore(Path(checkpoint), key, network, learn.opt.opt, best, history)
         learn.add_cb(_Checkpoint(checkpoint, best, history, key))
     learn.done = done
-    with torch.random.fork_rng(), warnings.catch_warnings():
+    with torch.random.fork_rng(), warnings.catch_warnings(), _threads(network, train, config, device):
         warnings.simplefilter('ignore')
         if done < config.epochs and not (config.patience and done and done - 1 - best.at >= config.patience):
             if progress: learn.fit(config.epochs, lr=config.lr, reset_opt=False, start_epoch=done)
