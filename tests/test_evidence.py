@@ -1,5 +1,5 @@
 "What the claims rest on: metrics that would be missed if broken, splits that cannot leak, an order of methods that has to hold."
-import importlib.util, sys, types
+import importlib.util, types
 from pathlib import Path
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from sklearn.metrics import mean_squared_error, r2_score
 from lpm_nb.core import LeakageError
 from lpm_nb.data.screen import Atlas, Screen
 from lpm_nb.data.split import Split, prove_split
-from lpm_nb.suite import TASKS, Task, run_suite, suite_table
+from lpm_nb.suite import Task, run_suite, suite_table
 
 SOURCE = Path(importlib.util.find_spec('lpm_nb.analysis.metrics').origin).read_text()
 
