@@ -271,8 +271,10 @@ def _fit_stack(networks, held, folds, known, scaling, effects):
                 e = (f.predict(h.table) - h.block.y.numpy())**2; e = e[~np.isnan(e)]
                 at = errors.setdefault((f.form, f.screens[0]), {}).setdefault(json.dumps(settings), np.zeros(2)); at += e.sum(), len(e)
     chosen = {k: json.loads(min(v, key=lambda s: v[s][0] / max(v[s][1], 1))) for k, v in errors.items()}
+    whole = {n: np.ones(s.n_experiments, bool) for n, s in known.items()}
+    final = {(f.form, f.screens[0]): f for _, f in closed_forms(known, whole, scaling, effects=effects, settings=chosen)}
     kept = [[f for s, f in forms if chosen.get((f.form, f.screens[0])) == s] for forms in made]
-    kinds = {n: [k for k in chosen if any(n in f.screens and (f.form, f.screens[0]) == k for fs in kept for f in fs)] for n in names}
+    kinds = {n: [k for k in chosen if k in final and n in final[k].screens] for n in names}
     sums, said = {n: {} for n in names}, []
     for i, hs in enumerate(held):
         for h in hs:
@@ -285,8 +287,9 @@ def _fit_stack(networks, held, folds, known, scaling, effects):
                 add_fold(sums[n].setdefault(pattern, Equations(np.zeros((q, q)), np.zeros(q))), y[rows], base=base[rows], voices=[h.answer[rows], *(v[rows] for v, on in zip(voices, pattern) if on == '1')], spread=h.spread[rows])
     stack = Stack([], {n: {p: solve_weights(e).tolist() for p, e in es.items()} for n, es in sums.items()})
     for h, n, base, voices in said: h.answer, h.trust = stack.mix(n, voices, base=base, net=h.answer)
-    whole = {n: np.ones(s.n_experiments, bool) for n, s in known.items()}
-    final = {(f.form, f.screens[0]): f for _, f in closed_forms(known, whole, scaling, effects=effects, settings=chosen)}
+    for n in names:                                                    # where no pair of a context was ever seen, no fold can judge: its own singles count
+        voices = [k[0] for k in kinds[n]]
+        if 'singles' in voices: stack.weights.setdefault(n, {})[''.join('01'[v == 'singles'] for v in voices)] = [0., 1.]
     return replace(stack, forms=[final[k] for k in chosen if k in final])
 
 def _noise_model(held, network, vocab, shrink=10.):

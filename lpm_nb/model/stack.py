@@ -104,9 +104,9 @@ def kernel_effects(
 @dataclass(frozen=True)
 class ClosedForm:
     "One simple model of a group of screens. Made by `closed_forms`."
-    form:str              # 'kernel', 'nearest', 'low rank' or 'interactions'
+    form:str              # 'kernel', 'nearest', 'low rank', 'interactions' or 'singles'
     screens:list[str]     # the group
-    rows:list[str]        # labels of perturbations, see `effect_labels`; of atoms for 'interactions'
+    rows:list[str]        # labels of perturbations, see `effect_labels`; of atoms for 'interactions' and 'singles'
     contexts:list[str]    # contexts
     tables:dict[str, np.ndarray] # level (c, r), answers (p, c, k), basis (k, r); or level (c, r), members (c, a, r), pairs (c, r, a, a)
 
@@ -120,7 +120,7 @@ class ClosedForm:
         t = self.tables
         c = pd.Index(self.contexts).get_indexer(table['context'].astype(str).to_numpy(object))
         out = np.full((len(table), t['level'].shape[1]), np.nan, np.float32)
-        if self.form != 'interactions':
+        if self.form not in ('interactions', 'singles'):
             p = pd.Index(self.rows).get_indexer(effect_labels(table))
             i = np.flatnonzero((p >= 0) & (c >= 0)); i = i[~np.isnan(t['answers'][p[i], c[i], 0])]
             out[i] = t['level'][c[i]] + t['answers'][p[i], c[i]] @ t['basis']
@@ -155,17 +155,24 @@ def _low_rank(D, seen, threshold, lam=4.):
     scale = np.sqrt((np.nansum(E**2, 1) + 10 * np.nanmean(E**2)) / (known.sum(1) + 10))[:, None]
     return (mean[:, None] + (soft_impute(E / scale, threshold=threshold) * scale).reshape(D.shape)).astype(np.float32)
 
-def _interactions(P, C, V, noise):
+def _additive_from(members, rows, V, atoms, ridge=1.):
+    "Level (r,) and effects (a, r) of the atoms, from some experiments of one context; NaN where an atom is not among them."
+    level, effect = fit_members([members[i] for i in rows], V[rows].astype(np.float64), ridge=ridge)
+    out = np.full((len(atoms), V.shape[1]), np.nan, np.float32)
+    for k, a in enumerate(atoms):
+        if a in effect: out[k] = effect[a]
+    return level, out
+
+def _interactions(P, C, V, noise, few=20):
     "Level, members and completed interactions of each context; None if no context has enough pairs."
     members = [parse_perturbation(p) for p in P]; n_members = np.array([len(m) for m in members])
     atoms, contexts = sorted({a for m in members for a in m}), sorted(set(C)); at = {a: k for k, a in enumerate(atoms)}; r = V.shape[1]
     level, effects, pairs = np.full((len(contexts), r), np.nan, np.float32), np.full((len(contexts), len(atoms), r), np.nan, np.float32), np.zeros((len(contexts), r, len(atoms), len(atoms)), np.float32)
     for j, c in enumerate(contexts):
         here = (C == c) & ~np.isnan(V).any(1) & (n_members > 0); two = np.flatnonzero(here & (n_members == 2))
-        if len(two) < 20: continue
+        if len(two) < few: continue
         rows = two if len(two) > 10 * len(atoms) else np.flatnonzero(here)   # singles may have a level of their own
-        level[j], effect = fit_members([members[i] for i in rows], V[rows].astype(np.float64))
-        for a, v in effect.items(): effects[j, at[a]] = v
+        level[j], effects[j] = _additive_from(members, rows, V, atoms)
         a, b = np.array([[at[x] for x in members[i]] for i in two]).T
         rest = V[two] - level[j] - effects[j, a] - effects[j, b]
         for q in range(r):
@@ -174,13 +181,28 @@ def _interactions(P, C, V, noise):
             pairs[j, q] = low
     return None if np.isnan(level).all() else (atoms, contexts, dict(level=level, members=effects, pairs=pairs))
 
-FORMS = {'kernel': [dict(reach=a, ridge=b) for a in (.5, 1., 3.) for b in (.3, 1., 3.)], 'nearest': [dict(k=15), dict(k=40)], 'low rank': [dict(threshold=.25)], 'interactions': [dict(noise=1.1)]}   # form -> settings that are tried
+def _singles(P, C, V, share, noise=1.1, few=20):
+    "The same for contexts that have singles but no pairs: their own additive model, and a share of what pairs add elsewhere; None if there is no such context."
+    members = [parse_perturbation(p) for p in P]; n_members = np.array([len(m) for m in members]); whole = ~np.isnan(V).any(1)
+    contexts = sorted(c for c in set(C) if ((C == c) & (n_members == 2)).sum() < few <= ((C == c) & (n_members == 1) & whole).sum())
+    known = _interactions(P, C, V, noise) if contexts else None
+    if known is None: return None
+    atoms, elsewhere, t = known; informed = ~np.isnan(t['level']).any(1)
+    out = dict(level=np.zeros((len(contexts), V.shape[1]), np.float32), members=np.zeros((len(contexts), len(atoms), V.shape[1]), np.float32), pairs=np.repeat(share * t['pairs'][informed].mean(0, keepdims=True), len(contexts), 0).astype(np.float32))
+    for j, c in enumerate(contexts):
+        one = np.flatnonzero((C == c) & (n_members == 1) & whole); control = (C == c) & (n_members == 0) & whole
+        level, effects = _additive_from(members, one, V, atoms, ridge=.1)              # one measurement each: little to shrink
+        shift = level - V[control].mean(0) if control.any() else 0.      # effects count from the control where it was measured
+        out['level'][j], out['members'][j] = level - shift, effects + shift
+    return atoms, contexts, out
+
+FORMS = {'kernel': [dict(reach=a, ridge=b) for a in (.5, 1., 3.) for b in (.3, 1., 3.)], 'nearest': [dict(k=15), dict(k=40)], 'low rank': [dict(threshold=.25)], 'interactions': [dict(noise=1.1)], 'singles': [dict(share=.2)]}   # form -> settings that are tried
 
 def _forms(screens, contexts, perturbations):
     "Which forms fit a group."
     most, out = max(len(s.readouts) for s in screens), []
     pairs = sum(len(m) > 1 for s in screens for m in s.members.values()) / max(1, sum(len(s.members) for s in screens))
-    if pairs and most <= 5 and not any(s.obs['dose'].nunique() > 1 for s in screens): out.append('interactions')
+    if pairs and most <= 5 and not any(s.obs['dose'].nunique() > 1 for s in screens): out += ['interactions', 'singles']
     if contexts < 2 or perturbations < 10 or perturbations * contexts * min(most, 150) > 2e8: return out
     if most >= 20: out += ['kernel'] + ['nearest'] * (perturbations <= 5000)
     elif most <= 5 and pairs < .5: out.append('low rank')
@@ -197,21 +219,22 @@ def closed_forms(
     "Fit the closed forms that have a say on an atlas."
     out, basis = [], {n: e.basis for e in effects for n in e.screens}
     for names in screen_groups(atlas):
-        rows = {n: masks[n] & (atlas[n].obs['perturbation'] != '').to_numpy() for n in names}
+        rows = {n: masks[n] for n in names}
         if not any(m.any() for m in rows.values()): continue
         obs = [atlas[n].obs[rows[n]] for n in names]
         P, C = (np.concatenate([f(o) for o in obs]) for f in (effect_labels, lambda o: o['context'].astype(str).to_numpy(object)))
-        forms = _forms([atlas[n] for n in names], len(set(C)), len(set(P)))
+        treated = P != ''
+        forms = _forms([atlas[n] for n in names], len(set(C[treated])), len(set(P[treated])))
         V = np.concatenate([(atlas[n].X[rows[n]] - scaling[n][0]) / scaling[n][1] for n in names]) if forms else None
         B = basis.get(names[0]); dense = None
         for form in forms:
             if form in ('kernel', 'nearest') and B is None: continue
             for s in FORMS[form] if settings is None else [settings[form, names[0]]] if (form, names[0]) in settings else []:
-                if form == 'interactions':
-                    made = _interactions(P, C, V, **s)
+                if form in ('interactions', 'singles'):
+                    made = (_interactions if form == 'interactions' else _singles)(P, C, V, **s)
                     if made: out.append((s, ClosedForm(form, names, *made)))
                     continue
-                dense = dense or _dense(P, C, V, None if B is None else B / (B[0] @ B[0]))
+                dense = dense or _dense(P[treated], C[treated], V[treated], None if B is None else B / (B[0] @ B[0]))
                 pu, cu, level, D, seen = dense
                 answers = dict(kernel=kernel_effects, nearest=nearest_effects)[form](D, seen, **s) if form != 'low rank' else _low_rank(D, seen, **s)
                 elsewhere = (seen.any(-1).sum(1)[:, None] - seen.any(-1)) > 0      # silent where no other context knows the perturbation
@@ -219,7 +242,7 @@ def closed_forms(
                 out.append((s, ClosedForm(form, names, pu, cu, dict(level=level, answers=answers, basis=np.eye(D.shape[2], dtype=np.float32) if B is None else B))))
     return out
 
-# %% ../../nbs/model/06b_stack.ipynb #39e2c5d6
+# %% ../../nbs/model/06b_stack.ipynb #b8c63019
 @dataclass
 class Equations:
     "Normal equations of one screen's weights, added to fold by fold."
@@ -259,7 +282,7 @@ def solve_weights(
     root = (U * np.sqrt(w)).T                                            # root' root = A
     return nnls(root, np.linalg.solve(root.T, b))[0]
 
-# %% ../../nbs/model/06b_stack.ipynb #a31d5f18
+# %% ../../nbs/model/06b_stack.ipynb #b1d42198
 @dataclass(frozen=True)
 class Stack:
     "Closed forms, and how far to trust each."
