@@ -390,6 +390,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'lpm_nb.model.stack._interactions': ('model/stack.html#_interactions', 'lpm_nb/model/stack.py'),
                                     'lpm_nb.model.stack._low_rank': ('model/stack.html#_low_rank', 'lpm_nb/model/stack.py'),
                                     'lpm_nb.model.stack._singles': ('model/stack.html#_singles', 'lpm_nb/model/stack.py'),
+                                    'lpm_nb.model.stack._sums': ('model/stack.html#_sums', 'lpm_nb/model/stack.py'),
                                     'lpm_nb.model.stack.add_fold': ('model/stack.html#add_fold', 'lpm_nb/model/stack.py'),
                                     'lpm_nb.model.stack.closed_forms': ('model/stack.html#closed_forms', 'lpm_nb/model/stack.py'),
                                     'lpm_nb.model.stack.complete_interactions': ( 'model/stack.html#complete_interactions',

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
+from scipy.sparse import csr_matrix
 from ..core import parse_perturbation
 from ..data.effects import Effects, effect_labels, fit_members, screen_groups
 from ..data.screen import Atlas
@@ -135,18 +136,22 @@ class ClosedForm:
         out[i] = t['level'][c] + t['members'][c, a] + t['members'][c, b] + t['pairs'][c, :, a, b]
         return out
 
+def _sums(codes, n, X):
+    "(n, k) sums of the rows of X that have one code."
+    return csr_matrix((np.ones(len(codes), X.dtype), (codes, np.arange(len(codes)))), shape=(n, len(codes))) @ X
+
 def _dense(P, C, V, basis):
     "Labels and effects of the training experiments of a group: perturbations, contexts, level (c, r), D (p, c, k), seen (p, c, 1 or k)."
     (p, pu), (c, cu) = pd.factorize(P, sort=True), pd.factorize(C, sort=True)
     measured = ~np.isnan(V)
-    level = np.stack([np.where(measured[c == j], V[c == j], 0).sum(0) / np.maximum(measured[c == j].sum(0), 1) for j in range(len(cu))])
+    level = (_sums(c, len(cu), np.where(measured, V, 0)) / np.maximum(_sums(c, len(cu), measured.astype(np.float32)), 1)).astype(np.float32)
     E = np.where(measured, V - level[c], 0)
     if basis is not None: E, measured = E @ basis.T, measured.any(1, keepdims=True)
     key, back = np.unique(p * len(cu) + c, return_inverse=True)
-    n = np.stack([np.bincount(back, m) for m in measured.T], 1)
+    n = _sums(back, len(key), measured.astype(np.float32))
     D, seen = np.zeros((len(pu), len(cu), E.shape[1]), np.float32), np.zeros((len(pu), len(cu), n.shape[1]), bool)
-    D[key // len(cu), key % len(cu)] = np.stack([np.bincount(back, e) for e in E.T], 1) / np.maximum(n, 1); seen[key // len(cu), key % len(cu)] = n > 0
-    return list(pu), list(cu), level.astype(np.float32), D, seen
+    D[key // len(cu), key % len(cu)] = _sums(back, len(key), E) / np.maximum(n, 1); seen[key // len(cu), key % len(cu)] = n > 0
+    return list(pu), list(cu), level, D, seen
 
 def _low_rank(D, seen, threshold, lam=4.):
     "Mean effects and the completed rest, every perturbation at the same scale."
