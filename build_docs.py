@@ -16,7 +16,7 @@ def write_readme():
     nb, out = json.loads((ROOT/'nbs/index.ipynb').read_text()), []
     for c in nb['cells']:
         s = ''.join(c['source']).strip()
-        if c['cell_type'] == 'markdown': out.append(re.sub(r'\((?!https?:)((?:data/|model/|analysis/)?[\w]+\.ipynb)\)', r'(nbs/\1)', s))
+        if c['cell_type'] == 'markdown': out.append(re.sub(r'\((?!https?:)((?:data/|model/|analysis/|explanations/)?[\w]+\.ipynb)\)', r'(nbs/\1)', s))
         elif c['cell_type'] == 'code' and s and not re.search(r'^#\| *(hide|include: *false|default_exp)', s, re.M):
             out.append('```python\n' + '\n'.join(l for l in s.splitlines() if not l.startswith('#|')) + '\n```')
             for o in c.get('outputs', []):
@@ -44,7 +44,7 @@ def with_smalldocs(proc, out):
     for f in sorted(stage.rglob('*.ipynb')):                           # links to notebooks follow their new names
         nb = json.loads(f.read_text())
         for c in nb['cells']:
-            if c['cell_type'] == 'markdown': c['source'] = re.sub(r'(\]\((?:\w+/)*)\d+[a-z]?_(\w+\.ipynb\))', r'\1\2', ''.join(c['source']))
+            if c['cell_type'] == 'markdown': c['source'] = re.sub(r'(\]\((?:(?:\w+|\.\.)/)*)\d+[a-z]?_(\w+\.ipynb\))', r'\1\2', ''.join(c['source']))
         f.write_text(json.dumps(nb))
     subprocess.run([str(Path(sys.executable).with_name('smalldocs')), 'render', str(stage)], check=True)
     def math(m): return convert(html.unescape(m[3]), display='block' if m[1] == 'display' else 'inline')
