@@ -7,8 +7,7 @@ __all__ = ['BASELINES', 'complete_matrix', 'relation_vectors', 'Baseline', 'bili
            'fit_baselines']
 
 # %% ../../nbs/model/08_baselines.ipynb #321a41af
-import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_matrix

@@ -7,8 +7,8 @@ __all__ = ['FORMS', 'soft_impute', 'complete_interactions', 'shrunken_mean', 'ne
            'closed_forms', 'Equations', 'add_fold', 'solve_weights', 'Stack', 'voice_patterns']
 
 # %% ../../nbs/model/06b_stack.ipynb #866f4519
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
@@ -192,7 +192,7 @@ def _singles(P, C, V, share, noise=1.1, few=20):
     contexts = sorted(c for c in set(C) if ((C == c) & (n_members == 2)).sum() < few <= ((C == c) & (n_members == 1) & whole).sum())
     known = _interactions(P, C, V, noise) if contexts else None
     if known is None: return None
-    atoms, elsewhere, t = known; informed = ~np.isnan(t['level']).any(1)
+    atoms, _, t = known; informed = ~np.isnan(t['level']).any(1)
     out = dict(level=np.zeros((len(contexts), V.shape[1]), np.float32), members=np.zeros((len(contexts), len(atoms), V.shape[1]), np.float32), pairs=np.repeat(share * t['pairs'][informed].mean(0, keepdims=True), len(contexts), 0).astype(np.float32))
     for j, c in enumerate(contexts):
         one = np.flatnonzero((C == c) & (n_members == 1) & whole); control = (C == c) & (n_members == 0) & whole
