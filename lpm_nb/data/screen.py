@@ -75,7 +75,9 @@ def units(self:Screen) -> list[str]:
 @patch(as_prop=True)
 def members(self:Screen) -> dict[str, tuple[str, ...]]:
     "The atoms of each perturbation of the screen."
-    return {p: parse_perturbation(p) for p in self.perturbations}
+    labels = self.obs['perturbation'].cat.categories
+    if getattr(self, '_members', (None,))[0] is not labels: self._members = labels, {p: parse_perturbation(p) for p in labels}   # parsed once, not once per question
+    return self._members[1]
 
 # %% ../../nbs/data/01_screen.ipynb #afae9a37
 def _numbers(values, what, unit, n):

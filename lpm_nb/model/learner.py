@@ -511,6 +511,24 @@ def embedding(self:TrainedLPM,
     return pd.DataFrame(torch.cat(parts, 1).numpy() / len(nets)**.5, index=pd.Index(wanted, name=kind))
 
 # %% ../../nbs/model/07_learner.ipynb #e669c06d
+@patch
+def sensitivity(self:TrainedLPM,
+    screen:str,         # name of a screen of the model
+    table:pd.DataFrame, # experiments with canonical labels: perturbation, context [, dose, time]
+) -> np.ndarray: # (n, n_readouts) float32, in the screen's unit: d prediction / d length of the perturbation's embedding, mean over members
+    "How each readout moves when a perturbation's embedding is lengthened (directional derivative)."
+    from torch.func import functional_call, jvp
+    check_known([screen], list(self.vocab.readouts), 'screen')
+    ears = _ears(self.effects)
+    block = make_block(self.vocab, screen, encode(self.vocab, table), **(dict(zip(('echo', 'whole'), _hear(self.effects[ears[screen][0]], table))) if screen in ears else {}))
+    out = []
+    for net in self.networks:
+        w = {k: v.detach() for k, v in net.named_parameters() if k.startswith(('atom.', 'pair.'))}
+        parts = [jvp(lambda q, rows=rows: functional_call(net, q, block.inputs(rows)), (w,), (w,))[1].detach().numpy() for rows in torch.arange(len(block)).split(256)]
+        out.append(np.concatenate(parts))
+    return (np.mean(out, 0) * self.scaling[screen][1]).astype(np.float32)
+
+# %% ../../nbs/model/07_learner.ipynb #f7255d0d
 FORMAT = 2
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
@@ -564,7 +582,7 @@ def load_lpm(
     return TrainedLPM(networks, vocab, config, {n: (t[f'centre.{n}'].numpy(), t[f'scale.{n}'].numpy()) for n in vocab.readouts}, {n: t[f'noise.{n}'].numpy() for n in vocab.readouts},
         {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context', 'own_gene')}, units, effects, stack, pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')})
 
-# %% ../../nbs/model/07_learner.ipynb #f7255d0d
+# %% ../../nbs/model/07_learner.ipynb #ee8b0f3c
 def _extend(old, new):
     "The symbols of both, the old ones first, so that their codes stay."
     def more(a, b): return [*a, *(x for x in b if x not in set(a))]
