@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.stats import ttest_rel
 from lpm_nb.analysis.edge_scores import score_cells, score_network
 from lpm_nb.analysis.network import gene_effects, impute_effects, infer_edges
-from lpm_nb.core import parse_perturbation, rng
+from lpm_nb.core import rng
 from lpm_nb.data.simulate import simulate_atlas, simulate_cells
 from lpm_nb.data.split import Split, prove_split
 from lpm_nb.model.baselines import fit_baseline

@@ -53,22 +53,30 @@ def interval(x):
     if len(x) < 2: return np.nan, np.nan, np.nan
     h = student.ppf(.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)); return x.mean(), x.mean() - h, x.mean() + h
 
-def main():
-    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument('--screens', nargs='+', default=list(SCREENS)); a.add_argument('--share', type=float, default=.5); a.add_argument('--sets', type=int, default=4); a.add_argument('--first', type=int, default=2, help='first set; sets 0 and 1 chose the share of unexplained variance in profile_correlation'); a.add_argument('--members', type=int, default=3)
-    a.add_argument('--k', type=int, nargs='+', default=[100, 300, 1000]); a.add_argument('--methods', nargs='+', default=['co-function', 'mean difference']); a.add_argument('--out', type=Path, default=Path('network_imputation_screens.csv'))
-    o = a.parse_args(); warnings.simplefilter('ignore'); relations, rows = read_relations(), []
-    for name in o.screens:
-        for seed in range(o.first, o.first + o.sets):
-            rows += one(name, o.share, seed, o.members, relations, o.k, o.methods); pd.DataFrame(rows).to_csv(o.out, index=False)
-            print(f'{name}, set {seed}: {rows[-1]["lpm_cpu_s"]:.0f} CPU-s for the LPM', flush=True)
-    t = pd.DataFrame(rows)
+def summarise(t):
+    "Print the tables."
     print(t.pivot_table(index=['screen', 'inference', 'k'], columns='effects', values='precision', sort=False).round(3).to_string(), '\nof networks with the same degrees\n', t.pivot_table(index=['screen', 'inference', 'k'], columns='effects', values='random', sort=False).round(3).to_string())
     for (name, method, k), g in t.groupby(['screen', 'inference', 'k'], sort=False):
-        w = g.pivot(index='set', columns='effects', values='precision'); gap = (w['full data'] - w['observed only'])
+        w = g.pivot(index='set', columns='effects', values='precision')
+        if not {'observed only', 'full data', 'LPM-imputed'} <= set(w): continue          # fewer judged pairs than k
+        gap = (w['full data'] - w['observed only'])
         line = f'{name:20s} {method:16s} k={k:5d} gap {gap.mean():+.3f}'
         for m in ('mean-imputed', 'additive-imputed', 'low-rank-imputed', 'LPM-imputed'):
             gain, lo, hi = interval(w[m] - w['observed only']); line += f"  {m} {gain:+.3f} [{lo:+.3f}, {hi:+.3f}]" + (f" = {gain / gap.mean():.0%} of the gap" if gap.mean() > .02 else '')
         print(line)
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    a.add_argument('--screens', nargs='+', default=list(SCREENS)); a.add_argument('--share', type=float, default=.5); a.add_argument('--sets', type=int, default=4); a.add_argument('--first', type=int, default=2, help='first set; sets 0 and 1 chose the share of unexplained variance in profile_correlation'); a.add_argument('--members', type=int, default=3)
+    a.add_argument('--k', type=int, nargs='+', default=[100, 300, 1000]); a.add_argument('--methods', nargs='+', default=['co-function', 'mean difference']); a.add_argument('--out', type=Path, default=Path('network_imputation_screens.csv'))
+    a.add_argument('--read', type=Path, help='only summarise an earlier result')
+    o = a.parse_args(); warnings.simplefilter('ignore')
+    if o.read: return summarise(pd.read_csv(o.read))
+    relations, rows = read_relations(), []
+    for name in o.screens:
+        for seed in range(o.first, o.first + o.sets):
+            rows += one(name, o.share, seed, o.members, relations, o.k, o.methods); pd.DataFrame(rows).to_csv(o.out, index=False)
+            print(f'{name}, set {seed}: {rows[-1]["lpm_cpu_s"]:.0f} CPU-s for the LPM', flush=True)
+    summarise(pd.DataFrame(rows))
 
 if __name__ == '__main__': main()

@@ -4,7 +4,7 @@ Each cell runs in a process of its own; CPU seconds and peak memory are of that 
 
     python benchmarks/network_scale.py
 """
-import argparse, resource, subprocess, sys, time
+import argparse, subprocess, sys
 
 CHILD = '''
 import sys, time, resource, numpy as np, pandas as pd

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['app', 'data_app', 'talk', 'Quiet', 'Json', 'say', 'show_table', 'read_table', 'read_input', 'write_table',
            'data_list', 'data_describe', 'data_get', 'train', 'predict_table', 'predict', 'run_evaluation', 'evaluate',
-           'benchmark', 'demo', 'main']
+           'benchmark', 'demo', 'network', 'main']
 
 # %% ../nbs/16_cli.ipynb #40e45496
 import json, os, re, shutil, sys, time, warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
 import numpy as np
@@ -370,6 +371,66 @@ def demo(out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path
     say(f"[green]report: {out/'report.html'}[/green] ({time.perf_counter() - start:.0f} s)", quiet)
 
 # %% ../nbs/16_cli.ipynb #bc97c156
+def _annotated(read):
+    "An annotation of the data folder, or None where there is none."
+    from lpm_nb.core import FetchError
+    try: return read()
+    except FetchError: return None
+
+@app.command()
+def network(screen: Annotated[str, typer.Argument(metavar='SCREEN', help="A catalogue name, a Screen or a long table, with readouts 'expr:GENE'.")], out: Annotated[Path, typer.Option(help='Folder of the results.')] = Path('network'),
+            context: Annotated[Optional[str], typer.Option(help='One context of the screen; needed if it has several.')] = None, kind: Annotated[Optional[str], typer.Option(help="Kind of perturbation, such as 'CRISPRi', if the context has several.")] = None,
+            method: Annotated[str, typer.Option(help="'co-function', 'mean difference', 'robust z', 'ridge', 'direct effects', 'correlation', …")] = 'co-function', reference: Annotated[str, typer.Option(help="What changes are taken against: 'control', 'median' or 'mean' of the perturbations, 'none'.")] = 'mean',
+            impute: Annotated[Optional[Path], typer.Option(metavar='MODEL', help='A folder written by lpm train: fill in perturbations that this context has not seen.')] = None,
+            neighbours: Annotated[int, typer.Option(min=1, help='Edges of each gene in the graph of co-function.')] = 5, top: Annotated[int, typer.Option(min=1, help='Edges in the graph of the other methods.')] = 300, as_json: Json = False, quiet: Quiet = False):
+    """Infer a network of genes from a screen, draw it and name its modules.
+
+    Example: [bold]lpm network replogle-k562 --out network[/bold]   ·   [bold]lpm network my_screen.h5ad --context 'K562|mine' --method ridge --impute model[/bold]
+    """
+    from lpm_nb.analysis.edge_scores import score_relations
+    from lpm_nb.analysis.graph import build_graph, find_communities, find_hubs, layout_graph, name_communities, similarity_graph, write_graph
+    from lpm_nb.analysis.knowledge import read_gene_sets, read_relations
+    from lpm_nb.analysis.network import METHODS, gene_effects, impute_effects, infer_edges
+    check_known([method], list(METHODS), 'method')
+    s = read_input(screen, quiet=quiet)
+    if context is None:
+        if len(s.contexts) > 1: raise DataError(f"{screen} has {len(s.contexts)} contexts ({', '.join(s.contexts[:4])}{', …' if len(s.contexts) > 4 else ''}); choose one with --context")
+        context = s.contexts[0]
+    effects = gene_effects(s, context=context, kind=kind, reference=reference)
+    if impute is not None:
+        from lpm_nb.core import parse_perturbation
+        from lpm_nb.model.learner import load_lpm
+        model = load_lpm(impute); columns = {f'expr:{g}' for g in effects.genes}
+        if effects.screen not in model.vocab.readouts:                     # the model may know the same assay by another name
+            same = [n for n in model.screens_of(context) if columns <= set(model.vocab.readouts[n])]
+            if not same: raise DataError(f"the model of {impute} has no screen with these readouts in {context!r}; it knows {', '.join(model.vocab.readouts)}")
+            effects = replace(effects, screen=same[0])
+        prefix = f'{effects.kind}:' if effects.kind else ''
+        wanted = [a.removeprefix(prefix) for a in model.vocab.atoms if a.startswith(prefix) and (prefix or ':' not in a)]
+        effects = impute_effects(effects, model, sources=wanted)
+    say(repr(effects), quiet)
+    edges = infer_edges(effects, method, top=100_000); out.mkdir(parents=True, exist_ok=True)
+    with atomic_path(out/'edges.parquet') as tmp: edges.to_parquet(tmp, index=False)
+    G = similarity_graph(effects, neighbours=neighbours) if method == 'co-function' else build_graph(edges, top=top)
+    modules = find_communities(G, min_size=5); sets, relations = _annotated(read_gene_sets), _annotated(read_relations)
+    pool = effects.sources if method == 'co-function' else sorted({*effects.sources, *effects.genes})
+    named = name_communities(modules, sets, background=pool) if sets is not None else modules.groupby('community').agg(genes=('gene', 'size'), agreement=('agreement', 'first'), members=('gene', ' '.join)).reset_index().assign(set='')
+    write_graph(G, out/'network.graphml', nodes=modules); write_graph(G, out/'network.cyjs', nodes=modules); write_table(named, out/'modules.csv')
+    import matplotlib; matplotlib.use('Agg')
+    from lpm_nb.analysis.plot_network import plot_network, tidy_name
+    drawn = pd.DataFrame([(u, v, d['score'], d.get('weight', d['score'])) for u, v, d in G.edges(data=True)], columns=['source', 'target', 'score', 'weight'])
+    if len(drawn):
+        fig = plot_network(drawn, layout_graph(G, modules, names={r.community: tidy_name(r.set) for r in named.itertuples() if r.set}), directed=G.is_directed()).figure
+        fig.savefig(out/'network.png', dpi=200)
+    precision = score_relations(edges[edges['weight'] > 0] if method == 'co-function' else edges, relations) if relations is not None else None
+    if as_json: return print(json.dumps(dict(folder=str(out), genes=len(G), edges=G.number_of_edges(), modules=len(named), precision=None if precision is None else precision.round(4).to_dict('records'))))
+    cols = [c for c in ('community', 'genes', 'agreement', 'set', 'hits', 'fold', 'q') if c in named]
+    show_table(named[cols].set_index('community'), title='modules')
+    if G.is_directed(): show_table(find_hubs(G, top=10).set_index('gene'), title='hubs')
+    if precision is not None: show_table(precision.set_index('k'), title='against CORUM, Reactome, SIGNOR, STRING and DoRothEA; random = networks of the same degrees')
+    say(f"[green]{out}: edges.parquet, network.graphml, network.cyjs, modules.csv, network.png[/green]", quiet)
+
+# %% ../nbs/16_cli.ipynb #7985dcda
 def main(
     args:list[str]|None=None, # None = those of the process
 ) -> None:

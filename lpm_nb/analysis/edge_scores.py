@@ -74,7 +74,7 @@ def score_cells(
     check_known(sorted(set(source)), sorted(rows), 'source gene of an edge', hint='These cells hold no perturbation of it, so nothing can be said of the edge')
     if pd.MultiIndex.from_arrays([source, target]).duplicated().any(): raise DataError("an edge is listed twice; drop_duplicates(['source', 'target']) first")
     w, p = _shift(source, target, rows, control, X, at)
-    perturbed = [g for g in genes if g in rows]; pi = {g: i for i, g in enumerate(perturbed)}
+    perturbed = [g for g in genes if g in rows]
     out = []
     for n in sizes:
         row = dict(k=n, true_positives=int((p[:n] < alpha).sum()), false_positives=int((p[:n] >= alpha).sum()), precision=float((p[:n] < alpha).mean()) if n else np.nan, mean_wasserstein=float(w[:n].mean()) if n else np.nan)

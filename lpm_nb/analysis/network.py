@@ -313,8 +313,7 @@ def _cofunction(e, own, seed, unexplained=.25): # of effects whose values are pr
 
 # %% ../../nbs/analysis/13_network.ipynb #7c977f00
 def _gies(e, own, seed, most=40):
-    try: import gies
-    except ImportError as err: raise DataError("the method 'GIES' needs the package gies: pip install gies") from err
+    import gies
     from gies.scores.gauss_int_l0_pen import GaussIntL0Pen
     inside, R = _block(e, own)
     if len(inside) > most: raise DataError(f"GIES searches graphs greedily and takes hours beyond {most} genes, here {len(inside)}; choose sources with effects.keep([…])")

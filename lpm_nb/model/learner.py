@@ -524,7 +524,7 @@ def sensitivity(self:TrainedLPM,
     out = []
     for net in self.networks:
         w = {k: v.detach() for k, v in net.named_parameters() if k.startswith(('atom.', 'pair.'))}
-        parts = [jvp(lambda q, rows=rows: functional_call(net, q, block.inputs(rows)), (w,), (w,))[1].detach().numpy() for rows in torch.arange(len(block)).split(256)]
+        parts = [jvp(lambda q, net=net, rows=rows: functional_call(net, q, block.inputs(rows)), (w,), (w,))[1].detach().numpy() for rows in torch.arange(len(block)).split(256)]
         out.append(np.concatenate(parts))
     return (np.mean(out, 0) * self.scaling[screen][1]).astype(np.float32)
 
