@@ -186,15 +186,16 @@ def layout_graph(
     seed:int=0,                # of the layout
 ) -> pd.DataFrame: # gene, x, y, community (-1 = none), name, degree
     "Coordinates of the nodes, community by community; nodes without an edge are left out."
-    G = G.subgraph([n for n, d in G.degree() if d])
-    if len(G) == 0: return pd.DataFrame(dict(gene=[], x=[], y=[], community=[], name=[], degree=[]))
-    U = G.to_undirected() if G.is_directed() else G
+    def ordered(nodes, pairs):                                                     # networkx keeps sets, whose order differs from process to process
+        H = nx.Graph(); H.add_nodes_from(sorted(nodes)); H.add_edges_from(sorted(tuple(sorted(p)) for p in pairs)); return H
+    U = ordered([n for n, d in G.degree() if d], G.edges())
+    if len(U) == 0: return pd.DataFrame(dict(gene=[], x=[], y=[], community=[], name=[], degree=[]))
     home = {} if communities is None else dict(zip(communities['gene'], communities['community']))
     groups = {}
     for g in U: groups.setdefault(home.get(g, -1), []).append(g)
     inner, radius = {}, {}
     for k, members in groups.items():
-        sub = U.subgraph(members)
+        sub = ordered(members, U.subgraph(members).edges())
         p = nx.spring_layout(sub, seed=seed, weight=None, k=1.6 / np.sqrt(len(members)), iterations=150) if len(members) > 1 else {members[0]: np.zeros(2)}
         xy = np.array([p[g] for g in members]); xy = xy - xy.mean(0); size = np.sqrt(len(members))
         far = np.hypot(*xy.T); inner[k], radius[k] = xy / max(np.quantile(far, .9), 1e-9) * size * np.minimum(1, 1.3 * np.quantile(far, .9) / np.maximum(far, 1e-9))[:, None], size * 1.3   # a stray gene does not shrink its module
