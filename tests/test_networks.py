@@ -1,6 +1,5 @@
 "Networks: equality with CausalBench's own evaluation, laws of inference and of scores, and planted truth."
 import random, warnings
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest

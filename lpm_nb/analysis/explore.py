@@ -9,9 +9,10 @@ __all__ = ['NetworkView']
 from collections.abc import Mapping
 from io import BytesIO
 import ipywidgets as W
-import matplotlib.pyplot as plt
 import networkx as nx
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from .graph import build_graph, find_communities, layout_graph, name_communities
 from .network import GeneEffects, infer_edges
 from .plot_network import plot_network, tidy_name
@@ -69,9 +70,8 @@ class NetworkView(W.VBox):
         modules = find_communities(G, min_size=5) if not ring else None
         names = {} if modules is None or self.sets is None or modules.empty else {r.community: tidy_name(r.set) for r in name_communities(modules, self.sets, background=self.effects[self.context.value].sources if self.undirected else sorted({*self.effects[self.context.value].sources, *self.effects[self.context.value].genes})).itertuples() if r.set}
         self.edges = pd.DataFrame([(u, v, d['score'], d.get('weight', d['score'])) for u, v, d in G.edges(data=True)], columns=['source', 'target', 'score', 'weight']).sort_values('score', ascending=False, ignore_index=True)
-        with plt.ioff():
-            fig, ax = plt.subplots(figsize=(9, 6.5), layout='constrained', dpi=100)
-            plot_network(self.edges, layout_graph(G, modules, names=names), directed=not self.undirected, focus=ring, ax=ax)
-            png = BytesIO(); fig.savefig(png, format='png'); plt.close(fig)
+        fig = Figure(figsize=(9, 6.5), layout='constrained', dpi=100); FigureCanvasAgg(fig)      # a figure of our own: nothing pops up in the notebook
+        plot_network(self.edges, layout_graph(G, modules, names=names), directed=not self.undirected, focus=ring, ax=fig.subplots())
+        png = BytesIO(); fig.savefig(png, format='png')
         self.picture.value, self.said.value = png.getvalue(), f"<b>{len(G)} genes, {len(self.edges)} edges</b> in {self.context.value}" + (f'<br><span style="color:#b00">{note}</span>' if note else '') + f'<br><code>{self.code}</code>'
         self.table.value = self.edges.head(12).round(3).to_html(index=False, border=0)

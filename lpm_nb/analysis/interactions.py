@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['pair_genes', 'Expectation', 'fit_expectation', 'genetic_interactions', 'predict_interactions', 'all_pairs',
-           'call_interactions', 'interaction_map', 'profile_similarity', 'nearest_interactions', 'score_interactions']
+           'call_interactions', 'interaction_map', 'score_interactions']
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #dfaf625b
 import warnings
@@ -17,7 +17,7 @@ from scipy.spatial.distance import pdist
 from scipy.stats import false_discovery_control, norm
 from sklearn.metrics import average_precision_score
 from ..core import DataError, DataWarning, check_known, format_perturbation, parse_perturbation, rng
-from ..data.effects import fit_members
+from ..data.effects import fit_members, nearest_interactions, profile_similarity
 from ..data.screen import Screen
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #cff04641
@@ -164,36 +164,6 @@ def interaction_map(
         d = pdist(F, 'correlation'); z = linkage(np.nan_to_num(d, nan=1.), 'average')
         o = leaves_list(optimal_leaf_ordering(z, d) if len(genes) <= 1000 else z); M, genes = M[np.ix_(o, o)], [genes[k] for k in o]
     return pd.DataFrame(M, genes, genes)
-
-def profile_similarity(
-    M:np.ndarray, # (n, n) symmetric, NaN = unknown
-    *,
-    shrink:float=10., # partners that two profiles must share before their correlation counts half
-) -> np.ndarray: # (n, n) correlation of rows over the partners both have, shrunk towards 0
-    "How alike the interaction profiles of genes are."
-    seen = ~np.isnan(M); F, n = np.nan_to_num(M), seen.astype(float) @ seen.T
-    sx, sxx, sxy = F @ seen.T, (F**2) @ seen.T, F @ F.T
-    with np.errstate(all='ignore'):
-        r = (sxy - sx * sx.T / n) / np.sqrt((sxx - sx**2 / n) * (sxx - sx**2 / n).T)
-    return np.nan_to_num(np.clip(r, -1, 1)) * n / (n + shrink)
-
-def nearest_interactions(
-    M:np.ndarray, # (n, n) symmetric, NaN = to be predicted
-    *,
-    k:int=10,     # neighbours of a gene
-    power:float=2.,# weight of a neighbour = similarity to this power
-) -> np.ndarray: # (n, n) symmetric predictions of all pairs
-    "The interaction of a and b from those of b with the genes most like a, and the other way round (k nearest neighbours)."
-    if M.ndim != 2 or M.shape[0] != M.shape[1]: raise DataError(f"expected a square matrix of genes, got {M.shape}")
-    S = np.maximum(profile_similarity(M), 0); np.fill_diagonal(S, 0)
-    F, seen = np.nan_to_num(M), ~np.isnan(M)
-    out = np.zeros_like(F)
-    for i, row in enumerate(S):
-        near = np.argsort(-row, kind='stable')[:max(3 * k, k)]                  # some of them have not met b
-        w = np.where(seen[near], row[near, None]**power, 0)
-        w[np.cumsum(w > 0, 0) > k] = 0
-        out[i] = (w * F[near]).sum(0) / np.maximum(w.sum(0), 1e-9) * (w.sum(0) / (w.sum(0) + .1))
-    return (out + out.T) / 2
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #d02ac0ce
 def score_interactions(

@@ -69,15 +69,15 @@ def plot_network(
     ax.set(xlim=(nodes['x'].min() - pad, nodes['x'].max() + pad), ylim=(nodes['y'].min() - pad, nodes['y'].max() + pad), xticks=[], yticks=[]); ax.set_aspect('equal'); sns.despine(ax=ax, left=True, bottom=True)
     taken = []
     def free(box): return not any(box.x0 < o.x1 and o.x0 < box.x1 and box.y0 < o.y1 and o.y0 < box.y1 for o in taken)
-    fig = ax.figure; fig.canvas.draw(); pen = fig.canvas.get_renderer()
-    frame = ax.get_window_extent(pen)
+    ax.figure.draw_without_rendering()                                              # the layout has to be settled before extents mean anything
+    frame = ax.get_window_extent()
     named = nodes[nodes['name'] != ''].drop_duplicates('community') if 'name' in nodes else nodes[:0]
     for r in named.sort_values('community').itertuples():
         g = nodes[nodes['community'] == r.community]
         spots = [(g['x'].mean(), g['y'].max() + .015 * span, 'center', 'bottom'), (g['x'].mean(), g['y'].min() - .015 * span, 'center', 'top'), (g['x'].max() + .01 * span, g['y'].mean(), 'left', 'center'), (g['x'].min() - .01 * span, g['y'].mean(), 'right', 'center')]
         best = None
         for x, y, ha, va in spots:
-            t = ax.text(x, y, r.name, ha=ha, va=va, fontsize=8.5, fontweight='bold', color=INK, zorder=6, linespacing=1.05, bbox=dict(facecolor='white', alpha=.75, edgecolor='none', pad=.8)); box = t.get_window_extent(pen)
+            t = ax.text(x, y, r.name, ha=ha, va=va, fontsize=8.5, fontweight='bold', color=INK, zorder=6, linespacing=1.05, bbox=dict(facecolor='white', alpha=.75, edgecolor='none', pad=.8)); t.set_in_layout(False); box = t.get_window_extent()
             dots = ax.transData.transform(nodes[['x', 'y']].to_numpy()); hit = ((dots[:, 0] > box.x0) & (dots[:, 0] < box.x1) & (dots[:, 1] > box.y0) & (dots[:, 1] < box.y1)).sum() + 1000 * (not free(box)) + 300 * (box.x0 < frame.x0 or box.x1 > frame.x1 or box.y0 < frame.y0 or box.y1 > frame.y1)
             if best is None or hit < best[0]:
                 if best is not None: best[1].remove()
@@ -89,7 +89,7 @@ def plot_network(
     for gene in dict.fromkeys(wanted):
         if shown >= labels and gene not in focus: break
         if gene not in at.index: continue
-        t = ax.annotate(gene, at.loc[gene], xytext=(0, 3.5), textcoords='offset points', ha='center', va='bottom', fontsize=5.5, color=INK, zorder=5); box = t.get_window_extent(pen)
+        t = ax.annotate(gene, at.loc[gene], xytext=(0, 3.5), textcoords='offset points', ha='center', va='bottom', fontsize=5.5, color=INK, zorder=5); t.set_in_layout(False); box = t.get_window_extent()
         if free(box) or gene in focus: taken.append(box); shown += 1
         else: t.remove()
     if directed and len(e):
