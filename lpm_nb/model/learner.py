@@ -29,7 +29,7 @@ from ..data.loaders import Block, BlockLoader, Vocab, atlas_blocks, batch_size, 
 from ..data.screen import Atlas, Screen, _numbers
 from ..data.split import Split, prove_split
 from .lpm import LPMConfig, LPMDecoder, gene_of, make_network, start_levels
-from .stack import ClosedForm, Equations, Stack, add_fold, closed_forms, solve_weights, voice_patterns
+from .stack import ClosedForm, Equations, Stack, add_fold, closed_forms, solve_weights, voice_patterns, common_level
 
 # %% ../../nbs/model/07_learner.ipynb #ba527675
 def masked_mse(
@@ -281,7 +281,7 @@ def _fit_stack(networks, held, folds, known, scaling, effects):
             n = names[h.block.screen]
             of = {(f.form, f.screens[0]): f for f in kept[i] if n in f.screens}
             voices = [of[k].predict(h.table) if k in of else np.full(h.answer.shape, np.nan, np.float32) for k in kinds[n]]
-            base, y = _base(networks[i], h.block), h.block.y.numpy(); said.append((h, n, base, voices))
+            base, y = common_level(_base(networks[i], h.block), list(of.values()), h.table), h.block.y.numpy(); said.append((h, n, base, voices))
             for pattern, rows in voice_patterns(voices, len(h.table)):
                 q = 1 + pattern.count('1')
                 add_fold(sums[n].setdefault(pattern, Equations(np.zeros((q, q)), np.zeros(q))), y[rows], base=base[rows], voices=[h.answer[rows], *(v[rows] for v, on in zip(voices, pattern) if on == '1')], spread=h.spread[rows])
@@ -426,7 +426,7 @@ def predict_screen(self:TrainedLPM,
             d = p - mean; mean += d / (i + 1); m2 += d * (p - mean)
     var = m2 / max(1, len(self.networks) - 1)
     if self.stack.weights.get(screen):
-        mean, trust = self.stack.mix(screen, [f.predict(table) for f in self.stack.voices(screen)], base=np.mean([_base(n, block) for n in self.networks], 0), net=mean)
+        mean, trust = self.stack.mix(screen, [f.predict(table) for f in self.stack.voices(screen)], base=common_level(np.mean([_base(n, block) for n in self.networks], 0), self.stack.voices(screen), table), net=mean)
         var *= trust[:, None]**2
     fp, fc = self.hardness['perturbation'], self.hardness['context']
     n = (block.members > 0).sum(1).clamp(min=1).numpy()

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['PAIR_FORMS', 'FORMS', 'soft_impute', 'complete_interactions', 'shrunken_mean', 'nearest_effects', 'kernel_effects',
-           'ClosedForm', 'closed_forms', 'Equations', 'add_fold', 'solve_weights', 'Stack', 'voice_patterns']
+           'ClosedForm', 'closed_forms', 'Equations', 'add_fold', 'solve_weights', 'Stack', 'common_level',
+           'voice_patterns']
 
 # %% ../../nbs/model/06b_stack.ipynb #866f4519
 from collections.abc import Mapping, Sequence
@@ -127,14 +128,29 @@ class ClosedForm:
             i = np.flatnonzero((p >= 0) & (c >= 0)); i = i[~np.isnan(t['answers'][p[i], c[i], 0])]
             out[i] = t['level'][c[i]] + t['answers'][p[i], c[i]] @ t['basis']
             return out
+        i, a, b, c = self._pairs(table, c)
+        out[i] = t['level'][c] + t['members'][c, a] + t['members'][c, b] + t['pairs'][c, :, a, b]
+        return out
+
+    def _pairs(self, table, c):
+        "Rows of the table that are pairs of known atoms in a known context, their atoms and contexts."
         labels = pd.Categorical(table['perturbation'].astype(str)); at = {a: k for k, a in enumerate(self.rows)}
         two = np.full((len(labels.categories), 2), -1)
         for k, p in enumerate(labels.categories):
             m = parse_perturbation(p)
             if len(m) == 2 and set(m) <= at.keys(): two[k] = at[m[0]], at[m[1]]
         a, b = two[labels.codes].T
-        i = np.flatnonzero((a >= 0) & (c >= 0)); a, b, c = a[i], b[i], c[i]
-        out[i] = t['level'][c] + t['members'][c, a] + t['members'][c, b] + t['pairs'][c, :, a, b]
+        i = np.flatnonzero((a >= 0) & (c >= 0))
+        return i, a[i], b[i], c[i]
+
+    def without_interaction(
+        self,
+        table:pd.DataFrame, # experiments
+    ) -> np.ndarray: # (n, n_readouts) float32, standardised; NaN where it is silent
+        "Of 'interactions': level and members alone."
+        t, out = self.tables, np.full((len(table), self.tables['level'].shape[1]), np.nan, np.float32)
+        i, a, b, c = self._pairs(table, pd.Index(self.contexts).get_indexer(table['context'].astype(str).to_numpy(object)))
+        out[i] = t['level'][c] + t['members'][c, a] + t['members'][c, b]
         return out
 
 def _sums(codes, n, X):
@@ -339,6 +355,15 @@ class Stack:
             trust[rows] = s[0]
             out[rows] = base[rows] + sum(w * (v[rows] - base[rows]) for w, v in zip(s, [net, *(v for v, on in zip(said, pattern) if on == '1')]) if w)
         return out, trust
+
+def common_level(
+    base:np.ndarray,     # (n, n_readouts) the network's level
+    forms:Sequence[ClosedForm], # of the screen
+    table:pd.DataFrame,  # experiments
+) -> np.ndarray: # (n, n_readouts)
+    "What the voices are weighed against: the network's level; of pairs, the sum of their members, so that weights are those of the interactions."
+    add = next((f.without_interaction(table) for f in forms if f.form == 'interactions'), None)
+    return base if add is None else np.where(np.isnan(add), base, add)
 
 def voice_patterns(
     said:Sequence[np.ndarray], # what each closed form says, (n, n_readouts) each, NaN = silent
