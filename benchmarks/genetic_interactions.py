@@ -36,7 +36,7 @@ def nearest(screen, expectation, train, pairs, seed):
     k = max((5, 10, 20, 40, 80), key=lambda k: np.corrcoef(predict(known[~hide], k, known['perturbation'][hide]), known['gi'][hide])[0, 1])
     return predict(known, k, pairs), k
 
-def one(line, share, seed, how, keep):
+def one(line, share, seed, how, keep, against):
     name, other = f'horlbeck-{line}', {'jurkat': 'horlbeck-k562', 'k562': 'horlbeck-jurkat'}[line]
     atlas = Atlas([read_screen(name), read_screen(other)]); s = atlas[name]; context = s.contexts[0]
     split = withhold(atlas, name, share, seed); test = split.test[name]; table = s.obs[test]
@@ -53,24 +53,24 @@ def one(line, share, seed, how, keep):
     pred = pd.DataFrame({n: P[c].to_numpy() - true['expected'].to_numpy() for n, c in (('LPM', 'LPM'), ('additive', 'members in context'), ('low rank', 'members + low rank'))})
     near, k = nearest(s, e, split.train[name], true['perturbation'], seed); pred['nearest genes'] = near
     noun = dict(gene1=true['gene1'], gene2=true['gene2'], draws=200, seed=seed)
-    out = [score_interactions(pred, true['gi'], against='low rank', **noun).assign(truth='measured')]
+    out = [score_interactions(pred, true['gi'], against=against, **noun).assign(truth='measured')]
     if line == 'k562':
         published = read_screen('horlbeck-k562-gi'); gi = pd.Series(published.X[:, 0].astype(float), published.obs['perturbation'].astype(str).to_numpy())
-        out.append(score_interactions(pred.assign(**{'measured growth': true['gi']}), true['perturbation'].map(gi), against='low rank', **noun).assign(truth='published'))
+        out.append(score_interactions(pred.assign(**{'measured growth': true['gi']}), true['perturbation'].map(gi), against=against, **noun).assign(truth='published'))
     inside = (np.abs(P['LPM'].to_numpy() - true['phenotype'].to_numpy()) < 1.645 * P['std'].to_numpy()).mean()
     return pd.concat(out).assign(line=line, withheld=share, pairs=len(true), k=k, coverage_90=inside)
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('--lines', nargs='+', default=['jurkat', 'k562']); a.add_argument('--shares', type=float, nargs='+', default=[.2, .5]); a.add_argument('--seed', type=int, default=0)
-    a.add_argument('--expectation', default='quadratic'); a.add_argument('--keep', type=Path, help='folder that keeps the predictions: a second run only scores them'); a.add_argument('--out', type=Path, default=Path('genetic_interactions.csv'))
+    a.add_argument('--expectation', default='quadratic'); a.add_argument('--against', default='low rank', help="baseline of the paired difference: 'low rank', 'nearest genes' or 'additive'"); a.add_argument('--keep', type=Path, help='folder that keeps the predictions: a second run only scores them'); a.add_argument('--out', type=Path, default=Path('genetic_interactions.csv'))
     o = a.parse_args(); warnings.simplefilter('ignore'); rows = []
     for line in o.lines:
         for share in o.shares:
-            t = time.process_time(); r = one(line, share, o.seed, o.expectation, o.keep); rows.append(r); pd.concat(rows).to_csv(o.out, index=False)
+            t = time.process_time(); r = one(line, share, o.seed, o.expectation, o.keep, o.against); rows.append(r); pd.concat(rows).to_csv(o.out, index=False)
             print(f'\n{line}, {share:.0%} of the pairs withheld ({r["pairs"].iloc[0]:,}), {o.expectation} expectation, nearest k={r["k"].iloc[0]}, 90 % intervals of growth cover {r["coverage_90"].iloc[0]:.3f}, {time.process_time() - t:.0f} CPU-s')
             for truth, g in r.groupby('truth', sort=False):
                 g = g.assign(score=[f'{v:.3f} [{l:.3f}, {h:.3f}]' for v, l, h in zip(g['value'], g['low'], g['high'])], gain=[f'{v:+.3f} [{l:+.3f}, {h:+.3f}]' for v, l, h in zip(g['gain'], g['gain_low'], g['gain_high'])])
-                print(f'against {truth} interactions\n', g.pivot(index='method', columns='metric', values='score').reindex(index=g['method'].unique(), columns=g['metric'].unique()).to_string(), '\n LPM minus low rank:', dict(zip(g['metric'][g['method'] == 'LPM'], g['gain'][g['method'] == 'LPM'])), flush=True)
+                print(f'against {truth} interactions\n', g.pivot(index='method', columns='metric', values='score').reindex(index=g['method'].unique(), columns=g['metric'].unique()).to_string(), f'\n LPM minus {o.against}:', dict(zip(g['metric'][g['method'] == 'LPM'], g['gain'][g['method'] == 'LPM'])), flush=True)
 
 if __name__ == '__main__': main()

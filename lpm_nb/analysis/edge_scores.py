@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_matrix, csr_matrix
 from sklearn.metrics import average_precision_score, roc_auc_score
-from .network import sample_distances
-from ..core import DataError, check_known, parse_perturbation, rng
+from .network import sample_distances, split_cells
+from ..core import DataError, check_known, rng
 
 # %% ../../nbs/analysis/13b_edge_scores.ipynb #88221a48
 def connected_pairs(
@@ -30,18 +30,6 @@ def connected_pairs(
     return R
 
 # %% ../../nbs/analysis/13b_edge_scores.ipynb #89c70759
-def _samples(cells):
-    "{gene: rows of its cells}, control rows, values as a dense or sparse matrix, gene names."
-    if 'perturbation' not in cells.obs: raise DataError("expected single cells with obs['perturbation'] ('' = control)")
-    p = cells.obs['perturbation'].astype(str).to_numpy(object)
-    rows, control = {}, np.flatnonzero(p == '')
-    if not len(control): raise DataError("no control cells: obs['perturbation'] must be '' for unperturbed cells")
-    for label in sorted(set(p) - {''}):
-        m = parse_perturbation(label)
-        if len(m) == 1: rows[m[0].rpartition(':')[2]] = np.flatnonzero(p == label)
-    X = cells.X.toarray() if hasattr(cells.X, 'toarray') else np.asarray(cells.X)
-    return rows, control, X, [str(v).removeprefix('expr:') for v in cells.var_names]
-
 def _shift(source, target, rows, control, X, at):
     "Wasserstein distance and Mann–Whitney p of each (source, target), all targets of a source at once."
     w, p = np.empty(len(source)), np.empty(len(source))
@@ -65,7 +53,7 @@ def score_cells(
     "CausalBench's statistics of a network over a sweep of its size."
     lost = {'source', 'target'} - set(edges.columns)
     if lost: raise DataError(f"expected the columns source, target, got {', '.join(map(str, edges.columns))}")
-    rows, control, X, genes = _samples(cells)
+    rows, control, X, genes = split_cells(cells)
     at = {g: j for j, g in enumerate(genes)}
     source, target = edges['source'].astype(str).to_numpy(object), edges['target'].astype(str).to_numpy(object)
     sizes = [len(edges)] if k is None else sorted({min(int(x), len(edges)) for x in k})

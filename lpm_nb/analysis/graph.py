@@ -13,6 +13,7 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 from .knowledge import enrich_sets
 from .network import GeneEffects, profile_correlation
 from ..core import DataError, atomic_path, check_known, rng
@@ -124,7 +125,6 @@ def compare_contexts(
     i, j = np.nonzero(np.isfinite(d) & ~same)
     out = pd.DataFrame(dict(source=pd.Categorical.from_codes(i.astype(np.int32), s), target=pd.Categorical.from_codes(j.astype(np.int32), t), effect_a=A[i, j], effect_b=B[i, j], difference=d[i, j]))
     if a.std is not None and b.std is not None:
-        from scipy.stats import norm
         out['z'] = out['difference'] / np.sqrt(a.std.loc[s, t].to_numpy(float)[i, j]**2 + b.std.loc[s, t].to_numpy(float)[i, j]**2); out['p'] = 2 * norm.sf(out['z'].abs())
     return out.reindex(out['difference'].abs().sort_values(ascending=False, kind='stable').index[:top]).reset_index(drop=True)
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DIRECTION', 'METHODS', 'CELL_METHODS', 'ASSOCIATIONS', 'GeneEffects', 'gene_effects', 'impute_effects',
-           'sensitivity_effects', 'profile_correlation', 'sample_distances', 'infer_edges', 'edge_significance',
-           'edge_stability']
+           'sensitivity_effects', 'profile_correlation', 'sample_distances', 'split_cells', 'infer_edges',
+           'edge_significance', 'edge_stability']
 
 # %% ../../nbs/analysis/13_network.ipynb #4f1663d3
 import warnings
@@ -182,7 +182,7 @@ def _shrunken_t(e, own, seed, s0=None): # Tusher et al. 2001: a small constant k
     return t, 2 * norm.sf(np.abs(e.values.to_numpy(float) / np.maximum(S, 1e-12)))
 
 # %% ../../nbs/analysis/13_network.ipynb #9538bff8
-def _block(e, own, sources=None):
+def _block(e, own):
     "(n_sources, n_sources) effects among the sources, their own ones possibly given."
     inside = [s for s in e.sources if s in e.values.columns]
     lost = len(e.sources) - len(inside)
@@ -342,23 +342,27 @@ def sample_distances(
     return dict(wasserstein=(np.abs(step) * gap).sum(0), ks=np.where(gap > 0, np.abs(step), 0).max(0, initial=0), p=np.nan_to_num(np.atleast_1d(p), nan=1.), difference=b.mean(0) - a.mean(0))
 
 # %% ../../nbs/analysis/13_network.ipynb #20c2130c
-def _cells(cells, statistic, genes):
-    "GeneEffects-like table of a statistic over single cells, signed by the mean difference, and p-values."
-    if 'perturbation' not in cells.obs: raise DataError(f"expected single cells with obs['perturbation'], got the columns {', '.join(map(str, cells.obs.columns)) or 'none'}")
+def split_cells(
+    cells:ad.AnnData, # (n_cells, n_genes) log expression; obs['perturbation'], '' = control
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, list[str]]: # {gene: rows of its cells}, rows of controls, (n_cells, n_genes) values, gene names
+    "Single cells by the gene that is perturbed in them; combinations are left out."
+    if 'perturbation' not in cells.obs: raise DataError(f"expected single cells with obs['perturbation'] ('' = control), got the columns {', '.join(map(str, cells.obs.columns)) or 'none'}")
     p = cells.obs['perturbation'].astype(str).to_numpy(object)
-    X = cells.X.toarray() if hasattr(cells.X, 'toarray') else np.asarray(cells.X)
-    control = X[p == '']
+    control = np.flatnonzero(p == '')
     if not len(control): raise DataError("no control cells: obs['perturbation'] must be '' for unperturbed cells")
-    rows, stat, pv, kinds = [], [], [], set()
-    for label in sorted(set(p) - {''}):
-        m = parse_perturbation(label)
-        if len(m) != 1: continue                                          # combinations of genes are not single sources
-        kinds.add(m[0].rpartition(':')[0]); d = sample_distances(control, X[p == label])
-        rows.append(m[0].rpartition(':')[2]); stat.append(d[statistic] * np.where(d['difference'] < 0, -1, 1) if statistic != 'p' else -np.log10(np.maximum(d['p'], 1e-300)) * np.where(d['difference'] < 0, -1, 1)); pv.append(d['p'])
-    if len(kinds) != 1 or (kind := kinds.pop()) not in DIRECTION: raise DataError(f"expected cells of one kind of genetic perturbation ({', '.join(DIRECTION)}), got {', '.join(map(repr, sorted(kinds))) or 'none'}")
-    index = pd.Index(rows, name='source')
-    e = GeneEffects(pd.DataFrame(np.stack(stat), index, genes), pd.Series(DIRECTION[kind], index), pd.Series(0., genes), 'cells', 'cells', kind, origin=pd.Series('measured', index))
-    return e, np.stack(pv)
+    single = {x: m[0] for x in sorted(set(p)) if len(m := parse_perturbation(x)) == 1}
+    kinds = {a.rpartition(':')[0] for a in single.values()}
+    if len(kinds) != 1 or not kinds <= set(DIRECTION): raise DataError(f"expected cells of one kind of genetic perturbation ({', '.join(DIRECTION)}), got {', '.join(map(repr, sorted(kinds))) or 'none'}")
+    X = cells.X.toarray() if hasattr(cells.X, 'toarray') else np.asarray(cells.X)
+    return {a.rpartition(':')[2]: np.flatnonzero(p == x) for x, a in single.items()}, control, X, [str(v).removeprefix('expr:') for v in cells.var_names]
+
+def _cells(cells, statistic):
+    "GeneEffects whose values are a statistic over single cells, signed by the mean difference, and p-values."
+    rows, control, X, genes = split_cells(cells)
+    d = [sample_distances(X[control], X[r]) for r in rows.values()]
+    stat, p, sign = (np.stack(x) for x in ([-np.log10(np.maximum(q['p'], 1e-300)) if statistic == 'p' else q[statistic] for q in d], [q['p'] for q in d], [np.where(q['difference'] < 0, -1, 1) for q in d]))
+    index, kind = pd.Index(rows, name='source'), next(m[0].rpartition(':')[0] for x in sorted(set(cells.obs['perturbation'].astype(str))) if len(m := parse_perturbation(x)) == 1)
+    return GeneEffects(pd.DataFrame(stat * sign, index, pd.Index(genes, name='gene')), pd.Series(DIRECTION[kind], index), pd.Series(0., genes), 'cells', 'cells', kind, origin=pd.Series('measured', index)), p
 
 METHODS = {   # method -> what it computes from GeneEffects; 'co-function' has no direction
     'mean difference': _effect, 'robust z': _robust_z, 'shrunken t': _shrunken_t, 'direct effects': _direct, 'ridge': _ridge,
@@ -378,10 +382,8 @@ def infer_edges(
     "Infer directed, signed, scored edges between genes."
     if isinstance(data, ad.AnnData):
         check_known([method], list(CELL_METHODS), 'method for single cells')
-        genes = pd.Index([str(v).removeprefix('expr:') for v in data.var_names], name='gene')
-        data, p = _cells(data, CELL_METHODS[method], genes)
-        W = data.values.to_numpy(float)
-        return _edge_table(data, W, p, targets, top)
+        data, p = _cells(data, CELL_METHODS[method])
+        return _edge_table(data, data.values.to_numpy(float), p, targets, top)
     if not isinstance(data, GeneEffects): raise DataError(f"expected GeneEffects (see gene_effects) or single cells as AnnData, got {type(data).__name__}")
     check_known([method], list(METHODS), 'method for effects', hint=f"Single cells have {', '.join(CELL_METHODS)}")
     if targets is not None and method == 'partial correlation':
