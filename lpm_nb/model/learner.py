@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'masked_mse', 'make_learner', 'train_member', 'TrainedLPM', 'fingerprint', 'fit_lpm', 'default_config',
-           'load_lpm']
+           'map_config', 'load_lpm']
 
 # %% ../../nbs/model/07_learner.ipynb #4992f249
 import hashlib, json, platform, time, warnings
@@ -321,6 +321,13 @@ def _noise_model(held, network, vocab, shrink=10.):
     for v in hard.values(): v[0] = 1.
     return noise, hard
 
+def _hide_values(train, valid, screens, share, seed):
+    "Blocks of the same experiments twice: some values are hidden in the first, and only they are in the second."
+    g, hidden = rng(seed, 'hidden values'), {}
+    for b in train:
+        if b.screen in screens: hidden[b.screen] = torch.from_numpy(g.random(tuple(b.y.shape), np.float32) < share)
+    return tuple([replace(b, y=b.y.masked_fill(hidden[b.screen] if first else ~hidden[b.screen], float('nan'))) if b.screen in hidden else b for b in bs] for first, bs in ((True, train), (False, valid)))
+
 # growth screens get no echo: on GDSC it cost half a point of within-drug r, see `effects`
 def _ears(effects): return {n: (g, e.width) for g, e in enumerate(effects) for n in e.screens}
 
@@ -366,16 +373,19 @@ def fit_lpm(
     profiles = [s for s in known.values() if len(s.readouts) >= 20] if config.echo and config.decoder == 'lpm' else []
     effects = measure_effects(Atlas(profiles), scaling, rank=config.echo) if profiles else []
     ears, echoes = _ears(effects), _echoes(effects, known)
+    wide = [n for n, s in known.items() if config.hold == 'values' and not own_valid and len(s.readouts) >= 20]
     for m in range(config.members):
-        mine = masks[1] if own_valid else {n: fold[n] == m % k for n in known} if k and n_pairs >= 2 * k else {n: np.zeros(s.n_experiments, bool) for n, s in known.items()}
-        rest = {n: masks[0][n] & ~mine[n] for n in known}
+        mine = dict(masks[1]) if own_valid else {n: fold[n] == m % k for n in known} if k and n_pairs >= 2 * k else {n: np.zeros(s.n_experiments, bool) for n, s in known.items()}
+        mine |= {n: masks[0][n] for n in wide}
+        rest = {n: masks[0][n] & (~mine[n] | (n in wide)) for n in known}
         blocks, test = (atlas_blocks(known, vocab, q, scaling, echoes=echoes) for q in (rest, mine))
+        if wide: blocks, test = _hide_values(blocks, test, [list(vocab.readouts).index(n) for n in wide], share=config.valid or .1, seed=seed * 1000 + m)
         net = start_levels(make_network(vocab, config, seed=seed * 1000 + m, ears=ears), blocks)
         net, rows = train_member(net, blocks, test or blocks, config, seed=seed * 1000 + m, device=device, checkpoint=Path(checkpoint)/f'member{m}' if checkpoint else None, key=key, progress=progress,
                                  on_epoch=partial(on_epoch, m) if on_epoch else None)
         networks.append(net); held.append(test or blocks); folds.append(rest); shown.append(mine if test else rest); history += [dict(member=m, **r) for r in rows]
     told = _hold_out(networks, held, known, shown)
-    blind = own_valid or (k and n_pairs >= 2 * k)                      # there are experiments that no member has trained on
+    blind = own_valid or (config.hold == 'pairs' and k and n_pairs >= 2 * k)                      # there are experiments that no member has trained on
     stack = _fit_stack(networks, told, folds, known, scaling, effects) if blind and config.stack and config.decoder == 'lpm' else Stack([], {})
     noise, hard = _noise_model(told, networks[0], vocab)
     provenance = dict(lpm_nb=lpm_nb.__version__, torch=torch.__version__, python=platform.python_version(), seed=seed, device=str(device), split=split.name if split else 'all data', split_seed=split.seed if split else None,
@@ -395,6 +405,17 @@ def default_config(
     return LPMConfig(**{**recipe, 'valid': .1 if n < 5000 else .04 if n < 50_000 else .02, **changes})
 
 # %% ../../nbs/model/07_learner.ipynb #39f24705
+def map_config(
+    atlas:Atlas, # what will be trained on
+    **changes,   # settings to change
+) -> LPMConfig:
+    "The recipe for embeddings of what was measured, rather than for predictions of what was not."
+    if max(len(s.readouts) for s in atlas.values()) < 20: return default_config(atlas, **changes)
+    n = sum(s.n_experiments for s in atlas.values())
+    epochs = int(np.clip(40_000 / n, 30, 300))                         # enough steps for a small atlas
+    return LPMConfig(**{**dict(width=128, rank=128, layers=0, echo=0, stack=False, epochs=epochs, lr=.005, wd_embedding=.3, wd_weights=.1, members=5, hold='values'), **changes})
+
+# %% ../../nbs/model/07_learner.ipynb #29f1f73c
 @patch
 def screens_of(self:TrainedLPM,
     context:str, # a context
@@ -483,7 +504,7 @@ def predict(self:TrainedLPM,
     out.adata.layers['std'] = std[:, keep]
     return out
 
-# %% ../../nbs/model/07_learner.ipynb #e3da07c3
+# %% ../../nbs/model/07_learner.ipynb #b5b2b759
 @patch
 @torch.no_grad()
 def embedding(self:TrainedLPM,
@@ -510,7 +531,7 @@ def embedding(self:TrainedLPM,
         m = torch.from_numpy(code.members); parts = [n.atom(m).sum(1) if self.config.decoder == 'lpm' else n.perturbation(m) for n in nets]
     return pd.DataFrame(torch.cat(parts, 1).numpy() / len(nets)**.5, index=pd.Index(wanted, name=kind))
 
-# %% ../../nbs/model/07_learner.ipynb #e669c06d
+# %% ../../nbs/model/07_learner.ipynb #32840a23
 @patch
 def sensitivity(self:TrainedLPM,
     screen:str,         # name of a screen of the model
@@ -528,7 +549,7 @@ def sensitivity(self:TrainedLPM,
         out.append(np.concatenate(parts))
     return (np.mean(out, 0) * self.scaling[screen][1]).astype(np.float32)
 
-# %% ../../nbs/model/07_learner.ipynb #f7255d0d
+# %% ../../nbs/model/07_learner.ipynb #bee041da
 FORMAT = 2
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
@@ -582,7 +603,7 @@ def load_lpm(
     return TrainedLPM(networks, vocab, config, {n: (t[f'centre.{n}'].numpy(), t[f'scale.{n}'].numpy()) for n in vocab.readouts}, {n: t[f'noise.{n}'].numpy() for n in vocab.readouts},
         {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context', 'own_gene')}, units, effects, stack, pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')})
 
-# %% ../../nbs/model/07_learner.ipynb #ee8b0f3c
+# %% ../../nbs/model/07_learner.ipynb #143688aa
 def _extend(old, new):
     "The symbols of both, the old ones first, so that their codes stay."
     def more(a, b): return [*a, *(x for x in b if x not in set(a))]

@@ -36,9 +36,10 @@ class LPMConfig:
     echo:int=150            # most directions in which profile screens hear the echo of a perturbation from other contexts; 0 = off ('lpm' only)
     members:int=4           # networks in the ensemble
     valid:float=.1          # share of the pairs each member validates on, if the split has no validation part
+    hold:str='pairs'        # what each member validates on: 'pairs' of perturbation and context, or 'values', single readouts of profiles (for maps)
 
     def __post_init__(self):
-        check_known([self.decoder], ['lpm', 'paper'], 'decoder'); check_known([self.schedule], ['one_cycle', 'exponential'], 'schedule')
+        check_known([self.decoder], ['lpm', 'paper'], 'decoder'); check_known([self.schedule], ['one_cycle', 'exponential'], 'schedule'); check_known([self.hold], ['pairs', 'values'], 'way to hold out')
         for k in ('width', 'hidden', 'rank', 'epochs', 'members'):
             if getattr(self, k) < 1: raise DataError(f"expected {k} ≥ 1, got {getattr(self, k)}")
         for k, top in (('dropout', 1), ('valid', .5)):
