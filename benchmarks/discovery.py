@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from lpm_nb.analysis.embedding import Embedding, annotate_function, bare, embed_model, embed_profiles, embed_responses, recover_relations, reduce_embedding, shuffle_embedding
 from lpm_nb.analysis.knowledge import read_gene_sets, read_mechanisms, read_relations, read_targets
-from lpm_nb.analysis.mechanism import compare_kinds, retrieve_classes, retrieve_targets
+from lpm_nb.analysis.mechanism import compare_kinds, embed_shared, retrieve_classes, retrieve_targets
 from lpm_nb.data.screen import Atlas
 from lpm_nb.data.sources import read_screen
 from lpm_nb.model.baselines import relation_vectors
@@ -58,17 +58,9 @@ def targets(folder, seed, known):
     genes = [p for p in atlas.perturbations if p.startswith('CRISPRi')]
     for n in names[:2]:
         drugs = [p for p in atlas[n].perturbations if p.startswith('drug:')]
-        def shared(power):
-            out = []
-            for line in names[2:]:
-                common = [r for r in atlas[n].readouts if r in set(atlas[line].readouts)]; mine = atlas[line].perturbations
-                def by_readout(e): return e.vectors.T.groupby(level='readout').mean().T.reindex(columns=common).fillna(0)
-                v = pd.concat([by_readout(embed_profiles(atlas[n], perturbations=drugs, readouts=common)), by_readout(embed_profiles(atlas[line], perturbations=mine, readouts=common))])
-                e = Embedding(v, 'shared'); S = compare_kinds(e if power is None else reduce_embedding(e, components=50, power=power), drugs=drugs)
-                out.append(S.sub(S.mean(1), axis=0).div(S.std(1), axis=0).reindex(columns=genes))
-            return pd.DataFrame(np.nanmean(np.stack([x.to_numpy() for x in out]), 0), drugs, genes)
         keep = drugs + genes
-        S = {'LPM vectors': compare_kinds(embed_model(m, symbols=keep), drugs=drugs), 'LPM responses': compare_kinds(embed_responses(m, atlas, perturbations=keep), drugs=drugs), 'shared readouts, PCA': shared(0.), 'shared readouts, raw cosine': shared(None)}
+        own = Atlas([atlas[n], atlas[names[2]], atlas[names[3]]]); raw, said = embed_shared(own), embed_shared(own, model=m)
+        S = {'LPM vectors': compare_kinds(embed_model(m, symbols=keep), drugs=drugs), 'LPM responses': compare_kinds(embed_responses(m, atlas, perturbations=keep), drugs=drugs), 'LPM on shared readouts': compare_kinds(said, drugs=drugs), 'shared readouts, PCA': compare_kinds(reduce_embedding(raw, components=50), drugs=drugs), 'shared readouts, raw cosine': compare_kinds(raw, drugs=drugs)}
         s, _ = retrieve_targets(S, known, seed=seed, shuffles=200); rows.append(s.assign(task=f'targets, {n} × CRISPRi, ' + s['direction']))
     c, oe = read_screen('l1000-consensus'), read_screen('l1000-overexpression')
     common = [r for r in c.readouts if r in set(oe.readouts)]; at = [oe.readouts.index(r) for r in common]

@@ -142,7 +142,7 @@ def embed_profiles(
 ) -> Embedding: # each measured profile against the mean over perturbations, screens side by side; 0 where not measured
     "What was measured of each perturbation, in every context."
     pieces, wanted = [], None
-    for n, s, wanted, mine in _layout(atlas, perturbations, readouts):
+    for _, s, wanted, mine in _layout(atlas, perturbations, readouts):
         at, row = [s.readouts.index(r) for r in mine], {p: i for i, p in enumerate(wanted)}
         o, parts = s.obs, []
         X = s.X[:, at].astype(np.float64)
@@ -336,9 +336,9 @@ def recover_relations(
     extreme = {m: (s >= np.quantile(s, 1 - tail)) | (s <= np.quantile(s, tail)) for m, s in S.items()}
     rows = []
     for d in sorted(set('|'.join(t['databases'].unique()).split('|')) - {''}):
-        y = np.zeros(len(i), bool); y[where[t['databases'].str.split('|').map(lambda x: d in x).to_numpy()]] = True
+        y = np.zeros(len(i), bool); y[where[np.array([d in x for x in t['databases'].str.split('|')])]] = True
         if y.sum() < 5: continue
-        def score(m, w): return (*_weighted(order[m], y, w), (w * y * extreme[m]).sum() / max((w * y).sum(), 1e-12))
+        def score(m, w, y=y): return (*_weighted(order[m], y, w), (w * y * extreme[m]).sum() / max((w * y).sum(), 1e-12))
         whole = {m: np.array(score(m, np.ones(len(i)))) for m in S}
         each = {m: np.empty((draws, 3)) for m in S}
         for k, w in enumerate(W):

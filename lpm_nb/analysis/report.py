@@ -13,7 +13,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from .benchmark import HEADLINE, PROFILE, Evaluation, calibration, league_table
-from .plot import PALETTE, plot_agreement, plot_calibration, plot_map, plot_methods, plot_paired
+from .plot_map import plot_map
+from .plot import PALETTE, plot_agreement, plot_calibration, plot_methods, plot_paired
 from ..core import atomic_path
 from ..data.screen import Atlas
 from ..data.split import Split, prove_split
@@ -84,9 +85,9 @@ def write_report(
     def embedding():
         z = model.embedding('perturbation'); z = z - z.mean()
         u, w, _ = np.linalg.svd(z.to_numpy(), full_matrices=False)
-        xy = pd.DataFrame(u[:, :2] * w[:2], index=z.index); far = (xy**2).sum(axis=1).sort_values().index[-14:]
+        xy = pd.DataFrame(u[:, :2] * w[:2], z.index, ['x', 'y']); far = (xy**2).sum(axis=1).sort_values().index[-14:]
         kinds = [s.split(':')[0] if ':' in s else 'perturbation' for s in z.index]
-        return plot_map(xy, colour=kinds if len(set(kinds)) > 1 else None, label=list(far))
+        return plot_map(xy, groups=dict(zip(z.index, kinds)) if len(set(kinds)) > 1 else None, label=list(far))
     figures.append(_figure(embedding, 'The learned perturbations on their first two principal components; the most unusual ones are named.'))
     sources = pd.DataFrame([dict(screen=n, source=s.meta['source'], licence=s.meta['licence'], citation=s.meta['citation'], data=s.meta['checksum']) for n, s in atlas.items()])
     names = {'overview': atlas.overview()}
