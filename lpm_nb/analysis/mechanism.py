@@ -175,6 +175,7 @@ def suggest_targets(
     drug:str,               # whose target
     targets:pd.DataFrame,   # columns drug, gene: what is known
     *,
+    direct:Embedding|None=None, # where drugs and genetic perturbations are compared; None = in `e`. See `embed_shared`
     n:int=10,               # annotated neighbours that vote
     top:int=20,             # candidates
 ) -> pd.DataFrame: # gene, known (True if it is among the drug's own), direct (standard deviations above the mean gene; NaN if not perturbed), votes (0…1), voters; best first
@@ -183,7 +184,8 @@ def suggest_targets(
     lost = {'drug', 'gene'} - set(targets.columns)
     if lost: raise DataError(f"expected the columns drug, gene, got {', '.join(map(str, targets.columns))}")
     others = [s for s in e.symbols if s != drug and s.startswith('drug:') and s in set(targets['drug'])]
-    votes, voters, direct = {}, {}, pd.Series(dtype=float)
+    votes, voters, where, loss = {}, {}, e if direct is None else direct, pd.Series(dtype=float)
+    if direct is not None: check_known([drug], direct.symbols, 'symbol of the embedding of direct evidence')
     if others:
         hit = targets[targets['drug'].isin(others)]; common = hit['gene'].value_counts()
         near = neighbours(e, drug, n=n, among=others); near = near[near['similarity'] > 0]
@@ -191,11 +193,11 @@ def suggest_targets(
         for r in near.itertuples():
             for x in hit.loc[hit['drug'] == r.symbol, 'gene'].unique():
                 votes[x] = votes.get(x, 0) + r.similarity / total / np.sqrt(common[x]); voters.setdefault(x, []).append(r.symbol.removeprefix('drug:'))
-    if any(s.partition(':')[0] in DIRECTIONS for s in e.symbols): direct = _gene_scores(compare_kinds(e)).loc[drug]
-    if not votes and direct.empty: raise DataError(f"nothing to judge {drug!r} by: no annotated drug near it, and no genetic perturbations in {e.name!r}")
-    genes = sorted({*votes, *direct.index})
+    if any(s.partition(':')[0] in DIRECTIONS for s in where.symbols): loss = _gene_scores(compare_kinds(where)).loc[drug]
+    if not votes and loss.empty: raise DataError(f"nothing to judge {drug!r} by: no annotated drug near it, and no genetic perturbations in {e.name!r}")
+    genes = sorted({*votes, *loss.index})
     own = set(targets.loc[targets['drug'] == drug, 'gene'])
-    t = pd.DataFrame(dict(gene=genes, known=[x in own for x in genes], direct=direct.reindex(genes).to_numpy(float), votes=[votes.get(x, 0.) for x in genes], voters=[', '.join(voters.get(x, [])[:5]) for x in genes]))
+    t = pd.DataFrame(dict(gene=genes, known=[x in own for x in genes], direct=loss.reindex(genes).to_numpy(float), votes=[votes.get(x, 0.) for x in genes], voters=[', '.join(voters.get(x, [])[:5]) for x in genes]))
     big = t['votes'].max() or 1
     order = (t['direct'].fillna(0).clip(lower=0) / 3 + t['votes'] / big).to_numpy()
     return t.iloc[np.argsort(-order, kind='stable')].head(top).reset_index(drop=True)

@@ -37,7 +37,7 @@ def plot_map(
     if points.shape[1] != 2 or not len(points): raise DataError(f"expected a table of symbols with two coordinates, got shape {points.shape}")
     check_known([*label, *highlight], points.index, 'symbol of this map')
     if ax is None: _, ax = plt.subplots(figsize=(6.4, 5.2), layout='constrained', dpi=120)
-    xy = points.to_numpy(); group = pd.Series(dict(groups or {}), dtype=object).reindex(points.index)
+    xy = points.to_numpy(); group = pd.Series({} if groups is None else dict(groups), dtype=object).reindex(points.index)
     big = group.dropna().value_counts().index[:8]
     rest = ~group.isin(big).to_numpy()
     ax.scatter(*xy[rest].T, s=size * .7, color='#c9c9c9', linewidths=0, zorder=1)

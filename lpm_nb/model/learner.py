@@ -415,7 +415,16 @@ def map_config(
     epochs = int(np.clip(40_000 / n, 30, 300))                         # enough steps for a small atlas
     return LPMConfig(**{**dict(width=128, rank=128, layers=0, echo=0, stack=False, epochs=epochs, lr=.005, wd_embedding=.3, wd_weights=.1, members=5, hold='values'), **changes})
 
-# %% ../../nbs/model/07_learner.ipynb #29f1f73c
+# %% ../../nbs/model/07_learner.ipynb #4ca358ea
+@patch
+def member(self:TrainedLPM,
+    i:int, # which network of the ensemble
+) -> TrainedLPM: # one network, without the closed forms, which are the same for all
+    "One voice of the ensemble as a model of its own: to see what the seeds agree on."
+    if not 0 <= i < len(self.networks): raise DataError(f"expected a member between 0 and {len(self.networks) - 1}, got {i}")
+    return replace(self, networks=[self.networks[i]], stack=Stack([], {}))
+
+# %% ../../nbs/model/07_learner.ipynb #a1bdddd4
 @patch
 def screens_of(self:TrainedLPM,
     context:str, # a context
@@ -504,7 +513,7 @@ def predict(self:TrainedLPM,
     out.adata.layers['std'] = std[:, keep]
     return out
 
-# %% ../../nbs/model/07_learner.ipynb #b5b2b759
+# %% ../../nbs/model/07_learner.ipynb #f8c4cb87
 @patch
 @torch.no_grad()
 def embedding(self:TrainedLPM,
@@ -531,7 +540,7 @@ def embedding(self:TrainedLPM,
         m = torch.from_numpy(code.members); parts = [n.atom(m).sum(1) if self.config.decoder == 'lpm' else n.perturbation(m) for n in nets]
     return pd.DataFrame(torch.cat(parts, 1).numpy() / len(nets)**.5, index=pd.Index(wanted, name=kind))
 
-# %% ../../nbs/model/07_learner.ipynb #32840a23
+# %% ../../nbs/model/07_learner.ipynb #5ebfa85f
 @patch
 def sensitivity(self:TrainedLPM,
     screen:str,         # name of a screen of the model
@@ -549,7 +558,7 @@ def sensitivity(self:TrainedLPM,
         out.append(np.concatenate(parts))
     return (np.mean(out, 0) * self.scaling[screen][1]).astype(np.float32)
 
-# %% ../../nbs/model/07_learner.ipynb #bee041da
+# %% ../../nbs/model/07_learner.ipynb #c1b0e95c
 FORMAT = 2
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
@@ -603,7 +612,7 @@ def load_lpm(
     return TrainedLPM(networks, vocab, config, {n: (t[f'centre.{n}'].numpy(), t[f'scale.{n}'].numpy()) for n in vocab.readouts}, {n: t[f'noise.{n}'].numpy() for n in vocab.readouts},
         {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context', 'own_gene')}, units, effects, stack, pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')})
 
-# %% ../../nbs/model/07_learner.ipynb #143688aa
+# %% ../../nbs/model/07_learner.ipynb #01a008d0
 def _extend(old, new):
     "The symbols of both, the old ones first, so that their codes stay."
     def more(a, b): return [*a, *(x for x in b if x not in set(a))]
