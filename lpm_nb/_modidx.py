@@ -109,6 +109,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                     'lpm_nb/analysis/explore_map.py'),
                                              'lpm_nb.analysis.explore_map.MapExplorer._figures': ( 'analysis/explore_map.html#mapexplorer._figures',
                                                                                                    'lpm_nb/analysis/explore_map.py'),
+                                             'lpm_nb.analysis.explore_map.MapExplorer._go_live': ( 'analysis/explore_map.html#mapexplorer._go_live',
+                                                                                                   'lpm_nb/analysis/explore_map.py'),
                                              'lpm_nb.analysis.explore_map.MapExplorer._labels': ( 'analysis/explore_map.html#mapexplorer._labels',
                                                                                                   'lpm_nb/analysis/explore_map.py'),
                                              'lpm_nb.analysis.explore_map.MapExplorer._say': ( 'analysis/explore_map.html#mapexplorer._say',

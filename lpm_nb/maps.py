@@ -6,7 +6,7 @@
 __all__ = ['LazyModel', 'screens_of_model', 'prepare_map', 'known_sets', 'open_explorer', 'write_app', 'free_port', 'serve_app']
 
 # %% ../nbs/15c_maps.ipynb #dfac9988
-import hashlib, json, socket, subprocess, sys, threading, time, warnings
+import hashlib, json, os, socket, subprocess, sys, threading, time, warnings
 from collections.abc import Sequence
 from pathlib import Path
 import numpy as np
@@ -127,7 +127,7 @@ def write_app(
     start:str|None=None, # first perturbation
 ) -> Path:
     "A notebook of one cell that shows the explorer."
-    source = f"from lpm_nb.maps import open_explorer\nopen_explorer({str(Path(folder).resolve())!r}, {[str(Path(s).resolve()) for s in screens]!r}, method={method!r}, power={power!r}, start={start!r})"
+    source = f"import warnings; warnings.simplefilter('ignore')\nfrom lpm_nb.maps import open_explorer\nopen_explorer({str(Path(folder).resolve())!r}, {[str(Path(s).resolve()) for s in screens]!r}, method={method!r}, power={power!r}, start={start!r})"
     cell = dict(cell_type='code', id='explorer', execution_count=None, metadata={}, outputs=[], source=source)
     with atomic_path(path) as tmp: tmp.write_text(json.dumps(dict(cells=[cell], metadata=dict(kernelspec=dict(name='python3', language='python', display_name='Python 3'), title='LPM explorer'), nbformat=4, nbformat_minor=5)))
     return Path(path)
@@ -145,7 +145,7 @@ def serve_app(
     "Serve a notebook as a page."
     port = port or free_port()
     command = [sys.executable, '-m', 'voila', str(notebook), '--no-browser', f'--port={port}', '--Voila.ip=127.0.0.1', '--show_tracebacks=True', '--MappingKernelManager.cull_idle_timeout=3600']
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    server = subprocess.Popen(command, env={**os.environ, 'PYTHONWARNINGS': 'ignore'}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     for _ in range(300):
         if server.poll() is not None: raise StorageError(f"the page could not be served: {server.stderr.read().strip().splitlines()[-1:] or 'voila ended'}; is port {port} free?")
         with socket.socket() as s:

@@ -75,26 +75,25 @@ class MapExplorer(W.VBox):
         check_known(points.index, e.symbols, 'symbol of this embedding')
         if len(points) != len(e.symbols): raise DataError(f"expected a point for each of the {len(e.symbols)} symbols, got {len(points)}")
         self.e, self.points, self.screens, self.model, self.sets, self.n = e, points.loc[e.symbols], dict(screens or {}), model, sets, n
-        self.names = {}                                                        # what people type -> symbol
-        for s in e.symbols: self.names.setdefault(short(s), s)
-        for s in e.symbols: self.names[s] = s
-        self.label = {s: short(s) if self.names[short(s)] == s else s for s in e.symbols}
+        self.meant = {}                                                        # what people type, in lower case -> the symbols it can mean
+        for s in e.symbols:
+            for k in dict.fromkeys((short(s).lower(), s.lower())): self.meant.setdefault(k, []).append(s)
+        self.label = {s: short(s) if len(self.meant[short(s).lower()]) == 1 else s for s in e.symbols}
         self._known = {n: set(x.perturbations) for n, x in self.screens.items()}
         self.selected, self.compared, self._busy = None, [], False
-        self._controls(); self._figures()
+        self._controls(); self._figures(); self.choose(start or e.symbols[0]); self._go_live()
         super().__init__([W.HTML(_STYLE), W.HBox([self.search, self.context, self.add, self.clear], layout=W.Layout(flex_flow='row wrap')), self.said,
                           W.HBox([self.map, W.VBox([self.near_title, self.list, self.near_table], layout=W.Layout(width='590px', margin='0 0 0 12px'))], layout=W.Layout(flex_flow='row wrap')),
                           W.HBox([self.profile, W.VBox([self.profile_table], layout=W.Layout(width='590px', margin='0 0 0 12px'))], layout=W.Layout(flex_flow='row wrap')),
                           self.compare_title, self.heat, self.take, self.shown])
         self.add_class('lpm')
-        self.choose(start or e.symbols[0])
 
     def _controls(self):
         wide = dict(style=dict(description_width='initial'))
         self.search = W.Combobox(placeholder='type a name', options=sorted(self.label.values(), key=str.lower), description='perturbation', ensure_option=False, continuous_update=False, layout=W.Layout(width='380px'), **wide)
         self.context = W.Dropdown(options=[], description='context', layout=W.Layout(width='380px'), **wide)
         self.add, self.clear = W.Button(description='add to comparison', layout=W.Layout(width='150px')), W.Button(description='clear comparison', layout=W.Layout(width='150px'))
-        self.list = W.Select(options=[], rows=6, description='go to', layout=W.Layout(width='420px'), **wide)
+        self.list = W.Dropdown(options=[('a neighbour …', '')], description='go to', layout=W.Layout(width='420px'), **wide)
         self.said, self.near_title, self.near_table, self.profile_table, self.compare_title, self.take, self.shown = (W.HTML() for _ in range(7))
         self.search.observe(lambda c: self._typed(c['new']), 'value'); self.context.observe(lambda c: self._busy or self._show_effects(), 'value')
         self.list.observe(lambda c: c['new'] and not self._busy and self.choose(c['new']), 'value')
@@ -116,21 +115,27 @@ class MapExplorer(W.VBox):
         hover = [html.escape(self.label[s]) + (f'<br>{html.escape(self.groups[s])}' if s in self.groups else '') for s in symbols]
         layout = dict(margin=dict(l=8, r=8, t=28, b=8), plot_bgcolor='white', hovermode='closest', font=dict(family='system-ui, sans-serif', color=INK, size=12), showlegend=False)
         hidden = dict(visible=False, fixedrange=False)
-        self.map = go.FigureWidget([go.Scatter(x=xy[:, 0], y=xy[:, 1], mode='markers', text=hover, hoverinfo='text', marker=dict(size=7, color=colour, line=dict(width=0)), selected=dict(marker=dict(opacity=1)), unselected=dict(marker=dict(opacity=1)), name='symbols'),
+        self.map = go.Figure([go.Scatter(x=xy[:, 0], y=xy[:, 1], mode='markers', text=hover, hoverinfo='text', marker=dict(size=7, color=colour, line=dict(width=0)), selected=dict(marker=dict(opacity=1)), unselected=dict(marker=dict(opacity=1)), name='symbols'),
                                     go.Scatter(x=[], y=[], mode='markers+text', text=[], textposition='top center', textfont=dict(size=11), hoverinfo='skip', marker=dict(size=10, color='rgba(0,0,0,0)', line=dict(width=1.3, color=INK)), name='neighbours'),
                                     go.Scatter(x=[], y=[], mode='markers+text', text=[], textposition='bottom center', textfont=dict(size=13, weight='bold'), hoverinfo='skip', marker=dict(size=17, symbol='circle-open', color=PALETTE[6], line=dict(width=3, color=PALETTE[6])), name='chosen')],
                                    dict(width=640, height=440, title=dict(text='map: click a point to move there', font=dict(size=13)), xaxis=hidden, yaxis=hidden, **layout))
+        grid = dict(gridcolor='#eeeeee', zerolinecolor='#bbbbbb', automargin=True)
+        self.profile = go.Figure([go.Scattergl(x=[], y=[], mode='markers', text=[], hoverinfo='text', marker=dict(size=5, color=PALETTE[0], opacity=.6)), go.Scattergl(x=[], y=[], mode='lines', hoverinfo='skip', line=dict(color=INK, width=1, dash='dash'))], dict(width=640, height=380, xaxis=dict(grid), yaxis=dict(grid), **layout))
+        self.heat = go.Figure([go.Heatmap(z=[[0]], zmin=-1, zmax=1, colorscale='RdBu', reversescale=True, colorbar=dict(title='cosine', thickness=12))], dict(width=760, height=120, **layout)); self.heat.layout.height = 10; self.heat.layout.title = ''
+
+    def _go_live(self):
+        "Figures become widgets once they show something: what changes before the page is there would be lost on it."
+        self.map, self.profile, self.heat = (go.FigureWidget(f) for f in (self.map, self.profile, self.heat)); symbols = self.e.symbols
+        for f in (self.map, self.profile, self.heat): f._config = dict(displaylogo=False, doubleClick=False)       # two fast clicks are two clicks
         self.map.data[0].on_click(lambda trace, points, state: points.point_inds and self.choose(symbols[points.point_inds[0]]))
         self.map.data[0].on_selection(lambda trace, points, state: points.point_inds and self.compare([symbols[i] for i in points.point_inds]))
-        grid = dict(gridcolor='#eeeeee', zerolinecolor='#bbbbbb', automargin=True)
-        self.profile = go.FigureWidget([go.Scattergl(x=[], y=[], mode='markers', text=[], hoverinfo='text', marker=dict(size=5, color=PALETTE[0], opacity=.6)), go.Scattergl(x=[], y=[], mode='lines', hoverinfo='skip', line=dict(color=INK, width=1, dash='dash'))], dict(width=640, height=380, xaxis=dict(grid), yaxis=dict(grid), **layout))
-        self.heat = go.FigureWidget([go.Heatmap(z=[[0]], zmin=-1, zmax=1, colorscale='RdBu', reversescale=True, colorbar=dict(title='cosine', thickness=12))], dict(width=760, height=120, **layout)); self.heat.layout.height = 10; self.heat.layout.title = ''
 
     def _typed(self, text):
         if self._busy or not text.strip(): return
-        key = text.strip(); folded = {k.lower(): s for k, s in self.names.items()}
-        s = self.names.get(key) or folded.get(key.lower())
-        if s: return self.choose(s)
+        key = text.strip(); could = self.meant.get(key.lower(), [])
+        exact = [s for s in could if s == key] or could
+        if len(exact) == 1: return self.choose(exact[0])
+        if could: return self._say(f'<span class="note">{html.escape(key)} could be {html.escape(" or ".join(could))}. Still showing {html.escape(self.label[self.selected])}.</span>')
         try: check_known([key], list(self.label.values()), 'perturbation')
         except UnknownSymbolError as err: self._say(f'<span class="note">{html.escape(str(err))}. Still showing {html.escape(self.label[self.selected])}.</span>')
 
@@ -143,7 +148,7 @@ class MapExplorer(W.VBox):
         try:
             self.search.value = self.label[symbol]
             self.near = neighbours(self.e, symbol, n=self.n)
-            self.list.options = [(f"{self.label[r.symbol]}   {r.similarity:.2f}", r.symbol) for r in self.near.itertuples()]; self.list.value = None
+            self.list.options = [('a neighbour …', ''), *((self.label[x], x) for x in self.near['symbol'])]; self.list.value = ''
             options = [(f'{c}   ({n}{"" if symbol in self._known[n] else ", predicted"})', (n, c)) for n, s in self.screens.items() if symbol in self._known[n] or self.model is not None for c in (s.contexts if len(s.readouts) >= 20 else [s.contexts[0]])]
             options = [(f'all {len(self.screens[v[0]].contexts):,} contexts of {v[0]}{"" if symbol in self._known[v[0]] else ", predicted"}', v) if len(self.screens[v[0]].readouts) < 20 else (k, v) for k, v in options]
             options.sort(key=lambda kv: symbol not in self._known[kv[1][0]]); before = self.context.value
