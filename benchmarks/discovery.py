@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from lpm_nb.analysis.embedding import Embedding, annotate_function, bare, embed_model, embed_profiles, embed_responses, recover_relations, reduce_embedding, shuffle_embedding
 from lpm_nb.analysis.knowledge import read_gene_sets, read_mechanisms, read_relations, read_targets
-from lpm_nb.analysis.mechanism import compare_kinds, embed_shared, retrieve_classes, retrieve_targets
-from lpm_nb.data.screen import Atlas
+from lpm_nb.analysis.mechanism import compare_kinds, embed_shared, find_off_targets, retrieve_classes, retrieve_targets
+from lpm_nb.data.screen import Atlas, Screen
+from lpm_nb.data.simulate import simulate_atlas
 from lpm_nb.data.sources import read_screen
 from lpm_nb.model.baselines import relation_vectors
 from lpm_nb.model.learner import default_config, fit_lpm, load_lpm, map_config
@@ -70,14 +71,40 @@ def targets(folder, seed, known):
     s, _ = retrieve_targets({'shared readouts, raw cosine': compare_kinds(Embedding(v, 'x'))}, known, seed=seed); rows.append(s.assign(task='targets, l1000-consensus × over-expression, ' + s['direction']))
     return rows
 
+def simulated(seed):
+    "Planted truth: the chemical and the genetic screen have other lines and only some readouts in common."
+    sim = simulate_atlas(seed=100 + seed, n_genes=60, n_drugs=60, n_doubles=5, n_systems=4); s = sim.atlas['sim-rna']; o = s.obs
+    p, line = o['perturbation'].astype(str), o['context'].astype(str).str.partition('|')[0]
+    def part(rows, readouts, name):
+        x = s.obs[rows]; return Screen.from_arrays(s.X[rows][:, [s.readouts.index(r) for r in readouts]], perturbation=x['perturbation'].astype(str), context=[c.replace('sim-rna', name) for c in x['context'].astype(str)], dose=x['dose'].to_numpy(), readouts=readouts, name=name, unit='log expression')
+    drug, single = p.str.startswith('drug:').to_numpy(), (p.str.startswith('CRISPR') & ~p.str.contains('+', regex=False)).to_numpy()
+    atlas = Atlas([part(drug & line.isin(['line1', 'line2']).to_numpy(), s.readouts[:50], 'chemical'), part(single & line.isin(['line2', 'line3', 'line4']).to_numpy(), s.readouts[10:], 'genetic')])
+    m = fit_lpm(atlas, config=map_config(atlas, members=3), seed=seed)
+    raw, said = embed_shared(atlas), embed_shared(atlas, model=m); everything = [x for x in atlas.perturbations if x]
+    drugs, genes = [x for x in everything if x.startswith('drug:')], [x for x in everything if x.startswith('CRISPRi:')]
+    alone = embed_profiles(atlas['chemical'], perturbations=drugs).vectors.T.groupby(level='readout').mean().T            # the drug's own profile: which gene's transcript changes most
+    own = pd.DataFrame({x: alone[f"expr:{bare(x)}"].abs() if f"expr:{bare(x)}" in alone else 0. for x in genes}, index=drugs)
+    S = {'LPM on shared readouts': compare_kinds(said), 'LPM responses': compare_kinds(embed_responses(m, atlas)), 'LPM vectors': compare_kinds(embed_model(m, symbols=everything)), 'shared readouts, PCA': compare_kinds(reduce_embedding(raw, components=20)),
+         'shuffled': compare_kinds(shuffle_embedding(raw, seed=seed)), 'chemical screen alone': own, 'shared readouts, raw cosine': compare_kinds(raw)}
+    truth = pd.DataFrame([(d, x, -1) for d, xs in sim.targets.items() for x in xs], columns=['drug', 'gene', 'sign']); rows = []
+    r, _ = retrieve_targets(S, truth, seed=seed, shuffles=50, reference='chemical screen alone'); rows.append(r.assign(task='simulated targets, ' + r['direction']))
+    classes = pd.DataFrame([(k, d) for d, k in sim.mechanism.items()], columns=['set', 'gene'])
+    raw_chem = embed_profiles(atlas['chemical'], perturbations=drugs)
+    r, _ = retrieve_classes({'LPM vectors': embed_model(m, symbols=drugs), 'LPM responses': embed_responses(m, atlas['chemical'], perturbations=drugs), 'PCA': reduce_embedding(raw_chem, components=20), 'shuffled': shuffle_embedding(raw_chem, seed=seed), 'raw profiles': raw_chem}, classes, seed=seed); rows.append(r.assign(task='simulated mechanism'))
+    known = pd.DataFrame([(d, x) for d, xs in sim.targets.items() for x in xs if sim.off_targets.get(d) != x], columns=['drug', 'gene'])
+    for name, e in (('LPM on shared readouts', said), ('shuffled', shuffle_embedding(raw, seed=seed)), ('shared readouts, raw cosine', raw)):
+        t = find_off_targets(e, classes, targets=known); t['right'] = [sim.off_targets.get(d) == x for d, x in zip(t['drug'], t['gene'])]; called = t[t['q'] < .1]
+        rows.append(pd.DataFrame(dict(task='simulated off-targets', method=name, metric=['named first', 'called at FDR 10 %', 'of the called right'], value=[t['right'].sum() / len(sim.off_targets), called['right'].sum() / len(sim.off_targets), called['right'].mean() if len(called) else np.nan], n=len(sim.off_targets))))
+    return rows
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0]); p.add_argument('--seeds', type=int, default=3); p.add_argument('--models', type=Path, default=Path('discovery'))
-    p.add_argument('--only', nargs='*', default=['replogle', 'l1000', 'neurips', 'targets', 'gdsc', 'macrophage']); a = p.parse_args()
+    p.add_argument('--only', nargs='*', default=['replogle', 'l1000', 'neurips', 'targets', 'gdsc', 'macrophage', 'simulated']); a = p.parse_args()
     warnings.simplefilter('ignore'); a.models.mkdir(parents=True, exist_ok=True)
     relations, sets, classes, known = read_relations(['corum', 'humap', 'reactome', 'signor', 'stringdb']), read_gene_sets(), read_mechanisms(), read_targets()
     databases = {k: relation_vectors(relations[relations['databases'].str.contains(k)].rename(columns=dict(gene1='entity1', gene2='entity2'))) for k in ('stringdb', 'corum', 'reactome')} if {'replogle', 'macrophage'} & set(a.only) else {}
     jobs = dict(replogle=lambda s: gene_screens(a.models, ['replogle-k562', 'replogle-rpe1'], s, relations, sets, databases), macrophage=lambda s: gene_screens(a.models, ['macrophage-crispri', 'macrophage-crispra'], s, relations, sets, {}), l1000=lambda s: drug_screens(a.models, ['l1000-consensus'], s, classes, 'map'),
-        neurips=lambda s: drug_screens(a.models, ['neurips2023'], s, classes, 'default'), gdsc=lambda s: drug_screens(a.models, ['gdsc1', 'gdsc2'], s, classes, 'default', ['viability:ln_IC50']), targets=lambda s: targets(a.models, s, known))
+        neurips=lambda s: drug_screens(a.models, ['neurips2023'], s, classes, 'default'), gdsc=lambda s: drug_screens(a.models, ['gdsc1', 'gdsc2'], s, classes, 'default', ['viability:ln_IC50']), targets=lambda s: targets(a.models, s, known), simulated=simulated)
     file = a.models/'discovery.parquet'; done = pd.read_parquet(file) if file.exists() else pd.DataFrame()
     for seed in range(a.seeds):
         for k in a.only:

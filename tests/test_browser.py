@@ -1,5 +1,5 @@
 "The explorer in a real browser: a person types, clicks, chooses, takes along, and makes mistakes."
-import json, os, shutil, time
+import os, shutil, time
 from pathlib import Path
 import pytest
 

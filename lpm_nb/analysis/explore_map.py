@@ -167,8 +167,18 @@ class MapExplorer(W.VBox):
         at = self.points.loc[self.near['symbol']].to_numpy(); me = self.points.loc[self.selected]
         with self.map.batch_update():
             a, b = self.map.data[1], self.map.data[2]
-            a.x, a.y, a.text = at[:, 0], at[:, 1], [html.escape(self.label[s]) if i < 5 else '' for i, s in enumerate(self.near['symbol'])]
+            a.x, a.y, a.text = at[:, 0], at[:, 1], self._free(at, me.to_numpy())
             b.x, b.y, b.text = [me['x']], [me['y']], [html.escape(self.label[self.selected])]
+
+    def _free(self, at, me):
+        "Names of those neighbours whose label has room, nearest first."
+        room, taken, out = np.ptp(self.points.to_numpy(), axis=0) * [.013, .045], [], []
+        for s, (x, y) in zip(self.near['symbol'], at):
+            name = self.label[s]; name = name if len(name) < 22 else name[:20] + '…'
+            ok = all(abs(x - u) > room[0] * (len(name) + n) / 2 or abs(y - v) > room[1] for u, v, n in taken) and (abs(x - me[0]) > room[0] * len(name) / 2 or not 0 <= me[1] - y < room[1] * 1.5)
+            out.append(html.escape(name) if ok else '')
+            if ok: taken.append((x, y, len(name)))
+        return out
 
     def _show_near(self):
         t = self.near.assign(symbol=self.near['symbol'].map(self.label))[['symbol', 'similarity', 'agreement']].rename(columns=dict(symbol='neighbour', agreement='seeds that agree'))

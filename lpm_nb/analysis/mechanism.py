@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['RANKS', 'DIRECTIONS', 'retrieve_classes', 'compare_kinds', 'retrieve_targets', 'embed_shared', 'suggest_targets',
-           'query_signature', 'find_surprises', 'explain_likeness']
+           'query_signature', 'find_surprises', 'explain_likeness', 'find_off_targets']
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #3abba95e
 from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control, hypergeom, rankdata
+from scipy.stats import false_discovery_control, hypergeom, rankdata, t as student
 from ..core import DataError, check_known, rng
 from .embedding import Embedding, bare, embed_profiles, embed_responses, neighbours, similarity
 from .metrics import bootstrap
@@ -299,3 +299,29 @@ def explain_likeness(
     v = e.vectors - e.vectors.mean(); a, b = v.loc[symbol].to_numpy(np.float64), v.loc[list(others)].mean().to_numpy(np.float64)
     share = a * b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12); top = np.argsort(-share, kind='stable')[:n]
     return pd.DataFrame(dict(context=v.columns.get_level_values('context')[top], readout=v.columns.get_level_values('readout')[top], value=a[top], of_others=b[top], share=share[top]))
+
+# %% ../../nbs/analysis/12_mechanism.ipynb #1564e508
+def find_off_targets(
+    e:Embedding,         # drugs and genetic perturbations in one space; see `embed_shared`
+    sets:pd.DataFrame,   # columns set, gene: the classes of the drugs
+    *,
+    targets:pd.DataFrame|None=None, # columns drug, gene: known targets, which are no surprise
+    min_size:int=3,      # smallest class
+) -> pd.DataFrame: # drug, set, gene, z, p (corrected for the genes), q (and for the drugs); most significant first
+    "Genes whose loss explains what a drug's class does not."
+    _check_sets(sets)
+    drugs = [s for s in e.symbols if s.startswith('drug:')]; t = sets[sets['gene'].isin(drugs)].drop_duplicates('gene')
+    t = t[t.groupby('set')['gene'].transform('size') >= min_size]
+    if len(t) < 10: raise DataError(f"{len(t)} drugs of {e.name!r} are in a class of {min_size} or more; expected at least 10 to judge by")
+    Z = e.vectors.loc[drugs]; Z = Z - Z.mean()
+    rest = pd.DataFrame([Z.loc[d].to_numpy() - np.median(Z.loc[[x for x in mates if x != d]].to_numpy(), 0) for mates in t.groupby('set')['gene'].agg(list) for d in mates], [d for mates in t.groupby('set')['gene'].agg(list) for d in mates])
+    others = e.vectors.loc[[s for s in e.symbols if s.partition(':')[0] in DIRECTIONS and '+' not in s]]
+    S = compare_kinds(Embedding(pd.concat([rest.set_axis(e.vectors.columns, axis=1), others]), e.name), drugs=rest.index.tolist())
+    G = _gene_scores(S); z = G.to_numpy()
+    n = len(z) - 1; mean = (z.sum(0) - z) / n; sd = np.sqrt(np.maximum(((z**2).sum(0) - z**2) / n - mean**2, 1e-12) * n / (n - 1))     # of the other drugs
+    z = (z - mean) / sd
+    if targets is not None:
+        known = targets[targets['drug'].isin(G.index) & targets['gene'].isin(G.columns)]
+        z[G.index.get_indexer(known['drug']), G.columns.get_indexer(known['gene'])] = -np.inf
+    best = z.argmax(1); top = z[np.arange(len(z)), best]; p = -np.expm1(z.shape[1] * np.log1p(-student.sf(top / np.sqrt(1 + 1 / n), n - 1)))
+    return pd.DataFrame(dict(drug=G.index, set=t.set_index('gene')['set'].reindex(G.index).to_numpy(), gene=G.columns.to_numpy()[best], z=top, p=p, q=false_discovery_control(p))).sort_values('p', kind='stable', ignore_index=True)
