@@ -525,10 +525,10 @@ def explore(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folde
     Example: [bold]lpm explore model --start vorinostat[/bold]
     """
     import tempfile
-    from lpm_nb.analysis.embedding import LAYOUTS
-    from lpm_nb.maps import serve_app, write_app
-    check_known([layout], LAYOUTS, 'layout')
-    e, _, _ = _map(model, screens, layout, power, quiet); begin = find_symbol(start, e.symbols) if start else None
+    from lpm_nb.serve import serve_app, was_mapped, write_app
+    check_known([layout], ['umap', 'tsne', 'pca'], 'layout')
+    if not was_mapped(model, method=layout, power=power): _map(model, screens, layout, power, quiet)
+    begin = find_symbol(start, json.loads((model/'vocab.json').read_text())['atoms']) if start else None
     with tempfile.TemporaryDirectory() as tmp:
         files = [f if f.suffix in ('.h5ad', '.zarr') else read_input(str(f), quiet=True).write(Path(tmp)/f'{f.stem}.h5ad') or Path(tmp)/f'{f.stem}.h5ad' for f in screens or []]
         server, address = serve_app(write_app(Path(tmp)/'explorer.ipynb', model, screens=files, method=layout, power=power, start=begin), port=port)

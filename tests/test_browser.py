@@ -21,7 +21,8 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def page(world):
-    from lpm_nb.maps import prepare_map, screens_of_model, serve_app, write_app
+    from lpm_nb.maps import prepare_map, screens_of_model
+    from lpm_nb.serve import serve_app, write_app
     from lpm_nb.data.screen import Screen
     tmp, files = world; before = os.environ.get('LPM_CACHE_HOME'); os.environ['LPM_CACHE_HOME'] = str(tmp/'cache')
     prepare_map(tmp/'model', screens_of_model(tmp/'model', screens=[Screen.read(f) for f in files]), method='pca')
@@ -64,6 +65,7 @@ def far_points(world, n):
 
 def test_it_opens(page):
     assert chosen(page) == 'D03'
+    page.wait_for_function("[...document.querySelectorAll('.gtitle')].some(t => t.textContent.includes('r = '))", timeout=60_000)      # the predictions have followed
     assert page.locator('text=neighbours of D03').count() == 1 and page.locator('text=seeds that agree').count() == 1
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280, 'the page is wider than 1,280 pixels'
     shot(page, '1-opened')

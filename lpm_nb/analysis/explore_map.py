@@ -197,7 +197,8 @@ class MapExplorer(W.VBox):
         if self.context.value is None:
             self.effects = None; self.profile_table.value = '<p class="soft">no screen has measured it, and there is no model to ask</p>'; return self._show_code()
         n, c = self.context.value; s = self.screens[n]; few = len(s.readouts) < 20
-        self.effects = t = effect_table(s, self.selected, context=None if few else c, model=self.model)
+        waiting = not getattr(self.model, 'ready', True)                       # the model is still being loaded: the measurements first
+        self.effects = t = effect_table(s, self.selected, context=None if few else c, model=None if waiting else self.model)
         if few: t = t[t['readout'] == s.readouts[-1]]
         unit = s.adata.var['unit'].astype(str).iloc[-1]; what = s.readouts[-1] if few else 'each readout'
         name = t['context'].str.split('|').str[0] if few else t['readout'].str.removeprefix('expr:')
@@ -214,9 +215,15 @@ class MapExplorer(W.VBox):
             else:
                 k = ~np.isnan(m); order = np.argsort(m[k]); dots.x, dots.y, dots.text = np.arange(k.sum()), m[k][order], [f'{html.escape(x)}: measured {v:.2f}' for x, v in zip(name[k].to_numpy()[order], m[k][order])]; line.x, line.y = [], []
                 ax.xaxis.title.text, ax.yaxis.title.text, ax.title = 'rank', f'measured effect, {unit}', dict(text=f'{what} in {c if not few else n}: measured', font=dict(size=13))
+        note = '<p class="soft"><b>the model is being loaded; its predictions will follow</b></p>' if waiting else ''
         v = t['predicted'].fillna(t['measured']); top = t.assign(name=name).loc[v.abs().sort_values(ascending=False).index[:8], ['name', 'measured', 'predicted', 'std']]
-        self.profile_table.value = f'<h3>strongest effects</h3>{_table(top.rename(columns=dict(name="context" if few else "readout")))}<p class="soft">against the mean over perturbations in the same context; unit: {html.escape(unit) or "not given"}</p>'
+        self.profile_table.value = note + f'<h3>strongest effects</h3>{_table(top.rename(columns=dict(name="context" if few else "readout")))}<p class="soft">against the mean over perturbations in the same context; unit: {html.escape(unit) or "not given"}</p>'
         self._show_code()
+
+    def refresh(self) -> None: # after the model has come
+        "Show the effects again."
+        try: self._show_effects()
+        except Exception as err: self._say(f'<span class="note">the model could not be loaded: {html.escape(str(err))}. Measurements only.</span>'); self.model = None; self._show_effects()
 
     def compare(self, symbols:Sequence[str]) -> None: # at most 40 are shown
         "Compare several perturbations."

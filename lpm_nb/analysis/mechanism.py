@@ -268,7 +268,7 @@ def find_surprises(
     t = sets[sets['gene'].isin(name)].assign(symbol=lambda x: x['gene'].map(name)).drop_duplicates(['set', 'symbol'])
     size = t['set'].value_counts(); names = sorted(size.index[size >= min_size]); symbols = sorted(t['symbol'].unique()); N = len(symbols)
     if not names or N <= n + 1: raise DataError(f"{N} annotated symbols and {len(names)} classes of {min_size} or more; expected more than n + 1 = {n + 1} symbols and at least one class")
-    A = np.zeros((N, len(names)), bool); t = t[t['set'].isin(names)]
+    full = t.groupby('symbol')['set'].agg('; '.join); A = np.zeros((N, len(names)), bool); t = t[t['set'].isin(names)]
     A[t['symbol'].map({s: i for i, s in enumerate(symbols)}), t['set'].map({s: i for i, s in enumerate(names)})] = True
     S = similarity(e).loc[symbols, symbols].to_numpy().copy(); np.fill_diagonal(S, -np.inf)
     near = np.argsort(-S, axis=1, kind='stable')[:, :n]
@@ -280,7 +280,7 @@ def find_surprises(
     g = rng(seed, 'surprises'); null = np.sort(np.concatenate([look(A[g.permutation(N)])[0].min(1) for _ in range(permutations)]))
     corrected = (1 + np.searchsorted(null, least, side='right')) / (1 + len(null))
     own = np.array([(A[near[i]] & A[i]).any(1).sum() for i in range(N)])
-    i = np.arange(N); full = t.groupby('symbol')['set'].agg('; '.join)
+    i = np.arange(N)
     out = pd.DataFrame(dict(symbol=symbols, labels=[full.get(s, '') for s in symbols], own=own, found=np.array(names, object)[best], hits=hits[i, best], expected=n * (A.sum(0)[best] - A[i, best]) / (N - 1), p=corrected, q=false_discovery_control(corrected),
         neighbours=[', '.join(symbols[j].partition(':')[2] for j in near[k] if A[j, best[k]]) for k in range(N)]))
     return out.sort_values(['p', 'hits'], ascending=[True, False], kind='stable', ignore_index=True)

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from .benchmark import METRICS
 from ..core import DataError
 
 # %% ../../nbs/analysis/14_plot.ipynb #d9e11445
@@ -76,6 +75,7 @@ def plot_paired(
     ax.scatter(w[b], w[a], s=12, alpha=.6, color=PALETTE[0], linewidths=0)
     lo, hi = float(w.min().min()), float(w.max().max()); pad = .03 * (hi - lo or 1)
     ax.plot([lo - pad, hi + pad], [lo - pad, hi + pad], color=INK, lw=.8, ls='--'); ax.set(xlabel=b, ylabel=a, xlim=(lo - pad, hi + pad), ylim=(lo - pad, hi + pad)); ax.set_aspect('equal')
+    from lpm_nb.analysis.benchmark import METRICS                      # here, so that a figure does not load torch
     better = w[a] < w[b] if METRICS.get(scores['metric'].iloc[0] if 'metric' in scores else None, 1) < 0 else w[a] > w[b]
     ax.set_title(f"{a} better for {better.mean():.0%} of {len(w)}", fontsize=9, color=INK)
     return ax
