@@ -16,7 +16,7 @@ def write_readme():
     nb, out = json.loads((ROOT/'nbs/index.ipynb').read_text()), []
     for c in nb['cells']:
         s = ''.join(c['source']).strip()
-        if c['cell_type'] == 'markdown': out.append(re.sub(r'\((?!https?:)((?:data/|model/|analysis/|explanations/)?[\w]+\.ipynb)\)', r'(nbs/\1)', s))
+        if c['cell_type'] == 'markdown': out.append(re.sub(r'\((?!https?:)((?:data/|model/|analysis/|tutorials/|explanations/)?[\w]+\.ipynb|images/[\w.]+)\)', r'(nbs/\1)', s))
         elif c['cell_type'] == 'code' and s and not re.search(r'^#\| *(hide|include: *false|default_exp)', s, re.M):
             out.append('```python\n' + '\n'.join(l for l in s.splitlines() if not l.startswith('#|')) + '\n```')
             for o in c.get('outputs', []):

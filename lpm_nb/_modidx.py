@@ -77,6 +77,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                           'lpm_nb/analysis/embedding.py'),
                                            'lpm_nb.analysis.embedding.enrich_neighbours': ( 'analysis/embedding.html#enrich_neighbours',
                                                                                             'lpm_nb/analysis/embedding.py'),
+                                           'lpm_nb.analysis.embedding.join_embeddings': ( 'analysis/embedding.html#join_embeddings',
+                                                                                          'lpm_nb/analysis/embedding.py'),
                                            'lpm_nb.analysis.embedding.lay_out': ( 'analysis/embedding.html#lay_out',
                                                                                   'lpm_nb/analysis/embedding.py'),
                                            'lpm_nb.analysis.embedding.neighbours': ( 'analysis/embedding.html#neighbours',

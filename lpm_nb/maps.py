@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from .analysis.embedding import Embedding, embed_responses, lay_out, reduce_embedding
+from .analysis.embedding import Embedding, embed_responses, join_embeddings, lay_out, reduce_embedding
 from .core import DataError, ModelError, StorageError, atomic_path
 from .data.screen import Atlas, Screen
 from .data.sources import CATALOGUE, cache_home, read_screen
@@ -76,7 +76,7 @@ def prepare_map(
     if power is None: power = .5 if sum(p.startswith('drug:') for p in ps) > len(ps) / 2 else 0.
     if not 0 <= power <= 1: raise DataError(f"expected 0 ≤ power ≤ 1, got {power}")
     singles = [p for p in ps if '+' not in p]; wanted = singles if len(singles) >= 4 else ps
-    key = hashlib.sha256(json.dumps([seal, sorted(atlas), wanted, power]).encode()).hexdigest()[:20]
+    key = hashlib.sha256(json.dumps(['2', seal, sorted(atlas), wanted, power]).encode()).hexdigest()[:20]
     keep, layout = cache_home()/'maps'/key, cache_home()/'maps'/key/f'{method}-{seed}.parquet'
     if (keep/'vectors.parquet').exists():
         e = Embedding(pd.read_parquet(keep/'vectors.parquet'), 'LPM', tuple(pd.read_parquet(f) for f in sorted(keep.glob('seed*.parquet'))))
@@ -84,15 +84,17 @@ def prepare_map(
         from lpm_nb.model.learner import load_lpm
         model = load_lpm(folder); lost = [n for n in atlas if n not in model.vocab.readouts]
         if lost: raise DataError(f"the model of {folder} was not trained on {', '.join(map(repr, lost))}; it knows {', '.join(map(repr, model.vocab.readouts))}")
-        if say: say(f'predicting {len(wanted):,} perturbations in {sum(len(s.contexts) for s in atlas.values()):,} contexts, by the ensemble and by each of its {len(model.networks)} members')
-        def vectors(m): return reduce_embedding(embed_responses(m, atlas, perturbations=wanted), components=100 if power else 300, power=power).vectors.astype(np.float32)
-        tables = [vectors(model), *(vectors(model.member(i)) for i in range(len(model.networks)))]
+        if say: say(f'predicting {len(wanted):,} perturbations in {sum(len(s.contexts) for s in atlas.values()):,} contexts of the screens that tried them, by the ensemble and by each of its {len(model.networks)} members')
+        def part(m, s): return reduce_embedding(embed_responses(m, s, perturbations=[p for p in s.perturbations if p in keep_these]), components=100 if power else 300, power=power)
+        keep_these, many = set(wanted), [s for s in atlas.values() if len(set(wanted) & set(s.perturbations)) >= 4]
+        if not many: raise DataError("no screen of this model has four perturbations or more to put on a map")
+        tables = [join_embeddings([part(m, s) for s in many]).vectors for m in (model, *(model.member(i) for i in range(len(model.networks))))]
         for t in tables: t.columns = [f'c{i}' for i in range(t.shape[1])]
         with atomic_path(keep) as tmp:
             tmp.mkdir(parents=True)
             for i, t in enumerate(tables): t.to_parquet(tmp/('vectors.parquet' if i == 0 else f'seed{i - 1:03d}.parquet'))
         e = Embedding(tables[0], 'LPM', tuple(tables[1:]))
-    made = cache_home()/'maps'/f'{seal[:20]}-{method}-{asked}.made'         # for `lpm explore`, which then need not look
+    made = cache_home()/'maps'/f'{seal[:20]}-{method}-{asked}-2.made'         # for `lpm explore`, which then need not look
     if layout.exists(): return e, pd.read_parquet(layout)
     if say: say(f'laying out {len(e.symbols):,} points ({method})')
     points = lay_out(e, method=method, seed=seed)

@@ -60,4 +60,4 @@ def was_mapped(
     file = Path(folder)/'provenance.json'
     if not file.exists(): raise ModelError(f"{folder} is no model folder (no provenance.json); train one with `lpm train`")
     home = Path(os.environ.get('LPM_CACHE_HOME') or pooch.os_cache('lpm_nb')); seal = json.loads(file.read_text()).get('seal', '')
-    return (home/'maps'/f'{seal[:20]}-{method}-{power}.made').exists()
+    return (home/'maps'/f'{seal[:20]}-{method}-{power}-2.made').exists()

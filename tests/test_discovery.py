@@ -1,6 +1,6 @@
 "Known biology by name, on maps of trained models; and what shuffled maps know (nothing)."
-import numpy as np, pandas as pd, pytest
-from lpm_nb.analysis.embedding import embed_model, embed_responses, neighbours, reduce_embedding, recover_relations, shuffle_embedding, similarity
+import numpy as np, pytest
+from lpm_nb.analysis.embedding import embed_responses, neighbours, reduce_embedding, recover_relations, shuffle_embedding, similarity
 from lpm_nb.data.screen import Atlas
 from lpm_nb.data.sources import data_home, read_screen
 

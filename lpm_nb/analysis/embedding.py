@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LAYOUTS', 'Embedding', 'align_embeddings', 'embed_model', 'embed_responses', 'embed_profiles', 'reduce_embedding',
-           'shuffle_embedding', 'similarity', 'neighbours', 'bare', 'enrich_neighbours', 'cluster_embedding', 'lay_out',
-           'recover_relations', 'annotate_function']
+           'shuffle_embedding', 'join_embeddings', 'similarity', 'neighbours', 'bare', 'enrich_neighbours',
+           'cluster_embedding', 'lay_out', 'recover_relations', 'annotate_function']
 
 # %% ../../nbs/analysis/11_embedding.ipynb #07c7d4f9
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,10 +15,6 @@ import pandas as pd
 from scipy.linalg import orthogonal_procrustes
 from scipy.sparse.linalg import svds
 from scipy.stats import rankdata
-from sklearn.cluster import AgglomerativeClustering
-from sklearn.linear_model import RidgeCV
-from sklearn.metrics import silhouette_score
-from sklearn.model_selection import KFold
 from ..core import DataError, check_known, parse_perturbation, rng
 from .knowledge import enrich_sets
 from .metrics import bootstrap
@@ -186,6 +182,24 @@ def shuffle_embedding(
     return Embedding(e.vectors.iloc[order].set_axis(e.vectors.index), 'shuffled', tuple(s.iloc[order].set_axis(s.index) for s in e.seeds))
 
 # %% ../../nbs/analysis/11_embedding.ipynb #45ed495c
+def join_embeddings(
+    parts:Sequence[Embedding], # whose symbols may differ; all with the same number of seeds
+    *,
+    name:str='joined',         # for tables and legends
+) -> Embedding: # of all symbols; each part's centred vectors at length 1, zeros where a part does not have the symbol
+    "Several embeddings side by side."
+    if not parts: raise DataError("expected at least one embedding, got none")
+    if len({len(e.seeds) for e in parts}) > 1: raise DataError(f"expected parts with the same number of seeds, got {', '.join(str(len(e.seeds)) for e in parts)}")
+    symbols = list(dict.fromkeys(s for e in parts for s in e.symbols))
+    def side(tables):
+        out = []
+        for v in tables:
+            Z = v.to_numpy(np.float64); Z = Z - Z.mean(0); Z = Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
+            out.append(pd.DataFrame(Z.astype(np.float32), v.index).reindex(symbols).fillna(0).to_numpy())
+        return pd.DataFrame(np.concatenate(out, 1), pd.Index(symbols, name='perturbation'))
+    return Embedding(side([e.vectors for e in parts]), name, tuple(side([e.seeds[i] for e in parts]) for i in range(len(parts[0].seeds))))
+
+# %% ../../nbs/analysis/11_embedding.ipynb #f039d873
 def similarity(
     e:Embedding|pd.DataFrame, # vectors
 ) -> pd.DataFrame: # (n_symbols, n_symbols) cosines of the centred vectors
@@ -221,7 +235,7 @@ def neighbours(
         votes /= len(e.seeds)
     return pd.DataFrame(dict(symbol=np.array(e.symbols, object)[who[order]], similarity=s[order], percentile=100 * (1 - np.arange(len(order)) / max(len(who), 1)), agreement=votes))
 
-# %% ../../nbs/analysis/11_embedding.ipynb #f039d873
+# %% ../../nbs/analysis/11_embedding.ipynb #c2547c6d
 def bare(
     symbol:str, # such as 'CRISPRi:PSMB5' or 'drug:x'
 ) -> str: # 'PSMB5'; a drug keeps its kind, since its name is no gene's
@@ -244,7 +258,7 @@ def enrich_neighbours(
     near = neighbours(e, symbol, n=n, among=pool)['symbol']
     return enrich_sets({bare(s) for s in near}, sets, background={bare(s) for s in pool}, min_size=min_size)
 
-# %% ../../nbs/analysis/11_embedding.ipynb #a379e6e0
+# %% ../../nbs/analysis/11_embedding.ipynb #1ddef4d0
 def cluster_embedding(
     e:Embedding,          # vectors
     *,
@@ -253,6 +267,8 @@ def cluster_embedding(
     seed:int=0,           # of the halves
 ) -> pd.DataFrame: # symbol, cluster (1 = largest), size, stability (0…1)
     "Groups of symbols, and how far each can be trusted."
+    from sklearn.cluster import AgglomerativeClustering                # here, and below: who only looks need not load scikit-learn
+    from sklearn.metrics import silhouette_score
     N = len(e.vectors)
     if N < 4: raise DataError(f"expected at least 4 symbols to cluster, got {N}")
     def cut(v, k):
@@ -272,7 +288,7 @@ def cluster_embedding(
     size = np.bincount(home, minlength=n); name = np.empty(n, int); name[np.argsort(-size, kind='stable')] = np.arange(1, n + 1)
     return pd.DataFrame(dict(symbol=e.symbols, cluster=name[home], size=size[home], stability=stability[home])).sort_values(['cluster', 'symbol'], ignore_index=True)
 
-# %% ../../nbs/analysis/11_embedding.ipynb #1ddef4d0
+# %% ../../nbs/analysis/11_embedding.ipynb #b012b7f1
 LAYOUTS = ['umap', 'tsne', 'pca']   # ways to draw vectors on a plane
 
 def lay_out(
@@ -299,7 +315,7 @@ def lay_out(
             xy = UMAP(n_neighbors=min(reach, n - 1), min_dist=.3, random_state=seed, init='pca').fit_transform(Z)
     return pd.DataFrame(np.asarray(xy, np.float64), e.vectors.index, ['x', 'y'])
 
-# %% ../../nbs/analysis/11_embedding.ipynb #b012b7f1
+# %% ../../nbs/analysis/11_embedding.ipynb #81cd26d9
 def _weighted(order, y, w):
     "AUC and average precision of weighted pairs, best first in `order`."
     wy, wn = (w * y)[order], (w * ~y)[order]
@@ -350,7 +366,7 @@ def recover_relations(
     if not rows: raise DataError(f"fewer than 5 relations among the {len(shared)} genes of these embeddings in every database")
     return pd.DataFrame(rows)
 
-# %% ../../nbs/analysis/11_embedding.ipynb #81cd26d9
+# %% ../../nbs/analysis/11_embedding.ipynb #9799963f
 def annotate_function(
     embeddings:Mapping[str, Embedding], # method -> embedding of genes; compared on the genes that all have
     sets:pd.DataFrame,     # columns set, gene
@@ -363,6 +379,8 @@ def annotate_function(
     seed:int=0,            # of the folds
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # summary: method, value (mean AUROC), low, high, gain, gain_low, gain_high, sets, genes; and the AUROC of each set and method
     "Annotation of gene function by nested cross-validation."
+    from sklearn.linear_model import RidgeCV
+    from sklearn.model_selection import KFold
     if not embeddings: raise DataError("expected at least one embedding, got none")
     reference = reference or list(embeddings)[-1]; check_known([reference], list(embeddings), 'method')
     shared = sorted(set.intersection(*({bare(s) for s in e.symbols} for e in embeddings.values())))

@@ -12,7 +12,7 @@ import ipywidgets as W
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from .embedding import Embedding, bare, enrich_neighbours, neighbours, similarity
 from .plot import INK, PALETTE
@@ -82,9 +82,9 @@ class MapExplorer(W.VBox):
         self._known = {n: set(x.perturbations) for n, x in self.screens.items()}
         self.selected, self.compared, self._busy = None, [], False
         self._controls(); self._figures(); self.choose(start or e.symbols[0]); self._go_live()
-        super().__init__([W.HTML(_STYLE), W.HBox([self.search, self.context, self.add, self.clear], layout=W.Layout(flex_flow='row wrap')), self.said,
-                          W.HBox([self.map, W.VBox([self.near_title, self.list, self.near_table], layout=W.Layout(width='590px', margin='0 0 0 12px'))], layout=W.Layout(flex_flow='row wrap')),
-                          W.HBox([self.profile, W.VBox([self.profile_table], layout=W.Layout(width='590px', margin='0 0 0 12px'))], layout=W.Layout(flex_flow='row wrap')),
+        half = W.Layout(width='600px', margin='0 20px 0 0')
+        super().__init__([W.HTML(_STYLE), W.HBox([self.search, self.context, self.add, self.clear], layout=W.Layout(flex_flow='row wrap')), self.said, self.plot,
+                          W.HBox([W.VBox([self.near_title, self.list, self.near_table], layout=half), W.VBox([self.profile_table], layout=half)], layout=W.Layout(flex_flow='row wrap')),
                           self.compare_title, self.heat, self.take, self.shown])
         self.add_class('lpm')
 
@@ -95,6 +95,7 @@ class MapExplorer(W.VBox):
         self.add, self.clear = W.Button(description='add to comparison', layout=W.Layout(width='150px')), W.Button(description='clear comparison', layout=W.Layout(width='150px'))
         self.list = W.Dropdown(options=[('a neighbour …', '')], description='go to', layout=W.Layout(width='420px'), **wide)
         self.said, self.near_title, self.near_table, self.profile_table, self.compare_title, self.take, self.shown = (W.HTML() for _ in range(7))
+        self.heat = W.Image(format='png', layout=W.Layout(display='none', max_width='100%', width='fit-content'))
         self.search.observe(lambda c: self._typed(c['new']), 'value'); self.context.observe(lambda c: self._busy or self._show_effects(), 'value')
         self.list.observe(lambda c: c['new'] and not self._busy and self.choose(c['new']), 'value')
         self.add.on_click(lambda b: self.compare([*self.compared, self.selected])); self.clear.on_click(lambda b: self.compare([]))
@@ -113,22 +114,21 @@ class MapExplorer(W.VBox):
         hues = [PALETTE[i] for i in (0, 2, 4, 5, 6, 3, 7)]; kinds = list(dict.fromkeys(self.groups.values()))
         colour = [hues[kinds.index(self.groups[s])] if s in self.groups else '#c9c9c9' for s in symbols]
         hover = [html.escape(self.label[s]) + (f'<br>{html.escape(self.groups[s])}' if s in self.groups else '') for s in symbols]
-        layout = dict(margin=dict(l=8, r=8, t=28, b=8), plot_bgcolor='white', hovermode='closest', font=dict(family='system-ui, sans-serif', color=INK, size=12), showlegend=False)
-        hidden = dict(visible=False, fixedrange=False)
-        self.map = go.Figure([go.Scatter(x=xy[:, 0], y=xy[:, 1], mode='markers', text=hover, hoverinfo='text', marker=dict(size=7, color=colour, line=dict(width=0)), selected=dict(marker=dict(opacity=1)), unselected=dict(marker=dict(opacity=1)), name='symbols'),
-                                    go.Scatter(x=[], y=[], mode='markers+text', text=[], textposition='top center', textfont=dict(size=11), hoverinfo='skip', marker=dict(size=10, color='rgba(0,0,0,0)', line=dict(width=1.3, color=INK)), name='neighbours'),
-                                    go.Scatter(x=[], y=[], mode='markers+text', text=[], textposition='bottom center', textfont=dict(size=13, weight='bold'), hoverinfo='skip', marker=dict(size=17, symbol='circle-open', color=PALETTE[6], line=dict(width=3, color=PALETTE[6])), name='chosen')],
-                                   dict(width=640, height=440, title=dict(text='map: click a point to move there', font=dict(size=13)), xaxis=hidden, yaxis=hidden, **layout))
-        grid = dict(gridcolor='#eeeeee', zerolinecolor='#bbbbbb', automargin=True)
-        self.profile = go.Figure([go.Scattergl(x=[], y=[], mode='markers', text=[], hoverinfo='text', marker=dict(size=5, color=PALETTE[0], opacity=.6)), go.Scattergl(x=[], y=[], mode='lines', hoverinfo='skip', line=dict(color=INK, width=1, dash='dash'))], dict(width=640, height=380, xaxis=dict(grid), yaxis=dict(grid), **layout))
-        self.heat = go.Figure([go.Heatmap(z=[[0]], zmin=-1, zmax=1, colorscale='RdBu', reversescale=True, colorbar=dict(title='cosine', thickness=12))], dict(width=760, height=120, **layout)); self.heat.layout.height = 10; self.heat.layout.title = ''
+        hidden, grid = dict(visible=False), dict(gridcolor='#eeeeee', zerolinecolor='#bbbbbb', automargin=True)
+        def title(x, text): return dict(x=x, y=1.06, xref='paper', yref='paper', xanchor='left', showarrow=False, text=text, font=dict(size=13))
+        self.plot = go.Figure([go.Scatter(x=xy[:, 0], y=xy[:, 1], mode='markers', text=hover, hoverinfo='text', marker=dict(size=7, color=colour, line=dict(width=0)), selected=dict(marker=dict(opacity=1)), unselected=dict(marker=dict(opacity=1)), name='symbols'),
+                               go.Scatter(x=[], y=[], mode='markers+text', text=[], textposition='top center', textfont=dict(size=11), hoverinfo='skip', marker=dict(size=10, color='rgba(0,0,0,0)', line=dict(width=1.3, color=INK)), name='neighbours'),
+                               go.Scatter(x=[], y=[], mode='markers+text', text=[], textposition='bottom center', textfont=dict(size=13, weight='bold'), hoverinfo='skip', marker=dict(size=17, symbol='circle-open', color=PALETTE[6], line=dict(width=3, color=PALETTE[6])), name='chosen'),
+                               go.Scattergl(x=[], y=[], mode='markers', text=[], hoverinfo='text', marker=dict(size=5, color=PALETTE[0], opacity=.6), xaxis='x2', yaxis='y2'), go.Scatter(x=[], y=[], mode='lines', hoverinfo='skip', line=dict(color=INK, width=1, dash='dash'), xaxis='x2', yaxis='y2')],
+                              dict(width=1240, height=440, margin=dict(l=8, r=8, t=34, b=8), plot_bgcolor='white', hovermode='closest', font=dict(family='system-ui, sans-serif', color=INK, size=12), showlegend=False,
+                                   xaxis=dict(hidden, domain=[0, .54]), yaxis=hidden, xaxis2=dict(grid, domain=[.61, 1], anchor='y2'), yaxis2=dict(grid, anchor='x2'), annotations=[title(0, 'map: click a point to move there, lasso several to compare'), title(.61, '')]))
 
     def _go_live(self):
-        "Figures become widgets once they show something: what changes before the page is there would be lost on it."
-        self.map, self.profile, self.heat = (go.FigureWidget(f) for f in (self.map, self.profile, self.heat)); symbols = self.e.symbols
-        for f in (self.map, self.profile, self.heat): f._config = dict(displaylogo=False, doubleClick=False)       # two fast clicks are two clicks
-        self.map.data[0].on_click(lambda trace, points, state: points.point_inds and self.choose(symbols[points.point_inds[0]]))
-        self.map.data[0].on_selection(lambda trace, points, state: points.point_inds and self.compare([symbols[i] for i in points.point_inds]))
+        "The figure becomes a widget once it shows something: what changes before the page is there would be lost on it."
+        self.plot, symbols = go.FigureWidget(self.plot), self.e.symbols
+        self.plot._config = dict(displaylogo=False, doubleClick=False)         # two fast clicks are two clicks
+        self.plot.data[0].on_click(lambda trace, points, state: points.point_inds and self.choose(symbols[points.point_inds[0]]))
+        self.plot.data[0].on_selection(lambda trace, points, state: points.point_inds and self.compare([symbols[i] for i in points.point_inds]))
 
     def _typed(self, text):
         if self._busy or not text.strip(): return
@@ -165,8 +165,8 @@ class MapExplorer(W.VBox):
 
     def _show_map(self):
         at = self.points.loc[self.near['symbol']].to_numpy(); me = self.points.loc[self.selected]
-        with self.map.batch_update():
-            a, b = self.map.data[1], self.map.data[2]
+        with self.plot.batch_update():
+            a, b = self.plot.data[1], self.plot.data[2]
             a.x, a.y, a.text = at[:, 0], at[:, 1], self._free(at, me.to_numpy())
             b.x, b.y, b.text = [me['x']], [me['y']], [html.escape(self.label[self.selected])]
 
@@ -203,18 +203,18 @@ class MapExplorer(W.VBox):
         unit = s.adata.var['unit'].astype(str).iloc[-1]; what = s.readouts[-1] if few else 'each readout'
         name = t['context'].str.split('|').str[0] if few else t['readout'].str.removeprefix('expr:')
         m, p = t['measured'].to_numpy(), t['predicted'].to_numpy(); both = ~np.isnan(m) & ~np.isnan(p)
-        with self.profile.batch_update():
-            dots, line = self.profile.data; ax = self.profile.layout
+        with self.plot.batch_update():
+            dots, line = self.plot.data[3:]; ax = self.plot.layout
             if both.any():
                 r = np.corrcoef(m[both], p[both])[0, 1] if both.sum() > 2 else np.nan; lo, hi = np.nanmin(np.r_[m[both], p[both]]), np.nanmax(np.r_[m[both], p[both]])
                 dots.x, dots.y, dots.text = m[both], p[both], [f'{html.escape(k)}: measured {a:.2f}, predicted {b:.2f}' for k, a, b in zip(name[both], m[both], p[both])]; line.x, line.y = [lo, hi], [lo, hi]
-                ax.xaxis.title.text, ax.yaxis.title.text, ax.title = f'measured effect, {unit}', f'predicted effect, {unit}', dict(text=f'{what} in {c if not few else n}: r = {r:.2f}', font=dict(size=13))
+                ax.xaxis2.title.text, ax.yaxis2.title.text, ax.annotations[1].text = f'measured effect, {unit}', f'predicted effect, {unit}', f'{what} in {c if not few else n}: r = {r:.2f}'
             elif (~np.isnan(p)).any():
                 z = np.abs(p / t['std'].to_numpy()); dots.x, dots.y, dots.text = p, z, [f'{html.escape(k)}: predicted {a:.2f}, {b:.1f} standard deviations' for k, a, b in zip(name, p, z)]; line.x, line.y = [], []
-                ax.xaxis.title.text, ax.yaxis.title.text, ax.title = f'predicted effect, {unit}', '|effect| / its standard deviation', dict(text=f'{what} in {c if not few else n}: predicted, not measured', font=dict(size=13))
+                ax.xaxis2.title.text, ax.yaxis2.title.text, ax.annotations[1].text = f'predicted effect, {unit}', '|effect| / its standard deviation', f'{what} in {c if not few else n}: predicted, not measured'
             else:
                 k = ~np.isnan(m); order = np.argsort(m[k]); dots.x, dots.y, dots.text = np.arange(k.sum()), m[k][order], [f'{html.escape(x)}: measured {v:.2f}' for x, v in zip(name[k].to_numpy()[order], m[k][order])]; line.x, line.y = [], []
-                ax.xaxis.title.text, ax.yaxis.title.text, ax.title = 'rank', f'measured effect, {unit}', dict(text=f'{what} in {c if not few else n}: measured', font=dict(size=13))
+                ax.xaxis2.title.text, ax.yaxis2.title.text, ax.annotations[1].text = 'rank', f'measured effect, {unit}', f'{what} in {c if not few else n}: measured'
         note = '<p class="soft"><b>the model is being loaded; its predictions will follow</b></p>' if waiting else ''
         v = t['predicted'].fillna(t['measured']); top = t.assign(name=name).loc[v.abs().sort_values(ascending=False).index[:8], ['name', 'measured', 'predicted', 'std']]
         self.profile_table.value = note + f'<h3>strongest effects</h3>{_table(top.rename(columns=dict(name="context" if few else "readout")))}<p class="soft">against the mean over perturbations in the same context; unit: {html.escape(unit) or "not given"}</p>'
@@ -229,12 +229,13 @@ class MapExplorer(W.VBox):
         "Compare several perturbations."
         check_known(symbols, self.e.symbols, 'symbol of this embedding')
         self.compared = list(dict.fromkeys(symbols)); few = self.compared[:40]; k = len(few)
-        with self.heat.batch_update():
-            if k < 2: self.heat.layout.height = 10; self.heat.data[0].z = [[0]]
-            else:
-                S = similarity(self.e).loc[few, few].to_numpy(); order = np.argsort(np.linalg.eigh(S)[1][:, -1]); names = [self.label[few[i]] for i in order]
-                self.heat.data[0].x, self.heat.data[0].y, self.heat.data[0].z = names, names, S[np.ix_(order, order)]
-                self.heat.layout.height = 160 + 22 * k; self.heat.layout.yaxis.autorange = 'reversed'; self.heat.layout.xaxis.automargin = self.heat.layout.yaxis.automargin = True
+        if k < 2: self.heat.layout.display = 'none'
+        else:
+            from lpm_nb.analysis.plot_map import plot_neighbourhood
+            fig = Figure(figsize=(3.2 + .21 * k, 1.7 + .21 * k), layout='constrained', dpi=100); FigureCanvasAgg(fig); png = io.BytesIO()
+            if k > 2: plot_neighbourhood(similarity(self.e).loc[few, few].rename(index=self.label, columns=self.label), groups={self.label[s]: self.groups[s] for s in few if s in self.groups}, ax=fig.subplots())
+            else: fig.text(.02, .5, f'{self.label[few[0]]} and {self.label[few[1]]}: cosine {similarity(self.e).loc[few[0], few[1]]:.2f}', va='center', fontsize=11)
+            fig.savefig(png, format='png'); self.heat.value, self.heat.layout.display = png.getvalue(), ''
         more = f'; the first 40 of {len(self.compared)}' if len(self.compared) > 40 else ''
         self.compare_title.value = f'<h3>comparison: {k} perturbation{"s" if k != 1 else ""}{more}</h3>' + ('<span class="soft">add another one to see how alike they are</span>' if k == 1 else '') if k else ''
         self._show_code()
@@ -251,7 +252,7 @@ class MapExplorer(W.VBox):
 
     def figure(self) -> Figure: # publication size
         "The map with the chosen perturbation and its neighbours named."
-        fig = Figure(figsize=(7.5, 5), layout='constrained'); FigureCanvasSVG(fig)
+        fig = Figure(figsize=(7.5, 5), layout='constrained'); FigureCanvasAgg(fig)
         plot_map(self.points, groups=self.groups, label=[self.selected, *self.near['symbol'].head(6)], highlight=[self.selected], ax=fig.subplots()); return fig
 
     def _show_code(self):
