@@ -83,7 +83,7 @@ class MapExplorer(W.VBox):
         self.selected, self.compared, self._busy = None, [], False
         self._controls(); self._figures(); self.choose(start or e.symbols[0]); self._go_live()
         half = W.Layout(width='600px', margin='0 20px 0 0')
-        super().__init__([W.HTML(_STYLE), W.HBox([self.search, self.context, self.add, self.clear], layout=W.Layout(flex_flow='row wrap')), self.said, self.plot,
+        super().__init__([W.HTML(_STYLE), W.HBox([self.search, self.context, self.add, self.clear], layout=W.Layout(flex_flow='row wrap')), self.said, self.plot, self.legend,
                           W.HBox([W.VBox([self.near_title, self.list, self.near_table], layout=half), W.VBox([self.profile_table], layout=half)], layout=W.Layout(flex_flow='row wrap')),
                           self.compare_title, self.heat, self.take, self.shown])
         self.add_class('lpm')
@@ -114,6 +114,7 @@ class MapExplorer(W.VBox):
         hues = [PALETTE[i] for i in (0, 2, 4, 5, 6, 3, 7)]; kinds = list(dict.fromkeys(self.groups.values()))
         colour = [hues[kinds.index(self.groups[s])] if s in self.groups else '#c9c9c9' for s in symbols]
         hover = [html.escape(self.label[s]) + (f'<br>{html.escape(self.groups[s])}' if s in self.groups else '') for s in symbols]
+        self.legend = W.HTML('<div class="soft" style="margin-top:-6px">' + ''.join(f'<span style="white-space:nowrap;margin-right:14px"><span style="display:inline-block;width:10px;height:10px;border-radius:5px;background:{h}"></span> {html.escape(k)}</span>' for k, h in zip(kinds, hues)) + '</div>')
         hidden, grid = dict(visible=False), dict(gridcolor='#eeeeee', zerolinecolor='#bbbbbb', automargin=True)
         def title(x, text): return dict(x=x, y=1.06, xref='paper', yref='paper', xanchor='left', showarrow=False, text=text, font=dict(size=13))
         self.plot = go.Figure([go.Scatter(x=xy[:, 0], y=xy[:, 1], mode='markers', text=hover, hoverinfo='text', marker=dict(size=7, color=colour, line=dict(width=0)), selected=dict(marker=dict(opacity=1)), unselected=dict(marker=dict(opacity=1)), name='symbols'),
@@ -217,7 +218,7 @@ class MapExplorer(W.VBox):
                 ax.xaxis2.title.text, ax.yaxis2.title.text, ax.annotations[1].text = 'rank', f'measured effect, {unit}', f'{what} in {c if not few else n}: measured'
         note = '<p class="soft"><b>the model is being loaded; its predictions will follow</b></p>' if waiting else ''
         v = t['predicted'].fillna(t['measured']); top = t.assign(name=name).loc[v.abs().sort_values(ascending=False).index[:8], ['name', 'measured', 'predicted', 'std']]
-        self.profile_table.value = note + f'<h3>strongest effects</h3>{_table(top.rename(columns=dict(name="context" if few else "readout")))}<p class="soft">against the mean over perturbations in the same context; unit: {html.escape(unit) or "not given"}</p>'
+        self.profile_table.value = note + f'<h3>strongest effects</h3>{_table(top.rename(columns=dict(name="context" if few else "readout")))}<p class="soft">Effects are against the mean over perturbations in the same context. What the model was trained on it fits; only where nothing was measured does it predict. Unit: {html.escape(unit) or "not given"}</p>'
         self._show_code()
 
     def refresh(self) -> None: # after the model has come
