@@ -95,7 +95,7 @@ def write_table(
     with atomic_path(path) as tmp: table.to_parquet(tmp, index=False) if path.suffix == '.parquet' else table.to_csv(tmp, index=False, sep='\t' if path.suffix == '.tsv' else ',')
     return path
 
-# %% ../nbs/16_cli.ipynb #5ea252b9
+# %% ../nbs/16_cli.ipynb #fb4a61df
 @data_app.command('list')
 def data_list(kind: Annotated[str, typer.Option(help="'screen', 'annotation' or 'all'")] = 'screen', as_json: Json = False):
     """What the catalogue has.
@@ -139,7 +139,7 @@ def data_get(name: Annotated[str, typer.Argument(help='A catalogue name.')], out
     else: write_table(got.to_long() if isinstance(got, Screen) else got, out)
     say(f"written: {out}", quiet)
 
-# %% ../nbs/16_cli.ipynb #08f390d3
+# %% ../nbs/16_cli.ipynb #ec0f36d3
 def _progress(epochs, members, quiet):
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     bar = Progress(TextColumn('{task.description}'), BarColumn(), TextColumn('{task.completed}/{task.total} epochs'), TextColumn('{task.fields[loss]}'), TimeRemainingColumn(), console=talk, disable=quiet, transient=True)
@@ -181,7 +181,7 @@ def train(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...', help
     result = dict(model=str(out), members=len(model.networks), validation_loss=round(float(best.mean()), 5), seconds=round(time.perf_counter() - start, 1), atoms=len(model.vocab.atoms), contexts=len(model.vocab.contexts), readouts=sum(map(len, model.vocab.readouts.values())))
     print(json.dumps(result)) if as_json else say(f"[green]saved {out}[/green]: {result['members']} members, validation loss {result['validation_loss']} (standardised; 1 = nothing learned), {result['seconds']} s", quiet)
 
-# %% ../nbs/16_cli.ipynb #2a6366f3
+# %% ../nbs/16_cli.ipynb #154d9abe
 def predict_table(
     model,              # a TrainedLPM
     table:pd.DataFrame, # perturbation, context [, dose, time] [, readout]
@@ -247,7 +247,7 @@ def predict(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folde
     else: n = len(t := predict_table(trained, table, unknown=unknown)); write_table(t, out)
     print(json.dumps(dict(file=str(out), values=n))) if as_json else say(f"[green]{n:,} values written to {out}[/green]", quiet)
 
-# %% ../nbs/16_cli.ipynb #1d80f672
+# %% ../nbs/16_cli.ipynb #68cc5731
 def _make_split(atlas, how, test, seed, context, only=None):
     from lpm_nb.data import split as S
     ways = dict(pairs=lambda: S.split_pairs(atlas, test=test, seed=seed, screens=only), systems=lambda: S.split_pairs(atlas, test=test, seed=seed, by='system', screens=only), combinations=lambda: S.split_combinations(atlas, test=test, seed=seed),
@@ -334,7 +334,7 @@ def _score_model(model, atlas, as_json):
             rows.append(dict(screen=n, readout=r, values=len(i), pooled_r=float(pearson(a[None], b[None])[0]), mse=float(mse(a[None], b[None])[0]), in_90_percent_interval=float((np.abs(a - b) < 1.645 * sd).mean())))
     show_table(pd.DataFrame(rows).set_index('screen'), as_json=as_json)
 
-# %% ../nbs/16_cli.ipynb #b0a4610a
+# %% ../nbs/16_cli.ipynb #60bef53d
 @app.command()
 def benchmark(out: Annotated[Path, typer.Option(help='Folder of the cells and the results; an interrupted run goes on there.')] = Path('benchmark'), suite: Annotated[str, typer.Option(help="'quick' (simulated, minutes) or 'core' (every real screen; needs the data folder).")] = 'quick',
               seeds: Annotated[int, typer.Option(min=1, help='Number of split and training seeds.')] = 1, members: Annotated[Optional[int], typer.Option(min=1, help="Networks per ensemble; default: the recipe's.")] = None,
@@ -349,7 +349,7 @@ def benchmark(out: Annotated[Path, typer.Option(help='Folder of the cells and th
     for task, row in suite_table(t).iterrows(): show_table(row[row != '–'].rename('mean over seeds').to_frame().rename_axis('method'), title=task)
     say(f"[green]report: {out/'benchmark.html'}[/green]", quiet)
 
-# %% ../nbs/16_cli.ipynb #60bef53d
+# %% ../nbs/16_cli.ipynb #acb84b66
 @app.command()
 def demo(out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path('demo'), data: Annotated[str, typer.Option(help="'gdsc', or 'simulated' (seconds, no download).")] = 'gdsc', seed: Annotated[int, typer.Option()] = 0,
          paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder; 50 = as published, 0 = leave it out.")] = 6, as_json: Json = False, quiet: Quiet = False):
@@ -372,7 +372,7 @@ def demo(out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path
     _print_evaluation(e, as_json)
     say(f"[green]report: {out/'report.html'}[/green] ({time.perf_counter() - start:.0f} s)", quiet)
 
-# %% ../nbs/16_cli.ipynb #bc97c156
+# %% ../nbs/16_cli.ipynb #2b80d7c8
 def _annotated(read):
     "An annotation of the data folder, or None where there is none."
     from lpm_nb.core import FetchError
@@ -432,7 +432,7 @@ def network(screen: Annotated[str, typer.Argument(metavar='SCREEN', help="A cata
     if precision is not None: show_table(precision.set_index('k'), title='against CORUM, Reactome, SIGNOR, STRING and DoRothEA; random = networks of the same degrees')
     say(f"[green]{out}: edges.parquet, network.graphml, network.cyjs, modules.csv, network.png[/green]", quiet)
 
-# %% ../nbs/16_cli.ipynb #7985dcda
+# %% ../nbs/16_cli.ipynb #aa673c16
 Screens = Annotated[Optional[list[Path]], typer.Option('--screen', help='File of a screen the model was trained on that is not in the catalogue; may be repeated.')]
 Layout = Annotated[str, typer.Option(help="'umap', 'tsne' or 'pca'.")]
 Power = Annotated[Optional[float], typer.Option(min=0, max=1, help='How far components are balanced; default: .5 where most perturbations are drugs, else 0.')]
@@ -539,7 +539,7 @@ def explore(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folde
         except KeyboardInterrupt: say('ended', quiet)
         finally: server.terminate(); server.wait(10)
 
-# %% ../nbs/16_cli.ipynb #f945788a
+# %% ../nbs/16_cli.ipynb #568dba0e
 def main(
     args:list[str]|None=None, # None = those of the process
 ) -> None:

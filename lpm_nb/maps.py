@@ -112,7 +112,7 @@ def known_sets(
         except StorageError: continue
     return pd.concat(parts, ignore_index=True) if parts else None
 
-# %% ../nbs/15c_maps.ipynb #cba61aa7
+# %% ../nbs/15c_maps.ipynb #13a062b1
 def open_explorer(
     folder:str|Path,  # of the model
     screens:Sequence[str|Path]=(), # files of screens that are not in the catalogue

@@ -72,7 +72,7 @@ def score_grouping(
     t = pd.DataFrame(dict(group=groups, size=size[groups].to_numpy(), AUROC=got, random=null.mean(0), p=p, q=false_discovery_control(p)))
     return t.sort_values('AUROC', ascending=False, ignore_index=True), float(got.mean())
 
-# %% ../../nbs/analysis/12b_contexts.ipynb #2665fe42
+# %% ../../nbs/analysis/12b_contexts.ipynb #a6cbffa3
 def find_deviations(
     screen:Screen,          # measured
     readout:str,            # which one

@@ -315,7 +315,7 @@ def lay_out(
             xy = UMAP(n_neighbors=min(reach, n - 1), min_dist=.3, random_state=seed, init='pca').fit_transform(Z)
     return pd.DataFrame(np.asarray(xy, np.float64), e.vectors.index, ['x', 'y'])
 
-# %% ../../nbs/analysis/11_embedding.ipynb #81cd26d9
+# %% ../../nbs/analysis/11_embedding.ipynb #86f82b8c
 def _weighted(order, y, w):
     "AUC and average precision of weighted pairs, best first in `order`."
     wy, wn = (w * y)[order], (w * ~y)[order]
@@ -366,7 +366,7 @@ def recover_relations(
     if not rows: raise DataError(f"fewer than 5 relations among the {len(shared)} genes of these embeddings in every database")
     return pd.DataFrame(rows)
 
-# %% ../../nbs/analysis/11_embedding.ipynb #9799963f
+# %% ../../nbs/analysis/11_embedding.ipynb #71b96840
 def annotate_function(
     embeddings:Mapping[str, Embedding], # method -> embedding of genes; compared on the genes that all have
     sets:pd.DataFrame,     # columns set, gene

@@ -169,7 +169,7 @@ def embed_shared(
         out.append(total.div(sum(pd.Series(1., t.index).reindex(ps).fillna(0) for t in ts), axis=0))
     return Embedding(pd.concat(out).astype(np.float32), name or ('shared readouts' if model is None else 'LPM on shared readouts'))
 
-# %% ../../nbs/analysis/12_mechanism.ipynb #51dcb57b
+# %% ../../nbs/analysis/12_mechanism.ipynb #43d6121b
 def suggest_targets(
     e:Embedding,            # drugs, and genetic perturbations if there are any
     drug:str,               # whose target
@@ -202,7 +202,7 @@ def suggest_targets(
     order = (t['direct'].fillna(0).clip(lower=0) / 3 + t['votes'] / big).to_numpy()
     return t.iloc[np.argsort(-order, kind='stable')].head(top).reset_index(drop=True)
 
-# %% ../../nbs/analysis/12_mechanism.ipynb #aadc11ab
+# %% ../../nbs/analysis/12_mechanism.ipynb #44c12b8f
 def _running_sum(profiles, hit):
     "(n,) weighted enrichment score of one list in each ranked profile."
     order = np.argsort(-profiles, axis=1, kind='stable'); v = np.abs(np.take_along_axis(profiles, order, 1)); h = hit[order]
@@ -252,7 +252,7 @@ def query_signature(
     t = pd.DataFrame(dict(symbol=e.symbols, score=got, p=p, q=false_discovery_control(p)))
     return t.sort_values('score', ascending=False, kind='stable', ignore_index=True)
 
-# %% ../../nbs/analysis/12_mechanism.ipynb #242ea6db
+# %% ../../nbs/analysis/12_mechanism.ipynb #110b0845
 def find_surprises(
     e:Embedding,         # vectors
     sets:pd.DataFrame,   # columns set, gene (a gene, or a drug's atom)
@@ -300,7 +300,7 @@ def explain_likeness(
     share = a * b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12); top = np.argsort(-share, kind='stable')[:n]
     return pd.DataFrame(dict(context=v.columns.get_level_values('context')[top], readout=v.columns.get_level_values('readout')[top], value=a[top], of_others=b[top], share=share[top]))
 
-# %% ../../nbs/analysis/12_mechanism.ipynb #1564e508
+# %% ../../nbs/analysis/12_mechanism.ipynb #da363c94
 def find_off_targets(
     e:Embedding,         # drugs and genetic perturbations in one space; see `embed_shared`
     sets:pd.DataFrame,   # columns set, gene: the classes of the drugs

@@ -84,7 +84,7 @@ def plot_neighbourhood(
     ax.figure.colorbar(image, ax=ax, shrink=.4, label='similarity (cosine)', pad=.08)
     return ax
 
-# %% ../../nbs/analysis/14d_plot_map.ipynb #57fe4dc1
+# %% ../../nbs/analysis/14d_plot_map.ipynb #553e793a
 def plot_retrieval(
     each:pd.DataFrame,  # columns method, percentile: of `retrieve_targets`, one direction
     *,
@@ -99,7 +99,7 @@ def plot_retrieval(
     ax.plot([0, 100], [0, 1], color=INK, ls='--', lw=.8); ax.set(xlim=(0, 100), ylim=(0, 1.02), xlabel='share of the ranking, %', ylabel='share of the targets found'); sns.despine(ax=ax); ax.legend(frameon=False, fontsize=8, loc='lower right')
     return ax
 
-# %% ../../nbs/analysis/14d_plot_map.ipynb #36d69364
+# %% ../../nbs/analysis/14d_plot_map.ipynb #0e8056a1
 def plot_volcano(
     profile:pd.DataFrame, # columns readout, value (effect against a reference), std
     *,
