@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from .analysis.embedding import Embedding, embed_responses, join_embeddings, lay_out, reduce_embedding
-from .core import DataError, ModelError, StorageError, atomic_path
+from .core import DataError, FetchError, ModelError, atomic_path
 from .data.screen import Atlas, Screen
 from .data.sources import CATALOGUE, cache_home, read_screen
 
@@ -109,7 +109,7 @@ def known_sets(
     parts = []
     for read in (read_mechanisms, read_gene_sets):
         try: parts.append(read())
-        except StorageError: continue
+        except FetchError: continue
     return pd.concat(parts, ignore_index=True) if parts else None
 
 # %% ../nbs/15c_maps.ipynb #13a062b1

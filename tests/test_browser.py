@@ -32,7 +32,7 @@ def page(world):
             browser = p.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'])
             page = browser.new_page(viewport=dict(width=1280, height=1000), accept_downloads=True)
             page.faults = []; page.on('pageerror', lambda e: page.faults.append(str(e)))
-            page.goto(address, timeout=60_000); page.wait_for_selector('[role=status] b', timeout=90_000); page.wait_for_selector('.js-plotly-plot .points path', timeout=60_000)
+            page.goto(address, timeout=180_000); page.wait_for_selector('[role=status] b', timeout=180_000); page.wait_for_selector('.js-plotly-plot .points path', timeout=180_000)
             yield page
             browser.close()
     finally:
@@ -40,7 +40,8 @@ def page(world):
         os.environ.pop('LPM_CACHE_HOME') if before is None else os.environ.update(LPM_CACHE_HOME=before)
 
 def chosen(page): return page.locator('[role=status] b').inner_text()
-def wait_for(page, name): page.wait_for_function("n => document.querySelector('[role=status] b')?.innerText === n", arg=name, timeout=15_000)
+def wait_for(page, name): page.wait_for_function("n => document.querySelector('[role=status] b')?.innerText === n", arg=name, timeout=45_000)
+def panels(page, name): page.wait_for_function("n => document.body.innerText.includes('neighbours of ' + n)", arg=name, timeout=45_000)     # they follow one after the other
 def search(page): return page.get_by_placeholder('type a name')
 def point(page, x, y):
     "Where a point of the map is on the page."
@@ -65,50 +66,50 @@ def far_points(world, n):
 
 def test_it_opens(page):
     assert chosen(page) == 'D03'
-    page.wait_for_function("[...document.querySelectorAll('.annotation-text')].some(t => t.textContent.includes('r = '))", timeout=60_000)      # the predictions have followed
+    page.wait_for_function("[...document.querySelectorAll('.annotation-text')].some(t => t.textContent.includes('r = '))", timeout=180_000)      # the predictions have followed
     assert page.locator('text=neighbours of D03').count() == 1 and page.locator('text=seeds that agree').count() == 1
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280, 'the page is wider than 1,280 pixels'
     shot(page, '1-opened')
 
 def test_type_a_name(page):
-    search(page).fill('G05'); search(page).press('Enter'); page.wait_for_selector('[role=status] .note', timeout=15_000)      # two kinds of perturbation have this name
+    search(page).fill('G05'); search(page).press('Enter'); page.wait_for_selector('[role=status] .note', timeout=45_000)      # two kinds of perturbation have this name
     assert 'could be' in page.locator('[role=status]').inner_text() and 'neighbours of D03' in page.content()
-    search(page).fill('CRISPRi:G05'); search(page).press('Enter'); wait_for(page, 'CRISPRi:G05'); assert 'neighbours of CRISPRi:G05' in page.content()
+    search(page).fill('CRISPRi:G05'); search(page).press('Enter'); wait_for(page, 'CRISPRi:G05'); panels(page, 'CRISPRi:G05')
     search(page).fill('d07'); search(page).press('Enter'); wait_for(page, 'D07')                                              # another case
-    assert 'neighbours of D07' in page.content(); shot(page, '2-typed')
+    panels(page, 'D07'); shot(page, '2-typed')
 
 def test_a_name_that_does_not_exist(page):
-    search(page).fill('D777'); search(page).press('Enter'); page.wait_for_selector('[role=status] .note', timeout=15_000)
+    search(page).fill('D777'); search(page).press('Enter'); page.wait_for_selector('[role=status] .note', timeout=45_000)
     said = page.locator('[role=status]').inner_text(); assert 'nearest' in said and 'Still showing D07' in said
     assert 'neighbours of D07' in page.content(); shot(page, '3-unknown')
 
 def test_click_a_point(page, world):
     for symbol, (x, y) in far_points(world, 2).iterrows():
         hit(page, x, y); name = label(symbol); wait_for(page, name)
-        assert name in page.locator('text=neighbours of').inner_text()
+        panels(page, name)
     shot(page, '4-clicked')
 
 def test_two_fast_clicks(page, world):
     (a, p), (b, q) = far_points(world, 2).iterrows()
     search(page).fill('D03'); search(page).press('Enter'); wait_for(page, 'D03')
     hit(page, *p); hit(page, *q)                                           # the second may fall into the redrawing after the first; then it is as if it was not made
-    page.wait_for_function("names => names.includes(document.querySelector('[role=status] b')?.innerText)", arg=[label(a), label(b)], timeout=15_000)
+    page.wait_for_function("names => names.includes(document.querySelector('[role=status] b')?.innerText)", arg=[label(a), label(b)], timeout=45_000)
     page.wait_for_timeout(2500); name = chosen(page); assert name in (label(a), label(b)) and f'neighbours of {name}' in page.content(), 'the panels agree'
-    hit(page, *q); wait_for(page, label(b)); page.wait_for_function("n => document.body.innerText.includes('neighbours of ' + n)", arg=label(b), timeout=15_000)
+    hit(page, *q); wait_for(page, label(b)); page.wait_for_function("n => document.body.innerText.includes('neighbours of ' + n)", arg=label(b), timeout=45_000)
 
 def test_change_the_context(page):
     search(page).fill('D03'); search(page).press('Enter'); wait_for(page, 'D03')
     menu = page.locator('select').first; options = menu.locator('option').all_inner_texts(); assert len(options) >= 4
     wanted = next(o for o in options if 'line2' in o); menu.select_option(label=wanted)
-    page.wait_for_function("[...document.querySelectorAll('.annotation-text')].some(t => t.textContent.includes('line2'))", timeout=15_000)
-    assert "context='line2|sim-rna'" in page.locator('code').inner_text(); shot(page, '5-context')
+    page.wait_for_function("[...document.querySelectorAll('.annotation-text')].some(t => t.textContent.includes('line2'))", timeout=45_000)
+    page.wait_for_function("document.querySelector('code')?.innerText.includes(\"context='line2|sim-rna'\")", timeout=45_000); shot(page, '5-context')      # the panels follow one after the other
 
 def test_compare(page):
     for name in ('D03', 'D07', 'D11'):
         search(page).fill(name); search(page).press('Enter'); wait_for(page, name); page.get_by_role('button', name='add to comparison').click()
-        page.wait_for_function("n => document.body.innerText.includes('comparison: ')", arg=name, timeout=15_000)
-    page.wait_for_selector('text=comparison: 3 perturbations', timeout=15_000); assert 'plot_neighbourhood' in page.locator('code').inner_text(); shot(page, '6-compared')
-    page.get_by_role('button', name='clear comparison').click(); page.wait_for_selector('text=comparison: 3 perturbations', state='detached', timeout=15_000)
+        page.wait_for_function("n => document.body.innerText.includes('comparison: ')", arg=name, timeout=45_000)
+    page.wait_for_selector('text=comparison: 3 perturbations', timeout=45_000); page.wait_for_function("document.querySelector('code')?.innerText.includes('plot_neighbourhood')", timeout=45_000); shot(page, '6-compared')
+    page.get_by_role('button', name='clear comparison').click(); page.wait_for_selector('text=comparison: 3 perturbations', state='detached', timeout=45_000)
 
 def test_take_along(page, tmp_path):
     for link, check in (('neighbours_D11.csv', 'symbol,similarity'), ('effects_D11.csv', 'context,readout'), ('map_D11.svg', '<svg')):
