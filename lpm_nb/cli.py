@@ -18,7 +18,7 @@ import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
-from .core import DataError, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_known
+from .core import DataError, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_columns, check_known
 from .data.screen import Atlas, Screen, _numbers
 try: from typer._click import exceptions as click_errors      # newer typer brings its own click
 except ImportError: from click import exceptions as click_errors
@@ -189,8 +189,7 @@ def predict_table(
     unknown:str='error',# 'error' or 'prior'
 ) -> pd.DataFrame: # the rows of the table with readout, value, std
     "Predictions as a long table in the order of the request."
-    lost = [c for c in ('perturbation', 'context') if c not in table.columns]
-    if lost: raise DataError(f"expected the columns perturbation, context [, dose, time, readout], got {', '.join(map(str, table.columns)) or 'none'}; missing: {', '.join(lost)}")
+    check_columns(table, ['perturbation', 'context'], optional=['dose', 'time', 'readout'])
     if len(table) == 0: raise DataError("the table of experiments is empty")
     table = table.reset_index(drop=True)
     keys = [c for c in ('perturbation', 'context', 'dose', 'time') if c in table.columns]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LPMError', 'DataError', 'UnknownSymbolError', 'ModelError', 'StorageError', 'FetchError', 'LeakageError',
            'DataWarning', 'parse_perturbation', 'format_perturbation', 'parse_context', 'format_context',
-           'canonical_labels', 'check_known', 'atomic_path', 'sha256', 'rng']
+           'canonical_labels', 'check_known', 'check_columns', 'atomic_path', 'sha256', 'rng']
 
 # %% ../nbs/00_core.ipynb #0dd7d01a
 import difflib, hashlib, os, re, shutil, tempfile, warnings
@@ -145,6 +145,20 @@ def check_known(
     raise UnknownSymbolError(f"unknown {kind}: {told}{more}; {len(have)} are known{'. ' + hint if hint else ''}")
 
 # %% ../nbs/00_core.ipynb #595f9907
+def check_columns(
+    table:pd.DataFrame,       # the table that came
+    need:Sequence[str],       # columns that it must have, in the order to tell them
+    *,
+    optional:Sequence[str]=(),# columns that it may have: for the message
+    rows:bool=False,          # also ask for at least one row
+) -> None:
+    "Raise `DataError` when a table lacks columns, or rows."
+    lost = [c for c in need if c not in table.columns]
+    may = f" (optional: {', '.join(optional)})" if optional else ''
+    if lost: raise DataError(f"expected the columns {', '.join(need)}{may}, got {', '.join(map(str, table.columns)) or 'none'}; missing: {', '.join(lost)}")
+    if rows and not len(table): raise DataError(f"the table of {', '.join(need)} is empty: expected at least one row")
+
+# %% ../nbs/00_core.ipynb #c906f262
 @contextmanager
 def atomic_path(
     path:str|Path, # the file or folder to make; its parent folder is made too
@@ -170,7 +184,7 @@ def atomic_path(
         raise StorageError(f"cannot write {path}: {e.strerror or e}; nothing was left behind") from e
     finally: shutil.rmtree(box, ignore_errors=True)
 
-# %% ../nbs/00_core.ipynb #c906f262
+# %% ../nbs/00_core.ipynb #1886526c
 def sha256(
     path:str|Path, # a file
 ) -> str: # 64 hexadecimal digits
@@ -180,7 +194,7 @@ def sha256(
         while block := f.read(1 << 20): h.update(block)
     return h.hexdigest()
 
-# %% ../nbs/00_core.ipynb #1886526c
+# %% ../nbs/00_core.ipynb #8b07a889
 def rng(
     seed:int, # equal seeds give equal streams
     *keys:int|str, # names of the sub-stream, so that two uses of one seed do not share numbers

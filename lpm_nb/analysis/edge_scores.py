@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.sparse import coo_matrix, csr_matrix
 from sklearn.metrics import average_precision_score, roc_auc_score
 from .network import sample_distances, split_cells
-from ..core import DataError, check_known, rng
+from ..core import DataError, check_columns, check_known, rng
 
 # %% ../../nbs/analysis/13b_edge_scores.ipynb #88221a48
 def connected_pairs(
@@ -51,8 +51,7 @@ def score_cells(
     seed:int=0,         # of the choice of omitted pairs
 ) -> pd.DataFrame: # one row per k: k, true_positives, false_positives, precision, mean_wasserstein, omitted, tested, false_omission_rate, omitted_wasserstein
     "CausalBench's statistics of a network over a sweep of its size."
-    lost = {'source', 'target'} - set(edges.columns)
-    if lost: raise DataError(f"expected the columns source, target, got {', '.join(map(str, edges.columns))}")
+    check_columns(edges, ['source', 'target'])
     rows, control, X, genes = split_cells(cells)
     at = {g: j for j, g in enumerate(genes)}
     source, target = edges['source'].astype(str).to_numpy(object), edges['target'].astype(str).to_numpy(object)
@@ -99,8 +98,7 @@ def score_relations(
 ) -> pd.DataFrame: # one row per k: k, hits, precision, recall, random, random_sd, fold, z
     "Precision of a network's best edges against known relations, beside networks of the same degrees."
     cols = ['source', 'target'] if directed else ['gene1', 'gene2']
-    lost = set(cols) - set(relations.columns)
-    if lost: raise DataError(f"expected relations with the columns {', '.join(cols)}, got {', '.join(map(str, relations.columns))}")
+    check_columns(relations, cols)
     a, b = (relations[c].astype(str).to_numpy(object) for c in cols)
     known = {*a, *b}
     if not directed: a, b = np.minimum(a, b), np.maximum(a, b)

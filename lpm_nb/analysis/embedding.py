@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LAYOUTS', 'Embedding', 'align_embeddings', 'embed_model', 'embed_responses', 'embed_profiles', 'reduce_embedding',
-           'shuffle_embedding', 'join_embeddings', 'similarity', 'neighbours', 'bare', 'enrich_neighbours',
-           'cluster_embedding', 'lay_out', 'recover_relations', 'annotate_function']
+           'shuffle_embedding', 'unit_vectors', 'join_embeddings', 'similarity', 'neighbours', 'bare',
+           'enrich_neighbours', 'cluster_embedding', 'lay_out', 'recover_relations', 'annotate_function']
 
 # %% ../../nbs/analysis/11_embedding.ipynb #07c7d4f9
 from collections.abc import Iterable, Mapping, Sequence
@@ -153,7 +153,7 @@ def embed_profiles(
     if not pieces: raise DataError("nothing to embed: none of the screens has the wanted readouts")
     return Embedding(_join(pieces, wanted), name)
 
-# %% ../../nbs/analysis/11_embedding.ipynb #129088e2
+# %% ../../nbs/analysis/11_embedding.ipynb #92b56c7a
 def reduce_embedding(
     e:Embedding,          # to reduce
     *,
@@ -181,7 +181,15 @@ def shuffle_embedding(
     order = rng(seed, 'shuffle').permutation(len(e.vectors))
     return Embedding(e.vectors.iloc[order].set_axis(e.vectors.index), 'shuffled', tuple(s.iloc[order].set_axis(s.index) for s in e.seeds))
 
-# %% ../../nbs/analysis/11_embedding.ipynb #45ed495c
+# %% ../../nbs/analysis/11_embedding.ipynb #e7d7cdc0
+def unit_vectors(
+    v:pd.DataFrame, # (n_symbols, d)
+) -> np.ndarray: # (n_symbols, d) float64: centred over the symbols, then each at length 1; zeros stay zeros
+    "Vectors whose products are cosines."
+    Z = v.to_numpy(np.float64); Z = Z - Z.mean(0)
+    return Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
+
+# %% ../../nbs/analysis/11_embedding.ipynb #ba14eeac
 def join_embeddings(
     parts:Sequence[Embedding], # whose symbols may differ; all with the same number of seeds
     *,
@@ -194,23 +202,19 @@ def join_embeddings(
     def side(tables):
         out = []
         for v in tables:
-            Z = v.to_numpy(np.float64); Z = Z - Z.mean(0); Z = Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
-            out.append(pd.DataFrame(Z.astype(np.float32), v.index).reindex(symbols).fillna(0).to_numpy())
+            out.append(pd.DataFrame(unit_vectors(v).astype(np.float32), v.index).reindex(symbols).fillna(0).to_numpy())
         return pd.DataFrame(np.concatenate(out, 1), pd.Index(symbols, name='perturbation'))
     return Embedding(side([e.vectors for e in parts]), name, tuple(side([e.seeds[i] for e in parts]) for i in range(len(parts[0].seeds))))
 
-# %% ../../nbs/analysis/11_embedding.ipynb #f039d873
+# %% ../../nbs/analysis/11_embedding.ipynb #ba2866b8
 def similarity(
     e:Embedding|pd.DataFrame, # vectors
 ) -> pd.DataFrame: # (n_symbols, n_symbols) cosines of the centred vectors
     "How alike symbols are."
-    v = e.vectors if isinstance(e, Embedding) else e
-    Z = v.to_numpy(np.float64); Z = Z - Z.mean(0); Z = Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
+    v = e.vectors if isinstance(e, Embedding) else e; Z = unit_vectors(v)
     return pd.DataFrame(np.clip(Z @ Z.T, -1, 1), v.index, v.index.rename('other'))
 
-def _to_one(v, symbol):
-    Z = v.to_numpy(np.float64); Z = Z - Z.mean(0); Z = Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
-    return Z @ Z[v.index.get_loc(symbol)]
+def _to_one(v, symbol): Z = unit_vectors(v); return Z @ Z[v.index.get_loc(symbol)]
 
 def neighbours(
     e:Embedding,     # vectors
@@ -235,7 +239,7 @@ def neighbours(
         votes /= len(e.seeds)
     return pd.DataFrame(dict(symbol=np.array(e.symbols, object)[who[order]], similarity=s[order], percentile=100 * (1 - np.arange(len(order)) / max(len(who), 1)), agreement=votes))
 
-# %% ../../nbs/analysis/11_embedding.ipynb #c2547c6d
+# %% ../../nbs/analysis/11_embedding.ipynb #75b62261
 def bare(
     symbol:str, # such as 'CRISPRi:PSMB5' or 'drug:x'
 ) -> str: # 'PSMB5'; a drug keeps its kind, since its name is no gene's
@@ -258,7 +262,7 @@ def enrich_neighbours(
     near = neighbours(e, symbol, n=n, among=pool)['symbol']
     return enrich_sets({bare(s) for s in near}, sets, background={bare(s) for s in pool}, min_size=min_size)
 
-# %% ../../nbs/analysis/11_embedding.ipynb #1ddef4d0
+# %% ../../nbs/analysis/11_embedding.ipynb #6f4536db
 def cluster_embedding(
     e:Embedding,          # vectors
     *,
@@ -288,7 +292,7 @@ def cluster_embedding(
     size = np.bincount(home, minlength=n); name = np.empty(n, int); name[np.argsort(-size, kind='stable')] = np.arange(1, n + 1)
     return pd.DataFrame(dict(symbol=e.symbols, cluster=name[home], size=size[home], stability=stability[home])).sort_values(['cluster', 'symbol'], ignore_index=True)
 
-# %% ../../nbs/analysis/11_embedding.ipynb #b012b7f1
+# %% ../../nbs/analysis/11_embedding.ipynb #8778c46c
 LAYOUTS = ['umap', 'tsne', 'pca']   # ways to draw vectors on a plane
 
 def lay_out(
@@ -300,9 +304,9 @@ def lay_out(
 ) -> pd.DataFrame: # (n_symbols, 2) columns x, y
     "Two coordinates for each symbol: near on the map means near in the embedding, far means little."
     check_known([method], LAYOUTS, 'layout')
-    Z = e.vectors.to_numpy(np.float64); Z = Z - Z.mean(0); n = len(Z)
+    n = len(e.symbols)
     if n < 4: raise DataError(f"expected at least 4 symbols for a map, got {n}")
-    Z = Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)    # Euclid on the sphere = cosine
+    Z = unit_vectors(e.vectors)                                           # Euclid on the sphere = cosine
     if method == 'pca': U, s, _ = np.linalg.svd(Z - Z.mean(0), full_matrices=False); xy = U[:, :2] * s[:2]
     elif method == 'tsne':
         from sklearn.manifold import TSNE
@@ -315,7 +319,7 @@ def lay_out(
             xy = UMAP(n_neighbors=min(reach, n - 1), min_dist=.3, random_state=seed, init='pca').fit_transform(Z)
     return pd.DataFrame(np.asarray(xy, np.float64), e.vectors.index, ['x', 'y'])
 
-# %% ../../nbs/analysis/11_embedding.ipynb #86f82b8c
+# %% ../../nbs/analysis/11_embedding.ipynb #0c560c3d
 def _weighted(order, y, w):
     "AUC and average precision of weighted pairs, best first in `order`."
     wy, wn = (w * y)[order], (w * ~y)[order]
@@ -366,7 +370,7 @@ def recover_relations(
     if not rows: raise DataError(f"fewer than 5 relations among the {len(shared)} genes of these embeddings in every database")
     return pd.DataFrame(rows)
 
-# %% ../../nbs/analysis/11_embedding.ipynb #71b96840
+# %% ../../nbs/analysis/11_embedding.ipynb #55fe27c5
 def annotate_function(
     embeddings:Mapping[str, Embedding], # method -> embedding of genes; compared on the genes that all have
     sets:pd.DataFrame,     # columns set, gene

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.stats import norm
 from .knowledge import enrich_sets
 from .network import GeneEffects, profile_correlation
-from ..core import DataError, atomic_path, check_known, rng
+from ..core import DataError, atomic_path, check_columns, check_known, rng
 
 # %% ../../nbs/analysis/13c_graph.ipynb #0aa837ed
 def build_graph(
@@ -28,8 +28,7 @@ def build_graph(
     per_target:int|None=None, # at most this many incoming edges for each gene, the strongest
 ) -> nx.DiGraph: # edges with score, weight, sign and what else the table has
     "The best edges as a directed graph."
-    lost = {'source', 'target', 'score'} - set(edges.columns)
-    if lost: raise DataError(f"expected the columns source, target, score, got {', '.join(map(str, edges.columns))}")
+    check_columns(edges, ['source', 'target', 'score'])
     t = edges.sort_values('score', ascending=False, kind='stable')
     if min_score is not None: t = t[t['score'] >= min_score]
     if max_q is not None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom
-from ..core import DataError, check_known
+from ..core import DataError, check_columns, check_known
 from ..data.sources import drug_atom, entrez_symbols, read_annotation
 
 # %% ../../nbs/analysis/10b_knowledge.ipynb #2c144495
@@ -65,8 +65,7 @@ def enrich_sets(
     "Gene sets that are over-represented among some genes (hypergeometric test, Benjamini–Hochberg)."
     chosen, pool = set(genes), set(background)
     if not chosen <= pool: raise DataError(f"{len(chosen - pool)} chosen genes are not in the background (first: {sorted(chosen - pool)[0]!r}); the background is every gene that could have been chosen")
-    lost = {'set', 'gene'} - set(sets.columns)
-    if lost: raise DataError(f"expected the columns set, gene, got {', '.join(map(str, sets.columns))}")
+    check_columns(sets, ['set', 'gene'])
     t = sets[sets['gene'].isin(pool)].drop_duplicates(['set', 'gene'])
     size = t.groupby('set', observed=True)['gene'].nunique(); size = size[(size >= min_size) & (size <= max_size)]
     hit = t[t['gene'].isin(chosen) & t['set'].isin(size.index)].groupby('set', observed=True)['gene'].agg(lambda g: sorted(g))

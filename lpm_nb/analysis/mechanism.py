@@ -11,17 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom, rankdata, t as student
-from ..core import DataError, check_known, rng
-from .embedding import Embedding, bare, embed_profiles, embed_responses, neighbours, similarity
+from ..core import DataError, check_columns, check_known, rng
+from .embedding import Embedding, bare, embed_profiles, embed_responses, neighbours, similarity, unit_vectors
 from .metrics import bootstrap
 from ..data.screen import Atlas
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #c69b43f8
 RANKS = (1, 5, 10, 50)   # places looked at in a ranking
-
-def _check_sets(sets):
-    lost = {'set', 'gene'} - set(sets.columns)
-    if lost: raise DataError(f"expected the columns set, gene (a gene, or a drug's atom), got {', '.join(map(str, sets.columns))}")
 
 def _rank_metrics(score, hit):
     "Average precision, AUROC and hits among the first places of one ranking; ties share their place."
@@ -49,7 +45,7 @@ def retrieve_classes(
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # summary: method, metric, value, low, high, gain, gain_low, gain_high, n (classes); and each: class, size, method, metric, value
     "How well symbols of one class find each other."
     if not embeddings: raise DataError("expected at least one embedding, got none")
-    _check_sets(sets); reference = reference or list(embeddings)[-1]; check_known([reference], list(embeddings), 'method')
+    check_columns(sets, ['set', 'gene']); reference = reference or list(embeddings)[-1]; check_known([reference], list(embeddings), 'method')
     common = set.intersection(*(set(e.symbols) for e in embeddings.values()))
     t = sets[sets['gene'].isin(common)].drop_duplicates(['set', 'gene'])
     shared = sorted(t['gene'].unique()); size = t['set'].value_counts(); size = size[(size >= min_size) & (size < len(shared))]
@@ -79,9 +75,8 @@ def compare_kinds(
     there = [k for k in DIRECTIONS if (of == k).any()]
     if kinds is not None: check_known(kinds, there, 'kind of genetic perturbation in this embedding'); there = list(kinds)
     if not drugs or not there: raise DataError(f"{e.name!r} has {len(drugs)} drugs and {'no ' if not there else ''}genetic perturbations; both kinds have to be in one embedding (of a model that was trained on both, or of profiles on shared readouts)")
-    def unit(v): Z = v.to_numpy(np.float64); Z = Z - Z.mean(0); return Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
-    D = unit(e.vectors.loc[drugs])
-    return pd.concat([pd.DataFrame(D @ unit(e.vectors.loc[of.index[of == k]]).T, drugs, of.index[of == k]) for k in there], axis=1)
+    D = unit_vectors(e.vectors.loc[drugs])
+    return pd.concat([pd.DataFrame(D @ unit_vectors(e.vectors.loc[of.index[of == k]]).T, drugs, of.index[of == k]) for k in there], axis=1)
 
 def _gene_scores(S):
     "drug × genes of the evidence that a drug takes the gene's function away, and of the size of it, standardised for each drug."
@@ -107,8 +102,7 @@ def retrieve_targets(
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # summary: direction ('drug to target', 'target to drug'), method, metric, value, low, high, gain, gain_low, gain_high, random, p, n; and each pair: drug, gene, method, direction, percentile, rank
     "Do drugs find the genes they hit, and genes the drugs that hit them?"
     if not similarities: raise DataError("expected at least one table of similarities, got none")
-    lost = {'drug', 'gene', 'sign'} - set(targets.columns)
-    if lost: raise DataError(f"expected the columns drug, gene, sign, got {', '.join(map(str, targets.columns))}")
+    check_columns(targets, ['drug', 'gene', 'sign'])
     reference = reference or list(similarities)[-1]; check_known([reference], list(similarities), 'method')
     G = {m: _gene_scores(S) for m, S in similarities.items()}
     drugs, genes = (sorted(set.intersection(*(set(x) for x in xs))) for xs in ([t.index for t in G.values()], [t.columns for t in G.values()]))
@@ -181,8 +175,7 @@ def suggest_targets(
 ) -> pd.DataFrame: # gene, known (True if it is among the drug's own), direct (standard deviations above the mean gene; NaN if not perturbed), votes (0…1), voters; best first
     "Candidate targets of a drug."
     check_known([drug], e.symbols, 'symbol of this embedding')
-    lost = {'drug', 'gene'} - set(targets.columns)
-    if lost: raise DataError(f"expected the columns drug, gene, got {', '.join(map(str, targets.columns))}")
+    check_columns(targets, ['drug', 'gene'])
     others = [s for s in e.symbols if s != drug and s.startswith('drug:') and s in set(targets['drug'])]
     votes, voters, where, loss = {}, {}, e if direct is None else direct, pd.Series(dtype=float)
     if direct is not None: check_known([drug], direct.symbols, 'symbol of the embedding of direct evidence')
@@ -263,7 +256,7 @@ def find_surprises(
     seed:int=0,          # of these
 ) -> pd.DataFrame: # symbol, labels, own (neighbours with one of its labels), found (the surprising class), hits, expected, p (corrected for the classes looked at), q (and for the symbols), neighbours; most significant first
     "Symbols whose neighbourhood has a class that is not theirs."
-    _check_sets(sets)
+    check_columns(sets, ['set', 'gene'])
     name = {bare(s): s for s in e.symbols} | {s: s for s in e.symbols}
     t = sets[sets['gene'].isin(name)].assign(symbol=lambda x: x['gene'].map(name)).drop_duplicates(['set', 'symbol'])
     size = t['set'].value_counts(); names = sorted(size.index[size >= min_size]); symbols = sorted(t['symbol'].unique()); N = len(symbols)
@@ -309,7 +302,7 @@ def find_off_targets(
     min_size:int=3,      # smallest class
 ) -> pd.DataFrame: # drug, set, gene, z, p (corrected for the genes), q (and for the drugs); most significant first
     "Genes whose loss explains what a drug's class does not."
-    _check_sets(sets)
+    check_columns(sets, ['set', 'gene'])
     drugs = [s for s in e.symbols if s.startswith('drug:')]; t = sets[sets['gene'].isin(drugs)].drop_duplicates('gene')
     t = t[t.groupby('set')['gene'].transform('size') >= min_size]
     if len(t) < 10: raise DataError(f"{len(t)} drugs of {e.name!r} are in a class of {min_size} or more; expected at least 10 to judge by")

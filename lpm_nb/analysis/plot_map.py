@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage
 from scipy.spatial.distance import squareform
 from .plot import INK, PALETTE
-from ..core import DataError, check_known
+from ..core import DataError, check_columns, check_known
 
 # %% ../../nbs/analysis/14d_plot_map.ipynb #ddb38ab8
 def short(
@@ -91,8 +91,7 @@ def plot_retrieval(
     ax:Axes|None=None,  # where to draw
 ) -> Axes:
     "Share of targets found, against the share of the ranking that was looked at."
-    lost = {'method', 'percentile'} - set(each.columns)
-    if lost or each.empty: raise DataError("expected a table with the columns method and percentile, and at least one row")
+    check_columns(each, ['method', 'percentile'], rows=True)
     if ax is None: _, ax = plt.subplots(figsize=(4.2, 3.4), layout='constrained', dpi=120)
     for i, (m, t) in enumerate(each.groupby('method', sort=False)):
         x = np.sort(t['percentile'].to_numpy()); ax.step(np.r_[0, x, 100], np.r_[0, np.arange(1, len(x) + 1) / len(x), 1], where='post', color=PALETTE[i % len(PALETTE)], lw=1.6, label=m)
@@ -110,8 +109,7 @@ def plot_volcano(
     ax:Axes|None=None,    # where to draw
 ) -> Axes:
     "Effects of a predicted profile and how sure they are."
-    lost = {'readout', 'value', 'std'} - set(profile.columns)
-    if lost: raise DataError(f"expected the columns readout, value, std, got {', '.join(map(str, profile.columns))}")
+    check_columns(profile, ['readout', 'value', 'std'])
     t = profile.dropna(subset=['value', 'std'])
     if t.empty or (t['std'] <= 0).any(): raise DataError("expected at least one value, and positive standard deviations")
     if ax is None: _, ax = plt.subplots(figsize=(4.6, 3.8), layout='constrained', dpi=120)
@@ -135,8 +133,7 @@ def plot_doses(
     ax:Axes|None=None,    # where to draw
 ) -> Axes:
     "Response against dose, with a band of ± one standard deviation."
-    lost = {'perturbation', 'dose', 'value'} - set(table.columns)
-    if lost: raise DataError(f"expected the columns perturbation, dose, value, got {', '.join(map(str, table.columns))}")
+    check_columns(table, ['perturbation', 'dose', 'value'], optional=['std'])
     t = table.dropna(subset=['dose', 'value'])
     if t.empty or (t['dose'] <= 0).any(): raise DataError("expected positive doses in µM, and at least one value")
     if ax is None: _, ax = plt.subplots(figsize=(4.2, 3.2), layout='constrained', dpi=120)

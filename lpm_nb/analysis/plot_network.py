@@ -14,7 +14,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from .plot import INK, PALETTE
-from ..core import DataError
+from ..core import DataError, check_columns
 
 # %% ../../nbs/analysis/14c_plot_network.ipynb #933e2f69
 RAISES, LOWERS = PALETTE[0], PALETTE[6]   # colours of signed edges
@@ -125,8 +125,7 @@ def plot_precision(
     ax:Axes|None=None,      # where to draw
 ) -> Axes:
     "A score of networks against their size; dashed = networks of the same degrees."
-    lost = {'method', 'k', metric} - set(table.columns)
-    if lost: raise DataError(f"expected the columns method, k, {metric}, got {', '.join(map(str, table.columns))}")
+    check_columns(table, ['method', 'k', metric])
     if ax is None: _, ax = plt.subplots(figsize=(4.6, 3.2), layout='constrained', dpi=120)
     for i, (m, g) in enumerate(table.groupby('method', sort=False)):
         g = g.groupby('k').mean(numeric_only=True); c = PALETTE[i % len(PALETTE)]

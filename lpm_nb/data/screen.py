@@ -13,7 +13,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from ..core import (DataError, DataWarning, LPMError, StorageError, atomic_path, canonical_labels, check_known, parse_context, parse_perturbation)
+from ..core import (DataError, DataWarning, LPMError, StorageError, atomic_path, canonical_labels, check_columns, check_known, parse_context, parse_perturbation)
 
 # %% ../../nbs/data/01_screen.ipynb #d55f62cf
 OBS = ['perturbation', 'context', 'dose', 'time', 'n_replicates']   # the columns of every screen, in this order
@@ -194,9 +194,7 @@ def from_long(
     **meta,                   # source, licence, citation, checksum, note
 ) -> Screen:
     "A screen from a table with one row per value."
-    need = ['perturbation', 'context', 'readout', 'value']
-    lost = [c for c in need if c not in table.columns]
-    if lost: raise DataError(f"expected the columns {', '.join(need)} (optional dose, time, unit), got {', '.join(map(str, table.columns)) or 'none'}; missing: {', '.join(lost)}")
+    check_columns(table, ['perturbation', 'context', 'readout', 'value'], optional=['dose', 'time', 'unit'])
     if len(table) == 0: raise DataError(f"the table of screen {name!r} is empty: expected one row per measured value")
     value = pd.to_numeric(table['value'], errors='coerce')
     text = value.isna() & table['value'].notna()
@@ -206,7 +204,7 @@ def from_long(
     n_nan = int(np.isnan(value).sum())
     if n_nan == len(value): raise DataError(f"no value of screen {name!r} is measured: column 'value' is all NaN")
     if n_nan: warnings.warn(f"{n_nan} of {len(value)} values of screen {name!r} are NaN and taken as not measured", DataWarning, stacklevel=3)
-    P, C, R = (canonical_labels(table[c], c) for c in need[:3])
+    P, C, R = (canonical_labels(table[c], c) for c in ('perturbation', 'context', 'readout'))
     dose, time = (_numbers(table[c] if c in table.columns else None, c, u, len(table)) for c, u in (('dose','µM'), ('time','h')))
     if 'unit' in table.columns:
         u = table['unit'].fillna('').astype(str).groupby(R.codes).agg(lambda s: sorted(set(s)))

@@ -14,7 +14,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.manifold import SpectralEmbedding
-from ..core import DataError, check_known, parse_perturbation, rng
+from ..core import DataError, check_columns, check_known, parse_perturbation, rng
 from ..data.effects import effect_labels, fit_members, screen_groups
 from ..data.loaders import standardise
 from ..data.screen import Atlas, Screen
@@ -88,8 +88,7 @@ def relation_vectors(
     seed:int=0,             # of the eigensolver
 ) -> pd.DataFrame: # (n_genes, width), index = gene; of the largest connected part of the graph
     "Spectral embedding of a graph of genes."
-    lost = {'entity1', 'entity2'} - set(relations.columns)
-    if lost: raise DataError(f"expected the columns entity1, entity2, got {', '.join(map(str, relations.columns))}")
+    check_columns(relations, ['entity1', 'entity2'])
     codes, genes = pd.factorize(np.r_[relations['entity1'], relations['entity2']]); a, b = np.split(codes, 2)
     A = coo_matrix((np.ones(len(a)), (a, b)), (len(genes), len(genes))).tocsr(); A = ((A + A.T) > 0).astype(np.float64); A.setdiag(0)
     _, part = connected_components(A, directed=False); keep = np.flatnonzero(part == np.bincount(part).argmax())

@@ -23,7 +23,7 @@ from fastai.callback.fp16 import MixedPrecision, AMPMode
 from fastcore.basics import patch
 from safetensors.torch import load_file, save_file
 import lpm_nb
-from ..core import DataError, DataWarning, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_known, parse_context, parse_perturbation, rng, sha256
+from ..core import DataError, DataWarning, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_columns, check_known, parse_context, parse_perturbation, rng, sha256
 from ..data.effects import Effects, echo, echo_whole, measure_effects
 from ..data.loaders import Block, BlockLoader, Vocab, atlas_blocks, batch_size, build_vocab, encode, make_block, standardise
 from ..data.screen import Atlas, Screen, _numbers
@@ -481,8 +481,7 @@ def predict(self:TrainedLPM,
     name:str='prediction',    # name of the result
 ) -> Screen: # (n, n_readouts) means; layer `std`; NaN where a context's screen does not have a readout
     "Predict experiments."
-    lost = [c for c in ('perturbation', 'context') if c not in experiments.columns]
-    if lost: raise DataError(f"expected the columns perturbation, context [, dose, time], got {', '.join(map(str, experiments.columns))}; missing: {', '.join(lost)}")
+    check_columns(experiments, ['perturbation', 'context'], optional=['dose', 'time'])
     if len(experiments) == 0: raise DataError("the table of experiments is empty")
     t = pd.DataFrame(dict(perturbation=canonical_labels(experiments['perturbation'], 'perturbation'), context=canonical_labels(experiments['context'], 'context')))
     for c, u in (('dose', 'µM'), ('time', 'h')): t[c] = _numbers(experiments[c] if c in experiments.columns else None, c, u, len(t))
