@@ -14,7 +14,8 @@ import pandas as pd
 from .analysis.embedding import Embedding, embed_responses, join_embeddings, lay_out, reduce_embedding
 from .core import DataError, FetchError, ModelError, atomic_path
 from .data.screen import Atlas, Screen
-from .data.sources import CATALOGUE, cache_home, read_screen
+from .data.fetch import cache_home
+from .data.sources import CATALOGUE, added_screens, read_screen
 
 # %% ../nbs/15c_maps.ipynb #a9761c8f
 class LazyModel:
@@ -55,7 +56,7 @@ def screens_of_model(
     names = list(json.loads(file.read_text())['screens']); given = {s.name: s for s in screens}
     strange = [n for n in given if n not in names]
     if strange: raise DataError(f"the model of {folder} was not trained on {', '.join(map(repr, strange))}; it knows {', '.join(map(repr, names))}")
-    lost = [n for n in names if n not in given and n not in CATALOGUE]
+    lost = [n for n in names if n not in given and n not in CATALOGUE and n not in added_screens()]
     if lost: raise DataError(f"the model was trained on {', '.join(map(repr, lost))}, which the catalogue does not have; name the file of each as well")
     with warnings.catch_warnings():
         warnings.simplefilter('ignore'); return Atlas([given[n] if n in given else read_screen(n) for n in names])
