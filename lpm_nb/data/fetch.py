@@ -10,7 +10,7 @@ import json, os, re, shutil, time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 import pandas as pd
 import pooch
 import lpm_nb
@@ -52,20 +52,26 @@ def files_home() -> Path: # a folder of the cache
 # %% ../../nbs/data/02b_fetch.ipynb #dca05453
 class _Broken(Exception): "Worth another try."
 
+def _follow(requests, url, **how):
+    "Ask, and follow redirects, none of them off https."
+    for _ in range(10):
+        r = requests.get(_check_url(url), stream=True, allow_redirects=False, **how)
+        if not r.is_redirect: return r
+        url = urljoin(url, r.headers['Location']); r.close()
+    raise FetchError(f"{url} was redirected more than ten times")
+
 class _Resume:
     "A downloader for pooch that goes on where it stopped."
     def __init__(self, remote, part, tries, timeout, on_bytes): self.remote, self.part, self.tries, self.timeout, self.on_bytes = remote, part, tries, timeout, on_bytes
 
     def __call__(self, url, output_file, pooch):
         note = self.part.with_name(self.part.name + '.json')
-        left, before, wait = self.tries, self._have(), 1.
+        left, most, wait = self.tries, self._have(), 1.                    # only more than ever before is progress
         while True:
             try: self._once(url, note); break
             except _Broken as e:
-                have = self._have()
-                left = self.tries if have > before else left - 1
+                have = self._have(); left = self.tries if have > most else left - 1; wait = 1. if have > most else min(wait * 2, 30.); most = max(most, have)
                 if left <= 0: raise FetchError(f"{self.remote.name} could not be fetched: {e}; {have:,} bytes are kept: run the same again to go on") from None
-                wait = 1. if have > before else min(wait * 2, 30.); before = have
                 time.sleep(wait * min(self.timeout / 30, 1))
         os.replace(self.part, output_file); note.unlink(missing_ok=True)
 
@@ -77,8 +83,7 @@ class _Resume:
         if have and (known.get('url') != url or not known.get('validator')): self.part.unlink(); have = 0
         ask = {'Accept-Encoding': 'identity', 'User-Agent': 'lpm_nb'} | ({'Range': f'bytes={have}-', 'If-Range': known['validator']} if have else {})
         try:
-            with requests.get(url, stream=True, timeout=self.timeout, headers=ask) as r:
-                for step in (*r.history, r): _check_url(step.url)
+            with _follow(requests, url, timeout=self.timeout, headers=ask) as r:
                 total = self._accept(r, have)
                 if r.status_code != 206: have = 0
                 etag = r.headers.get('ETag', '')

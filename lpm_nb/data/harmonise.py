@@ -136,7 +136,7 @@ def drug_names(
     by_key = {}
     for o in sorted(official):
         if o in key: by_key.setdefault(key[o], []).append(o)
-    for k, same in by_key.items():                                        # two names of one structure
+    for same in by_key.values():                                        # two names of one structure
         if len(same) > 1:
             best = next((o for o in same if o in ref), same[0])
             for o in same:
@@ -179,7 +179,7 @@ def harmonise(
     for kind, resolver in zip(HOW, (genes, lines, drugs)):
         if resolver is False: continue
         got = {x: resolver.resolve(x) for x in sorted(names[kind])}; target = {}
-        for x, (to, how, _) in got.items(): target.setdefault(to, []).append(x)
+        for x, (to, _, _) in got.items(): target.setdefault(to, []).append(x)
         for x, (to, how, options) in got.items():
             meets = sorted({n for y in target[to] if y != x for n, where in names[kind][y].items() if where & names[kind][x].get(n, set())}) if to != x else []
             if to == x and how != 'ambiguous': continue
