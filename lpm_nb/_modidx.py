@@ -705,6 +705,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'lpm_nb.data.summarise': { 'lpm_nb.data.summarise.Totals': ('data/summarise.html#totals', 'lpm_nb/data/summarise.py'),
                                        'lpm_nb.data.summarise.Totals.count': ( 'data/summarise.html#totals.count',
                                                                                'lpm_nb/data/summarise.py'),
+                                       'lpm_nb.data.summarise.Totals.finish': ( 'data/summarise.html#totals.finish',
+                                                                                'lpm_nb/data/summarise.py'),
                                        'lpm_nb.data.summarise.Totals.mean': ('data/summarise.html#totals.mean', 'lpm_nb/data/summarise.py'),
                                        'lpm_nb.data.summarise.Totals.sd': ('data/summarise.html#totals.sd', 'lpm_nb/data/summarise.py'),
                                        'lpm_nb.data.summarise._Counts': ('data/summarise.html#_counts', 'lpm_nb/data/summarise.py'),

@@ -31,7 +31,9 @@ def blank_none(
 ) -> pd.DataFrame: # the same with NaN for -666
     "Labels in which 'none' is NaN."
     t = t.copy()
-    for c in t: t[c] = t[c].mask(t[c].isin(NONE)) if t[c].dtype == object else t[c].mask(t[c] == -666)
+    for c in t:
+        if isinstance(t[c].dtype, pd.CategoricalDtype): t[c] = t[c].cat.remove_categories([x for x in t[c].cat.categories if x in NONE])
+        else: t[c] = t[c].mask(t[c].isin(NONE)) if t[c].dtype == object else t[c].mask(t[c] == -666)
     return t
 
 class _Turned:

@@ -56,7 +56,7 @@ class Understood:
 
     def table(self) -> pd.DataFrame: # what, value
         "All of it as a table."
-        rows = [('file', self.path.name), ('form', self.form), *[(f'{r} is', c if isinstance(c, str) else ', '.join(c)) for r, c in self.columns.items() if c], *self.facts.items(), *[('look at', s) for s in self.suspicious]]
+        rows = [('file', self.path.name), ('form', self.form), *[('doses are in' if r == 'dose_unit_is' else f'{r} is', c if isinstance(c, str) else ', '.join(c)) for r, c in self.columns.items() if c], *self.facts.items(), *[('look at', s) for s in self.suspicious]]
         return pd.DataFrame(rows, columns=['what', 'value'])
     def _repr_html_(self): return self.table().to_html(index=False)
     def __repr__(self): return self.table().to_string(index=False, justify='left')

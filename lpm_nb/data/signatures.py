@@ -46,15 +46,15 @@ def read_siginfo(
     if not path.exists(): raise StorageError(f"no file {path}")
     head = pd.read_csv(path, sep='\t', nrows=0).columns; check_columns(pd.DataFrame(columns=head), ['sig_id', 'cmap_name', 'cell_iname', 'pert_type'], optional=['pert_idose', 'pert_itime', 'is_hiq'])
     use = {c: what for what in _NAMES if (c := _found(head, what))}
-    return _signatures(pd.read_csv(path, sep='\t', usecols=['sig_id', *use], dtype=str, keep_default_na=False, engine='pyarrow').set_index('sig_id'))
+    return _signatures(pd.read_csv(path, sep='\t', usecols=['sig_id', *use], dtype={'sig_id': str} | {c: 'category' for c in use}, keep_default_na=False, quoting=3).set_index('sig_id'))
 
 def _signatures(t):
     "The metadata under one set of names, with numbers for doses and times."
-    t = blank_none(t); out = pd.DataFrame(index=t.index)
+    t = blank_none(t.astype({c: 'category' for c in t if t[c].dtype == object})); out = pd.DataFrame(index=t.index)
     for what in ('name', 'line', 'type', 'good'):
         c = _found(t.columns, what); out[what] = t[c].astype('category') if c else 'trt_cp' if what == 'type' else np.nan
     for what in ('dose', 'time'):
-        c = _found(t.columns, what); kinds = {} if c is None else {x: parse_amount(x) for x in t[c].dropna().unique()}; out[what] = np.nan if c is None else t[c].map(kinds).astype(float)
+        c = _found(t.columns, what); out[what] = np.nan if c is None else t[c].astype(object).map({x: parse_amount(x) for x in t[c].dropna().unique()}).astype(float)
     out['good'] = pd.to_numeric(out['good'].astype(object), errors='coerce')
     return out
 
@@ -112,9 +112,9 @@ def read_gctx(
         o = pd.DataFrame(dict(p=[names[k] for k in zip(kind[keep], t['name'].astype(object)[keep])], c=(t['line'].astype(str)[keep] + f'|{assay}').to_numpy(), dose=np.where(drug, t['dose'], np.nan)[keep], time=t['time'].to_numpy()[keep]))
         code, _ = pd.factorize(pd.MultiIndex.from_frame(o)); group = np.full(m.shape[0], -1); group[keep] = code
         sums = sum_groups(m, group, columns=cols if landmark else None, checkpoint=checkpoint, on_rows=on_rows); head = o.iloc[np.unique(code, return_index=True)[1]]
-        mean, n, sd = sums.mean, sums.n, sums.sd if (sums.n > 1).any() else None; del sums
+        (mean, sd), n = sums.finish(), sums.n; sd = sd.astype(np.float16) if (n > 1).any() else None; del sums, t, kind, names
         s = Screen.from_arrays(mean, perturbation=head['p'], context=head['c'], dose=head['dose'], time=head['time'], readouts=[f'expr:{g}' for g in unique_names(symbol[cols], m.var.index.to_numpy()[cols])], unit='z', name=name, n_replicates=n)
-        if sd is not None: s.adata.layers['spread'] = sd.astype(np.float16)
+        if sd is not None: s.adata.layers['spread'] = sd
         return s
 
 def _genes(m, geneinfo):

@@ -22,8 +22,8 @@ class Totals:
     "Sums of rows by group."
     n:np.ndarray       # (n_groups,) rows
     missing:np.ndarray|None # (n_groups, k) of these, values that are not finite; None = none
-    total:np.ndarray   # (n_groups, k) float64 sums
-    square:np.ndarray  # (n_groups, k) float64 sums of squares
+    total:np.ndarray   # (n_groups, k) sums
+    square:np.ndarray  # (n_groups, k) sums of squares
 
     @property
     def count(self) -> np.ndarray: return self.n[:, None] - (0 if self.missing is None else self.missing) # (n_groups, k or 1) finite values
@@ -33,6 +33,12 @@ class Totals:
     @property
     def sd(self) -> np.ndarray: # (n_groups, k) float32 standard deviation in a group; NaN below two values
         with np.errstate(all='ignore'): return np.where(self.count > 1, np.sqrt(np.maximum(self.square - self.total**2 / self.count, 0) / (self.count - 1)), np.nan).astype(np.float32)
+
+    def finish(self) -> tuple[np.ndarray, np.ndarray]: # (n_groups, k) float32 means and standard deviations
+        "`mean` and `sd` in the place of the sums, which are used up."
+        for i in range(0, len(self.n), 4096):
+            b = slice(i, i + 4096); part = Totals(self.n[b], None if self.missing is None else self.missing[b], self.total[b], self.square[b]); self.total[b], self.square[b] = part.mean, part.sd
+        return self.total.astype(np.float32, copy=False), self.square.astype(np.float32, copy=False)
 
 def _add(t, group, x):
     "Add rows to the sums of their groups."
@@ -61,7 +67,7 @@ def sum_groups(
     rows = np.flatnonzero(group >= 0)
     if not len(rows): raise DataError(f"no row of {m.path.name} belongs to a group")
     G, k = int(group.max()) + 1, m.shape[1] if columns is None else len(columns)
-    t, done, keep = Totals(np.zeros(G, np.int64), None, np.zeros((G, k)), np.zeros((G, k))), 0, None
+    kind = np.float64 if G * k <= 5e7 else np.float32; t, done, keep = Totals(np.zeros(G, np.int64), None, np.zeros((G, k), kind), np.zeros((G, k), kind)), 0, None
     if checkpoint is not None:
         was = m.path.stat(); key = json.dumps([str(m.path.resolve()), was.st_size, was.st_mtime_ns, getattr(change, 'key', ''), k])
         h = hashlib.sha256(key.encode()); h.update(np.ascontiguousarray(group).tobytes()); h.update(b'' if columns is None else np.ascontiguousarray(columns).tobytes())
@@ -125,9 +131,9 @@ def pseudobulk(
             if change is not None and change.sums is None: change.sums = np.concatenate([x.sum(1, dtype=np.float64) for _, x in m.blocks()])
             cols = best if cols is None else cols[best]; how['columns'] = cols
         if scale == 'z': change = _yardstick(m, change, batch, control, group, how)
-        t = sum_groups(m, group, change=change, **how)
+        t = sum_groups(m, group, change=change, **how); mean, sd = t.finish()
         obs = pd.DataFrame(labels[keep].tolist(), columns=by).assign(n_cells=t.n); obs.index = obs.index.astype(str)
-        a = ad.AnnData(t.mean, obs, m.var.iloc[slice(None) if cols is None else cols].copy()); a.layers['sd'] = t.sd
+        a = ad.AnnData(mean, obs, m.var.iloc[slice(None) if cols is None else cols].copy()); a.layers['sd'] = sd
         return a
 
 def _yardstick(m, change, batch, control, group, how):
