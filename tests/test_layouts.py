@@ -1,13 +1,12 @@
 "The public layouts in small, as they are on disk, odd values included; each reader gives the known answer. And what is broken ends in a clear error."
-import gzip, warnings
+import gzip
 import anndata as ad, h5py, numpy as np, pandas as pd, pytest, scipy.sparse as sp
-from lpm_nb.core import DataError, LPMError, StorageError
+from lpm_nb.core import StorageError
 from lpm_nb.data.cells import read_cells
 from lpm_nb.data.matrices import MatrixFile, read_gct
 from lpm_nb.data.own import understand
 from lpm_nb.data.public import PUBLIC, get_public
 from lpm_nb.data.signatures import read_gctx
-from lpm_nb.data.summarise import pseudobulk
 
 pytestmark = pytest.mark.filterwarnings('ignore')
 

@@ -41,14 +41,13 @@ class Totals:
         return self.total.astype(np.float32, copy=False), self.square.astype(np.float32, copy=False)
 
 def _add(t, group, x):
-    "Add rows to the sums of their groups."
-    order = np.argsort(group, kind='stable'); x, group = x[order].astype(np.float64), group[order]
-    first = np.flatnonzero(np.r_[True, group[1:] != group[:-1]]); here = group[first]
-    bad = ~np.isfinite(x)
-    if bad.any():
+    "Add rows to the sums of their groups; a row at a time is faster than any sorting, as rows are wide."
+    if not np.isfinite(x.sum(dtype=np.float64)):
+        bad = ~np.isfinite(x); x = np.where(bad, np.float32(0), x)
         if t.missing is None: t.missing = np.zeros(t.total.shape, np.int32)
-        t.missing[here] += np.add.reduceat(bad.astype(np.int32), first, axis=0); x[bad] = 0
-    t.n[here] += np.diff(np.r_[first, len(group)]); t.total[here] += np.add.reduceat(x, first, axis=0); t.square[here] += np.add.reduceat(x * x, first, axis=0)
+        for i in np.flatnonzero(bad.any(1)): t.missing[group[i]] += bad[i]
+    t.n += np.bincount(group, minlength=len(t.n))
+    for i, r in enumerate(group): t.total[r] += x[i]; t.square[r] += x[i] * x[i]
 
 def sum_groups(
     m:MatrixFile,          # the matrix
