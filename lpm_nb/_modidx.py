@@ -585,6 +585,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'lpm_nb.data.quality': { 'lpm_nb.data.quality.Quality': ('data/quality.html#quality', 'lpm_nb/data/quality.py'),
                                      'lpm_nb.data.quality.Quality.__repr__': ( 'data/quality.html#quality.__repr__',
                                                                                'lpm_nb/data/quality.py'),
+                                     'lpm_nb.data.quality.Quality._repr_html_': ( 'data/quality.html#quality._repr_html_',
+                                                                                  'lpm_nb/data/quality.py'),
                                      'lpm_nb.data.quality._agreement': ('data/quality.html#_agreement', 'lpm_nb/data/quality.py'),
                                      'lpm_nb.data.quality._auroc': ('data/quality.html#_auroc', 'lpm_nb/data/quality.py'),
                                      'lpm_nb.data.quality._own_readouts': ('data/quality.html#_own_readouts', 'lpm_nb/data/quality.py'),

@@ -28,6 +28,7 @@ class Quality:
     agreement:pd.DataFrame # perturbation, strength, agreement (over contexts), contexts
     missing:pd.DataFrame # context, measured (share), experiments
 
+    def _repr_html_(self): return self.checks.to_html(index=False)
     def __repr__(self): return f"Quality of {self.name!r}: " + ', '.join(f"{n} {v}" for v, n in self.checks['verdict'].value_counts().items())
 
 def _own_readouts(s):
