@@ -7,7 +7,7 @@ __all__ = ['app', 'Screens', 'Layout', 'Power', 'train', 'predict_table', 'predi
            'demo', 'network', 'find_symbol', 'draw_map', 'list_neighbours', 'rank_targets', 'explore', 'main']
 
 # %% ../nbs/16_cli.ipynb #40e45496
-import json, os, re, shutil, sys, time, warnings
+import json, os, re, shutil, subprocess, sys, time, warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
@@ -33,11 +33,17 @@ def _progress(epochs, members, quiet):
     def on_epoch(member, row): bar.update(task, completed=member * epochs + row['epoch'] + 1, description=f'member {member + 1}/{members}', loss=f"validation loss {row['valid_loss']:.4f}")
     return bar, on_epoch
 
+def _start_together(nproc):
+    "The same command in several processes, by torchrun."
+    args = sys.argv[1:]; args = [a for i, a in enumerate(args) if a != '--nproc' and not a.startswith('--nproc=') and (i == 0 or args[i - 1] != '--nproc')]
+    return subprocess.call([sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={nproc}', '--no-python', sys.argv[0], *args], env={'OMP_NUM_THREADS': str(max(1, (os.cpu_count() or 1) // nproc)), **os.environ})
+
 @app.command()
 def train(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...', help='Catalogue names, Screens (.h5ad, .zarr) or long tables (.csv, .tsv, .parquet) with perturbation, context, readout, value [, dose, time].')],
           out: Annotated[Path, typer.Option(help='Folder of the model.')], seed: Annotated[int, typer.Option(help='Of everything random.')] = 0,
           members: Annotated[Optional[int], typer.Option(min=1, help='Networks in the ensemble.')] = None, epochs: Annotated[Optional[int], typer.Option(min=1, help='Passes over the data.')] = None,
           decoder: Annotated[str, typer.Option(help="'lpm' or 'paper'.")] = 'lpm', recipe: Annotated[str, typer.Option(help="'predict', for experiments nobody has run, or 'map', for embeddings of what was measured.")] = 'predict', device: Annotated[Optional[str], typer.Option(help="'cpu' or 'cuda'; default: CUDA where there is one.")] = None,
+          nproc: Annotated[int, typer.Option(min=1, help='Processes on this machine that train together: one for each GPU. For several machines see the notebook on training together.')] = 1,
           as_json: Json = False, quiet: Quiet = False):
     """Train an LPM on one or several screens.
 
@@ -45,6 +51,9 @@ def train(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...', help
     """
     from lpm_nb.model.learner import default_config, fit_lpm, map_config
     from lpm_nb.model.lpm import paper_config
+    from lpm_nb.model.together import join_run, leave_run, who
+    if nproc > 1 and 'RANK' not in os.environ: raise typer.Exit(_start_together(nproc))
+    join_run(); first = who()[0] == 0; quiet = quiet or not first; as_json = as_json and first
     check_known([recipe], ['predict', 'map'], 'recipe')
     if out.exists() and not (out/'provenance.json').exists() and any(out.iterdir() if out.is_dir() else [out]): raise StorageError(f"{out} exists and is no model folder; choose another name or remove it")
     atlas = Atlas([read_input(s, quiet=quiet) for s in screens])
@@ -62,7 +71,8 @@ def train(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...', help
         if 'other data or settings' not in str(e): raise
         raise ModelError(f"an unfinished run with other data or settings is in {keep}; remove that folder to start anew") from e
     model.provenance['command'] = ' '.join(['lpm train', *screens, '--out', str(out)])
-    model.save(out); shutil.rmtree(keep, ignore_errors=True)
+    if first: model.save(out); shutil.rmtree(keep, ignore_errors=True)
+    leave_run()
     best = model.history.groupby('member')['valid_loss'].min()
     result = dict(model=str(out), members=len(model.networks), validation_loss=round(float(best.mean()), 5), seconds=round(time.perf_counter() - start, 1), atoms=len(model.vocab.atoms), contexts=len(model.vocab.contexts), readouts=sum(map(len, model.vocab.readouts.values())))
     print(json.dumps(result)) if as_json else say(f"[green]saved {out}[/green]: {result['members']} members, validation loss {result['validation_loss']} (standardised; 1 = nothing learned), {result['seconds']} s", quiet)

@@ -206,8 +206,9 @@ class BlockLoader:
         shuffle:bool=False,  # random order
         seed:int=0,          # of the order
         device='cpu',        # where the tensors live
+        share:tuple[int, int]=(0, 1), # (rank, of how many): every process of a run takes its part of each batch
     ):
-        self.blocks = [b.to(device) for b in blocks]
+        self.blocks, self.share = [b.to(device) for b in blocks], share
         self.sizes = [bs or batch_size(len(b)) for b in blocks]
         self.bs, self.shuffle, self.seed, self.epoch, self.device = max(self.sizes, default=1), shuffle, seed, 0, torch.device(device)
         self.dataset, self.drop_last = self, False
@@ -222,7 +223,7 @@ class BlockLoader:
             order = torch.from_numpy(g.permutation(len(b)) if self.shuffle else np.arange(len(b))).to(self.device)
             plan += [(k, rows) for rows in (order.tensor_split(self.n_batches(b, s)) if self.shuffle else order.split(s))]
         for i in (g.permutation(len(plan)) if self.shuffle else range(len(plan))):
-            k, rows = plan[i]
+            k, rows = plan[i]; rows = rows[self.share[0]::self.share[1]]
             yield (*self.blocks[k].inputs(rows), self.blocks[k].y[rows])
 
     def one_batch(self): return next(iter(self))

@@ -7,7 +7,7 @@ __all__ = ['FORMAT', 'masked_mse', 'make_learner', 'train_member', 'TrainedLPM',
            'map_config', 'load_lpm']
 
 # %% ../../nbs/model/07_learner.ipynb #4992f249
-import hashlib, json, platform, time, warnings
+import hashlib, json, os, platform, time, warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -29,6 +29,7 @@ from ..data.loaders import Block, BlockLoader, Vocab, atlas_blocks, batch_size, 
 from ..data.screen import Atlas, Screen, _numbers
 from ..data.split import Split, prove_split
 from .lpm import LPMConfig, LPMDecoder, gene_of, make_network, start_levels
+from .together import add_gradients, add_up, who
 from .stack import ClosedForm, Equations, Stack, add_fold, closed_forms, solve_weights, voice_patterns, common_level
 
 # %% ../../nbs/model/07_learner.ipynb #ba527675
@@ -55,7 +56,7 @@ class _WholeEpochs(Callback):
     def __init__(self, seed): self.seed = seed
     def before_epoch(self):
         self.dls.train.epoch = self.epoch
-        torch.manual_seed(int(np.random.default_rng([self.seed, self.epoch]).integers(2**31)))
+        torch.manual_seed(int(np.random.default_rng([self.seed, self.epoch, *([who()[0]] if who()[0] else [])]).integers(2**31)))
 
 class _Best(Callback):
     "Keep the weights of the best validation epoch, and stop when `patience` epochs brought none."
@@ -69,6 +70,15 @@ class _Best(Callback):
         if self.patience and self.epoch - self.at >= self.patience: raise CancelFitException
 
 # %% ../../nbs/model/07_learner.ipynb #db985a92
+class _Together(Callback):
+    "The parts of a batch, in the processes of a run, give the loss and the gradient of the whole."
+    order = -5
+    def after_loss(self):
+        if not self.training: return
+        y = self.learn.yb[0]; here = (~y.isnan()).sum().to(self.learn.loss_grad.dtype); whole = add_up(here.clone())
+        self.learn.loss_grad = self.learn.loss_grad * (here / whole.clamp(min=1)); self.learn.loss = add_up(self.learn.loss_grad.detach().clone())
+    def after_backward(self): add_gradients(self.learn.model)
+
 def _optimiser_tensors(opt):
     return {f'opt.{i}.{k}': v if torch.is_tensor(v) else torch.tensor(float(v)) for i, s in opt.state_dict()['state'].items() for k, v in s.items()}
 
@@ -78,6 +88,7 @@ class _Checkpoint(Callback):
     def __init__(self, folder, best, history, key): self.folder, self.best, self.history, self.key = Path(folder), best, history, key
     def after_epoch(self):
         if self.epoch < self.learn.done: return                        # skipped: finished before the interruption
+        if who()[0]: return                                            # one writer
         state = {f'net.{k}': v for k, v in self.learn.model.state_dict().items()} | {f'best.{k}': v for k, v in (self.best.weights or {}).items()} | _optimiser_tensors(self.learn.opt.opt)
         note = dict(epoch=self.epoch, best_at=self.best.at, best_loss=self.best.loss, key=self.key, history=self.history.rows)
         with atomic_path(self.folder) as tmp:
@@ -129,8 +140,9 @@ def make_learner(
     cbs:Sequence=(),     # further fastai callbacks
 ) -> Learner: # ready for `fit`
     "A fastai Learner over device-resident blocks; bf16 on CUDA."
-    dls = DataLoaders(BlockLoader(train, bs=config.batch, shuffle=True, seed=seed, device=device), BlockLoader(valid, bs=None, seed=seed, device=device), device=torch.device(device))
+    dls = DataLoaders(BlockLoader(train, bs=config.batch, shuffle=True, seed=seed, device=device, share=who()), BlockLoader(valid, bs=None, seed=seed, device=device), device=torch.device(device))
     learn = Learner(dls, network.to(device), loss_func=masked_mse, opt_func=lambda params, **kw: OptimWrapper(opt=_adamw(params, config, network)), cbs=list(cbs), train_bn=False)
+    if who()[1] > 1: learn.add_cb(_Together())
     if torch.device(device).type == 'cuda': learn.add_cb(MixedPrecision(amp_mode=AMPMode.BF16))
     return learn
 
@@ -363,7 +375,7 @@ def fit_lpm(
     config = config or default_config(known)
     if config.decoder == 'paper' and any(s.obs['dose'].nunique() > 1 for s in known.values()):
         raise DataError("the paper's decoder has the dose in the perturbation's symbol and knows no dose column; write the dose into the label, as in 'drug:x@10', or use decoder='lpm'")
-    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    device = device or (f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() and who()[1] > 1 else 'cuda' if torch.cuda.is_available() else 'cpu')
     k = max(2, round(1 / config.valid)) if config.valid else 0
     fold, n_pairs = _folds(known, masks[0], max(k, 2), seed)
     vocab = build_vocab(known, masks[0])
