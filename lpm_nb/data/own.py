@@ -255,7 +255,10 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells):
     t = obs.reset_index(drop=True); roles, fixed = _labels(t, asked); p = roles['perturbation']; finite = sample[np.isfinite(sample)]; counts = bool(finite.size and (finite >= 0).all() and (finite == np.round(finite)).all())
     o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked); key = [c for c in ('perturbation', 'context', 'dose', 'time') if c in o]; per = o.groupby(key, dropna=False, observed=True).size()
     many = bool(per.median() >= min_cells or counts) if cells is None else cells
-    symbol = (var[genes] if genes else var.index.to_series()).astype(object).to_numpy(); look = _design(t, o, roles) + _suspicions(o, kind, labels, None) + _wide_warnings(symbol)
+    symbol = (var[genes] if genes else var.index.to_series()).astype(object).to_numpy()
+    more = [f"column 'nperts' says that {int((n > 1).sum()):,} rows have several perturbations; if their labels are joined, as in scPerturb, say joined='_'"] if asked['joined'] is None and 'nperts' in t and (n := pd.to_numeric(t['nperts'], errors='coerce')).gt(1).any() else []
+    more += [f"column {c!r} has a second perturbation, which is not read" for c in ('perturbation_2',) if c in t]
+    look = more + _design(t, o, roles) + _suspicions(o, kind, labels, None) + _wide_warnings(symbol)
     if many:
         control = (o['perturbation'] == '').any(); how = scale or (('z' if control else 'log') if counts else 'as is'); small = int((per < min_cells).sum())
         if small: look.append(f'{small} of {len(per)} experiments have fewer than {min_cells} cells and will be left out')
