@@ -14,18 +14,19 @@ import pandas as pd
 from ..core import DataError, DataWarning, check_known
 from .matrices import MatrixFile
 from .screen import Screen, escape
-from .signatures import drug_atom, unique_names
+from .signatures import drug_atom, parse_amount, unique_names
 from .summarise import pseudobulk
 
 # %% ../../nbs/data/02f_cells.ipynb #7a840384
-CONTROLS = ('control', 'ctrl', 'non-targeting', 'nontargeting', 'non_targeting', 'ntc', 'dmso', 'dmso_tf', 'dimethyl sulfoxide', 'vehicle', 'negative', 'negctrl', 'unperturbed', 'untreated', 'mock')   # labels of control, in any case
+CONTROLS = ('control', 'ctrl', 'non-targeting', 'nontargeting', 'non_targeting', 'ntc', 'dmso', 'dmso_tf', 'dimethyl sulfoxide', 'vehicle', 'negative', 'negative control', 'negctrl', 'neg_ctrl', 'neg control', 'nt', 'sgnt', 'sgntc', 'non-targeting control', 'nontargeting control', 'safe-targeting', 'safe_targeting', 'scramble', 'scrambled', 'pbs', 'unperturbed', 'untreated', 'mock')   # labels of control, in any case
 
 def is_control(
     label:str, # one member of a label
     extra:Iterable[str]=(), # further labels of control, exactly
 ) -> bool:
     "Does this say control?"
-    return label in set(extra) or re.sub(r'[\W_]*\d*$', '', str(label).strip().lower()) in CONTROLS or str(label).strip().lower() in CONTROLS
+    low = str(label).strip().lower()
+    return label in set(extra) or low in CONTROLS or re.sub(r'[\W_]*(?:g|sg|guide)?\d*$', '', low) in CONTROLS or bool(re.match(r'(dmso|vehicle)(\s+[\d(]|\()', low))
 
 def label_atoms(
     labels:Sequence[str],  # distinct labels
@@ -84,27 +85,31 @@ def read_cells(
     label = obs[perturbation]; absent = label.isna().to_numpy() | label.astype(str).str.strip().str.lower().isin(['', 'nan', 'none']).to_numpy()
     def nothing(l): return is_control(l, controls) or (joined is not None and all(is_control(x, controls) for x in l.split(joined)))
     control_cells = label.astype(object).map({l: nothing(str(l)) for l in label.dropna().unique()}).eq(True).to_numpy()
-    keys = obs[by].astype(object)
+    keys = obs[by].astype(object); labels = label_atoms([str(l) for l in label.dropna().unique()], kind=kind, joined=joined, controls=controls) if kind else {str(l): '' if is_control(str(l), controls) else str(l) for l in label.dropna().unique()}
+    keys[perturbation] = label.astype(object).map(lambda l: labels[str(l)], na_action='ignore')                       # guides and spellings of one perturbation count together
+    if not fixed: absent |= obs[contexts].isna().any(axis=1).to_numpy()
     for c in (dose, time, unit_column):                                     # a control has no dose: it stays
         if c: none = keys[c].isna().to_numpy(); absent |= none & ~control_cells; keys.loc[none & control_cells, c] = ''
     lost = int((rows & absent).sum()); rows &= ~absent
     if not rows.any(): raise DataError(f"no cell of {path} has a perturbation in column {perturbation!r} and the values asked for")
-    if lost: warnings.warn(f"{lost:,} of {len(obs):,} cells of {Path(path).name} have no perturbation or dose and are left out", DataWarning, stacklevel=2)
+    if lost: warnings.warn(f"{lost:,} of {len(obs):,} cells of {Path(path).name} have no perturbation, context or dose and are left out", DataWarning, stacklevel=2)
     a = pseudobulk(path, keys, scale=scale, layer=layer, rows=rows, batch=batch, control=control_cells, min_cells=min_cells, variable=variable, checkpoint=checkpoint, on_rows=on_rows)
     o = a.obs; small = int(rows.sum() - o['n_cells'].sum())
     if small: warnings.warn(f"groups of fewer than {min_cells} cells are left out ({small:,} cells); see min_cells", DataWarning, stacklevel=2)
-    labels = label_atoms(o[perturbation].unique(), kind=kind, joined=joined, controls=controls); p = o[perturbation].map(labels)
+    p = o[perturbation]
     amount = _amounts(o, dose, unit_column, dose_unit, p == '')
     context = (fixed if fixed else o[contexts].agg('|'.join, axis=1)) + f'|{assay}'
-    return _tidy(a.X, a.layers['sd'], dict(perturbation=p.to_numpy(), context=[context] * len(o) if fixed else context.to_numpy(), dose=amount, time=None if time is None else pd.to_numeric(o[time], errors='coerce').to_numpy()), o['n_cells'].to_numpy(), [symbol[i] for i in var.index.get_indexer(a.var_names)] if variable else symbol, dict(name=name, unit={'z': 'z against control cells of the batch', 'log': 'log1p of counts per 10,000'}.get(scale, '')))
+    return _tidy(a.X, a.layers['sd'], dict(perturbation=p.to_numpy(), context=[context] * len(o) if fixed else context.to_numpy(), dose=amount, time=None if time is None else pd.to_numeric(o[time], errors='coerce').fillna(o[time].map(parse_amount)).to_numpy(float)), o['n_cells'].to_numpy(), [symbol[i] for i in var.index.get_indexer(a.var_names)] if variable else symbol, dict(name=name, unit={'z': 'z against control cells of the batch', 'log': 'log1p of counts per 10,000'}.get(scale, '')))
 
 def _amounts(o, dose, unit_column, unit, control):
     "Doses in µM; a control has none."
     if dose is None: return None
-    value = pd.to_numeric(o[dose], errors='coerce'); units = (o[unit_column] if unit_column else pd.Series(unit, o.index)).astype(str).str.strip().str.lower()
+    value = pd.to_numeric(o[dose], errors='coerce'); said = o[dose].map(parse_amount).where(value.isna()); units = (o[unit_column] if unit_column else pd.Series(unit, o.index)).astype(str).str.strip().str.lower()
     odd = units[~units.isin(DOSE_UNITS) & ~control]
     if len(odd): raise DataError(f"unknown unit {odd.iloc[0]!r} of a dose; known: {', '.join(DOSE_UNITS)}; pass dose_unit=")
-    return np.where(control, np.nan, value * units.map(DOSE_UNITS).fillna(1.)).astype(float)
+    value = (value * units.map(DOSE_UNITS).fillna(1.)).fillna(said); lost = value.isna() & ~control
+    if lost.any(): raise DataError(f"expected doses as numbers, or as '10 uM', got {o[dose][lost].iloc[0]!r}")
+    return np.where(control, np.nan, value).astype(float)
 
 def _tidy(X, sd, o, n, symbol, about):
     "A Screen of what was measured: merge rows that became one experiment, drop readouts that never were."

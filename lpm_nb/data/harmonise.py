@@ -20,7 +20,7 @@ from .screen import Atlas, Screen
 from .sources import read_annotation
 
 # %% ../../nbs/data/03c_harmonise.ipynb #1d6c9dc0
-def _plain(x): return ''.join(ch for ch in str(x).upper().replace('(+)', 'PLUS').replace('(-)', 'MINUS') if ch.isalnum())       # (+) and (-) are two drugs
+def _plain(x): return ''.join(ch for ch in re.sub(r'(?<=\d)[^A-Z0-9]+(?=\d)', 'Z', str(x).upper().replace('\u2212', '-').replace('(+)', 'PLUS').replace('(-)', 'MINUS')) if ch.isalnum())       # (+) and (-) are two drugs
 
 @dataclass(frozen=True)
 class Resolver:
@@ -50,6 +50,7 @@ _MONTH = {'mar': ('MARCH', 'MARC'), 'sep': ('SEPT',), 'dec': ('DEC',), 'oct': ('
 
 def _undamaged(name):
     "What a name may have been before a spreadsheet took it for a date."
+    if iso := re.fullmatch(r'\d{4}-(\d\d)-(\d\d)(?: 00:00:00)?', str(name)): name = f"{int(iso[2])}-{('jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec')[min(max(int(iso[1]), 1), 12) - 1]}"
     m = re.fullmatch(r'(\d{1,2})[-/ ]([A-Za-z]{3})', name) or re.fullmatch(r'([A-Za-z]{3})[-/ ](\d{1,2})', name)
     if not m: return ()
     day, month = (m[1], m[2]) if m[1].isdigit() else (m[2], m[1])
@@ -102,7 +103,7 @@ def base_name(
     x = str(name).strip()
     while True:
         m = re.fullmatch(rf"(.{{3,}}?)(?:[ -]+|\s*\(\s*)(?:{'|'.join(map(re.escape, SALTS))})\s*\)?", x, re.I)
-        if not m: return x
+        if not m or m[1].strip().lower() in ('sodium', 'potassium', 'calcium', 'magnesium', 'ammonium', 'hydrogen', 'zinc', 'lithium'): return x
         x = m[1].strip(' (-')
 
 class _Drugs(Resolver):
@@ -218,5 +219,5 @@ def shared_symbols(
         if what == 'readouts': return set(s.readouts)
         if what == 'lines': return {parse_context(c)[0] for c in s.contexts}
         raise DataError(f"expected what='perturbations', 'things', 'readouts' or 'lines', got {what!r}")
-    sets = {n: of(s) for n, s in atlas.items()}
+    sets = {n: of(s) for n, s in (atlas if isinstance(atlas, Atlas) else Atlas(atlas)).items()}
     return pd.DataFrame({n: {m: len(x & y) for m, y in sets.items()} for n, x in sets.items()})

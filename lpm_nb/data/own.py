@@ -6,7 +6,7 @@
 __all__ = ['ROLES', 'TABLES', 'Understood', 'understand', 'add_screen']
 
 # %% ../../nbs/data/03e_own.ipynb #50bfe3d3
-import warnings
+import difflib, gzip, re, warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from .matrices import MatrixFile, read_gct
 from .public import screens_home
 from .quality import check_design
 from .screen import Screen, escape
-from .signatures import read_gctx, unique_names
+from .signatures import parse_amount, read_gctx, unique_names
 from .sources import CATALOGUE
 
 # %% ../../nbs/data/03e_own.ipynb #ac0235bf
@@ -36,10 +36,23 @@ ROLES = {   # role -> usual names of its column, the most telling first
 _DRUG = ('drug', 'drug_name', 'compound', 'compound_name', 'sm_name', 'product_name', 'cmap_name', 'pert_iname')
 _FLAGS = ('control', 'is_control', 'is_ctrl', 'vehicle')
 
+_UNIT = re.compile(r'[\s_.]*[(\[]?\b(pM|nM|uM|µM|μM|mM|h|hr|hours)\b[)\]]?\s*$|_(pM|nM|uM|µM|μM|mM|h|hr|hours)$', re.I)   # a unit at the end of a column's name
+
+def _text(column):
+    "Labels as text: 1001.0 is 1001, and what is blank is missing."
+    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all(): column = column.astype('Int64')
+    c = column.astype(object); s = c.map(lambda x: str(x).strip(), na_action='ignore')
+    return s.where(c.notna() & s.ne('') & ~s.astype(str).str.lower().isin(['nan', 'none', '<na>']))
+
+def _quantity(column, what):
+    "Doses and times as numbers; text such as '10 uM' says its own unit."
+    v = pd.to_numeric(column, errors='coerce'); s = _text(column); odd = v.isna() & s.notna(); own = s[odd].map(parse_amount)
+    return v, odd, own
+
 def _role(columns, role, given, taken=()):
     "The column of a role: as given, or by its usual name."
     if given: check_known([given], columns, 'column', hint=f'It was named as the one with the {role}'); return given
-    lower = {str(c).lower().replace(' ', '_').replace('.', '_'): c for c in reversed(list(columns))}
+    lower = {re.sub(r'[ .-]+', '_', (_UNIT.sub('', str(c)) if role in ('dose', 'time') else str(c)).strip().lower()): c for c in reversed(list(columns))}
     return next((lower[n] for n in ROLES[role] if n in lower and lower[n] not in taken), None)
 
 # %% ../../nbs/data/03e_own.ipynb #ffdfc959
@@ -67,16 +80,19 @@ class Understood:
 TABLES = ('.csv', '.tsv', '.txt', '.parquet', '.xlsx')   # endings of tables
 
 def _read_table(path, sheet):
-    name = path.name.removesuffix('.gz')
+    name = path.name.lower().removesuffix('.gz')
     try:
         if name.endswith('.parquet'): return pd.read_parquet(path).reset_index(drop=False).drop(columns=['index', 'level_0'], errors='ignore')
-        if name.endswith('.xlsx'): return pd.read_excel(path, sheet_name=sheet or 0)
-        return pd.read_csv(path, sep='\t' if name.endswith(('.tsv', '.txt')) else ',', keep_default_na=False, na_values=['', 'NA', 'N/A', '#N/A', 'NaN', 'nan', '#VALUE!'])
+        if name.endswith('.xlsx'):
+            book = pd.ExcelFile(path); check_known([sheet or book.sheet_names[0]], book.sheet_names, 'sheet'); return book.parse(sheet or 0)
+        with (gzip.open if path.name.endswith('.gz') else open)(path, 'rt', errors='replace') as f: head = f.readline()
+        return pd.read_csv(path, sep=max('\t,;', key=head.count), keep_default_na=False, na_values=['', 'NA', 'N/A', '#N/A', 'NaN', 'nan', '#VALUE!'])
     except (OSError, ValueError, KeyError) as e: raise StorageError(f"{path} cannot be read as a table: {str(e).splitlines()[0]}") from e
 
 def _kind(kind, column, labels):
     "What was done to the targets: as said, or from labels and columns that say it themselves."
-    if kind: return kind
+    if kind:
+        all_kinds = {k.lower(): k for k in (*DIRECTION, 'drug', 'ligand', 'OEmut')}; check_known([kind.lower()], list(all_kinds), 'kind'); return all_kinds[kind.lower()]
     named = [str(l).partition(':')[0] for l in labels if not is_control(str(l))]
     if named and all(k in DIRECTION or k in ('drug', 'ligand', 'OEmut') for k in named): return ''
     if str(column).lower().replace(' ', '_') in _DRUG: return 'drug'
@@ -116,7 +132,7 @@ def understand(
     if not path.exists(): raise StorageError(f"no file {path}")
     name = name or path.name.split('.')[0]; asked = dict(name=name, perturbation=perturbation, context=context, assay=assay or name, kind=kind, control=tuple(control), joined=joined, dose=dose, dose_unit=dose_unit, time=time, batch=batch, unit=unit, replicates=replicates)
     check_known([columns], ['readouts', 'contexts'], 'columns')
-    ends = path.name.removesuffix('.gz')
+    ends = path.name.lower().removesuffix('.gz')
     if ends.endswith(('.h5ad', '.zarr')) or path.is_dir(): return _from_h5ad(path, asked, genes, scale, min_cells, cells)
     if ends.endswith('.gctx'):
         with MatrixFile(path) as m: o = m.obs
@@ -134,24 +150,28 @@ def _labels(t, asked):
     p = _role(t.columns, 'perturbation', asked['perturbation'])
     if p is None: raise DataError(f"no column with the perturbation among {', '.join(map(str, t.columns[:12]))}; name it: perturbation=")
     ctx = asked['context']; given = [ctx] if isinstance(ctx, str) else list(ctx or []); fixed = None
-    if len(given) == 1 and given[0] not in t.columns: fixed, given = given[0], []
+    if len(given) == 1 and given[0] not in t.columns:
+        if near := difflib.get_close_matches(given[0].lower(), [str(c).lower() for c in t.columns], n=1, cutoff=.8): raise DataError(f"no column is called {given[0]!r}, but one is called {next(str(c) for c in t.columns if str(c).lower() == near[0])!r}; name that, or another text for all rows")
+        fixed, given = given[0], []
     elif given: check_known(given, list(map(str, t.columns)), 'column', hint='They were named as the context')
     else: given = [c] if (c := _role(t.columns, 'context', None, (p,))) else []
     roles = dict(perturbation=p, context=given or fixed)
     for r in ('dose', 'time', 'batch'): roles[r] = _role(t.columns, r, asked[r], (p, *given))
     u = asked['dose_unit']; roles['dose_unit'] = u if u in t.columns else _role(t.columns, 'dose_unit', None) if roles['dose'] is not None and u == 'µM' else None
-    if str(roles['dose']).lower().endswith('_nm') and u == 'µM' and roles['dose_unit'] is None: roles['dose_unit_is'] = 'nM'
+    if roles['dose'] is not None and u == 'µM' and roles['dose_unit'] is None and (m := _UNIT.search(str(roles['dose']))): roles['dose_unit_is'] = m[1] or m[2]
     return roles, fixed
 
 def _from_table(path, t, asked, readout, value, columns):
     if not len(t): raise DataError(f"{path} has no rows")
-    t.columns = [str(c).strip() for c in t.columns]
+    t.columns = [str(c).strip() for c in t.columns]; t = t[[c for c in t.columns if not re.fullmatch(r'Unnamed: \d+', c)]]
+    if (d := pd.Index(t.columns)).has_duplicates: raise DataError(f"expected every column once, got {d[d.duplicated()][0]!r} twice in {path.name}; rename one")
     if columns == 'contexts': return _contexts_as_columns(path, t, asked, readout)
     roles, fixed = _labels(t, asked); used = {x for r in ('perturbation', 'dose', 'time', 'batch', 'dose_unit') if (x := roles.get(r))} | set(roles['context'] if isinstance(roles['context'], list) else [])
-    free = [c for c in t.columns if c not in used]; numeric = [c for c in free if pd.api.types.is_numeric_dtype(t[c]) and not pd.api.types.is_bool_dtype(t[c])]
-    v = _role(free, 'value', value) if value or len(numeric) < 3 or _role(free, 'readout', readout if readout in free else None) else None
+    free = [c for c in t.columns if c not in used]; numeric = [c for c in free if c.lower() not in _FLAGS and not re.search(r'(^|[_ ])id$|^replicate$|^rep$|^well$', c, re.I) and _is_number(t[c])]
+    v = _role(free, 'value', value) if value or len(numeric) == 1 or _role([c for c in free if c not in numeric], 'readout', readout if readout in free else None) else None
     r = _role([c for c in free if c != v], 'readout', readout if readout in free else None) if v else None
-    if r is not None and pd.api.types.is_numeric_dtype(t[r]): r = None
+    if r is not None and r != readout and _is_number(t[r]): r = None
+    rest = [c for c in free if c not in (r, v) and c.lower() not in _FLAGS and (v is not None or c not in numeric)]; asked = {**asked, 'rest': rest}
     if v is not None and r is not None: return _long(path, t, asked, roles, fixed, r, v)
     if v is not None: numeric = [v]
     if not numeric: raise DataError(f"no column of numbers is left in {path.name} beside the labels {', '.join(sorted(used))}; name it: value=")
@@ -159,16 +179,25 @@ def _from_table(path, t, asked, readout, value, columns):
     if len(numeric) == 1: X = X.set_axis([readout if readout and readout not in t.columns else numeric[0]], axis=1)
     return _from_matrix(path, t[[c for c in t.columns if c not in numeric]], X, asked, 'matrix', '', roles, fixed)
 
+def _is_number(c):
+    "Numbers, or text of which at least half are numbers."
+    if pd.api.types.is_bool_dtype(c): return False
+    if pd.api.types.is_numeric_dtype(c): return True
+    there = c.dropna(); return len(there) > 0 and pd.to_numeric(there, errors='coerce').notna().mean() >= .5
+
 def _wide_warnings(names):
     out = [f"{len(d)} readouts look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})"] if (d := [n for n in names if _undamaged(str(n).removeprefix('expr:'))]) else []
     if (e := [n for n in names if str(n).removeprefix('expr:').startswith('ENSG')]) and len(e) > len(names) / 2: out.append('readouts are Ensembl ids; other screens have symbols (genes= names a column with them; harmonise() translates)')
     return out
 
-def _suspicions(o, kind, labels, X):
+def _suspicions(o, kind, labels, X, asked):
     "What to look at: labels, doses, controls, values."
     out = []
     if d := [l for l in labels if _undamaged(str(l))]: out.append(f"{len(d)} perturbations look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})")
     if not (o['perturbation'] == '').any(): out.append('no control was found; if there is one, name its label: control=')
+    if asked['joined'] is None and kind != 'drug' and (j := [str(l) for l in labels if '+' in str(l)]): out.append(f"{len(j)} labels have a '+' ({', '.join(map(repr, j[:2]))}); if it joins perturbations, say joined='+'")
+    if kind != 'drug' and 'CTRL' in {str(l) for l in labels}: out.append("'CTRL' was taken as control; it is also the symbol of a gene")
+    if asked.get('rest'): out.append(f"columns that are not read: {', '.join(map(str, asked['rest'][:8]))}{', …' if len(asked['rest']) > 8 else ''}")
     low = pd.Series(sorted({p for p in o['perturbation'] if p})).str.lower(); n = int(low.duplicated().sum())
     if n: out.append(f'{n} perturbations differ only in case from another one')
     if o.get('dose') is not None and np.nanmax(np.r_[0, o['dose'].to_numpy(float)]) > 1000: out.append(f"doses go up to {np.nanmax(o['dose'].to_numpy(float)):,.0f} µM; if they are nM, say dose_unit='nM'")
@@ -182,23 +211,29 @@ def _suspicions(o, kind, labels, X):
 
 def _experiment(t, roles, fixed, asked):
     "Labels of each row in the library's words."
-    p, labels = t[roles['perturbation']], t[roles['perturbation']].dropna().unique()
+    p = _text(t[roles['perturbation']]); labels = p.dropna().unique()
     kind = _kind(asked['kind'], roles['perturbation'], labels); atoms = _atoms(labels, kind, asked['joined'], asked['control'])
     if fixed is None and not roles['context']: raise DataError("no column with the cell line or tissue was found; name it: context='…', or give one for all rows: context='K562'")
-    last = f"|{asked['assay']}"; o = pd.DataFrame(dict(perturbation=p.map(atoms).fillna('').astype(object), context=(fixed + last) if fixed else t[roles['context']].astype(str).agg('|'.join, axis=1) + last), index=t.index)
+    last = f"|{asked['assay']}"; o = pd.DataFrame(dict(perturbation=p.map(atoms).fillna('').astype(object), context=(fixed + last) if fixed else t[roles['context']].apply(_text).fillna('').agg('|'.join, axis=1) + last), index=t.index)
     flag = next((c for c in t.columns if str(c).lower() in _FLAGS and set(t[c].dropna().astype(str).str.lower().unique()) <= {'true', 'false', '0', '1', '0.0', '1.0'}), None)
-    if flag is not None: o.loc[t[flag].astype(str).str.lower().isin(['true', '1', '1.0']), 'perturbation'] = ''
-    unnamed = p.isna() & (o['perturbation'] == '') if flag is None else p.isna() & False
+    flagged = pd.Series(False, t.index) if flag is None else t[flag].astype(str).str.lower().isin(['true', '1', '1.0']); o.loc[flagged, 'perturbation'] = ''
+    unnamed = p.isna() & ~flagged
+    if not fixed: unnamed |= t[roles['context']].apply(_text).isna().any(axis=1)
     if roles['dose']:
         u = (t[roles['dose_unit']] if roles.get('dose_unit') else pd.Series(roles.get('dose_unit_is', asked['dose_unit']), t.index)).astype(str).str.strip().str.lower()
         if len(odd := u[~u.isin(DOSE_UNITS) & (o['perturbation'] != '')]): raise DataError(f"unknown unit {odd.iloc[0]!r} of a dose; known: {', '.join(DOSE_UNITS)}; pass dose_unit=")
-        o['dose'] = np.where(o['perturbation'] == '', np.nan, pd.to_numeric(t[roles['dose']], errors='coerce') * u.map(DOSE_UNITS).fillna(1.))
-    if roles['time']: o['time'] = pd.to_numeric(t[roles['time']], errors='coerce')
+        v, text, own = _quantity(t[roles['dose']], 'dose'); v = v * u.map(DOSE_UNITS).fillna(1.); v[text] = own; bad = text & v.isna() & (o['perturbation'] != '')
+        if bad.any(): raise DataError(f"expected doses as numbers, or as '10 uM', got {t.loc[bad, roles['dose']].iloc[0]!r}")
+        o['dose'] = np.where(o['perturbation'] == '', np.nan, v)
+    if roles['time']:
+        v, text, own = _quantity(t[roles['time']], 'time'); v = v.astype(float); v[text] = own
+        if (text & v.isna()).any(): raise DataError(f"expected times as numbers in h, or as '24 h', got {t.loc[text & v.isna(), roles['time']].iloc[0]!r}")
+        o['time'] = v
     return o, kind, labels, flag, unnamed
 
 def _facts(o, n_readouts, X, rows):
     key = [c for c in ('perturbation', 'context', 'dose', 'time') if c in o]; n = o.groupby(key, dropna=False, observed=True).size()
-    f = {'rows': f'{rows:,}', 'experiments': f'{len(n):,}', 'perturbations': f"{o.loc[o['perturbation'] != '', 'perturbation'].nunique():,}", 'contexts': f"{o['context'].nunique():,} ({', '.join(sorted(map(str, o['context'].unique()))[:3])}{', …' if o['context'].nunique() > 3 else ''})", 'readouts': f'{n_readouts:,}', 'control rows': f"{int((o['perturbation'] == '').sum()):,}",
+    f = {'rows': f'{rows:,}', 'experiments': f'{len(n):,}', 'perturbations': f"{o.loc[o['perturbation'] != '', 'perturbation'].nunique():,}", 'contexts': f"{o['context'].nunique():,} ({', '.join(sorted(map(str, o['context'].unique()))[:3])}{', …' if o['context'].nunique() > 3 else ''})", 'readouts': n_readouts if isinstance(n_readouts, str) else f'{n_readouts:,}', 'control rows': f"{int((o['perturbation'] == '').sum()):,}",
          'repeated experiments': f'{int((n > 1).sum()):,}'}
     if 'dose' in o: d = o['dose'].dropna(); f['doses'] = f"{d.nunique()} ({d.min():g}…{d.max():g} µM)" if len(d) else 'none'
     if 'time' in o: d = o['time'].dropna(); f['times'] = ', '.join(f'{x:g} h' for x in sorted(d.unique())[:6]) if len(d) else 'none'
@@ -224,12 +259,12 @@ def _from_matrix(path, t, X, asked, form, prefix, roles=None, fixed=None):
     t = t.reset_index(drop=True); X = X.reset_index(drop=True); o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked); raw = X.apply(pd.to_numeric, errors='coerce').to_numpy(np.float64)
     t, o, X, raw = t[~unnamed], o[~unnamed], X[~unnamed], raw[~unnamed]
     readouts = [f'{prefix}{c}' for c in unique_names(np.array(X.columns, object), np.arange(X.shape[1]))]; text = int((X.notna().to_numpy() & np.isnan(raw) & ~np.isinf(raw)).sum())
-    look = _design(t, o, roles) + _suspicions(o, kind, labels, raw) + _wide_warnings(X.columns) + ([f'{int(unnamed.sum())} rows have no perturbation and are left out'] if unnamed.any() else []) + ([f'{text} values are text and are taken as not measured'] if text else [])
-    return Understood(path, form, {**roles, 'control flag': flag}, _facts(o, len(readouts), raw, len(t)), look, asked['name'], lambda **go: _make(o, _clean(X), readouts, asked))
+    look = _design(t, o, roles) + _suspicions(o, kind, labels, raw, asked) + _wide_warnings(X.columns) + ([f'{int(unnamed.sum())} rows have no perturbation or no context and are left out'] if unnamed.any() else []) + ([f'{text} values are text and are taken as not measured'] if text else [])
+    return Understood(path, form, {**roles, 'control flag': flag}, _facts(o, f"{len(readouts):,} ({', '.join(readouts[:4])}{', …' if len(readouts) > 4 else ''})", raw, len(t)), look, asked['name'], lambda **go: _make(o, _clean(X), readouts, asked))
 
 def _long(path, t, asked, roles, fixed, r, v):
     o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked); t, o = t[~unnamed], o[~unnamed]; raw = pd.to_numeric(t[v], errors='coerce'); x = raw.to_numpy(np.float64)
-    text = int((t[v].notna() & raw.isna()).sum()); look = _design(t, o, roles) + _suspicions(o, kind, labels, x) + _wide_warnings(t[r].dropna().unique()) + ([f'{int(unnamed.sum())} rows have no perturbation and are left out'] if unnamed.any() else []) + ([f'{text} values are text and are taken as not measured'] if text else [])
+    text = int((t[v].notna() & raw.isna()).sum()); look = _design(t, o, roles) + _suspicions(o, kind, labels, x, asked) + _wide_warnings(t[r].dropna().unique()) + ([f'{int(unnamed.sum())} rows have no perturbation or no context and are left out'] if unnamed.any() else []) + ([f'{text} values are text and are taken as not measured'] if text else [])
     facts = _facts(o.assign(_r=t[r]).drop_duplicates([*o.columns, '_r']).drop(columns='_r').drop_duplicates(), t[r].nunique(), x, len(t)); facts['repeated experiments'] = f"{int(o.assign(_r=t[r]).duplicated().sum()):,} values"
     def build(**go):
         long = o.assign(readout=t[r].astype(object), value=np.where(np.isfinite(x), x, np.nan)).dropna(subset=['value', 'readout'])
@@ -237,12 +272,12 @@ def _long(path, t, asked, roles, fixed, r, v):
     return Understood(path, 'long table', {**roles, 'readout': r, 'value': v, 'control flag': flag}, facts, look, asked['name'], build)
 
 def _contexts_as_columns(path, t, asked, readout):
-    p = _role(t.columns, 'perturbation', asked['perturbation']) or t.columns[0]; numeric = [c for c in t.columns if c != p and pd.api.types.is_numeric_dtype(t[c])]
+    p = _role(t.columns, 'perturbation', asked['perturbation']) or t.columns[0]; numeric = [c for c in t.columns if c != p and _is_number(t[c])]
     if not numeric: raise DataError(f"no column of numbers in {path.name}: expected a column for each context")
-    long = t.melt(id_vars=[p], value_vars=numeric, var_name='context', value_name=readout or 'value').dropna(subset=[readout or 'value'])
-    return _from_matrix(path, long[[p, 'context']], long[[readout or 'value']], {**asked, 'perturbation': p, 'context': 'context', 'kind': asked['kind']}, 'matrix', '')
+    long = t.rename(columns={p: '_p'}).melt(id_vars=['_p'], value_vars=numeric, var_name='_c', value_name='_v').dropna(subset=['_v']).rename(columns=dict(_p=p, _c='context' if p != 'context' else 'context '))
+    return _from_matrix(path, long[[p, long.columns[1]]].set_axis([p, 'context'], axis=1), long[['_v']].set_axis([readout or 'value'], axis=1), {**asked, 'rest': [c for c in t.columns if c != p and c not in numeric], 'perturbation': p, 'context': 'context', 'kind': asked['kind']}, 'matrix', '')
 
-# %% ../../nbs/data/03e_own.ipynb #dbfe4b05
+# %% ../../nbs/data/03e_own.ipynb #83528631
 def _from_h5ad(path, asked, genes, scale, min_cells, cells):
     if path.is_dir():
         import anndata as ad
@@ -255,12 +290,16 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells):
     t = obs.reset_index(drop=True); roles, fixed = _labels(t, asked); p = roles['perturbation']; finite = sample[np.isfinite(sample)]; counts = bool(finite.size and (finite >= 0).all() and (finite == np.round(finite)).all())
     o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked); key = [c for c in ('perturbation', 'context', 'dose', 'time') if c in o]; per = o.groupby(key, dropna=False, observed=True).size()
     many = bool(per.median() >= min_cells or counts) if cells is None else cells
+    if many and path.is_dir(): raise DataError(f"{path} is a zarr folder of cells; cells are read from .h5ad: anndata.read_zarr(…).write_h5ad(…)")
     symbol = (var[genes] if genes else var.index.to_series()).astype(object).to_numpy()
     more = [f"column 'nperts' says that {int((n > 1).sum()):,} rows have several perturbations; if their labels are joined, as in scPerturb, say joined='_'"] if asked['joined'] is None and 'nperts' in t and (n := pd.to_numeric(t['nperts'], errors='coerce')).gt(1).any() else []
     more += [f"column {c!r} has a second perturbation, which is not read" for c in ('perturbation_2',) if c in t]
-    look = more + _design(t, o, roles) + _suspicions(o, kind, labels, None) + _wide_warnings(symbol)
+    look = more + _design(t, o, roles) + _suspicions(o, kind, labels, None, asked) + _wide_warnings(symbol)
     if many:
         control = (o['perturbation'] == '').any(); how = scale or (('z' if control else 'log') if counts else 'as is'); small = int((per < min_cells).sum())
+        if small == len(per): raise DataError(f"no experiment of {path.name} has {min_cells} cells; lower min_cells")
+        if how == 'z' and roles['batch'] and len(bare := [b for b, n in (o['perturbation'] == '').groupby(t[roles['batch']].astype(str)).sum().items() if n < 10]): look.append(f"{len(bare)} values of {roles['batch']} have fewer than 10 control cells ({', '.join(bare[:3])}): scale='z' needs them in each; name another batch column, or scale='log'")
+        if unnamed.any(): look.append(f'{int(unnamed.sum())} cells have no perturbation or no context and are left out')
         if small: look.append(f'{small} of {len(per)} experiments have fewer than {min_cells} cells and will be left out')
         if flag is not None: look.append(f'column {flag!r} is not used for cells: name the labels of control instead, control=')
         context = fixed if fixed else roles['context']; f = _facts(o, shape[1], None, len(o)); f.pop('repeated experiments'); f |= {'cells in an experiment': f'{per.median():g} (median)', 'values are': 'counts' if counts else 'scaled already', 'each profile is': {'z': 'mean z-score against control cells of the ' + (roles['batch'] or 'file'), 'log': 'mean log1p of counts per 10,000', 'as is': 'mean of the values as they are'}[how]}
@@ -268,7 +307,7 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells):
         return Understood(path, 'cells', {**roles, 'gene symbols': genes}, f, look, asked['name'], build)
     names = [f'expr:{x}' for x in unique_names(symbol, var.index.to_numpy())]
     if counts: look.append('values are counts: bring them to one scale first (log, z)')
-    if unnamed.any(): look.append(f'{int(unnamed.sum())} rows have no perturbation and are left out')
+    if unnamed.any(): look.append(f'{int(unnamed.sum())} rows have no perturbation or no context and are left out')
     def build(**go):
         if path.is_dir(): X = a.X.toarray() if hasattr(a.X, 'toarray') else np.asarray(a.X)
         else:

@@ -6,16 +6,17 @@
 __all__ = ['ESSENTIAL', 'STRONG', 'Quality', 'check_screen', 'check_design']
 
 # %% ../../nbs/data/03d_quality.ipynb #cb48935d
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 from ..core import DIRECTION, DataError, check_columns
+from .cells import is_control
 from .screen import Screen
 
 # %% ../../nbs/data/03d_quality.ipynb #324760b3
-ESSENTIAL = ('RPL', 'RPS', 'PSMA', 'PSMB', 'PSMC', 'PSMD', 'POLR2', 'EIF3', 'SNRP', 'COPB', 'COPA', 'SF3')   # beginnings of symbols of genes that nearly every line needs
+ESSENTIAL = r'RP[LS]\d+[AXYL]?\d*$|PSM[ABCD]\d|POLR2|EIF3|SNRP|COP[AB]|SF3[AB]'   # symbols of genes that nearly every line needs
 STRONG = ('bortezomib', 'carfilzomib', 'mg-132', 'romidepsin', 'panobinostat', 'trichostatin a', 'vorinostat', 'belinostat', 'dactinomycin', 'actinomycin d', 'doxorubicin', 'daunorubicin', 'epirubicin', 'staurosporine', 'homoharringtonine', 'omacetaxine mepesuccinate', 'emetine', 'digoxin', 'ouabain', 'triptolide', 'alvocidib', 'dinaciclib', 'proscillaridin')   # drugs that nearly every line feels
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _positive(s):
     growth = next((j for j, r in enumerate(s.readouts) if r.startswith(('growth', 'viability'))), None)
     gene = np.array([p in single and DIRECTION.get(single[p].partition(':')[0]) == -1 for p in names]); drug = np.array([p in single and single[p].startswith('drug:') for p in names])
     if growth is not None and gene.any():
-        v = pd.Series(s.X[:, growth]).groupby(code).mean(); known = np.array([p in single and single[p].partition(':')[2].startswith(ESSENTIAL) for p in names]); use = gene & v.reindex(range(len(names))).notna().to_numpy(); y = known[use]; x = -v.reindex(range(len(names))).to_numpy()[use]
+        v = pd.Series(s.X[:, growth]).groupby(code).mean(); known = np.array([p in single and bool(re.match(ESSENTIAL, single[p].partition(':')[2])) for p in names]); use = gene & v.reindex(range(len(names))).notna().to_numpy(); y = known[use]; x = -v.reindex(range(len(names))).to_numpy()[use]
         return ('AUROC of essential genes', _auroc(x, y), int(y.sum())) if 5 <= y.sum() < len(y) else None
     if drug.any():
         if growth is not None: X = s.X[:, [growth]].astype(float) * (-1 if 'gamma' not in s.readouts[growth] else 1); C = s.obs['context'].cat.codes.to_numpy(); v = pd.Series((X - pd.DataFrame(X).groupby(C).transform('mean').to_numpy())[:, 0]).groupby(code).mean()
@@ -120,12 +121,12 @@ def check_screen(
 def check_design(
     table:pd.DataFrame,   # one row per sample or cell
     *,
-    perturbation:str,     # column of perturbations; '' or NaN = control
+    perturbation:str,     # column of perturbations; '', NaN and the usual labels (`cells.CONTROLS`) = control
     batch:str,            # column of batches: plates, wells, lanes
 ) -> tuple[str, str]: # verdict 'ok', 'look' or 'flag'; what was found
     "Can perturbations be told from batches?"
     check_columns(table, [perturbation, batch], rows=True)
-    t = table[[perturbation, batch]].astype(object).fillna('').astype(str).drop_duplicates(); p = t[t[perturbation] != '']
+    t = table[[perturbation, batch]].astype(object).fillna('').astype(str).drop_duplicates(); t[perturbation] = t[perturbation].map(lambda x: '' if is_control(x) else x); p = t[t[perturbation] != '']
     if p.empty: raise DataError(f"column {perturbation!r} has no perturbation, only controls")
     n_batch, n_pert = p.groupby(perturbation)[batch].nunique(), p.groupby(batch)[perturbation].nunique(); alone = p[p[batch].map(n_pert) == 1]; control = set(t.loc[t[perturbation] == '', batch])
     single = n_batch.index[n_batch == 1]; stuck = set(alone[perturbation]) & set(single); bare = {x for x, b in zip(alone[perturbation], alone[batch]) if x in stuck and b not in control}

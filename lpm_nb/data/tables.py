@@ -44,6 +44,7 @@ def read_gene_effect(
     symbol = np.array([x[1] if x else c for x, c in zip(m, head[1:])], object); want = np.ones(len(symbol), bool) if genes is None else np.isin(symbol, list(genes))
     if genes is not None: check_known(genes, symbol.tolist(), 'gene of the table')
     t = pd.read_csv(path, index_col=0, usecols=[head[0], *head[1:][want]], dtype={c: np.float32 for c in head[1:]}); X = t.to_numpy(np.float32)
+    if t.index.has_duplicates: raise DataError(f"{path} has the line {t.index[t.index.duplicated()][0]!r} twice; keep one")
     atoms = np.array([f'CRISPRko:{escape(g)}' for g in unique_names(symbol[want], [x[2] if x else '' for x in np.array(m, object)[want]])]); i, j = np.nonzero(~np.isnan(X))
     context = np.array([f'{c}|{assay}' for c in _lines(t.index, models)])
     return Screen.from_arrays(X[i, j][:, None], perturbation=pd.Categorical.from_codes(j, atoms), context=pd.Categorical.from_codes(i, context), readouts=['growth:gene_effect'], unit='Chronos gene effect', name=name)
@@ -122,7 +123,9 @@ def read_pairs(
         a, b, v = t.iloc[:, 0].to_numpy(object), t.iloc[:, 1].to_numpy(object), pd.to_numeric(t[c], errors='coerce').to_numpy(); k = ~(pd.isna(a) | pd.isna(b) | pd.isna(v)); a, b, v = a[k], b[k], v[k]
     else:
         t = pd.read_parquet(path) if path.suffix == '.parquet' else pd.read_csv(path, sep='\t' if path.suffix == '.tsv' else ',', dtype=dict(id1=str, id2=str), keep_default_na=False, na_values={value: ['', 'NA', 'nan']}); check_columns(t, ['id1', 'id2', value]); t = t.dropna(subset=[value])
-        a, b, v = t['id1'], t['id2'], t[value].to_numpy(float)
+        v = pd.to_numeric(t[value], errors='coerce'); ok = t['id1'].notna() & t['id2'].notna() & t['id1'].astype(str).ne('') & t['id2'].astype(str).ne('') & v.notna()
+        if not ok.all(): warnings.warn(f"{int((~ok).sum())} of {len(t)} pairs of {path.name} lack a gene or a number and are left out", DataWarning, stacklevel=2)
+        a, b, v = t['id1'][ok], t['id2'][ok], v[ok].to_numpy(float)
     p = pair_atoms(a, b, kind=kind)
     return Screen.from_arrays(np.asarray(v, float)[:, None], perturbation=p, context=[context] * len(p), readouts=[readout], unit=unit, name=name, replicates='mean' if pd.Series(p).duplicated().any() else None)
 
