@@ -934,6 +934,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'lpm_nb.model.together.add_up': ('model/together.html#add_up', 'lpm_nb/model/together.py'),
                                        'lpm_nb.model.together.join_run': ('model/together.html#join_run', 'lpm_nb/model/together.py'),
                                        'lpm_nb.model.together.leave_run': ('model/together.html#leave_run', 'lpm_nb/model/together.py'),
+                                       'lpm_nb.model.together.lost_process': ( 'model/together.html#lost_process',
+                                                                               'lpm_nb/model/together.py'),
                                        'lpm_nb.model.together.who': ('model/together.html#who', 'lpm_nb/model/together.py')},
             'lpm_nb.serve': { 'lpm_nb.serve.free_port': ('serve.html#free_port', 'lpm_nb/serve.py'),
                               'lpm_nb.serve.serve_app': ('serve.html#serve_app', 'lpm_nb/serve.py'),

@@ -7,9 +7,9 @@ __all__ = ['FORMAT', 'masked_mse', 'make_learner', 'train_member', 'TrainedLPM',
            'map_config', 'load_lpm']
 
 # %% ../../nbs/model/07_learner.ipynb #4992f249
-import hashlib, json, os, platform, time, warnings
+import hashlib, json, os, platform, re, time, warnings
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from ..data.loaders import Block, BlockLoader, Vocab, atlas_blocks, batch_size, 
 from ..data.screen import Atlas, Screen, _numbers
 from ..data.split import Split, prove_split
 from .lpm import LPMConfig, LPMDecoder, gene_of, make_network, start_levels
-from .together import add_gradients, add_up, who
+from .together import add_gradients, add_up, lost_process, who
 from .stack import ClosedForm, Equations, Stack, add_fold, closed_forms, solve_weights, voice_patterns, common_level
 
 # %% ../../nbs/model/07_learner.ipynb #ba527675
@@ -182,9 +182,11 @@ def train_member(
     with torch.random.fork_rng(), warnings.catch_warnings(), _threads(network, train, config, device):
         warnings.simplefilter('ignore')
         if done < config.epochs and not (config.patience and done and done - 1 - best.at >= config.patience):
-            if progress: learn.fit(config.epochs, lr=config.lr, reset_opt=False, start_epoch=done)
-            else:
-                with learn.no_bar(), learn.no_logging(): learn.fit(config.epochs, lr=config.lr, reset_opt=False, start_epoch=done)
+            try:
+                with nullcontext() if progress else learn.no_bar(), nullcontext() if progress else learn.no_logging(): learn.fit(config.epochs, lr=config.lr, reset_opt=False, start_epoch=done)
+            except RuntimeError as e:                                  # torch may tell of a dead process at a later call
+                if who()[1] > 1 and not isinstance(e, LPMError) and re.search('gloo|NCCL|[Cc]onnection|[Tt]imed out', str(e)): raise lost_process(e) from e
+                raise
     if best.weights is not None and config.schedule == 'one_cycle': network.load_state_dict(best.weights)
     return network.eval().cpu(), history.rows
 
