@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from ..core import DIRECTION, DataError, StorageError, check_known
-from .cells import CONTROLS, DOSE_UNITS, is_control, label_atoms, read_cells
-from .harmonise import _undamaged
+from .cells import is_control, label_atoms, read_cells
+from .harmonise import spreadsheet_dates
 from .matrices import MatrixFile, read_gct
 from .public import screens_home
 from .quality import check_design
 from .screen import Screen, escape
-from .signatures import parse_amount, read_gctx, unique_names
+from .signatures import read_gctx, to_hours, to_micromolar, unique_names
 from .sources import CATALOGUE
 
 # %% ../../nbs/data/03e_own.ipynb #ac0235bf
@@ -43,11 +43,6 @@ def _text(column):
     if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all(): column = column.astype('Int64')
     c = column.astype(object); s = c.map(lambda x: str(x).strip(), na_action='ignore')
     return s.where(c.notna() & s.ne('') & ~s.astype(str).str.lower().isin(['nan', 'none', '<na>']))
-
-def _quantity(column, what):
-    "Doses and times as numbers; text such as '10 uM' says its own unit."
-    v = pd.to_numeric(column, errors='coerce'); s = _text(column); odd = v.isna() & s.notna(); own = s[odd].map(parse_amount)
-    return v, odd, own
 
 def _role(columns, role, given, taken=()):
     "The column of a role: as given, or by its usual name."
@@ -186,14 +181,14 @@ def _is_number(c):
     there = c.dropna(); return len(there) > 0 and pd.to_numeric(there, errors='coerce').notna().mean() >= .5
 
 def _wide_warnings(names):
-    out = [f"{len(d)} readouts look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})"] if (d := [n for n in names if _undamaged(str(n).removeprefix('expr:'))]) else []
+    out = [f"{len(d)} readouts look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})"] if (d := [n for n in names if spreadsheet_dates(str(n).removeprefix('expr:'))]) else []
     if (e := [n for n in names if str(n).removeprefix('expr:').startswith('ENSG')]) and len(e) > len(names) / 2: out.append('readouts are Ensembl ids; other screens have symbols (genes= names a column with them; harmonise() translates)')
     return out
 
 def _suspicions(o, kind, labels, X, asked):
     "What to look at: labels, doses, controls, values."
     out = []
-    if d := [l for l in labels if _undamaged(str(l))]: out.append(f"{len(d)} perturbations look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})")
+    if d := [l for l in labels if spreadsheet_dates(str(l))]: out.append(f"{len(d)} perturbations look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})")
     if not (o['perturbation'] == '').any(): out.append('no control was found; if there is one, name its label: control=')
     if asked['joined'] is None and kind != 'drug' and (j := [str(l) for l in labels if '+' in str(l)]): out.append(f"{len(j)} labels have a '+' ({', '.join(map(repr, j[:2]))}); if it joins perturbations, say joined='+'")
     if kind != 'drug' and 'CTRL' in {str(l) for l in labels}: out.append("'CTRL' was taken as control; it is also the symbol of a gene")
@@ -220,15 +215,9 @@ def _experiment(t, roles, fixed, asked):
     unnamed = p.isna() & ~flagged
     if not fixed: unnamed |= t[roles['context']].apply(_text).isna().any(axis=1)
     if roles['dose']:
-        u = (t[roles['dose_unit']] if roles.get('dose_unit') else pd.Series(roles.get('dose_unit_is', asked['dose_unit']), t.index)).astype(str).str.strip().str.lower()
-        if len(odd := u[~u.isin(DOSE_UNITS) & (o['perturbation'] != '')]): raise DataError(f"unknown unit {odd.iloc[0]!r} of a dose; known: {', '.join(DOSE_UNITS)}; pass dose_unit=")
-        v, text, own = _quantity(t[roles['dose']], 'dose'); v = v * u.map(DOSE_UNITS).fillna(1.); v[text] = own; bad = text & v.isna() & (o['perturbation'] != '')
-        if bad.any(): raise DataError(f"expected doses as numbers, or as '10 uM', got {t.loc[bad, roles['dose']].iloc[0]!r}")
-        o['dose'] = np.where(o['perturbation'] == '', np.nan, v)
-    if roles['time']:
-        v, text, own = _quantity(t[roles['time']], 'time'); v = v.astype(float); v[text] = own
-        if (text & v.isna()).any(): raise DataError(f"expected times as numbers in h, or as '24 h', got {t.loc[text & v.isna(), roles['time']].iloc[0]!r}")
-        o['time'] = v
+        u = t[roles['dose_unit']] if roles.get('dose_unit') else pd.Series(roles.get('dose_unit_is', asked['dose_unit']), t.index)
+        o['dose'] = to_micromolar(_text(t[roles['dose']]), u, control=o['perturbation'] == '')
+    if roles['time']: o['time'] = to_hours(_text(t[roles['time']]))
     return o, kind, labels, flag, unnamed
 
 def _facts(o, n_readouts, X, rows):

@@ -17,7 +17,7 @@ from ..core import DataError, DataWarning, StorageError, check_columns, check_kn
 from .cells import is_control, label_atoms
 from .matrices import MatrixFile
 from .screen import Screen, escape
-from .signatures import drug_atom, unique_names
+from .signatures import drug_atom, to_micromolar, unique_names
 
 # %% ../../nbs/data/02g_tables.ipynb #45b2220b
 def _lines(ids, models):
@@ -182,10 +182,8 @@ def read_tahoe(
         if on_rows: on_rows(i + 1, len(files))
     t = pd.concat(parts, ignore_index=True); unknown = [g for g in genes if g not in set(t['gene_name'])]
     if unknown: raise DataError(f"{len(unknown)} of {len(genes)} genes are not in these files (first: {unknown[0]!r}); leave them out")
-    scale = t['concentration_unit'].str.lower().map({'um': 1., 'µm': 1., 'nm': 1e-3})
-    if scale.isna().any(): raise DataError(f"unknown unit of a concentration: {t['concentration_unit'][scale.isna()].iloc[0]!r}; known: uM, nM")
     control = t['drug'].map({d: is_control(d) for d in t['drug'].unique()}).to_numpy(bool)
-    t['p'] = np.where(control, '', t['drug'].map({d: drug_atom(d) for d in t['drug'].unique()})); t['dose'] = np.where(control, -1, t['concentration'] * scale)
+    t['p'] = np.where(control, '', t['drug'].map({d: drug_atom(d) for d in t['drug'].unique()})); t['dose'] = np.nan_to_num(to_micromolar(t['concentration'], t['concentration_unit'], control=control), nan=-1)
     code, uniq = pd.factorize(pd.MultiIndex.from_frame(t[['p', 'Cell_Name_Vevo', 'dose']])); col = t['gene_name'].map(at).to_numpy(); v = t[value].to_numpy(float); ok = np.isfinite(v)
     total, n = np.zeros((len(uniq), len(genes))), np.zeros((len(uniq), len(genes))); np.add.at(total, (code[ok], col[ok]), v[ok]); np.add.at(n, (code[ok], col[ok]), 1)
     with np.errstate(all='ignore'): X = np.where(n > 0, total / n, np.nan).astype(np.float32)
