@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix, hstack
 from ..core import DataError, parse_perturbation
 from .loaders import standardise
 from .screen import Atlas, Screen
+from .stored import Stored, is_large, row_chunks
 
 # %% ../../nbs/data/05b_effects.ipynb #21c04359
 def effect_labels(
@@ -97,40 +98,80 @@ def _context_covariance(p, c, values, n_contexts, n_direction=20., n_context=10.
     w, U = np.linalg.eigh(full)
     return ((U * np.maximum(w, 1e-3 * w[:, -1:] + 1e-12)[:, None]) @ U.transpose(0, 2, 1)).astype(np.float32)
 
+def _members_of(s):
+    sets = np.empty(len(s.perturbations), object); sets[:] = list(s.members.values())
+    return sets[s.obs['perturbation'].cat.codes]
+
+def _leading(G, k):
+    "Largest k eigenvalues of a symmetric matrix, and their vectors."
+    w, U = np.linalg.eigh(G.astype(np.float64)); return np.maximum(w[-k:], 1e-9), U[:, -k:]
+
+def _directions(screens, scalings, k):
+    "Effects (n, k) along the k leading directions (k, n_readouts)."
+    V = []
+    for s, (centre, scale) in zip(screens, scalings):
+        Y = (s.X - centre) / scale
+        code, members = s.obs['context'].cat.codes.to_numpy(), _members_of(s)
+        order = np.argsort(code, kind='stable')
+        for rows in np.split(order, np.flatnonzero(np.diff(code[order])) + 1): Y[rows] = _effects_of_context(Y[rows], members[rows])
+        V.append(np.nan_to_num(Y))
+    V = np.concatenate(V)
+    if V.shape[1] <= k: return V, np.eye(V.shape[1])
+    wide = len(V) <= V.shape[1]; w, U = _leading(V @ V.T if wide else V.T @ V, k)                  # the smaller Gram matrix
+    basis = (U.T @ V) / np.sqrt(w)[:, None] if wide else U.T
+    return V @ basis.T, basis
+
+def _directions_in_pieces(screens, scalings, k):
+    "The same of screens too large for memory: one pass for the levels, one for the directions, one for the effects."
+    levels, r = [], len(screens[0].readouts)
+    for s, (centre, scale) in zip(screens, scalings):
+        code, total, n = s.obs['context'].cat.codes.to_numpy(), np.zeros((len(s.contexts), r)), np.zeros((len(s.contexts), r))
+        for at, x in row_chunks(s.X):
+            z = (x - centre) / scale; seen = ~np.isnan(z); z[~seen] = 0; pick = csr_matrix((np.ones(len(at), np.float32), (code[at], np.arange(len(at)))), shape=(len(total), len(at))); total += pick @ z; n += pick @ seen.astype(np.float32)
+        several = np.array([len(m) > 1 for m in s.members.values()])[s.obs['perturbation'].cat.codes]; level, combined = (total / np.maximum(n, 1)).astype(np.float32), {}
+        for c in np.flatnonzero(np.bincount(code[several], minlength=len(total)) > 1):                 # contexts with combinations: their own additive model, from all of their experiments at once
+            rows = np.flatnonzero(code == c); D = _effects_of_context((s.X[rows] - centre) / scale, _members_of(s)[rows]); combined |= {int(i): d for i, d in zip(rows[several[rows]], D[several[rows]])}
+        levels.append((code, level, combined))
+    def effects():
+        for s, (centre, scale), (code, level, combined) in zip(screens, scalings, levels):
+            for at, x in row_chunks(s.X):
+                D = (x - centre) / scale - level[code[at]]
+                for j, i in enumerate(at) if combined else ():
+                    if int(i) in combined: D[j] = combined[int(i)]
+                yield np.nan_to_num(D, copy=False)
+    n = sum(s.n_experiments for s in screens)
+    if r <= k: return np.concatenate(list(effects())), np.eye(r)
+    if r <= n:
+        G = np.zeros((r, r), np.float32)
+        for D in effects(): G += D.T @ D
+        basis = _leading(G, k)[1].T.astype(np.float32)
+    else:                                                              # fewer experiments than readouts: piece against piece
+        w, U = _leading(np.block([[A @ B.T for B in effects()] for A in effects()]), k); at, basis = 0, np.zeros((k, r))
+        for D in effects(): basis += U[at:at + len(D)].T @ D; at += len(D)
+        basis /= np.sqrt(w)[:, None]
+    return np.concatenate([D @ basis.T for D in effects()]), basis
+
 def measure_effects(
     atlas:Atlas,                     # the screens
     scaling:Mapping[str, tuple],     # screen -> (centre, scale)
     *,
-    rank:int=150,                    # most directions kept of a wide screen; no more than a tenth of its experiments
+    rank:int=150,                    # most directions kept of a wide screen; no more than a tenth of its experiments, and than 60 million numbers allow
 ) -> list[Effects]: # one for each group of screens
     "The effects of all experiments of an atlas."
     out = []
     for names in screen_groups(atlas):
-        P, C, V = [], [], []
-        for n in names:
-            s, (centre, scale) = atlas[n], scaling[n]
-            Y = (s.X - centre) / scale
-            code = s.obs['context'].cat.codes.to_numpy()
-            sets = np.empty(len(s.perturbations), object); sets[:] = list(s.members.values())
-            members = sets[s.obs['perturbation'].cat.codes]
-            order = np.argsort(code, kind='stable')
-            for rows in np.split(order, np.flatnonzero(np.diff(code[order])) + 1): Y[rows] = _effects_of_context(Y[rows], members[rows])
-            P.append(effect_labels(s.obs)); C.append(s.obs['context'].astype(str).to_numpy(object)); V.append(np.nan_to_num(Y))
-        P, C, V = np.concatenate(P), np.concatenate(C), np.concatenate(V)
-        k = min(rank, max(10, len(V) // 10), *V.shape)
-        if V.shape[1] > k:
-            G = V @ V.T if len(V) <= V.shape[1] else V.T @ V           # the smaller Gram matrix
-            w, U = np.linalg.eigh(G.astype(np.float64)); w, U = np.maximum(w[-k:], 1e-9), U[:, -k:]
-            basis = (U.T @ V) / np.sqrt(w)[:, None] if len(V) <= V.shape[1] else U.T
-            V = V @ basis.T
-        else: basis = np.eye(V.shape[1])
+        P, C = (np.concatenate([f(atlas[n].obs) for n in names]) for f in (effect_labels, lambda o: o['context'].astype(str).to_numpy(object)))
+        k = min(rank, max(10, len(P) // 10), max(10, int(6e7 // len(P))), len(P), len(atlas[names[0]].readouts))
+        V, basis = (_directions_in_pieces if any(is_large(atlas[n].X) for n in names) else _directions)([atlas[n] for n in names], [scaling[n] for n in names], k)
         (p, pu), (c, cu) = pd.factorize(P), pd.factorize(C)
         key, inverse = np.unique(p.astype(np.int64) * len(cu) + c, return_inverse=True)    # measured twice in one context: the mean
-        V = np.stack([np.bincount(inverse, v) for v in V.T], 1) / np.bincount(inverse)[:, None]
+        again = np.bincount(inverse)
+        if again.max() == 1: W = np.empty_like(V, np.float32); W[inverse] = V; V = W
+        else: V = np.stack([np.bincount(inverse, v) for v in V.T], 1) / again[:, None]
         p, c = key // len(cu), key % len(cu)
-        size = np.sqrt((V**2).mean()) or 1.
+        size = np.sqrt(np.einsum('ij,ij->', V, V, dtype=np.float64) / V.size) or 1.
         V = (V / size).astype(np.float32)
-        out.append(Effects(list(names), list(pu), list(cu), p.astype(np.int32), c.astype(np.int32), V, (basis * size).astype(np.float32), _context_covariance(p, c, V.astype(np.float64), len(cu))))
+        out.append(Effects(list(names), list(pu), list(cu), p.astype(np.int32), c.astype(np.int32), V, (basis * size).astype(np.float32), _context_covariance(p, c, V, len(cu))))
     return out
 
 # %% ../../nbs/data/05b_effects.ipynb #377c63ca
@@ -162,7 +203,7 @@ def echo_whole(
     "The echo at every readout."
     return (heard[:, :-1] @ effects.basis).astype(np.float16)
 
-# %% ../../nbs/data/05b_effects.ipynb #f338e45c
+# %% ../../nbs/data/05b_effects.ipynb #9e77d6af
 def profile_similarity(
     M:np.ndarray, # (n, n) symmetric, NaN = unknown
     *,

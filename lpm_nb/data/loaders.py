@@ -8,7 +8,8 @@ __all__ = ['Vocab', 'build_vocab', 'Codes', 'encode', 'scale_groups', 'standardi
 
 # %% ../../nbs/data/05_loaders.ipynb #e7d7dbfd
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import queue, threading
+from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import torch
@@ -16,6 +17,7 @@ from ..core import DataError, check_known, parse_context, parse_perturbation, rn
 from .screen import Atlas, Screen
 from .simulate import simulate_atlas
 from .split import split_pairs
+from .stored import Stored, is_large, row_chunks
 
 # %% ../../nbs/data/05_loaders.ipynb #8164017d
 @dataclass(frozen=True)
@@ -118,17 +120,29 @@ def scale_groups(
         return ('bare',) if bare >= 50 else ('own', r)
     return pd.factorize(pd.Series([str(group(r, u)) for r, u in zip(readouts, units)]))[0]
 
+def _moments(screen, rows):
+    "Count, mean and sum of squared differences from it, in one pass over pieces of a large screen."
+    k = len(screen.readouts); n, mean, square = np.zeros(k), np.zeros(k), np.zeros(k)
+    for at, x in row_chunks(screen.X, rows=rows):
+        if np.isinf(x).any(): raise DataError(f"expected finite values or NaN (= not measured) in screen {screen.name!r}, got {int(np.isinf(x).sum())} infinite near experiment {at[np.isinf(x).any(1).argmax()]}; replace them by NaN")
+        seen = ~np.isnan(x); m = seen.sum(0); x = np.where(seen, x, 0); here = x.sum(0, dtype=np.float64) / np.maximum(m, 1)
+        x -= here.astype(np.float32); x[~seen] = 0; gap = here - mean; total = np.maximum(n + m, 1)                 # Chan, Golub and LeVeque 1983
+        square += np.einsum('ij,ij->j', x, x, dtype=np.float64) + gap**2 * n * m / total; mean += gap * m / total; n += m
+    return n, mean, square
+
 def standardise(
     screen:Screen,    # the screen
     rows:np.ndarray,  # (n_experiments,) boolean: the training experiments
 ) -> tuple[np.ndarray, np.ndarray]: # (n_readouts,) centre and scale, float32
     "Centre per readout and scale per unit, from the training experiments alone."
-    with np.errstate(all='ignore'):
-        X = screen.X[rows].astype(np.float64) if screen.X.size < 5e6 else screen.X[rows]
-        seen = ~np.isnan(X)
-        n = seen.sum(0)
-        centre = np.where(n > 0, np.where(seen, X, 0).sum(0, dtype=np.float64) / np.maximum(n, 1), 0)
-        var = np.where(seen, X - centre.astype(X.dtype), 0).astype(np.float32); var = np.einsum('ij,ij->j', var, var, dtype=np.float64)
+    if is_large(screen.X): n, centre, var = _moments(screen, np.flatnonzero(rows))
+    else:
+        with np.errstate(all='ignore'):
+            X = screen.X[rows].astype(np.float64) if screen.X.size < 5e6 else screen.X[rows]
+            seen = ~np.isnan(X)
+            n = seen.sum(0)
+            centre = np.where(n > 0, np.where(seen, X, 0).sum(0, dtype=np.float64) / np.maximum(n, 1), 0)
+            var = np.where(seen, X - centre.astype(X.dtype), 0).astype(np.float32); var = np.einsum('ij,ij->j', var, var, dtype=np.float64)
     g = scale_groups(screen.readouts, screen.adata.var['unit'].astype(str).tolist())
     scale = np.sqrt(np.bincount(g, var) / np.maximum(np.bincount(g, n), 1))
     return centre.astype(np.float32), np.where(scale > 0, scale, 1.)[g].astype(np.float32)
@@ -144,44 +158,90 @@ class Block:
     pairs:torch.Tensor    # (n, max_members) int64
     amount:torch.Tensor   # (n, 4) float32
     local:torch.Tensor    # (n,) int64 context within the screen
-    echo:torch.Tensor     # (n, k) float32 what the perturbation did elsewhere, see `effects`; k = 0 without
-    whole:torch.Tensor    # (n, n_readouts) float16 the same for every readout; (n, 0) without
-    y:torch.Tensor|None=None # (n, n_readouts) float32, standardised, NaN = not measured
+    echo:torch.Tensor     # (n, k + 1) float32 what the perturbation did elsewhere, see `effects`; (n, 0) without
+    basis:torch.Tensor    # (k, n_readouts) float32 the echo's directions; (0, n_readouts) without
+    centre:torch.Tensor   # (n_readouts,) float32
+    scale:torch.Tensor    # (n_readouts,) float32
+    values:torch.Tensor|Stored|None=None # (n, n_readouts) float32 in the screen's units, NaN = not measured
+    hidden:torch.Tensor|None=None # (n, n_readouts) boolean: values that count as not measured
 
     def __len__(self): return len(self.context)
-    def inputs(self, rows) -> tuple: return (self.screen, self.members[rows], self.context[rows], self.parts[rows], self.pairs[rows], self.amount[rows], self.local[rows], self.echo[rows], self.whole[rows])
-    def to(self, device): return Block(self.screen, *(getattr(self, k).to(device) for k in ('members', 'context', 'parts', 'pairs', 'amount', 'local', 'echo', 'whole')), None if self.y is None else self.y.to(device))
+    @property
+    def n_readouts(self) -> int: return self.basis.shape[1]
+    @property
+    def on_disk(self) -> bool: return isinstance(self.values, Stored) and not isinstance(self.values.source, np.ndarray)
+
+    def inputs(self, rows) -> tuple: # what a network takes
+        echo = self.echo[rows]
+        whole = echo[:, :-1] @ self.basis if len(self.basis) else echo.new_empty(len(echo), 0)
+        return (self.screen, self.members[rows], self.context[rows], self.parts[rows], self.pairs[rows], self.amount[rows], self.local[rows], echo, whole)
+
+    def targets(self, rows=slice(None), values=None) -> torch.Tensor: # (b, n_readouts) standardised, NaN = not measured
+        if values is None: values = self.values[rows if isinstance(rows, slice) else rows.cpu().numpy()] if isinstance(self.values, Stored) else self.values[rows]
+        if isinstance(values, np.ndarray): values = torch.from_numpy(values)
+        if values.device != self.centre.device: values = (values.pin_memory() if self.centre.device.type == 'cuda' else values).to(self.centre.device, non_blocking=True)
+        y = (values - self.centre) / self.scale
+        return y if self.hidden is None else y.masked_fill_(self.hidden[rows], float('nan'))
+
+    def take(self, rows:np.ndarray) -> 'Block': # these experiments with their values in memory
+        at = torch.as_tensor(rows)
+        values = None if self.values is None else torch.from_numpy(self.values[rows]) if isinstance(self.values, Stored) else self.values[at]
+        return replace(self, **{k: getattr(self, k)[at] for k in _ROWS}, values=values, hidden=None if self.hidden is None else self.hidden[at])
+
+    def chunks(self, use:np.ndarray|None=None): # (rows, targets) piece by piece; only rows where `use`
+        rows = None if use is None else np.flatnonzero(use)
+        if isinstance(self.values, Stored):
+            for at, x in row_chunks(self.values, rows=rows): at = torch.from_numpy(at); yield at, self.targets(at, values=x)
+        else:
+            at = torch.arange(len(self)) if rows is None else torch.from_numpy(rows)
+            for at in at.split(max(1, int(5e7 // self.n_readouts))): yield at, self.targets(at)
+
+    def to(self, device) -> 'Block': # values move to a GPU where it has room for them
+        device = torch.device(device); values = self.values
+        if isinstance(values, torch.Tensor) and (device.type != 'cuda' or _room(values.nbytes, device)): values = values.to(device)
+        elif isinstance(values, Stored) and not self.on_disk and device.type == 'cuda' and _room(values.nbytes, device):
+            values = torch.empty(values.shape, device=device)
+            for at, x in row_chunks(self.values): values[int(at[0]):int(at[-1]) + 1] = torch.from_numpy(x).to(device)
+        return replace(self, **{k: getattr(self, k).to(device) for k in (*_ROWS, 'basis', 'centre', 'scale')}, values=values, hidden=None if self.hidden is None else self.hidden.to(device))
+
+_ROWS = ('members', 'context', 'parts', 'pairs', 'amount', 'local', 'echo')
+
+def _room(nbytes, device): return 1.2 * nbytes < torch.cuda.mem_get_info(device)[0]
 
 def make_block(
     vocab:Vocab,        # the symbols
     screen:str,         # name of the screen in the vocabulary
     codes:Codes,        # the experiments
-    y:np.ndarray|None=None, # (n, n_readouts) standardised values
+    values:np.ndarray|Stored|None=None, # (n, n_readouts) what was measured, in the screen's units
     *,
-    echo:np.ndarray|None=None, # (n, k) what the perturbations did elsewhere
-    whole:np.ndarray|None=None, # (n, n_readouts) the same for every readout
+    scaling:tuple[np.ndarray, np.ndarray]|None=None, # centre and scale of each readout; None = values are standardised
+    echo:np.ndarray|None=None, # (n, k + 1) what the perturbations did elsewhere
+    basis:np.ndarray|None=None, # (k, n_readouts) the echo's directions
 ) -> Block:
     "Tensors of encoded experiments."
-    mine = _lookup(vocab.screen_contexts[screen])
+    mine = _lookup(vocab.screen_contexts[screen]); k = len(vocab.readouts[screen])
     local = np.array([0] + [mine.get(c, 0) for c in vocab.contexts], np.int64)[codes.context]
-    echo, whole = (np.zeros((len(local), 0), t) if x is None else x for x, t in ((echo, np.float32), (whole, np.float16)))
-    return Block(list(vocab.readouts).index(screen), *(torch.from_numpy(np.ascontiguousarray(a)) for a in (codes.members, codes.context, codes.parts, codes.pairs, codes.amount.astype(np.float32), local, echo, whole)),
-                 None if y is None else torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32)))
+    centre, scale = scaling or (np.zeros(k, np.float32), np.ones(k, np.float32))
+    if echo is None or basis is None: echo, basis = np.zeros((len(local), 0), np.float32), np.zeros((0, k), np.float32)
+    if values is not None and not isinstance(values, Stored): values = Stored(values, np.arange(len(values))) if values.size > 5e7 else torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    return Block(list(vocab.readouts).index(screen), *(torch.from_numpy(np.ascontiguousarray(a)) for a in (codes.members, codes.context, codes.parts, codes.pairs, codes.amount.astype(np.float32), local, echo, basis, centre, scale)), values)
 
 def atlas_blocks(
     atlas:Atlas,                     # the screens
     vocab:Vocab,                     # their symbols
-    masks:Mapping[str, np.ndarray],  # screen -> (n_experiments,) boolean: which experiments
+    masks:Mapping[str, np.ndarray]|None, # screen -> (n_experiments,) boolean: which experiments; None = all, without a copy of their values
     scaling:Mapping[str, tuple],     # screen -> (centre, scale)
     *,
-    echoes:Mapping[str, tuple]|None=None, # screen -> what the perturbations did elsewhere: (n_experiments, k), and for every readout or None
+    echoes:Mapping[str, tuple]|None=None, # screen -> what the perturbations did elsewhere: (n_experiments, k + 1), and the directions (k, n_readouts); or (None, None)
 ) -> list[Block]: # one for each screen that has any of the experiments
-    "The chosen experiments as standardised tensors."
+    "The chosen experiments as tensors."
     out = []
     for n, s in atlas.items():
-        if not np.any(masks[n]): continue
-        centre, scale = scaling[n]
-        out.append(make_block(vocab, n, encode(vocab, s.obs[masks[n]]), (s.X[masks[n]] - centre) / scale, **({} if not echoes else dict(zip(('echo', 'whole'), (None if e is None else e[masks[n]] for e in echoes[n]))))))
+        if masks is not None and not np.any(masks[n]): continue
+        use = slice(None) if masks is None else masks[n]
+        values = s.X if masks is None else s.X.select(use) if isinstance(s.X, Stored) else s.X[use]
+        heard, basis = (echoes or {}).get(n, (None, None))
+        out.append(make_block(vocab, n, encode(vocab, s.obs[use]), values, scaling=scaling[n], echo=None if heard is None else heard[use], basis=basis))
     return out
 
 # %% ../../nbs/data/05_loaders.ipynb #ed9bf716
@@ -195,36 +255,93 @@ def batch_size(
     "Experiments per batch for a screen of n experiments."
     return int(min(most, max(least, 2 ** round(np.log2(max(n, 1) / steps)))))
 
+def _ahead(it, depth=4):
+    "The same items, made by a thread a few in advance."
+    q, stop = queue.Queue(depth), threading.Event()
+    def put(x):
+        while not stop.is_set():
+            try: return q.put(x, timeout=.1)
+            except queue.Full: pass
+    def work():
+        try:
+            for x in it:
+                put((x, None))
+                if stop.is_set(): return
+            put((None, StopIteration()))
+        except BaseException as e: put((None, e))
+    t = threading.Thread(target=work, daemon=True); t.start()
+    try:
+        while True:
+            x, e = q.get()
+            if isinstance(e, StopIteration): return
+            if e is not None: raise e
+            yield x
+    finally: stop.set(); t.join()
+
 class BlockLoader:
-    "Batches of device-resident blocks; the order depends on the seed and on the epoch, nothing else."
-    n_inp = 9
+    "Batches of blocks; the order depends on the seed and on the epoch, nothing else."
     def __init__(
         self,
         blocks:list[Block],  # the data
         *,
+        rows:Sequence[np.ndarray]|None=None, # of each block, positions (m,) of the experiments that are gone through; None = all
+        skip:Sequence[np.ndarray]|None=None, # of each block, (n,) boolean: experiments to leave out; or (members, n): a tenth input is then (members, b) boolean, which count for whom
         bs:int|None=None,    # experiments per batch; None = by the size of each screen
         shuffle:bool=False,  # random order
         seed:int=0,          # of the order
-        device='cpu',        # where the tensors live
+        device='cpu',        # where the arithmetic happens
         share:tuple[int, int]=(0, 1), # (rank, of how many): every process of a run takes its part of each batch
+        window:float=128,    # megabytes that are read from disk at once
     ):
-        self.blocks, self.share = [b.to(device) for b in blocks], share
-        self.sizes = [bs or batch_size(len(b)) for b in blocks]
+        self.blocks, self.share, self.skip, self.window = [b.to(device) for b in blocks], share, skip, window
+        self.rows = [np.arange(len(b)) for b in blocks] if rows is None else [np.asarray(r) for r in rows]
+        self.sizes = [bs or batch_size(len(r)) for r in self.rows]
         self.bs, self.shuffle, self.seed, self.epoch, self.device = max(self.sizes, default=1), shuffle, seed, 0, torch.device(device)
-        self.dataset, self.drop_last = self, False
+        self.dataset, self.drop_last, self.n_inp = self, False, 9 + any(s is not None and s.ndim == 2 for s in skip or ())
 
-    def n_batches(self, block, size): return max(1, round(len(block) / size)) if self.shuffle else -(-len(block) // size)
-    def __len__(self): return sum(self.n_batches(b, s) for b, s in zip(self.blocks, self.sizes))
+    def n_batches(self, k): return 0 if not len(self.rows[k]) else max(1, round(len(self.rows[k]) / self.sizes[k])) if self.shuffle else -(-len(self.rows[k]) // self.sizes[k])
+    def __len__(self): return sum(map(self.n_batches, range(len(self.blocks))))
+
+    def _windows(self, k, g):
+        "Chunks of a matrix on disk in random order, so many together as a window holds; the experiments of each in random order."
+        v, rows = self.blocks[k].values, self.rows[k]
+        lies = (rows if v.rows is None else v.rows[rows]) // v.chunk
+        chunks, start = np.unique(np.sort(lies), return_index=True); order = np.argsort(lies, kind='stable'); parts = np.split(rows[order], start[1:])
+        if g is not None: parts = [parts[i] for i in g.permutation(len(parts))]
+        many, out, have = max(1, int(self.window * 1e6 / (4 * v.shape[1]))), [], 0
+        for p in parts:
+            if not out or have + len(p) > many: out.append([]); have = 0
+            out[-1].append(p); have += len(p)
+        return [np.concatenate(w) if g is None else g.permutation(np.concatenate(w)) for w in out]
+
+    def _parts(self, k, g):
+        "(rows, values or None) of each batch of a block, in the order in which they come."
+        b, n = self.blocks[k], self.n_batches(k)
+        if not n: return
+        windows = self._windows(k, g) if b.on_disk else [self.rows[k] if g is None else g.permutation(self.rows[k])]
+        order = np.concatenate(windows); cuts = np.linspace(0, len(order), n + 1).round().astype(int) if g is not None else np.minimum(np.arange(n + 1) * self.sizes[k], len(order))
+        if not b.on_disk: yield from ((order[a:z], None) for a, z in zip(cuts, cuts[1:])); return
+        ends, w, x, first = np.cumsum([len(q) for q in windows]), -1, np.empty((0, b.n_readouts), np.float32), 0       # x holds the values of order[first:]
+        for a, z in zip(cuts, cuts[1:]):
+            while first + len(x) < z: w += 1; x = np.concatenate([x[a - first:], b.values[windows[w]]]); first = max(a, first); assert first + len(x) == ends[w]
+            yield order[a:z], x[a - first:z - first]
+
+    def _batch(self, k, rows, values):
+        b, skip, use = self.blocks[k], None if self.skip is None else self.skip[k], None
+        if skip is not None and skip.ndim == 1: keep = ~skip[rows]; rows, values = rows[keep], None if values is None else values[keep]
+        part = slice(self.share[0], None, self.share[1]); rows, values = rows[part], None if values is None else values[part]
+        if skip is not None and skip.ndim == 2: use = torch.from_numpy(~skip[:, rows]).to(self.device)
+        at = torch.from_numpy(rows).to(self.device)
+        return (*b.inputs(at), *(() if use is None else (use,)), b.targets(at, values))
+
     def __iter__(self) -> Iterator[tuple]:
         g = np.random.default_rng([self.seed, self.epoch]) if self.shuffle else None
         self.epoch += self.shuffle
-        plan = []
-        for k, (b, s) in enumerate(zip(self.blocks, self.sizes)):
-            order = torch.from_numpy(g.permutation(len(b)) if self.shuffle else np.arange(len(b))).to(self.device)
-            plan += [(k, rows) for rows in (order.tensor_split(self.n_batches(b, s)) if self.shuffle else order.split(s))]
-        for i in (g.permutation(len(plan)) if self.shuffle else range(len(plan))):
-            k, rows = plan[i]; rows = rows[self.share[0]::self.share[1]]
-            yield (*self.blocks[k].inputs(rows), self.blocks[k].y[rows])
+        plan = np.repeat(np.arange(len(self.blocks)), [self.n_batches(k) for k in range(len(self.blocks))])
+        if g is not None: plan = g.permutation(plan)
+        each = [self._parts(k, None if g is None else np.random.default_rng(g.integers(2**63))) for k in range(len(self.blocks))]
+        batches = (self._batch(k, *next(each[k])) for k in plan)
+        return _ahead(batches) if any(isinstance(b.values, Stored) and (b.on_disk or self.device.type == 'cuda') for b in self.blocks) else batches
 
     def one_batch(self): return next(iter(self))
     def to(self, device):

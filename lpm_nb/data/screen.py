@@ -24,7 +24,9 @@ class Screen:
     def __init__(
         self,
         adata:ad.AnnData, # (n_experiments, n_readouts) in the form that the constructors make
-    ): self.adata = adata
+        *,
+        stored=None,      # values that stay on disk, see `Screen.open`; `adata` then has none
+    ): self.adata, self.stored = adata, stored
 
     def __repr__(self): return (f"Screen {self.name!r}: {self.n_experiments:,} experiments × {len(self.readouts):,} readouts "
         f"({len(self.perturbations):,} perturbations, {len(self.contexts):,} contexts; unit {'/'.join(self.units)})")
@@ -42,8 +44,8 @@ def meta(self:Screen) -> dict[str, str]:
 
 @patch(as_prop=True)
 def X(self:Screen) -> np.ndarray:
-    "(n_experiments, n_readouts) float32 in the screen's unit; NaN = not measured."
-    return self.adata.X
+    "(n_experiments, n_readouts) float32 in the screen's unit; NaN = not measured. Of a screen on disk a `Stored`, which reads the rows one asks for."
+    return self.adata.X if self.stored is None else self.stored
 
 @patch(as_prop=True)
 def obs(self:Screen) -> pd.DataFrame:
@@ -329,7 +331,7 @@ def select(
     a = self.adata[rows].copy()
     for c in ('perturbation', 'context'): a.obs[c] = a.obs[c].cat.remove_unused_categories()
     a.uns['lpm'] = {**self.adata.uns['lpm'], **({'name': name} if name else {})}
-    return Screen(a)
+    return Screen(a, stored=None if self.stored is None else self.stored.select(rows))
 
 # %% ../../nbs/data/01_screen.ipynb #6597d278
 @patch
@@ -340,6 +342,9 @@ def write(
     "Write the screen; replaces an older file of that name only when the new one is complete."
     path = Path(path)
     if path.suffix not in ('.h5ad', '.zarr'): raise DataError(f"expected a path ending in .h5ad or .zarr, got {path.name!r}")
+    if self.stored is not None:                                        # piece by piece
+        from lpm_nb.data.stored import copy_screen
+        return copy_screen(self, path)
     with atomic_path(path) as tmp, warnings.catch_warnings():
         warnings.simplefilter('ignore')                                # zarr announces its format 3
         try: self.adata.write_h5ad(tmp, compression='gzip', compression_opts=1) if path.suffix == '.h5ad' else self.adata.write_zarr(tmp)
@@ -402,7 +407,7 @@ def contexts(self:Atlas) -> list[str]: return _union(self.values(), 'contexts')
 @patch(as_prop=True)
 def readouts(self:Atlas) -> list[str]: return _union(self.values(), 'readouts')
 @patch(as_prop=True)
-def n_values(self:Atlas) -> int: return sum(int((~np.isnan(s.X)).sum()) for s in self.values())
+def n_values(self:Atlas) -> int: return sum(s.X.size if s.stored is not None else int((~np.isnan(s.X)).sum()) for s in self.values())   # of a screen on disk, all of its cells
 
 @patch
 def select(
@@ -422,6 +427,6 @@ def overview(
         other = [t for m, t in self.items() if m != n]
         parts = {p for c in s.contexts for p in parse_context(c)}
         rows.append(dict(screen=n, experiments=s.n_experiments, perturbations=len(s.perturbations), contexts=len(s.contexts), readouts=len(s.readouts), unit='/'.join(s.units),
-            measured=1 - float(np.isnan(s.X).mean()), shared_perturbations=len(set(s.perturbations).intersection(*[set(_union(other, 'perturbations'))])) if other else 0,
+            measured=1 - float(np.isnan(s.X).mean()) if s.stored is None else float('nan'), shared_perturbations=len(set(s.perturbations).intersection(*[set(_union(other, 'perturbations'))])) if other else 0,
             shared_context_parts=len(parts & {p for t in other for c in t.contexts for p in parse_context(c)}), shared_readouts=len(set(s.readouts) & set(_union(other, 'readouts'))) if other else 0))
     return pd.DataFrame(rows).set_index('screen')

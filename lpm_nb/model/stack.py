@@ -18,6 +18,7 @@ from scipy.sparse import csr_matrix
 from ..core import parse_perturbation
 from ..data.effects import Effects, effect_labels, fit_members, nearest_interactions, screen_groups
 from ..data.screen import Atlas
+from ..data.stored import Stored, is_large, row_chunks
 
 # %% ../../nbs/model/06b_stack.ipynb #ab81ca66
 def soft_impute(
@@ -157,17 +158,19 @@ def _sums(codes, n, X):
     "(n, k) sums of the rows of X that have one code."
     return csr_matrix((np.ones(len(codes), X.dtype), (codes, np.arange(len(codes)))), shape=(n, len(codes))) @ X
 
-def _dense(P, C, V, basis):
-    "Labels and effects of the training experiments of a group: perturbations, contexts, level (c, r), D (p, c, k), seen (p, c, 1 or k)."
+def _dense(P, C, pieces, basis):
+    "Labels and effects of the training experiments of a group: perturbations, contexts, level (c, r), D (p, c, k), seen (p, c, 1 or k). `pieces()` gives positions and standardised values, piece by piece."
     (p, pu), (c, cu) = pd.factorize(P, sort=True), pd.factorize(C, sort=True)
-    measured = ~np.isnan(V)
-    level = (_sums(c, len(cu), np.where(measured, V, 0)) / np.maximum(_sums(c, len(cu), measured.astype(np.float32)), 1)).astype(np.float32)
-    E = np.where(measured, V - level[c], 0)
-    if basis is not None: E, measured = E @ basis.T, measured.any(1, keepdims=True)
-    key, back = np.unique(p * len(cu) + c, return_inverse=True)
-    n = _sums(back, len(key), measured.astype(np.float32))
-    D, seen = np.zeros((len(pu), len(cu), E.shape[1]), np.float32), np.zeros((len(pu), len(cu), n.shape[1]), bool)
-    D[key // len(cu), key % len(cu)] = _sums(back, len(key), E) / np.maximum(n, 1); seen[key // len(cu), key % len(cu)] = n > 0
+    total = n = 0
+    for at, V in pieces(): measured = ~np.isnan(V); total = total + _sums(c[at], len(cu), np.where(measured, V, 0)); n = n + _sums(c[at], len(cu), measured.astype(np.float32))
+    level = (total / np.maximum(n, 1)).astype(np.float32)
+    key, back = np.unique(p * len(cu) + c, return_inverse=True); total = n = 0
+    for at, V in pieces():
+        measured = ~np.isnan(V); E = np.where(measured, V - level[c[at]], 0)
+        if basis is not None: E, measured = E @ basis.T, measured.any(1, keepdims=True)
+        total = total + _sums(back[at], len(key), E); n = n + _sums(back[at], len(key), measured.astype(np.float32))
+    D, seen = np.zeros((len(pu), len(cu), total.shape[1]), np.float32), np.zeros((len(pu), len(cu), n.shape[1]), bool)
+    D[key // len(cu), key % len(cu)] = total / np.maximum(n, 1); seen[key // len(cu), key % len(cu)] = n > 0
     return list(pu), list(cu), level, D, seen
 
 def _low_rank(D, seen, threshold, lam=4.):
@@ -248,10 +251,11 @@ FORMS = {'kernel': [dict(reach=a, ridge=b) for a in (.5, 1., 3.) for b in (.3, 1
 def _forms(screens, contexts, perturbations):
     "Which forms fit a group."
     most, out = max(len(s.readouts) for s in screens), []
+    if any(is_large(s.X) for s in screens) and most < 20: return []
     pairs = sum(len(m) > 1 for s in screens for m in s.members.values()) / max(1, sum(len(s.members) for s in screens))
     if pairs and most <= 5 and not any(s.obs['dose'].nunique() > 1 for s in screens): out += list(PAIR_FORMS)
     if contexts < 2 or perturbations < 10 or perturbations * contexts * min(most, 150) > 2e8: return out
-    if most >= 20: out += ['kernel'] + ['nearest'] * (perturbations <= 5000)
+    if most >= 20: out += ['kernel', 'nearest'] * (perturbations <= 5000)
     elif most <= 5 and pairs < .5: out.append('low rank')
     return out
 
@@ -272,7 +276,15 @@ def closed_forms(
         P, C = (np.concatenate([f(o) for o in obs]) for f in (effect_labels, lambda o: o['context'].astype(str).to_numpy(object)))
         treated = P != ''
         forms = _forms([atlas[n] for n in names], len(set(C[treated])), len(set(P[treated])))
-        V = np.concatenate([(atlas[n].X[rows[n]] - scaling[n][0]) / scaling[n][1] for n in names]) if forms else None
+        large = any(is_large(atlas[n].X) for n in names)
+        V = np.concatenate([(atlas[n].X[rows[n]] - scaling[n][0]) / scaling[n][1] for n in names]) if forms and not large else None
+        def pieces():                                                  # of the treated experiments, wherever their values are
+            if not large: yield np.arange(treated.sum()), V[treated]; return
+            place, start = np.cumsum(treated) - 1, 0
+            for n in names:
+                mine = np.flatnonzero(rows[n]); keep = treated[start:start + len(mine)]
+                for at, x in row_chunks(atlas[n].X, rows=mine[keep]): yield place[start + np.searchsorted(mine, at)], (x - scaling[n][0]) / scaling[n][1]
+                start += len(mine)
         B = basis.get(names[0]); dense = None
         for form in forms:
             if form in ('kernel', 'nearest') and B is None: continue
@@ -281,7 +293,7 @@ def closed_forms(
                     made = PAIR_FORMS[form](P, C, V, **s)
                     if made: out.append((s, ClosedForm(form, names, *made)))
                     continue
-                dense = dense or _dense(P[treated], C[treated], V[treated], None if B is None else B / (B[0] @ B[0]))
+                dense = dense or _dense(P[treated], C[treated], pieces, None if B is None else B / (B[0] @ B[0]))
                 pu, cu, level, D, seen = dense
                 answers = dict(kernel=kernel_effects, nearest=nearest_effects)[form](D, seen, **s) if form != 'low rank' else _low_rank(D, seen, **s)
                 elsewhere = (seen.any(-1).sum(1)[:, None] - seen.any(-1)) > 0      # silent where no other context knows the perturbation
@@ -289,7 +301,7 @@ def closed_forms(
                 out.append((s, ClosedForm(form, names, pu, cu, dict(level=level, answers=answers, basis=np.eye(D.shape[2], dtype=np.float32) if B is None else B))))
     return out
 
-# %% ../../nbs/model/06b_stack.ipynb #a31d5f18
+# %% ../../nbs/model/06b_stack.ipynb #b1d42198
 @dataclass
 class Equations:
     "Normal equations of one screen's weights, added to fold by fold."
@@ -329,7 +341,7 @@ def solve_weights(
     root = (U * np.sqrt(w)).T                                            # root' root = A
     return nnls(root, np.linalg.solve(root.T, b))[0]
 
-# %% ../../nbs/model/06b_stack.ipynb #2c7a5a76
+# %% ../../nbs/model/06b_stack.ipynb #b86c2f3f
 @dataclass(frozen=True)
 class Stack:
     "Closed forms, and how far to trust each."
