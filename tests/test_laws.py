@@ -64,7 +64,7 @@ def test_killed_and_resumed_equals_uninterrupted(table):
     assert p.poll() is None, 'finished before it could be killed'
     p.send_signal(signal.SIGKILL); p.wait()
     done = epoch(); assert done >= 3 and not (table/'killed').exists()
-    before = json.loads(keep.read_text())['history']
+    before = json.loads(keep.read_text())['history'][0]
     subprocess.run(cmd('killed'), check=True)
     h = pd.read_csv(table/'killed/history.csv')
     assert h[h.member == 1].epoch.tolist() == list(range(16)) and not (table/'.killed.checkpoint').exists()

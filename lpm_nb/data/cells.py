@@ -67,6 +67,7 @@ def read_cells(
     layer:str|None=None,    # instead of X
     checkpoint:str|Path|None=None, # folder for going on after an interruption
     on_rows:Callable|None=None, # called with (cells so far, cells in all) of each pass
+    client=None,            # a `distributed.Client`, to work on a cluster; see `pseudobulk`
 ) -> Screen: # pseudo-bulk profiles; layer `spread`: standard deviation between cells; `n_replicates`: cells
     "A screen of single cells as a Screen of pseudo-bulk profiles."
     contexts = [context] if isinstance(context, str) else list(context)
@@ -91,7 +92,7 @@ def read_cells(
     lost = int((rows & absent).sum()); rows &= ~absent
     if not rows.any(): raise DataError(f"no cell of {path} has a perturbation in column {perturbation!r} and the values asked for")
     if lost: warnings.warn(f"{lost:,} of {len(obs):,} cells of {Path(path).name} have no perturbation, context or dose and are left out", DataWarning, stacklevel=2)
-    a = pseudobulk(path, keys, scale=scale, layer=layer, rows=rows, batch=batch, control=control_cells, min_cells=min_cells, variable=variable, checkpoint=checkpoint, on_rows=on_rows)
+    a = pseudobulk(path, keys, scale=scale, layer=layer, rows=rows, batch=batch, control=control_cells, min_cells=min_cells, variable=variable, checkpoint=checkpoint, on_rows=on_rows, client=client)
     o = a.obs; small = int(rows.sum() - o['n_cells'].sum())
     if small: warnings.warn(f"groups of fewer than {min_cells} cells are left out ({small:,} cells); see min_cells", DataWarning, stacklevel=2)
     p = o[perturbation]

@@ -17,7 +17,7 @@ from ..core import DataError, check_known, parse_context, parse_perturbation, rn
 from .screen import Atlas, Screen
 from .simulate import simulate_atlas
 from .split import split_pairs
-from .stored import Stored, is_large, row_chunks
+from .stored import Stored, is_large, row_chunks, spare_memory
 
 # %% ../../nbs/data/05_loaders.ipynb #8164017d
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class Block:
         if values is None: values = self.values[rows if isinstance(rows, slice) else rows.cpu().numpy()] if isinstance(self.values, Stored) else self.values[rows]
         if isinstance(values, np.ndarray): values = torch.from_numpy(values)
         if values.device != self.centre.device: values = (values.pin_memory() if self.centre.device.type == 'cuda' else values).to(self.centre.device, non_blocking=True)
-        y = (values - self.centre) / self.scale
+        y = (values - self.centre).div_(self.scale)
         return y if self.hidden is None else y.masked_fill_(self.hidden[rows], float('nan'))
 
     def take(self, rows:np.ndarray) -> 'Block': # these experiments with their values in memory
@@ -194,7 +194,7 @@ class Block:
             for at, x in row_chunks(self.values, rows=rows): at = torch.from_numpy(at); yield at, self.targets(at, values=x)
         else:
             at = torch.arange(len(self)) if rows is None else torch.from_numpy(rows)
-            for at in at.split(max(1, int(5e7 // self.n_readouts))): yield at, self.targets(at)
+            for at in at.split(max(1, int(4e6 // self.n_readouts))): yield at, self.targets(at)
 
     def to(self, device) -> 'Block': # values move to a GPU where it has room for them
         device = torch.device(device); values = self.values
@@ -255,7 +255,7 @@ def batch_size(
     "Experiments per batch for a screen of n experiments."
     return int(min(most, max(least, 2 ** round(np.log2(max(n, 1) / steps)))))
 
-def _ahead(it, depth=4):
+def _ahead(it, depth=2):
     "The same items, made by a thread a few in advance."
     q, stop = queue.Queue(depth), threading.Event()
     def put(x):
@@ -291,7 +291,7 @@ class BlockLoader:
         seed:int=0,          # of the order
         device='cpu',        # where the arithmetic happens
         share:tuple[int, int]=(0, 1), # (rank, of how many): every process of a run takes its part of each batch
-        window:float=128,    # megabytes that are read from disk at once
+        window:float=16,     # megabytes that are read from disk at once
     ):
         self.blocks, self.share, self.skip, self.window = [b.to(device) for b in blocks], share, skip, window
         self.rows = [np.arange(len(b)) for b in blocks] if rows is None else [np.asarray(r) for r in rows]
@@ -321,10 +321,19 @@ class BlockLoader:
         windows = self._windows(k, g) if b.on_disk else [self.rows[k] if g is None else g.permutation(self.rows[k])]
         order = np.concatenate(windows); cuts = np.linspace(0, len(order), n + 1).round().astype(int) if g is not None else np.minimum(np.arange(n + 1) * self.sizes[k], len(order))
         if not b.on_disk: yield from ((order[a:z], None) for a, z in zip(cuts, cuts[1:])); return
-        ends, w, x, first = np.cumsum([len(q) for q in windows]), -1, np.empty((0, b.n_readouts), np.float32), 0       # x holds the values of order[first:]
+        starts, have, w = np.cumsum([0, *map(len, windows)]), [], 0     # `have`: windows in memory, with where each begins in the order
         for a, z in zip(cuts, cuts[1:]):
-            while first + len(x) < z: w += 1; x = np.concatenate([x[a - first:], b.values[windows[w]]]); first = max(a, first); assert first + len(x) == ends[w]
-            yield order[a:z], x[a - first:z - first]
+            have = [(at, x) for at, x in have if at + len(x) > a]
+            if starts[w] < z: spare_memory()
+            while starts[w] < z: have.append((starts[w], self._read(k, windows[w]))); w += 1
+            parts = [x[max(a - at, 0):z - at] for at, x in have if at < z]
+            yield order[a:z], parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _read(self, k, rows):
+        "The values of a window, chunk by chunk, in its order."
+        v = self.blocks[k].values; at = rows if v.rows is None else v.rows[rows]; out = np.empty((len(rows), v.shape[1]), np.float32); order = np.argsort(at, kind='stable')
+        for here in np.split(order, np.flatnonzero(np.diff(at[order] // v.chunk)) + 1): lo, hi = int(at[here[0]]), int(at[here[-1]]) + 1; out[here] = v.source[lo:hi][at[here] - lo]
+        return out
 
     def _batch(self, k, rows, values):
         b, skip, use = self.blocks[k], None if self.skip is None else self.skip[k], None

@@ -268,18 +268,13 @@ def _contexts_as_columns(path, t, asked, readout):
 
 # %% ../../nbs/data/03e_own.ipynb #83528631
 def _from_h5ad(path, asked, genes, scale, min_cells, cells):
-    if path.is_dir():
-        import anndata as ad
-        a = ad.read_zarr(path); obs, var, shape = a.obs, a.var, a.shape; sample = a.X[:500]; sample = sample.toarray() if hasattr(sample, 'toarray') else np.asarray(sample); uns = a.uns
-    else:
-        with MatrixFile(path) as m: obs, var, shape, uns = m.obs, m.var, m.shape, m._file.get('uns', {}); sample = next(m.blocks(np.arange(min(500, m.shape[0]))))[1]
+    with MatrixFile(path) as m: obs, var, shape, uns = m.obs, m.var, m.shape, m._file.get('uns', {}); sample = next(m.blocks(np.arange(min(500, m.shape[0]))))[1]
     if 'lpm' in uns: s = Screen.read(path); return Understood(path, 'experiments', {}, {'already': 'a Screen', 'experiments': f'{s.n_experiments:,}', 'readouts': f'{len(s.readouts):,}'}, [], s.name, lambda **go: s)
     if genes is not None: check_known([genes], var.columns.tolist(), 'column of var')
     else: genes = next((c for c in ('gene_name', 'gene_symbol', 'symbol', 'feature_name') if c in var), None)
     t = obs.reset_index(drop=True); roles, fixed = _labels(t, asked); p = roles['perturbation']; finite = sample[np.isfinite(sample)]; counts = bool(finite.size and (finite >= 0).all() and (finite == np.round(finite)).all())
     o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked); key = [c for c in ('perturbation', 'context', 'dose', 'time') if c in o]; per = o.groupby(key, dropna=False, observed=True).size()
     many = bool(per.median() >= min_cells or counts) if cells is None else cells
-    if many and path.is_dir(): raise DataError(f"{path} is a zarr folder of cells; cells are read from .h5ad: anndata.read_zarr(…).write_h5ad(…)")
     symbol = (var[genes] if genes else var.index.to_series()).astype(object).to_numpy()
     more = [f"column 'nperts' says that {int((n > 1).sum()):,} rows have several perturbations; if their labels are joined, as in scPerturb, say joined='_'"] if asked['joined'] is None and 'nperts' in t and (n := pd.to_numeric(t['nperts'], errors='coerce')).gt(1).any() else []
     more += [f"column {c!r} has a second perturbation, which is not read" for c in ('perturbation_2',) if c in t]
@@ -298,9 +293,7 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells):
     if counts: look.append('values are counts: bring them to one scale first (log, z)')
     if unnamed.any(): look.append(f'{int(unnamed.sum())} rows have no perturbation or no context and are left out')
     def build(**go):
-        if path.is_dir(): X = a.X.toarray() if hasattr(a.X, 'toarray') else np.asarray(a.X)
-        else:
-            with MatrixFile(path) as m: X = np.concatenate([x for _, x in m.blocks()])
+        with MatrixFile(path) as m: X = np.concatenate([x for _, x in m.blocks()])
         return _make(o[~unnamed], np.where(np.isfinite(X), X, np.nan).astype(np.float32)[~unnamed.to_numpy()], names, asked)
     return Understood(path, 'experiments', {**roles, 'gene symbols': genes, 'control flag': flag}, _facts(o, shape[1], None, len(o)), look, asked['name'], build)
 
@@ -309,10 +302,11 @@ def add_screen(
     *,
     overwrite:bool=False, # replace a screen of the same name
     on_rows:Callable|None=None, # called with (rows so far, rows in all) of large files
+    client=None,          # a `distributed.Client`: of cells, the workers of a Dask cluster take the means
 ) -> Screen: # kept as NAME.h5ad in `screens_home`
     "Make the Screen and keep it under its name: `read_screen(name)`, `lpm train name`."
     if u.name in CATALOGUE: raise DataError(f"{u.name!r} is a screen of the catalogue; choose another name=")
     target = screens_home()/f'{u.name}.h5ad'
     if target.exists() and not overwrite: raise DataError(f"a screen {u.name!r} was added before ({target}); choose another name=, or overwrite=True")
-    s = u.screen(on_rows=on_rows); s.adata.uns['lpm'].update(source=str(u.path.name)); s.write(target)
+    s = u.screen(on_rows=on_rows, **(dict(client=client) if client is not None and u.form == 'cells' else {})); s.adata.uns['lpm'].update(source=str(u.path.name)); s.write(target)
     return s

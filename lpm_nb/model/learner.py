@@ -294,10 +294,11 @@ def fingerprint(
 
 def _folds(atlas, train, k, seed):
     "screen -> (n,) fold of each training experiment; a pair is in one fold; controls are in none (-1)."
-    frame = pd.concat([s.obs[['perturbation', 'context']].astype(str).assign(screen=n) for n, s in atlas.items()])
-    mine = np.concatenate([train[n] for n in atlas]) & (frame['perturbation'] != '').to_numpy()
-    codes, pairs = pd.factorize(pd.MultiIndex.from_frame(frame.loc[mine, ['perturbation', 'context']]))
-    fold = np.full(len(frame), -1); fold[mine] = (rng(seed, 'folds').permutation(len(pairs)) % k)[codes]
+    P, C = ({x: i for i, x in enumerate(u)} for u in (atlas.perturbations, atlas.contexts))
+    code = np.concatenate([np.array([P[x] for x in s.perturbations])[s.obs['perturbation'].cat.codes] * len(C) + np.array([C[x] for x in s.contexts])[s.obs['context'].cat.codes] for s in atlas.values()])
+    mine = np.concatenate([train[n] for n in atlas]) & (code // len(C) != P.get('', -1))
+    codes, pairs = pd.factorize(code[mine])
+    fold = np.full(len(code), -1); fold[mine] = (rng(seed, 'folds').permutation(len(pairs)) % k)[codes]
     cut = np.cumsum([s.n_experiments for s in atlas.values()])[:-1]
     return dict(zip(atlas, np.split(fold, cut))), len(pairs)
 

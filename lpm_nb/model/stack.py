@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.optimize import nnls
 from scipy.sparse import csr_matrix
 from ..core import parse_perturbation
-from ..data.effects import Effects, effect_labels, fit_members, nearest_interactions, screen_groups
+from ..data.effects import Effects, effect_labels, fit_members, nearest_interactions, screen_groups, texts
 from ..data.screen import Atlas
 from ..data.stored import Stored, is_large, row_chunks
 
@@ -122,7 +122,7 @@ class ClosedForm:
     ) -> np.ndarray: # (n, n_readouts) float32, standardised; NaN where it is silent
         "Ask it."
         t = self.tables
-        c = pd.Index(self.contexts).get_indexer(table['context'].astype(str).to_numpy(object))
+        c = pd.Index(self.contexts).get_indexer(texts(table['context']))
         out = np.full((len(table), t['level'].shape[1]), np.nan, np.float32)
         if self.form not in PAIR_FORMS:
             p = pd.Index(self.rows).get_indexer(effect_labels(table))
@@ -150,7 +150,7 @@ class ClosedForm:
     ) -> np.ndarray: # (n, n_readouts) float32, standardised; NaN where it is silent
         "Of 'interactions': level and members alone."
         t, out = self.tables, np.full((len(table), self.tables['level'].shape[1]), np.nan, np.float32)
-        i, a, b, c = self._pairs(table, pd.Index(self.contexts).get_indexer(table['context'].astype(str).to_numpy(object)))
+        i, a, b, c = self._pairs(table, pd.Index(self.contexts).get_indexer(texts(table['context'])))
         out[i] = t['level'][c] + t['members'][c, a] + t['members'][c, b]
         return out
 
@@ -271,9 +271,9 @@ def closed_forms(
     out, basis = [], {n: e.basis for e in effects for n in e.screens}
     for names in screen_groups(atlas):
         rows = {n: masks[n] for n in names}
-        if not any(m.any() for m in rows.values()): continue
+        if not any(m.any() for m in rows.values()) or (any(is_large(atlas[n].X) for n in names) and max(len(atlas[n].perturbations) for n in names) > 5000): continue
         obs = [atlas[n].obs[rows[n]] for n in names]
-        P, C = (np.concatenate([f(o) for o in obs]) for f in (effect_labels, lambda o: o['context'].astype(str).to_numpy(object)))
+        P, C = (np.concatenate([f(o) for o in obs]) for f in (effect_labels, lambda o: texts(o['context'])))
         treated = P != ''
         forms = _forms([atlas[n] for n in names], len(set(C[treated])), len(set(P[treated])))
         large = any(is_large(atlas[n].X) for n in names)
