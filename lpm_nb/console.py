@@ -6,7 +6,7 @@
 __all__ = ['talk', 'Quiet', 'Json', 'say', 'show_table', 'Bars', 'read_table', 'read_input', 'write_table']
 
 # %% ../nbs/15e_console.ipynb #a865be9c
-import sys
+import os, sys
 from pathlib import Path
 from typing import Annotated
 import pandas as pd
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from .core import DataError, StorageError, atomic_path
 from .data.screen import Screen
+import lpm_nb.data.stored              # Screen.open
 
 # %% ../nbs/15e_console.ipynb #e19e705a
 talk = Console(stderr=True, highlight=False)   # what is said to a person
@@ -81,7 +82,9 @@ def read_input(
 ) -> Screen:
     "A SCREEN argument as a Screen."
     path = Path(spec)
-    if path.suffix in ('.h5ad', '.zarr') or (path.is_dir() and (path/'zarr.json').exists()): return Screen.read(path)
+    if path.suffix in ('.h5ad', '.zarr') or (path.is_dir() and (path/'zarr.json').exists()):
+        size = sum(f.stat().st_size for f in path.rglob('*') if f.is_file()) if path.is_dir() else path.stat().st_size if path.exists() else 0
+        return Screen.open(path) if size > os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 8 else Screen.read(path)       # a large one stays on disk
     if path.suffix in ('.csv', '.tsv', '.txt', '.parquet'):
         t = read_table(path)
         s = Screen.from_long(t, name=path.stem, replicates='mean', source=path.name)

@@ -6,13 +6,14 @@
 __all__ = ['data_app', 'data_list', 'data_describe', 'data_get', 'data_add']
 
 # %% ../nbs/15f_data_commands.ipynb #a116e008
+import contextlib
 from pathlib import Path
 from typing import Annotated, Optional
 import numpy as np
 import pandas as pd
 import typer
 from .console import Bars, Json, Quiet, read_input, say, show_table, write_table
-from .core import DataError, check_known
+from .core import DataError, StorageError, check_known
 from .data.screen import Screen
 
 # %% ../nbs/15f_data_commands.ipynb #c5b79eb9
@@ -98,6 +99,12 @@ def _added():
     return added_screens()
 
 # %% ../nbs/15f_data_commands.ipynb #a3eda6f9
+def _cluster(address):
+    from distributed import Client
+    if address.isdigit(): return Client(n_workers=int(address), threads_per_worker=1, dashboard_address=None)
+    try: return Client(address, timeout='20s')
+    except (OSError, ValueError) as e: raise StorageError(f"no Dask scheduler answers at {address!r} ({type(e).__name__}); start one with `dask scheduler`, or give a number of processes") from e
+
 @data_app.command('add')
 def data_add(file: Annotated[Path, typer.Argument(metavar='FILE', help='.h5ad, .zarr, .gct, .gctx, .csv, .tsv, .parquet or .xlsx')], name: Annotated[Optional[str], typer.Option(help="Of the screen; default: the file's.")] = None,
              perturbation_key: Annotated[Optional[str], typer.Option(help='Column with what was done.')] = None, context_key: Annotated[Optional[list[str]], typer.Option(help='Column with the cell line or tissue (several: give it several times); or a text for all rows, such as K562.')] = None, assay: Annotated[Optional[str], typer.Option(help='Last part of each context.')] = None,
@@ -105,6 +112,7 @@ def data_add(file: Annotated[Path, typer.Argument(metavar='FILE', help='.h5ad, .
              readout_key: Annotated[Optional[str], typer.Option(help='Column of readouts, or the name of the only one.')] = None, value_key: Annotated[Optional[str], typer.Option(help='Column of values.')] = None, columns: Annotated[str, typer.Option(help="A matrix has 'readouts' or 'contexts' as its columns.")] = 'readouts',
              dose_key: Annotated[Optional[str], typer.Option(help='Column of doses.')] = None, dose_unit: Annotated[str, typer.Option(help='Their unit, or the column that has it.')] = 'µM', time_key: Annotated[Optional[str], typer.Option(help='Column of times in h.')] = None, batch_key: Annotated[Optional[str], typer.Option(help='Column of plates, wells or lanes.')] = None,
              genes: Annotated[Optional[str], typer.Option(help='.h5ad: column of var with gene symbols.')] = None, scale: Annotated[Optional[str], typer.Option(help="Cells: 'as is', 'log' or 'z'.")] = None, unit: Annotated[str, typer.Option(help='Of the values.')] = '', min_cells: Annotated[int, typer.Option(min=1, help='Cells: smaller groups are left out.')] = 10, sheet: Annotated[Optional[str], typer.Option(help='.xlsx: which sheet.')] = None,
+             dask: Annotated[Optional[str], typer.Option(help="Cells: a Dask cluster that takes the means, 'tcp://scheduler:8786', or a number of processes on this machine.")] = None,
              dry_run: Annotated[bool, typer.Option('--dry-run', help='Only say what was understood.')] = False, overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace a screen of the same name.')] = False, as_json: Json = False, quiet: Quiet = False):
     """Say what is understood of a file, and add it as a screen.
 
@@ -115,6 +123,7 @@ def data_add(file: Annotated[Path, typer.Argument(metavar='FILE', help='.h5ad, .
     u = understand(file, name=name, perturbation=perturbation_key, context=ctx, assay=assay, kind=kind, control=control or (), joined=joined, readout=readout_key, value=value_key, columns=columns, dose=dose_key, dose_unit=dose_unit, time=time_key, batch=batch_key, genes=genes, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet)
     if dry_run: return show_table(u.table().set_index('what'), title=f'{u.name}: what was understood', as_json=as_json)
     if not as_json and not quiet: show_table(u.table().set_index('what'), title=f'{u.name}: what was understood')
-    with Bars(quiet or as_json, of_bytes=False) as bars: s = add_screen(u, overwrite=overwrite, on_rows=lambda a, b: bars('reading', a, b))
+    with contextlib.ExitStack() as open_:
+        client = open_.enter_context(_cluster(dask)) if dask else None; bars = open_.enter_context(Bars(quiet or as_json, of_bytes=False)); s = add_screen(u, overwrite=overwrite, on_rows=lambda a, b: bars('reading', a, b), client=client)
     if as_json: return show_table(pd.DataFrame([dict(name=s.name, experiments=s.n_experiments, readouts=len(s.readouts))]).set_index('name'), as_json=True)
     say(f"added: {s!r}", quiet)
