@@ -39,8 +39,8 @@ def main():
                     stop.wait(.25)
             def murder(): time.sleep(.5 * rows[1]['seconds']); os.kill(next(iter(pids.values())), signal.SIGKILL)
             threads = [threading.Thread(target=f) for f in ((watch, murder) if kill else (watch,))]; [t.start() for t in threads]
-            got = run(name, client=client); now = client.run(os.getpid); stop.set(); [t.join() for t in threads]
-        rows[-1] |= dict(worker_peak_GB=max(top.values()) / 1e9, workers_replaced=len(set(now.values()) - set(pids.values())), largest_difference=float(np.nanmax(np.abs(got.X - truth.X))), same=bool((got.obs['n_cells'].to_numpy() == truth.obs['n_cells'].to_numpy()).all() and np.allclose(got.X, truth.X, atol=1e-5, equal_nan=True)))
+            got = run(name, client=client); gone = sum(not Path(f'/proc/{x}').exists() for x in pids.values()); stop.set(); [t.join() for t in threads]
+        rows[-1] |= dict(worker_peak_GB=max(top.values()) / 1e9, workers_killed=gone, largest_difference=float(np.nanmax(np.abs(got.X - truth.X))), same=bool((got.obs['n_cells'].to_numpy() == truth.obs['n_cells'].to_numpy()).all() and np.allclose(got.X, truth.X, atol=1e-5, equal_nan=True)))
     print(pd.DataFrame(rows).round(7).to_string(index=False)); print(f"peak of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9:.2f} GB")
 
 if __name__ == '__main__': main()

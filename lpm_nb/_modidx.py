@@ -948,6 +948,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'lpm_nb.model.learner._schedule': ('model/learner.html#_schedule', 'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner._seal': ('model/learner.html#_seal', 'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner._threads': ('model/learner.html#_threads', 'lpm_nb/model/learner.py'),
+                                      'lpm_nb.model.learner._work': ('model/learner.html#_work', 'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner.default_config': ( 'model/learner.html#default_config',
                                                                                'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner.fingerprint': ('model/learner.html#fingerprint', 'lpm_nb/model/learner.py'),

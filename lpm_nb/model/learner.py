@@ -197,14 +197,16 @@ def make_learner(
     if torch.device(device).type == 'cuda': learn.add_cb(MixedPrecision(amp_mode=AMPMode.BF16))
     return learn
 
+def _work(network, blocks, config):
+    "Multiply-adds of a forward pass over the largest batch."
+    dense = sum(p.numel() for m in network.modules() if isinstance(m, nn.Linear) for p in m.parameters())
+    return max((min(config.batch or batch_size(len(b)), len(b)) * (dense + config.rank * b.n_readouts) for b in blocks), default=0)
+
 @contextmanager
 def _threads(network, blocks, config, device):
     "No more CPU threads than the batches feed: for small ones, handing out the work costs more than it saves."
     before = torch.get_num_threads()
-    if torch.device(device).type == 'cpu' and config.decoder == 'lpm' and blocks:
-        dense = sum(p.numel() for m in network.modules() if isinstance(m, nn.Linear) for p in m.parameters())
-        work = max((config.batch or batch_size(len(b))) * (dense + config.rank * b.n_readouts) for b in blocks)   # multiply-adds of a forward pass
-        torch.set_num_threads(int(min(before, max(1, work // 20_000_000))))
+    if torch.device(device).type == 'cpu' and config.decoder == 'lpm': torch.set_num_threads(int(min(before, max(1, _work(network, blocks, config) // 20_000_000))))
     try: yield
     finally: torch.set_num_threads(before)
 
@@ -442,7 +444,7 @@ def fit_lpm(
     config:LPMConfig|None=None, # settings; None = the default recipe for the size of the data
     seed:int=0,               # of everything random
     device:str|None=None,     # 'cpu' or 'cuda'; None = CUDA where there is one
-    together:bool|None=None,  # the members side by side in one pass; None = on CUDA, where that costs little more than one
+    together:bool|None=None,  # the members side by side in one pass; None = on CUDA, and on a CPU where steps are small
     checkpoint:str|Path|None=None, # folder for checkpoints: an interrupted run started again with the same folder goes on
     progress:bool=False,      # progress bars
     on_epoch=None,            # called with (member, row of the history)
@@ -471,9 +473,9 @@ def fit_lpm(
     effects = measure_effects(Atlas(profiles), scaling, rank=config.echo) if profiles else []
     ears, echoes = _ears(effects), _echoes(effects, known)
     wide = [n for n, s in known.items() if config.hold == 'values' and not own_valid and len(s.readouts) >= 20]
-    together = str(device).startswith('cuda') if together is None else together
-    together = together and config.members > 1 and config.decoder == 'lpm' and not wide and who()[1] == 1
     blocks, rows = atlas_blocks(known, vocab, None, scaling, echoes=echoes), [np.flatnonzero(masks[0][n]) for n in known]
+    together = True if together is None and (str(device).startswith('cuda') or _work(make_network(vocab, config, ears=ears), blocks, config) < 8_000_000) else together
+    together = bool(together) and config.members > 1 and config.decoder == 'lpm' and not wide and who()[1] == 1
     here = [b.to(device) for b in blocks] if str(device) != 'cpu' else blocks
     def job(m):
         "Of a member: network, training and validation blocks, what it leaves out, what it trains on, what it is judged by."
@@ -509,7 +511,7 @@ def default_config(
     n = sum(s.n_experiments for s in atlas.values())
     paired = 2 * sum(int(s.obs['perturbation'].map({p: len(m) > 1 for p, m in s.members.items()}).astype(bool).sum()) for s in atlas.values()) > n
     recipe = dict(width=64, hidden=256, rank=256, epochs=15, lr=.002, wd_embedding=30., wd_weights=5., dropout=.5, init_std=.02, members=5) if wide else dict(width=64, layers=0, init_std=.1, epochs=20, lr=.01, wd_embedding=5., wd_weights=.1) if paired else {}
-    return LPMConfig(**{**recipe, 'valid': .1 if n < 5000 else .04 if n < 50_000 else .02, **changes})
+    return LPMConfig(**{**recipe, 'valid': .1 if n < 5000 else .04 if n < 50_000 else .02 if n < 500_000 else .005, **changes})
 
 # %% ../../nbs/model/07_learner.ipynb #39f24705
 def map_config(
