@@ -6,7 +6,8 @@ Reported: seconds an epoch, values a second, TFLOP/s of the network's products b
 `--experiments 20000 --device cpu` runs the same on a laptop.
 """
 import argparse, time
-import numpy as np, pandas as pd, torch
+from functools import partial
+import pandas as pd, torch
 from fastai.callback.fp16 import MixedPrecision
 from torch import nn
 from lpm_nb.data.loaders import Block, Vocab
@@ -28,7 +29,7 @@ def ceilings(device):
     def timed(f, k):
         f(); sync(device); t = time.perf_counter(); [f() for _ in range(k)]; sync(device); return (time.perf_counter() - t) / k
     m = 8192 if device == 'cuda' else 2048; out = {}
-    for name, kind in (('bf16', torch.bfloat16), ('float32', torch.float32)): A = torch.randn(m, m, device=device, dtype=kind); out[name] = 2 * m**3 / timed(lambda: A @ A, 10 if device == 'cuda' else 2) / 1e12
+    for name, kind in (('bf16', torch.bfloat16), ('float32', torch.float32)): A = torch.randn(m, m, device=device, dtype=kind); out[name] = 2 * m**3 / timed(partial(torch.matmul, A, A), 10 if device == 'cuda' else 2) / 1e12
     x = torch.empty(int(1e9 if device == 'cuda' else 5e7), device=device); y = torch.empty_like(x); out['copy'] = 2 * x.nbytes / timed(lambda: y.copy_(x), 5) / 1e9; return out
 
 def sync(device): torch.cuda.synchronize() if device == 'cuda' else None

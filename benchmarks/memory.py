@@ -37,7 +37,7 @@ def one(job, path, epochs, limit):
     how = limited(limit) if job == 'from disk' else 'none'
     import torch
     from lpm_nb.data.screen import Screen
-    from lpm_nb.model.learner import LPMConfig, default_config, fit_lpm
+    from lpm_nb.model.learner import default_config, fit_lpm
     from lpm_nb.data.screen import Atlas
     torch.set_num_threads(1); imported = rss()
     t, c = time.perf_counter(), time.process_time(); s = Screen.open(path)

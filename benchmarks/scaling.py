@@ -4,7 +4,7 @@
 
 Simulated screens, the default recipe for profiles (width 64, rank 256, batches of 256), one thread; every point is a process of its own. Memory is the peak above that of the imported library. The slope is that of the logarithms over the upper half of a curve: 1 = linear.
 """
-import argparse, json, resource, subprocess, sys
+import argparse, json, subprocess, sys
 import numpy as np, pandas as pd
 
 BASE = dict(experiments=20_000, readouts=1000, perturbations=2000, members=1)
@@ -16,7 +16,7 @@ def one(experiments, readouts, perturbations, members):
     import time, torch
     from lpm_nb.data.screen import Screen
     from lpm_nb.model.learner import LPMConfig, fit_lpm
-    torch.set_num_threads(1); before = peak(); g = np.random.default_rng(0); per = -(-experiments // perturbations); i = np.arange(experiments)
+    torch.set_num_threads(1); before = peak(); g = np.random.default_rng(0); i = np.arange(experiments)
     X = g.normal(size=(experiments, readouts)).astype(np.float32); s = Screen.from_arrays(X, perturbation=np.char.add('drug:d', (i % perturbations).astype(str)), context=np.char.add('line', (i // perturbations).astype(str)), readouts=[f'expr:g{j}' for j in range(readouts)], name='simulated'); del X
     config = LPMConfig(width=64, hidden=256, rank=256, batch=256, lr=.002, wd_embedding=30., wd_weights=5., echo=0, stack=False, members=members, epochs=2, valid=.02); t = time.perf_counter(); m = fit_lpm(s, config=config, seed=0, device='cpu'); h = m.history
     print(json.dumps(dict(s_per_epoch=float(h.groupby('epoch')['cpu_seconds'].sum().min()), memory_GB=(peak() - before) / 1e9, fit_s=time.perf_counter() - t)))

@@ -1027,6 +1027,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'lpm_nb.model.stack._forms': ('model/stack.html#_forms', 'lpm_nb/model/stack.py'),
                                     'lpm_nb.model.stack._interactions': ('model/stack.html#_interactions', 'lpm_nb/model/stack.py'),
                                     'lpm_nb.model.stack._low_rank': ('model/stack.html#_low_rank', 'lpm_nb/model/stack.py'),
+                                    'lpm_nb.model.stack._pieces': ('model/stack.html#_pieces', 'lpm_nb/model/stack.py'),
                                     'lpm_nb.model.stack._singles': ('model/stack.html#_singles', 'lpm_nb/model/stack.py'),
                                     'lpm_nb.model.stack._sums': ('model/stack.html#_sums', 'lpm_nb/model/stack.py'),
                                     'lpm_nb.model.stack.add_fold': ('model/stack.html#add_fold', 'lpm_nb/model/stack.py'),

@@ -193,8 +193,8 @@ class Block:
         if isinstance(self.values, Stored):
             for at, x in row_chunks(self.values, rows=rows): at = torch.from_numpy(at); yield at, self.targets(at, values=x)
         else:
-            at = torch.arange(len(self)) if rows is None else torch.from_numpy(rows)
-            for at in at.split(max(1, int(4e6 // self.n_readouts))): yield at, self.targets(at)
+            every = torch.arange(len(self)) if rows is None else torch.from_numpy(rows)
+            for at in every.split(max(1, int(4e6 // self.n_readouts))): yield at, self.targets(at)
 
     def to(self, device) -> 'Block': # values move to a GPU where it has room for them
         device = torch.device(device); values = self.values

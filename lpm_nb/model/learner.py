@@ -74,8 +74,8 @@ class _Run(Callback):
     order = -10
     def __init__(self, networks, seeds, patience, on_epoch=None):
         self.nets, self.seeds, self.patience, self.on_epoch, n = networks, seeds, patience, on_epoch, len(networks)
-        self.rows, self.loss, self.at, self.weights = [[] for _ in range(n)], [float('inf')] * n, [-1] * n, [None] * n
-    def stopped(self, m, epoch): return bool(self.patience) and epoch - self.at[m] >= self.patience
+        self.rows, self.loss, self.best, self.weights = [[] for _ in range(n)], [float('inf')] * n, [-1] * n, [None] * n
+    def stopped(self, m, epoch): return bool(self.patience) and epoch - self.best[m] >= self.patience
     def before_epoch(self):
         self.dls.train.epoch, self.t = self.epoch, (time.perf_counter(), time.process_time())
         seeds = [_epoch_seed(s, self.epoch) for s in self.seeds]; torch.manual_seed(seeds[0])
@@ -100,7 +100,7 @@ class _EndOfEpoch(Callback):
             loss = float(c[m] / max(d[m], 1)); r.rows[m].append(dict(epoch=epoch, train_loss=float(a[m] / max(b[m], 1)), valid_loss=loss, seconds=round(took[0], 3), cpu_seconds=round(took[1], 3)))
             if r.on_epoch: r.on_epoch(m, r.rows[m][-1])
             if not np.isfinite(loss): raise LPMError(f"training diverged in epoch {epoch} (validation loss {loss}); lower the learning rate")
-            if loss < r.loss[m]: r.loss[m], r.at[m], r.weights[m] = loss, epoch, {k: v.detach().clone() for k, v in net.state_dict().items()}
+            if loss < r.loss[m]: r.loss[m], r.best[m], r.weights[m] = loss, epoch, {k: v.detach().clone() for k, v in net.state_dict().items()}
         if all(r.stopped(m, epoch) for m in range(len(r.nets))): raise CancelFitException
 
 # %% ../../nbs/model/07_learner.ipynb #db985a92
@@ -125,7 +125,7 @@ class _Turns:
     def __len__(self): return sum(map(len, self.loaders))
     def __iter__(self):
         try:
-            for self.side.turn, l in enumerate(self.loaders): yield from ((*b[:-1], b[-1][:0], b[-1]) for b in l)
+            for m, l in enumerate(self.loaders): self.side.turn = m; yield from ((*b[:-1], b[-1][:0], b[-1]) for b in l)
         finally: self.side.turn = None
     def to(self, device): return self
     def new(self, *args, **kwargs): return self
@@ -142,7 +142,7 @@ class _Checkpoint(Callback):
         if who()[0]: return                                            # one writer
         r, state = self.run, _optimiser_tensors(self.learn.opt.opt)
         for m, net in enumerate(r.nets): state |= {f'{m}.net.{k}': v for k, v in net.state_dict().items()} | {f'{m}.best.{k}': v for k, v in (r.weights[m] or {}).items()}
-        note = dict(epoch=self.epoch, best_at=r.at, best_loss=r.loss, key=self.key, history=r.rows)
+        note = dict(epoch=self.epoch, best_at=r.best, best_loss=r.loss, key=self.key, history=r.rows)
         with atomic_path(self.folder) as tmp:
             tmp.mkdir()
             save_file({k: v.detach().contiguous().cpu().clone() for k, v in state.items()}, tmp/'state.safetensors')
@@ -153,10 +153,9 @@ def _restore(folder, key, run, opt):
     if not (folder/'state.json').exists(): return 0
     note, state = json.loads((folder/'state.json').read_text()), load_file(folder/'state.safetensors')
     if note['key'] != key: raise ModelError(f"the checkpoint in {folder} belongs to other data or settings; remove it, or train into another folder")
-    for m, net in enumerate(run.nets):
-        def part(what): return {k.split('.', 2)[2]: v for k, v in state.items() if k.startswith(f'{m}.{what}.')}
-        device = next(net.parameters()).device; net.load_state_dict(part('net')); run.weights[m] = {k: v.to(device) for k, v in part('best').items()} or None
-    run.at, run.loss, run.rows = note['best_at'], note['best_loss'], note['history']
+    def part(m, what): return {k.split('.', 2)[2]: v for k, v in state.items() if k.startswith(f'{m}.{what}.')}
+    for m, net in enumerate(run.nets): device = next(net.parameters()).device; net.load_state_dict(part(m, 'net')); run.weights[m] = {k: v.to(device) for k, v in part(m, 'best').items()} or None
+    run.best, run.loss, run.rows = note['best_at'], note['best_loss'], note['history']
     per = {}
     for k, v in state.items():
         if k.startswith('opt.'):
@@ -214,8 +213,8 @@ def train_members(
     networks:Sequence[nn.Module], # made by `make_network`; several learn side by side
     train:list[Block],  # training blocks, the same for all
     valid:Sequence[list[Block]], # of each network, its validation blocks: choose its best epoch
-    config:LPMConfig,   # settings
     *,
+    config:LPMConfig,   # settings
     rows:Sequence[np.ndarray]|None=None, # of each training block, the experiments that are gone through; None = all
     skip:Sequence[Sequence[np.ndarray]|None]|None=None, # of each network, of each block (n,) boolean: experiments that it leaves out
     seeds:Sequence[int]|None=None, # of each network's dropout
@@ -261,7 +260,7 @@ def train_member(
 ) -> tuple[nn.Module, list[dict]]: # the network with its best weights, in evaluation mode; the history
     "Train one network to its best validation epoch."
     order = kwargs.pop('order', seed); skip = kwargs.pop('skip', None); tell = kwargs.pop('on_epoch', None)
-    (net,), (rows,) = train_members([network], train, [valid], config, seeds=[seed], order=order, skip=None if skip is None else [skip], on_epoch=tell and (lambda m, row: tell(row)), **kwargs)
+    (net,), (rows,) = train_members([network], train, [valid], config=config, seeds=[seed], order=order, skip=None if skip is None else [skip], on_epoch=tell and (lambda m, row: tell(row)), **kwargs)
     return net, rows
 
 # %% ../../nbs/model/07_learner.ipynb #b0b63b41
@@ -490,7 +489,7 @@ def fit_lpm(
     networks, history, folds, judged = [], [], [], []
     for group in [range(config.members)] if together else [[m] for m in range(config.members)]:
         nets, of, tests, skips, rests, judges = zip(*map(job, group))
-        nets, said = train_members(nets, of[0], tests, config, rows=rows, skip=skips, seeds=[seed * 1000 + m for m in group], order=seed * 1000, device=device, key=key, progress=progress,
+        nets, said = train_members(nets, of[0], tests, config=config, rows=rows, skip=skips, seeds=[seed * 1000 + m for m in group], order=seed * 1000, device=device, key=key, progress=progress,
             checkpoint=Path(checkpoint)/('members' if together else f'member{group[0]}') if checkpoint else None, on_epoch=on_epoch and (lambda i, row, group=group: on_epoch(group[i], row)))
         networks += nets; folds += rests; judged += judges; history += [dict(member=m, **r) for m, h in zip(group, said) for r in h]
     told = _hold_out(networks, judged)

@@ -259,6 +259,14 @@ def _forms(screens, contexts, perturbations):
     elif most <= 5 and pairs < .5: out.append('low rank')
     return out
 
+def _pieces(screens, treated, V):
+    "Positions and standardised values of the treated experiments: at once where they are in memory, else piece by piece."
+    if V is not None: yield np.arange(treated.sum()), V[treated]; return
+    place, start = np.cumsum(treated) - 1, 0
+    for X, mine, (centre, scale) in screens:
+        for at, x in row_chunks(X, rows=mine[treated[start:start + len(mine)]]): yield place[start + np.searchsorted(mine, at)], (x - centre) / scale
+        start += len(mine)
+
 def closed_forms(
     atlas:Atlas,                    # the screens
     masks:Mapping[str, np.ndarray], # screen -> (n_experiments,) boolean: what they may see
@@ -278,13 +286,7 @@ def closed_forms(
         forms = _forms([atlas[n] for n in names], len(set(C[treated])), len(set(P[treated])))
         large = any(is_large(atlas[n].X) for n in names)
         V = np.concatenate([(atlas[n].X[rows[n]] - scaling[n][0]) / scaling[n][1] for n in names]) if forms and not large else None
-        def pieces():                                                  # of the treated experiments, wherever their values are
-            if not large: yield np.arange(treated.sum()), V[treated]; return
-            place, start = np.cumsum(treated) - 1, 0
-            for n in names:
-                mine = np.flatnonzero(rows[n]); keep = treated[start:start + len(mine)]
-                for at, x in row_chunks(atlas[n].X, rows=mine[keep]): yield place[start + np.searchsorted(mine, at)], (x - scaling[n][0]) / scaling[n][1]
-                start += len(mine)
+        pieces = partial(_pieces, [(atlas[n].X, np.flatnonzero(rows[n]), scaling[n]) for n in names], treated, V)
         B = basis.get(names[0]); dense = None
         for form in forms:
             if form in ('kernel', 'nearest') and B is None: continue
