@@ -52,7 +52,7 @@ def blocks_of(atlas, split, config):
     known = atlas.select(masks[0]); profiles = [s for s in known.values() if len(s.readouts) >= 20] if config.echo and config.decoder == 'lpm' else []; effects = measure_effects(Atlas(profiles), scaling, rank=config.echo) if profiles else []
     echoes = _echoes(effects, atlas); return vocab, scaling, _ears(effects), *(atlas_blocks(atlas, vocab, q, scaling, echoes=echoes) for q in masks)
 
-def n_values(blocks): return sum(int((~torch.isnan(b.y)).sum()) for b in blocks)
+def n_values(blocks): return sum(int((~y.isnan()).sum()) for b in blocks for _, y in b.chunks())
 
 def ours(atlas, split, config, name):
     vocab, scaling, ears, train, test = blocks_of(atlas, split, config); n = n_values(train); net = start_levels(make_network(vocab, config, seed=0, ears=ears), train); rows = []

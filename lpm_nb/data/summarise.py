@@ -6,7 +6,7 @@
 __all__ = ['SCALES', 'Totals', 'cell_totals', 'sum_groups', 'pseudobulk']
 
 # %% ../../nbs/data/02d_summarise.ipynb #804c6c70
-import hashlib, json
+import hashlib, json, warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ def _add(t, group, x):
     t.n += np.bincount(group, minlength=len(t.n))
     for i, r in enumerate(group): t.total[r] += x[i]; t.square[r] += x[i] * x[i]
 
-def _sum_rows(path, layer, start, group, columns, change, on_pass=None):
+def _sum_rows(path, layer, start, group, columns, change):
     "Sums of a stretch of rows, by a worker of a cluster."
     with MatrixFile(path, layer=layer, labels=False) as m:
         G, k = int(group[1]), m.shape[1] if columns is None else len(columns); t = Totals(np.zeros(G, np.int64), None, np.zeros((G, k)), np.zeros((G, k))); rows = np.flatnonzero(group[0] >= 0)
@@ -86,9 +86,9 @@ def _on_cluster(client, m, layer, group, columns, change, on_rows):
     "One pass by the workers of a Dask cluster: stretches of rows, added up in a tree. What a lost worker was doing, another does again."
     import dask
     n, G = len(group), int(group.max()) + 1; path, parts = str(m.path.resolve()), []
-    for a, b in _stretches(client, n): parts.append(dask.delayed(_sum_rows)(path, layer, a, (group[a:b], G), columns, None if change is None else change.part(a, b)))
+    for a, b in _stretches(client, n): parts.append(dask.delayed(_sum_rows)(path, layer, a, (group[a:b].astype(np.int32), G), columns, None if change is None else change.part(a, b)))
     while len(parts) > 1: parts = [dask.delayed(_join)(parts[i:i + 4]) if len(parts[i:i + 4]) > 1 else parts[i] for i in range(0, len(parts), 4)]
-    future = client.compute(parts[0])
+    with warnings.catch_warnings(): warnings.simplefilter('ignore', UserWarning); future = client.compute(parts[0])      # which may say that labels of all cells are much
     try: t = future.result()
     except Exception as e:
         if isinstance(e, LPMError): raise
