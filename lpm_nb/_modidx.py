@@ -762,6 +762,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'lpm_nb.data.stored.Stored.select': ('data/stored.html#stored.select', 'lpm_nb/data/stored.py'),
                                     'lpm_nb.data.stored.copy_screen': ('data/stored.html#copy_screen', 'lpm_nb/data/stored.py'),
                                     'lpm_nb.data.stored.is_large': ('data/stored.html#is_large', 'lpm_nb/data/stored.py'),
+                                    'lpm_nb.data.stored.is_stored': ('data/stored.html#is_stored', 'lpm_nb/data/stored.py'),
                                     'lpm_nb.data.stored.row_chunks': ('data/stored.html#row_chunks', 'lpm_nb/data/stored.py'),
                                     'lpm_nb.data.stored.spare_memory': ('data/stored.html#spare_memory', 'lpm_nb/data/stored.py')},
             'lpm_nb.data.summarise': { 'lpm_nb.data.summarise.Totals': ('data/summarise.html#totals', 'lpm_nb/data/summarise.py'),

@@ -55,7 +55,7 @@ def test_killed_and_resumed_equals_uninterrupted(table):
     "kill -9 in the middle of a training; the same command goes on, repeats no finished epoch, and ends at the same model."
     cmd = lambda out: [*LPM, 'train', str(table/'s.parquet'), '--out', str(table/out), '--members', '2', '--epochs', '16', '--seed', '3', '-q']
     subprocess.run(cmd('whole'), check=True)
-    p = subprocess.Popen(cmd('killed')); keep = table/'.killed.checkpoint/members/state.json'
+    p = subprocess.Popen(cmd('killed')); keep = table/'.killed.checkpoint/member1/state.json'
     def epoch():
         try: return json.loads(keep.read_text())['epoch']
         except (FileNotFoundError, NotADirectoryError, ValueError): return -1
@@ -64,7 +64,7 @@ def test_killed_and_resumed_equals_uninterrupted(table):
     assert p.poll() is None, 'finished before it could be killed'
     p.send_signal(signal.SIGKILL); p.wait()
     done = epoch(); assert done >= 3 and not (table/'killed').exists()
-    before = json.loads(keep.read_text())['history'][1]
+    before = json.loads(keep.read_text())['history'][0]
     subprocess.run(cmd('killed'), check=True)
     h = pd.read_csv(table/'killed/history.csv')
     assert h[h.member == 1].epoch.tolist() == list(range(16)) and not (table/'.killed.checkpoint').exists()

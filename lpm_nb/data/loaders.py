@@ -17,7 +17,7 @@ from ..core import DataError, check_known, parse_context, parse_perturbation, rn
 from .screen import Atlas, Screen
 from .simulate import simulate_atlas
 from .split import split_pairs
-from .stored import Stored, is_large, row_chunks, spare_memory
+from .stored import Stored, is_large, is_stored, row_chunks, spare_memory
 
 # %% ../../nbs/data/05_loaders.ipynb #8164017d
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class Block:
     @property
     def n_readouts(self) -> int: return self.basis.shape[1]
     @property
-    def on_disk(self) -> bool: return isinstance(self.values, Stored) and not isinstance(self.values.source, np.ndarray)
+    def on_disk(self) -> bool: return is_stored(self.values) and not isinstance(self.values.source, np.ndarray)
 
     def inputs(self, rows) -> tuple: # what a network takes
         echo = self.echo[rows]
@@ -177,7 +177,7 @@ class Block:
         return (self.screen, self.members[rows], self.context[rows], self.parts[rows], self.pairs[rows], self.amount[rows], self.local[rows], echo, whole)
 
     def targets(self, rows=slice(None), values=None) -> torch.Tensor: # (b, n_readouts) standardised, NaN = not measured
-        if values is None: values = self.values[rows if isinstance(rows, slice) else rows.cpu().numpy()] if isinstance(self.values, Stored) else self.values[rows]
+        if values is None: values = self.values[rows if isinstance(rows, slice) else rows.cpu().numpy()] if is_stored(self.values) else self.values[rows]
         if isinstance(values, np.ndarray): values = torch.from_numpy(values)
         if values.device != self.centre.device: values = (values.pin_memory() if self.centre.device.type == 'cuda' else values).to(self.centre.device, non_blocking=True)
         y = (values - self.centre).div_(self.scale)
@@ -185,12 +185,12 @@ class Block:
 
     def take(self, rows:np.ndarray) -> 'Block': # these experiments with their values in memory
         at = torch.as_tensor(rows)
-        values = None if self.values is None else torch.from_numpy(self.values[rows]) if isinstance(self.values, Stored) else self.values[at]
+        values = None if self.values is None else torch.from_numpy(self.values[rows]) if is_stored(self.values) else self.values[at]
         return replace(self, **{k: getattr(self, k)[at] for k in _ROWS}, values=values, hidden=None if self.hidden is None else self.hidden[at])
 
     def chunks(self, use:np.ndarray|None=None): # (rows, targets) piece by piece; only rows where `use`
         rows = None if use is None else np.flatnonzero(use)
-        if isinstance(self.values, Stored):
+        if is_stored(self.values):
             for at, x in row_chunks(self.values, rows=rows): at = torch.from_numpy(at); yield at, self.targets(at, values=x)
         else:
             every = torch.arange(len(self)) if rows is None else torch.from_numpy(rows)
@@ -199,7 +199,7 @@ class Block:
     def to(self, device) -> 'Block': # values move to a GPU where it has room for them
         device = torch.device(device); values = self.values
         if isinstance(values, torch.Tensor) and (device.type != 'cuda' or _room(values.nbytes, device)): values = values.to(device)
-        elif isinstance(values, Stored) and not self.on_disk and device.type == 'cuda' and _room(values.nbytes, device):
+        elif is_stored(values) and not self.on_disk and device.type == 'cuda' and _room(values.nbytes, device):
             values = torch.empty(values.shape, device=device)
             for at, x in row_chunks(self.values): values[int(at[0]):int(at[-1]) + 1] = torch.from_numpy(x).to(device)
         return replace(self, **{k: getattr(self, k).to(device) for k in (*_ROWS, 'basis', 'centre', 'scale')}, values=values, hidden=None if self.hidden is None else self.hidden.to(device))
@@ -223,7 +223,7 @@ def make_block(
     local = np.array([0] + [mine.get(c, 0) for c in vocab.contexts], np.int64)[codes.context]
     centre, scale = scaling or (np.zeros(k, np.float32), np.ones(k, np.float32))
     if echo is None or basis is None: echo, basis = np.zeros((len(local), 0), np.float32), np.zeros((0, k), np.float32)
-    if values is not None and not isinstance(values, Stored): values = Stored(values, np.arange(len(values))) if values.size > 5e7 else torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    if values is not None and not is_stored(values): values = Stored(values, np.arange(len(values))) if values.size > 5e7 else torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
     return Block(list(vocab.readouts).index(screen), *(torch.from_numpy(np.ascontiguousarray(a)) for a in (codes.members, codes.context, codes.parts, codes.pairs, codes.amount.astype(np.float32), local, echo, basis, centre, scale)), values)
 
 def atlas_blocks(
@@ -239,7 +239,7 @@ def atlas_blocks(
     for n, s in atlas.items():
         if masks is not None and not np.any(masks[n]): continue
         use = slice(None) if masks is None else masks[n]
-        values = s.X if masks is None else s.X.select(use) if isinstance(s.X, Stored) else s.X[use]
+        values = s.X if masks is None else s.X.select(use) if is_stored(s.X) else s.X[use]
         heard, basis = (echoes or {}).get(n, (None, None))
         out.append(make_block(vocab, n, encode(vocab, s.obs[use]), values, scaling=scaling[n], echo=None if heard is None else heard[use], basis=basis))
     return out
@@ -350,7 +350,7 @@ class BlockLoader:
         if g is not None: plan = g.permutation(plan)
         each = [self._parts(k, None if g is None else np.random.default_rng(g.integers(2**63))) for k in range(len(self.blocks))]
         batches = (self._batch(k, *next(each[k])) for k in plan)
-        return _ahead(batches) if any(isinstance(b.values, Stored) and (b.on_disk or self.device.type == 'cuda') for b in self.blocks) else batches
+        return _ahead(batches) if any(is_stored(b.values) and (b.on_disk or self.device.type == 'cuda') for b in self.blocks) else batches
 
     def one_batch(self): return next(iter(self))
     def to(self, device):

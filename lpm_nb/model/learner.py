@@ -443,7 +443,7 @@ def fit_lpm(
     config:LPMConfig|None=None, # settings; None = the default recipe for the size of the data
     seed:int=0,               # of everything random
     device:str|None=None,     # 'cpu' or 'cuda'; None = CUDA where there is one
-    together:bool|None=None,  # the members side by side in one pass; None = on CUDA, and on a CPU where steps are small
+    together:bool=False,      # the members side by side in one pass: faster on CUDA and where steps are small; they then share the order of batches
     checkpoint:str|Path|None=None, # folder for checkpoints: an interrupted run started again with the same folder goes on
     progress:bool=False,      # progress bars
     on_epoch=None,            # called with (member, row of the history)
@@ -466,15 +466,14 @@ def fit_lpm(
     k = max(2, round(1 / config.valid)) if config.valid else 0
     fold, n_pairs = _folds(known, masks[0], max(k, 2), seed)
     vocab = build_vocab(known, masks[0])
-    key = hashlib.sha256(json.dumps([2, config.dict(), seed, {n: fingerprint(s) for n, s in known.items()}, {n: hashlib.sha256(masks[0][n].tobytes()).hexdigest() for n in known}], sort_keys=True).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([2, bool(together), config.dict(), seed, {n: fingerprint(s) for n, s in known.items()}, {n: hashlib.sha256(masks[0][n].tobytes()).hexdigest() for n in known}], sort_keys=True).encode()).hexdigest()[:16]
     scaling = {n: standardise(s, masks[0][n] if masks[0][n].any() else np.ones(s.n_experiments, bool)) for n, s in known.items()}
     profiles = [s for s in known.values() if len(s.readouts) >= 20] if config.echo and config.decoder == 'lpm' else []
     effects = measure_effects(Atlas(profiles), scaling, rank=config.echo) if profiles else []
     ears, echoes = _ears(effects), _echoes(effects, known)
     wide = [n for n, s in known.items() if config.hold == 'values' and not own_valid and len(s.readouts) >= 20]
     blocks, rows = atlas_blocks(known, vocab, None, scaling, echoes=echoes), [np.flatnonzero(masks[0][n]) for n in known]
-    together = True if together is None and (str(device).startswith('cuda') or _work(make_network(vocab, config, ears=ears), blocks, config) < 8_000_000) else together
-    together = bool(together) and config.members > 1 and config.decoder == 'lpm' and not wide and who()[1] == 1
+    together = together and config.members > 1 and config.decoder == 'lpm' and not wide and who()[1] == 1
     here = [b.to(device) for b in blocks] if str(device) != 'cpu' else blocks
     def job(m):
         "Of a member: network, training and validation blocks, what it leaves out, what it trains on, what it is judged by."
@@ -489,7 +488,7 @@ def fit_lpm(
     networks, history, folds, judged = [], [], [], []
     for group in [range(config.members)] if together else [[m] for m in range(config.members)]:
         nets, of, tests, skips, rests, judges = zip(*map(job, group))
-        nets, said = train_members(nets, of[0], tests, config=config, rows=rows, skip=skips, seeds=[seed * 1000 + m for m in group], order=seed * 1000, device=device, key=key, progress=progress,
+        nets, said = train_members(nets, of[0], tests, config=config, rows=rows, skip=skips, seeds=[seed * 1000 + m for m in group], order=seed * 1000 + group[0], device=device, key=key, progress=progress,
             checkpoint=Path(checkpoint)/('members' if together else f'member{group[0]}') if checkpoint else None, on_epoch=on_epoch and (lambda i, row, group=group: on_epoch(group[i], row)))
         networks += nets; folds += rests; judged += judges; history += [dict(member=m, **r) for m, h in zip(group, said) for r in h]
     told = _hold_out(networks, judged)
@@ -775,7 +774,7 @@ def fine_tune(self:TrainedLPM,
             i = int(key.split('.')[1]); n = list(vocab.readouts)[i]; known = len(self.vocab.screen_contexts.get(n, []))
             if n in atlas: dict(net.named_parameters())[key].data[1 + known:] = v[1 + known:]
         valid = [b.take(np.flatnonzero(blind_to[n])) for n, b in zip(atlas, blocks) if blind_to[n].any()]
-        net, rows = train_member(net, blocks, valid, config, skip=[mine[n] for n in atlas], seed=seed * 1000 + m, order=seed * 1000, device=device)
+        net, rows = train_member(net, blocks, valid, config, skip=[mine[n] for n in atlas], seed=seed * 1000 + m, device=device)
         nets.append(net); judged.append(_judged(blocks, blind_to, atlas, seed)); history += [dict(member=m, **r) for r in rows]
     noise, hard = _noise_model(_hold_out(nets, judged), nets[0], vocab)
     grow = {k: np.concatenate([self.hardness[k], hard[k][len(self.hardness[k]):]]) for k in hard}
