@@ -6,7 +6,7 @@
 __all__ = ['Stored', 'is_stored', 'row_chunks', 'spare_memory', 'is_large', 'ScreenWriter', 'copy_screen']
 
 # %% ../../nbs/data/01b_stored.ipynb #8a676a97
-import ctypes, json, shutil, warnings
+import ctypes, hashlib, json, shutil, warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 import anndata as ad
@@ -59,7 +59,7 @@ class Stored:
 def is_stored(
     X, # values of a screen
 ) -> bool: # a `Stored`
-    "Whether values stay where they are."
+    "Whether values stay where they are. By name, since a notebook that runs the cell above has a class of its own beside the module's."
     return type(X).__name__ == 'Stored'
 
 def row_chunks(
@@ -150,7 +150,7 @@ class ScreenWriter:
         name:str,              # of the screen
         unit:str|Sequence[str]='', # one or one per readout
         layers:Sequence[str]=(), # further matrices of the same shape, such as 'std'
-        key:str='',            # what the values are made of: a partial folder with another key is begun anew
+        key:str='',            # what the values are made of: a partial folder with another key, or other labels, is begun anew
         chunk:int|None=None,   # rows of a chunk; None = about 4 MB
         **meta,                # source, licence, citation, checksum, note
     ):
@@ -162,7 +162,7 @@ class ScreenWriter:
             labels = Screen.from_arrays(np.zeros((n, 1), np.float32), perturbation=table['perturbation'], context=table['context'], readouts=['value'], name=name, n_replicates=table.get('n_replicates'), **{c: table[c] for c in ('dose', 'time') if c in table}, **meta)
             self.readouts = Screen.from_arrays(np.zeros((1, k), np.float32), perturbation=[''], context=['x'], readouts=readouts, unit=unit, name=name).adata.var
         self.shape, self.layers, self.partial = (n, k), list(layers), self.path.with_name(self.path.name + '.partial')
-        self.chunk = min(n, chunk or max(1, int(4e6 / (4 * k)))); self.key = json.dumps([key, n, list(readouts), self.layers, self.chunk])
+        self.chunk = min(n, chunk or max(1, int(4e6 / (4 * k)))); self.key = json.dumps([key, hashlib.sha256(pd.util.hash_pandas_object(labels.obs.astype(str), index=False).to_numpy().tobytes()).hexdigest(), labels.adata.uns['lpm'], self.readouts['unit'].astype(str).to_dict(), self.layers, self.chunk])
         note = self.partial/'progress.json'
         if note.exists() and json.loads(note.read_text())['key'] == self.key: self.done = np.array(json.loads(note.read_text())['done'], np.int64).reshape(-1, 2).tolist(); self.root = zarr.open_group(self.partial, mode='r+', use_consolidated=False); return
         if self.partial.exists(): shutil.rmtree(self.partial)
