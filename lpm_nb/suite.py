@@ -24,7 +24,7 @@ from .data.screen import Atlas, Screen
 from .data.simulate import simulate_atlas
 from .data.sources import read_annotation, read_screen
 from .data.split import Split, prove_split, split_combinations, split_pairs
-from .model.baselines import BASELINES, fit_baseline, relation_vectors, suitable
+from .model.baselines import BASELINES, INFORMED, fit_baseline, relation_vectors, suitable
 from .model.learner import default_config, fingerprint, fit_lpm
 from .model.lpm import LPMConfig, paper_config
 
@@ -38,7 +38,7 @@ class Task:
     metric:str           # the headline metric
     readout:str='all'    # of this readout
     note:str=''          # what to know when reading the figure
-    genes:bool=False     # the perturbations are genes by their symbols, so a forest that knows relations has a say
+    genes:bool=False     # the perturbations are genes by their symbols, so trees that know relations have a say
 
 def _named(*names): return lambda seed: Atlas([read_screen(n) for n in names])
 
@@ -101,7 +101,7 @@ def _fit(method, atlas, split, task, seed, members, paper, device, config):
         alone = atlas.select({n: np.full(s.n_experiments, n == task.screen) for n, s in atlas.items()})
         return _fit('LPM', alone, Split(split.name, *({task.screen: part[task.screen]} for part in (split.train, split.valid, split.test)), split.seed), task, seed, members, paper, device, config)
     if method == PAPER: return fit_lpm(atlas, split=split, config=paper, seed=seed, device=device)
-    return fit_baseline(method, atlas, split=split, seed=seed, knowledge=_relations() if method == 'random forest' else None)
+    return fit_baseline(method, atlas, split=split, seed=seed, knowledge=_relations() if method in INFORMED else None)
 
 @cache
 def _relations():
