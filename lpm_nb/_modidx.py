@@ -624,6 +624,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'lpm_nb.data.quality.check_design': ('data/quality.html#check_design', 'lpm_nb/data/quality.py'),
                                      'lpm_nb.data.quality.check_screen': ('data/quality.html#check_screen', 'lpm_nb/data/quality.py')},
             'lpm_nb.data.screen': { 'lpm_nb.data.screen.Atlas': ('data/screen.html#atlas', 'lpm_nb/data/screen.py'),
+                                    'lpm_nb.data.screen.Atlas.__contains__': ( 'data/screen.html#atlas.__contains__',
+                                                                               'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen.Atlas.__getitem__': ('data/screen.html#atlas.__getitem__', 'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen.Atlas.__init__': ('data/screen.html#atlas.__init__', 'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen.Atlas.__iter__': ('data/screen.html#atlas.__iter__', 'lpm_nb/data/screen.py'),

@@ -393,6 +393,7 @@ class Atlas(Mapping):
     def __getitem__(self, name):
         check_known([name], list(self._screens), 'screen')
         return self._screens[name]
+    def __contains__(self, name): return name in self._screens
     def __iter__(self): return iter(self._screens)
     def __len__(self): return len(self._screens)
     def __repr__(self): return f"Atlas of {len(self)} screens, {self.n_values:,} values\n" + '\n'.join(f'  {s!r}' for s in self.values())

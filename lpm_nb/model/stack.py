@@ -61,10 +61,11 @@ def bayesian_factors(
     *,
     k:int=40,        # most factors
     steps:int=8,     # rounds of variational updates
+    views:Sequence[int]|None=None, # (m,) which columns belong together, such as those of one assay: each view decides for itself which factors it needs; None = one view
     noise:float=5.,  # a column's noise is learned as if it had so many rows more, of average noise
 ) -> np.ndarray: # as Y, float32, without NaN: the posterior means
     "Complete a table by factor analysis whose factors, loadings and noise are posteriors (variational Bayes)."
-    if Y.ndim == 2: return bayesian_factors(Y[..., None], k=k, steps=steps, noise=noise)[..., 0]
+    if Y.ndim == 2: return bayesian_factors(Y[..., None], k=k, steps=steps, views=views, noise=noise)[..., 0]
     n, m, q = Y.shape; seen = ~np.isnan(Y).any(2); S = seen.astype(np.float32); cells, k = S.sum() * q, min(k, n, m * q)
     if not cells: raise DataError("expected a table with known cells, got none")
     count, here = S.sum(0)[:, None], S[..., None]
@@ -73,18 +74,19 @@ def bayesian_factors(
     flat, eye = E.reshape(n, -1), np.eye(k, dtype=np.float32)
     U = np.linalg.eigh(flat @ flat.T)[1][:, ::-1][:, :k] * np.float32(n**.5)                                   # start: the leading directions
     V, T = (flat.T @ U / n).reshape(m, q, k), np.broadcast_to(.01 * eye, (m, q, k, k))                      # loadings: mean and covariance
-    sigma, alpha, level = np.full((m, q), .5, np.float32), np.ones(k, np.float32), np.zeros((m, q), np.float32)
+    of = np.unique(np.zeros(m, int) if views is None else np.asarray(views), return_inverse=True)[1]; size = np.bincount(of)[:, None] * q
+    sigma, alpha, level = np.full((m, q), .5, np.float32), np.ones((m, k), np.float32), np.zeros((m, q), np.float32)
     for _ in range(steps):
         rest, each = here * (E - level), np.einsum('mqij,mq->mij', T + V[..., None] * V[..., None, :], 1 / sigma)
         spread = np.linalg.inv((S @ each.reshape(m, -1)).reshape(n, k, k) + eye)                             # rows: covariance and mean
         Z = np.einsum('nij,nj->ni', spread, (rest / sigma).reshape(n, -1) @ V.reshape(-1, k))
         B, C = ((S.T @ x.reshape(n, -1)).reshape(m, k, k) for x in (Z[:, :, None] * Z[:, None] + spread, spread))
-        T = np.linalg.inv(B[:, None] / sigma[..., None, None] + alpha * eye)
+        T = np.linalg.inv(B[:, None] / sigma[..., None, None] + alpha[:, None, :, None] * eye)
         V = np.einsum('mqij,mqj->mqi', T, (rest.reshape(n, -1).T @ Z).reshape(m, q, k) / sigma[..., None])
         fit = (Z @ V.reshape(-1, k).T).reshape(n, m, q); level = (here * (E - fit)).sum(0) / (count + 1)
         error = ((here * (E - level - fit))**2).sum(0) + np.einsum('mij,mqij->mq', B, T) + np.einsum('mqi,mij,mqj->mq', V, C, V, optimize=True)
         sigma = (error + noise * error.sum() / cells) / (count + noise)
-        alpha = m * q / ((V**2).sum((0, 1)) + np.einsum('mqii->i', T))
+        load = np.zeros((len(size), k), np.float32); np.add.at(load, of, (V**2).sum(1) + np.einsum('mqii->mi', T)); alpha = (size / load).astype(np.float32)[of]
     return (fit + level) * scale + centre
 
 # %% ../../nbs/model/06b_stack.ipynb #e37c61cf
@@ -218,7 +220,7 @@ def _factors(cu, level, D, seen, k):
     (s, su), (a, au) = (pd.factorize(np.array([f(parse_context(c)) for c in cu], object)) for f in (lambda x: x[0], lambda x: '|'.join(x[1:])))
     Y = np.full((len(su), len(au), len(D), D.shape[2]), np.nan, np.float32)
     Y[s, a] = np.where(seen, D + level, np.nan).transpose(1, 0, 2)
-    full = np.stack([np.zeros_like(y) if np.isnan(y).all() else bayesian_factors(y.reshape(len(su), -1), k=k).reshape(y.shape) for y in np.moveaxis(Y, 3, 0)], 3)
+    full = np.stack([np.zeros_like(y) if np.isnan(y).all() else bayesian_factors(y.reshape(len(su), -1), k=k, views=np.repeat(np.arange(len(au)), len(D))).reshape(y.shape) for y in np.moveaxis(Y, 3, 0)], 3)
     return full[s, a].transpose(1, 0, 2) - level
 
 def _additive_from(members, rows, V, atoms, ridge=1.):
