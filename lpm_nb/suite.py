@@ -133,7 +133,7 @@ def run_suite(
     tasks:Mapping[str, Task]|None=None, # other tasks than a suite's
     seeds:Sequence[int]=(0,),# seeds of split and training
     members:int|None=None,   # size of the ensemble; None = the recipe's
-    paper_values:float=3e7,  # most values that the paper's decoder is shown, in its 50 epochs or in fewer; 0 = leave it out
+    paper_values:float=1e7,  # most values that the paper's decoder is shown, in its 50 epochs or in fewer; 0 = leave it out
     config:LPMConfig|None=None, # settings of the LPM; None = the default recipe
     device:str|None=None,    # 'cpu' or 'cuda'
     on_cell:Callable|None=None, # called with a line of text after each cell

@@ -170,9 +170,9 @@ def from_arrays(
     cls:Screen,
     X:np.ndarray,               # (n_experiments, n_readouts) values, NaN = not measured
     *,
-    perturbation:Sequence[str], # (n_experiments,) members joined by `+`, '' = control
-    context:Sequence[str],      # (n_experiments,) parts joined by `|`
-    readouts:Sequence[str],     # (n_readouts,) names such as `expr:PSMA1` or `viability`
+    perturbation:str|Sequence[str], # (n_experiments,) members joined by `+`, '' = control; one text = the same in all
+    context:str|Sequence[str],  # (n_experiments,) parts joined by `|`; one text = the same in all
+    readouts:str|Sequence[str], # (n_readouts,) names such as `expr:PSMA1` or `viability`
     name:str,                   # name of the screen
     unit:str|Sequence[str]='',  # unit of the values, one or one per readout
     dose:Sequence|None=None,    # (n_experiments,) µM, NaN where there is none
@@ -182,7 +182,8 @@ def from_arrays(
     **meta,                     # source, licence, citation, checksum, note
 ) -> Screen:
     "A screen from a matrix and its labels."
-    return _assemble(X, perturbation, context, dose, time, list(readouts), unit, name, replicates, meta, n_replicates)
+    perturbation, context = ([v] * len(X) if isinstance(v, str) else v for v in (perturbation, context))
+    return _assemble(X, perturbation, context, dose, time, [readouts] if isinstance(readouts, str) else list(readouts), unit, name, replicates, meta, n_replicates)
 
 # %% ../../nbs/data/01_screen.ipynb #9707e1d0
 @patch(cls_method=True)
@@ -394,6 +395,7 @@ class Atlas(Mapping):
         check_known([name], list(self._screens), 'screen')
         return self._screens[name]
     def __contains__(self, name): return name in self._screens
+    def get(self, name, default=None): return self._screens.get(name, default)
     def __iter__(self): return iter(self._screens)
     def __len__(self): return len(self._screens)
     def __repr__(self): return f"Atlas of {len(self)} screens, {self.n_values:,} values\n" + '\n'.join(f'  {s!r}' for s in self.values())

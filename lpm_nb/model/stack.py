@@ -323,6 +323,8 @@ def _pieces(screens, treated, V):
         for at, x in row_chunks(X, rows=mine[treated[start:start + len(mine)]]): yield place[start + np.searchsorted(mine, at)], (x - centre) / scale
         start += len(mine)
 
+def _whole(V): return [(np.arange(len(V)), V)]
+
 def closed_forms(
     atlas:Atlas,                    # the screens
     masks:Mapping[str, np.ndarray], # screen -> (n_experiments,) boolean: what they may see
@@ -344,11 +346,6 @@ def closed_forms(
         V = np.concatenate([(atlas[n].X[rows[n]] - scaling[n][0]) / scaling[n][1] for n in names]) if forms and not large else None
         pieces = partial(_pieces, [(atlas[n].X, np.flatnonzero(rows[n]), scaling[n]) for n in names], treated, V)
         B = basis.get(names[0]); dense, of = {}, np.repeat(np.arange(len(names)), [len(o) for o in obs])
-        def tabulate(who):
-            if who not in dense:
-                mine = treated & np.isin(of, [names.index(n) for n in who])
-                dense[who] = _dense(P[mine], C[mine], pieces if len(who) == len(names) else lambda: [(np.arange(mine.sum()), V[mine])], None if B is None else B / (B[0] @ B[0]))
-            return dense[who]
         for form, who in [(f, w) for f in forms for w in ([(n,) for n in names if rows[n].any()] if f == 'factors, one screen' else [tuple(names)])]:
             if form in ('kernel', 'nearest', 'factors of profiles') and B is None: continue
             for s in FORMS[form] if settings is None else [settings[form, who[0]]] if (form, who[0]) in settings else []:
@@ -356,7 +353,10 @@ def closed_forms(
                     made = PAIR_FORMS[form](P, C, V, **s)
                     if made: out.append((s, ClosedForm(form, names, *made)))
                     continue
-                pu, cu, level, D, seen = tabulate(who)
+                if who not in dense:
+                    mine = treated & np.isin(of, [names.index(n) for n in who])
+                    dense[who] = _dense(P[mine], C[mine], pieces if len(who) == len(names) else partial(_whole, V[mine]), None if B is None else B / (B[0] @ B[0]))
+                pu, cu, level, D, seen = dense[who]
                 answers = {'kernel': kernel_effects, 'nearest': nearest_effects, 'low rank': _low_rank}[form](D, seen, **s) if 'factors' not in form else _factors(cu, level, D, seen, **s)
                 elsewhere = (seen.any(-1).sum(1)[:, None] - seen.any(-1)) > 0      # silent where no other context knows the perturbation
                 answers = np.where(elsewhere[..., None], answers, np.nan).astype(np.float32)
