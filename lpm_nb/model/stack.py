@@ -214,13 +214,13 @@ def _low_rank(D, seen, threshold, lam=4.):
     scale = np.sqrt((np.nansum(E**2, 1) + 10 * np.nanmean(E**2)) / (known.sum(1) + 10))[:, None]
     return (mean[:, None] + (soft_impute(E / scale, threshold=threshold) * scale).reshape(D.shape)).astype(np.float32)
 
-def _factors(cu, level, D, seen, k):
+def _factors(cu, level, D, seen, k, steps=8):
     "Bayesian factors: of profiles perturbation × context; of few readouts system × (assay, perturbation), each readout for itself, for readouts of one experiment share its noise."
-    if D.shape[2] >= 10: return bayesian_factors(np.where(seen, D, np.nan), k=k)
+    if D.shape[2] >= 10: return bayesian_factors(np.where(seen, D, np.nan), k=k, steps=steps)
     (s, su), (a, au) = (pd.factorize(np.array([f(parse_context(c)) for c in cu], object)) for f in (lambda x: x[0], lambda x: '|'.join(x[1:])))
     Y = np.full((len(su), len(au), len(D), D.shape[2]), np.nan, np.float32)
     Y[s, a] = np.where(seen, D + level, np.nan).transpose(1, 0, 2)
-    full = np.stack([np.zeros_like(y) if np.isnan(y).all() else bayesian_factors(y.reshape(len(su), -1), k=k, views=np.repeat(np.arange(len(au)), len(D))).reshape(y.shape) for y in np.moveaxis(Y, 3, 0)], 3)
+    full = np.stack([np.zeros_like(y) if np.isnan(y).all() else bayesian_factors(y.reshape(len(su), -1), k=k, steps=steps, views=np.repeat(np.arange(len(au)), len(D))).reshape(y.shape) for y in np.moveaxis(Y, 3, 0)], 3)
     return full[s, a].transpose(1, 0, 2) - level
 
 def _additive_from(members, rows, V, atoms, ridge=1.):
@@ -299,7 +299,7 @@ def _singles(P, C, V, share, noise=1.1, few=20):
 
 PAIR_FORMS = {'interactions': _interactions, 'singles': _singles, 'factors of pairs': _factors_of_pairs, 'curves, nearest genes': partial(_curves, how='nearest'), 'curves, low rank': partial(_curves, how='low rank')}   # forms of pairs
 FORMS = {'kernel': [dict(reach=a, ridge=b) for a in (.5, 1., 3.) for b in (.3, 1., 3.)], 'nearest': [dict(k=15), dict(k=40)], 'low rank': [dict(threshold=.25)], 'interactions': [dict(noise=1.1)], 'singles': [dict(share=.2)],
-         'factors': [dict(k=100)], 'factors, one screen': [dict(k=60)], 'factors of profiles': [dict(k=40)], 'factors of pairs': [dict(k=20)],
+         'factors': [dict(k=100, steps=5)], 'factors, one screen': [dict(k=60, steps=6)], 'factors of profiles': [dict(k=40)], 'factors of pairs': [dict(k=20)],
          'curves, nearest genes': [dict(k=20)], 'curves, low rank': [dict(noise=1.25), dict(noise=1.4)]}   # form -> settings that are tried
 
 def _forms(screens, contexts, perturbations):
