@@ -20,7 +20,7 @@ from ..data.effects import effect_labels, fit_members, screen_groups
 from ..data.loaders import standardise
 from ..data.screen import Atlas, Screen
 from ..data.split import Split
-from .stack import _factors, complete_interactions, nearest_effects, shrunken_mean, soft_impute
+from .stack import _factors, bayesian_factors, complete_interactions, nearest_effects, shrunken_mean, soft_impute
 
 # %% ../../nbs/model/08_baselines.ipynb #d90ce2b4
 @dataclass
@@ -215,8 +215,9 @@ def _prepare(method, params, g, knowledge=None):
     if method == 'own gene': out['own'] = _own_gene(g, D, seen)
     if method in INFORMED: out['trees'] = _Trees(g, D, seen, knowledge, **params)
     if method == 'factor analysis':
-        B = _leading(D, seen, max(10, int(seen.any(-1).sum()) // 10)) if D.shape[2] >= 20 else np.eye(D.shape[2], dtype=np.float32)
-        out['effects'] = (_factors(g.contexts, cm, D @ B.T, seen.any(-1, keepdims=True) if len(B) < D.shape[2] else seen, **params) @ B).astype(np.float32)
+        if D.shape[2] < 20: effects = _factors(g.contexts, cm, D, seen, **params)
+        else: B = _leading(D, seen, max(10, int(seen.any(-1).sum()) // 10)); effects = bayesian_factors(np.where(seen.any(-1, keepdims=True), D @ B.T, np.nan), **params) @ B
+        out['effects'] = effects.astype(np.float32)
     if method == 'additive + low rank':
         if params['how'] in ('complete', 'soft'):
             E = np.where(seen, D - out['pm'][:, None], np.nan); M = E.reshape(len(E), -1)

@@ -68,6 +68,8 @@ def bayesian_factors(
     if Y.ndim == 2: return bayesian_factors(Y[..., None], k=k, steps=steps, views=views, noise=noise)[..., 0]
     n, m, q = Y.shape; seen = ~np.isnan(Y).any(2); S = seen.astype(np.float32); cells, k = S.sum() * q, min(k, n, m * q)
     if not cells: raise DataError("expected a table with known cells, got none")
+    if k < 1 or steps < 1: raise DataError(f"expected k ≥ 1 and steps ≥ 1, got {k} and {steps}")
+    if views is not None and len(views) != m: raise DataError(f"expected a view for each of the {m} columns, got {len(views)}")
     count, here = S.sum(0)[:, None], S[..., None]
     Y = np.where(seen[..., None], Y, 0).astype(np.float32); centre = Y.sum(0) / np.maximum(count, 1)
     E = (Y - centre) * here; square = (E**2).sum(0); scale = np.sqrt((square + noise * square.sum() / cells) / (count + noise)) + 1e-12; E /= scale
@@ -215,8 +217,7 @@ def _low_rank(D, seen, threshold, lam=4.):
     return (mean[:, None] + (soft_impute(E / scale, threshold=threshold) * scale).reshape(D.shape)).astype(np.float32)
 
 def _factors(cu, level, D, seen, k, steps=8):
-    "Bayesian factors: of profiles perturbation × context; of few readouts system × (assay, perturbation), each readout for itself, for readouts of one experiment share its noise."
-    if D.shape[2] >= 10: return bayesian_factors(np.where(seen, D, np.nan), k=k, steps=steps)
+    "Bayesian factors of few readouts: system × (assay, perturbation), each readout for itself, for readouts of one experiment share its noise."
     (s, su), (a, au) = (pd.factorize(np.array([f(parse_context(c)) for c in cu], object)) for f in (lambda x: x[0], lambda x: '|'.join(x[1:])))
     Y = np.full((len(su), len(au), len(D), D.shape[2]), np.nan, np.float32)
     Y[s, a] = np.where(seen, D + level, np.nan).transpose(1, 0, 2)
@@ -357,7 +358,7 @@ def closed_forms(
                     mine = treated & np.isin(of, [names.index(n) for n in who])
                     dense[who] = _dense(P[mine], C[mine], pieces if len(who) == len(names) else partial(_whole, V[mine]), None if B is None else B / (B[0] @ B[0]))
                 pu, cu, level, D, seen = dense[who]
-                answers = {'kernel': kernel_effects, 'nearest': nearest_effects, 'low rank': _low_rank}[form](D, seen, **s) if 'factors' not in form else _factors(cu, level, D, seen, **s)
+                answers = {'kernel': kernel_effects, 'nearest': nearest_effects, 'low rank': _low_rank}[form](D, seen, **s) if 'factors' not in form else bayesian_factors(np.where(seen, D, np.nan), **s) if form == 'factors of profiles' else _factors(cu, level, D, seen, **s)
                 elsewhere = (seen.any(-1).sum(1)[:, None] - seen.any(-1)) > 0      # silent where no other context knows the perturbation
                 answers = np.where(elsewhere[..., None], answers, np.nan).astype(np.float32)
                 out.append((s, ClosedForm(form, list(who), pu, cu, dict(level=level, answers=answers, basis=np.eye(D.shape[2], dtype=np.float32) if B is None else B))))
