@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['app', 'Screens', 'Layout', 'Power', 'train', 'predict_table', 'predict', 'grid', 'run_evaluation', 'evaluate',
-           'benchmark', 'demo', 'network', 'find_symbol', 'draw_map', 'list_neighbours', 'rank_targets', 'explore',
-           'main']
+           'benchmark', 'scaling', 'demo', 'network', 'find_symbol', 'draw_map', 'list_neighbours', 'rank_targets',
+           'explore', 'main']
 
-# %% ../nbs/16_cli.ipynb #40e45496
+# %% ../nbs/16_cli.ipynb #cc56fd66
 import json, os, re, shutil, subprocess, sys, time, warnings
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Annotated, Optional
 import numpy as np
 import pandas as pd
 import typer
-from .console import Bars, Json, Quiet, read_input, read_table, say, show_table, talk, write_table
+from .console import Bars, Jobs, Json, Quiet, read_input, read_table, say, show_table, talk, write_table
 from .core import DIRECTION, DataError, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_columns, check_known
 from .data.screen import Atlas, Screen, _numbers
 from .data_commands import data_app
@@ -250,20 +250,39 @@ def _score_model(model, atlas, as_json):
             rows.append(dict(screen=n, readout=r, values=len(i), pooled_r=float(pearson(a[None], b[None])[0]), mse=float(mse(a[None], b[None])[0]), in_90_percent_interval=float((np.abs(a - b) < 1.645 * sd).mean())))
     show_table(pd.DataFrame(rows).set_index('screen'), as_json=as_json)
 
-# %% ../nbs/16_cli.ipynb #1d80f672
+# %% ../nbs/16_cli.ipynb #7c6b1144
+def _jobs(jobs):
+    if jobs: return jobs
+    import torch
+    return 1 if torch.cuda.is_available() else os.cpu_count() or 1
+
 @app.command()
 def benchmark(out: Annotated[Path, typer.Option(help='Folder of the cells and the results; an interrupted run goes on there.')] = Path('benchmark'), suite: Annotated[str, typer.Option(help="'quick' (simulated, minutes) or 'core' (every real screen; needs the data folder).")] = 'quick',
               seeds: Annotated[int, typer.Option(min=1, help='Number of split and training seeds.')] = 1, members: Annotated[Optional[int], typer.Option(min=1, help="Networks per ensemble; default: the recipe's.")] = None,
-              paper_values: Annotated[float, typer.Option(help="Most values that the paper's decoder is shown, in its 50 epochs or in fewer; 0 = leave it out.")] = 1e7, as_json: Json = False, quiet: Quiet = False):
+              paper_values: Annotated[float, typer.Option(help="Most values that the paper's decoder is shown, in its 50 epochs or in fewer; 0 = leave it out.")] = 1e7,
+              jobs: Jobs = None, as_json: Json = False, quiet: Quiet = False):
     """All tasks, all methods: where the LPM wins and where it does not.
 
     Example: [bold]lpm benchmark --suite core --seeds 3[/bold]
     """
     from lpm_nb.suite import run_suite, suite_table
-    t = run_suite(out, suite=suite, seeds=range(seeds), members=members, paper_values=paper_values, on_cell=lambda line: say(line, quiet))
+    t = run_suite(out, suite=suite, seeds=range(seeds), members=members, paper_values=paper_values, jobs=_jobs(jobs), on_cell=lambda line: say(line, quiet))
     if as_json: return print(t.to_json(orient='records'))
     for task, row in suite_table(t).iterrows(): show_table(row[row != '–'].rename('mean over seeds').to_frame().rename_axis('method'), title=task)
     say(f"[green]report: {out/'benchmark.html'}[/green]", quiet)
+
+@app.command()
+def scaling(out: Annotated[Path, typer.Option(help='Folder of the cells, scaling.parquet and scaling.png; an interrupted run goes on there.')] = Path('scaling'), suite: Annotated[str, typer.Option(help="'quick' (simulated, a minute) or 'core' (real screens; needs the data folder).")] = 'quick',
+            seeds: Annotated[int, typer.Option(min=1, help='Number of seeds of split, choice and training.')] = 3, members: Annotated[Optional[int], typer.Option(min=1, help="Networks per ensemble; default: the recipe's.")] = None, jobs: Jobs = None, as_json: Json = False, quiet: Quiet = False):
+    """Does it pay to measure more? Score against the number of training perturbations and contexts.
+
+    Example: [bold]lpm scaling --suite core[/bold]
+    """
+    from lpm_nb.suite import run_scaling
+    t = run_scaling(out, suite=suite, seeds=range(seeds), members=members, jobs=_jobs(jobs), on_cell=lambda line: say(line, quiet))
+    if as_json: return print(t.to_json(orient='records'))
+    for (task, by), g in t.groupby(['task', 'by'], sort=False): show_table(g.pivot_table(index='method', columns='n', values='value', sort=False).round(3), title=f"{task}: {g['metric'].iloc[0]} by {by}s in training")
+    say(f"[green]figure: {out/'scaling.png'}[/green]", quiet)
 
 # %% ../nbs/16_cli.ipynb #68cc5731
 @app.command()

@@ -2,12 +2,14 @@
 import importlib.util, types
 from pathlib import Path
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import mean_squared_error, r2_score
 from lpm_nb.core import LeakageError
 from lpm_nb.data.screen import Atlas, Screen
 from lpm_nb.data.split import Split, prove_split
+from lpm_nb.model.lpm import LPMConfig
 from lpm_nb.suite import Task, run_suite, suite_table
 
 SOURCE = Path(importlib.util.find_spec('lpm_nb.analysis.metrics').origin).read_text()
@@ -82,3 +84,12 @@ def test_the_quick_suite_orders_the_methods(tmp_path):
     assert value['simulated pairs', 'delta r', 'LPM'] > value['simulated pairs', 'delta r', 'additive'] > value['simulated pairs', 'delta r', 'context mean']
     assert value['simulated pairs', 'mse', 'LPM'] < min(value['simulated pairs', 'mse', m] for m in ('additive', 'additive + low rank', 'nearest perturbations', 'bilinear ridge'))
     assert suite_table(t).loc['simulated pairs: delta r', 'LPM']
+
+def test_two_processes_make_only_what_is_missing(tmp_path):
+    small = dict(suite='quick', config=LPMConfig(width=32, hidden=64, rank=32, epochs=3, members=2), paper_values=0, device='cpu')
+    first = run_suite(tmp_path, **small); cells = {p: p.stat().st_mtime_ns for p in (tmp_path/'cells').iterdir()}
+    lost = {next(p for p in cells if m in p.name) for m in ('simulated_growth_0_LPM', 'simulated_pairs_0_additive_')}
+    for p in lost: p.unlink()
+    lines = []; again = run_suite(tmp_path, jobs=2, on_cell=lines.append, **small)
+    assert {p for p in cells if p.stat().st_mtime_ns != cells[p]} == lost and len(lines) == 3 and lines[0] == '2 cells to make, 2 at a time'
+    pd.testing.assert_frame_equal(again.drop(columns='cpu_seconds'), first.drop(columns='cpu_seconds'), atol=1e-3)

@@ -7,12 +7,13 @@ __all__ = ['PAIR_FORMS', 'FORMS', 'soft_impute', 'complete_interactions', 'bayes
            'kernel_effects', 'ClosedForm', 'closed_forms', 'Equations', 'add_fold', 'solve_weights', 'Stack',
            'common_level', 'voice_patterns']
 
-# %% ../../nbs/model/06b_stack.ipynb #866f4519
+# %% ../../nbs/model/06b_stack.ipynb #65daaf7f
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 import numpy as np
 import pandas as pd
+import torch
 from scipy.optimize import nnls
 from scipy.sparse import csr_matrix
 from ..core import DataError, parse_context, parse_perturbation
@@ -55,7 +56,12 @@ def complete_interactions(
         low = (U * (np.sign(w) * np.maximum(np.abs(w) - noise**2 * n / np.maximum(np.abs(w), 1e-9), 0))) @ U.T
     return low * sd
 
-# %% ../../nbs/model/06b_stack.ipynb #bfd27fc5
+# %% ../../nbs/model/06b_stack.ipynb #7aa41e72
+def _inverse(A):
+    "Inverses of positive definite matrices (…, k, k), in half the time of `np.linalg.inv`."
+    L, failed = torch.linalg.cholesky_ex(torch.from_numpy(A))
+    return np.linalg.inv(A.astype(np.float64)).astype(np.float32) if failed.any() else torch.cholesky_inverse(L).numpy()
+
 def bayesian_factors(
     Y:np.ndarray,    # (n, m) or (n, m, q), NaN = unknown
     *,
@@ -78,15 +84,17 @@ def bayesian_factors(
     V, T = (flat.T @ U / n).reshape(m, q, k), np.broadcast_to(.01 * eye, (m, q, k, k))                      # loadings: mean and covariance
     of = np.unique(np.zeros(m, int) if views is None else np.asarray(views), return_inverse=True)[1]; size = np.bincount(of)[:, None] * q
     sigma, alpha, level = np.full((m, q), .5, np.float32), np.ones((m, k), np.float32), np.zeros((m, q), np.float32)
+    i, j = np.triu_indices(k); half = i * k + j; back = np.empty((k, k), int); back[i, j] = back[j, i] = np.arange(len(half)); back = back.ravel()      # symmetric matrices as their upper halves
+    def over(S, A): return np.take(S @ np.take(A.reshape(len(A), -1), half, 1), back, 1).reshape(-1, k, k)
     for _ in range(steps):
-        rest, each = here * (E - level), np.einsum('mqij,mq->mij', T + V[..., None] * V[..., None, :], 1 / sigma)
-        spread = np.linalg.inv((S @ each.reshape(m, -1)).reshape(n, k, k) + eye)                             # rows: covariance and mean
-        Z = np.einsum('nij,nj->ni', spread, (rest / sigma).reshape(n, -1) @ V.reshape(-1, k))
-        B, C = ((S.T @ x.reshape(n, -1)).reshape(m, k, k) for x in (Z[:, :, None] * Z[:, None] + spread, spread))
-        T = np.linalg.inv(B[:, None] / sigma[..., None, None] + alpha[:, None, :, None] * eye)
-        V = np.einsum('mqij,mqj->mqi', T, (rest.reshape(n, -1).T @ Z).reshape(m, q, k) / sigma[..., None])
+        rest = here * (E - level)
+        spread = _inverse(over(S, np.einsum('mqij,mq->mij', T + V[..., None] * V[..., None, :], 1 / sigma)) + eye)
+        Z = (spread @ ((rest / sigma).reshape(n, -1) @ V.reshape(-1, k))[..., None])[..., 0]
+        B = over(S.T, Z[:, :, None] * Z[:, None] + spread)
+        T = _inverse(B[:, None] / sigma[..., None, None] + alpha[:, None, :, None] * eye)
+        V = (T @ (rest.reshape(n, -1).T @ Z).reshape(m, q, k, 1) / sigma[..., None, None])[..., 0]
         fit = (Z @ V.reshape(-1, k).T).reshape(n, m, q); level = (here * (E - fit)).sum(0) / (count + 1)
-        error = ((here * (E - level - fit))**2).sum(0) + np.einsum('mij,mqij->mq', B, T) + np.einsum('mqi,mij,mqj->mq', V, C, V, optimize=True)
+        error = ((here * (E - level - fit))**2).sum(0) + np.einsum('mij,mqij->mq', B, T) + ((V @ B) * V).sum(2) - (here * fit**2).sum(0)   # the last two: what the rows' spread adds
         sigma = (error + noise * error.sum() / cells) / (count + noise)
         load = np.zeros((len(size), k), np.float32); np.add.at(load, of, (V**2).sum(1) + np.einsum('mqii->mi', T)); alpha = (size / load).astype(np.float32)[of]
     return (fit + level) * scale + centre
