@@ -6,7 +6,7 @@
 __all__ = ['TASKS', 'SUITES', 'ONE_SCREEN', 'PAPER', 'CURVES', 'Task', 'by_gene', 'run_suite', 'suite_table', 'scaling_curve',
            'run_scaling']
 
-# %% ../nbs/15_suite.ipynb #29979446
+# %% ../nbs/15_suite.ipynb #3920b4be
 import base64, hashlib, io, json, os, tempfile, time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed, parallel_config
 import lpm_nb
-from .analysis.benchmark import evaluate
+from .analysis.benchmark import calibration, evaluate
 from .analysis.metrics import holm, interval_p
-from .analysis.plot import plot_paired, plot_scaling
+from .analysis.plot import plot_calibration, plot_contexts, plot_methods, plot_paired, plot_scaling
 from .core import DataError, FetchError, StorageError, atomic_path, check_known, rng
 from .data.screen import Atlas, Screen
 from .data.simulate import simulate_atlas
@@ -82,7 +82,7 @@ TASKS = {
 }
 SUITES = {'quick': ['simulated pairs', 'simulated growth'], 'core': [t for t in TASKS if not t.startswith('simulated')] + ['simulated pairs', 'simulated growth']}
 
-# %% ../nbs/15_suite.ipynb #80c152f6
+# %% ../nbs/15_suite.ipynb #e4d312d8
 def _blind(atlas, split):
     "The atlas with the test values taken out: what a method may see."
     return atlas.select({n: ~split.test[n] for n in atlas}), Split(split.name, {n: split.train[n][~split.test[n]] for n in atlas}, {n: split.valid[n][~split.test[n]] for n in atlas}, {n: np.zeros((~split.test[n]).sum(), bool) for n in atlas}, split.seed)
@@ -191,22 +191,23 @@ def run_suite(
     device:str|None=None,    # 'cpu' or 'cuda'
     jobs:int=1,              # processes that make cells, sharing the cores
     on_cell:Callable|None=None, # called with a line of text after each cell
-) -> pd.DataFrame: # the summary: task, seed, method, dataset, readout, metric, value, low, high, gain, gain_low, gain_high, cpu_seconds, epochs of the paper's decoder
-    "Run a suite, or what is left of it; write summary.parquet, scores.parquet and benchmark.html."
+) -> pd.DataFrame: # the summary: task, seed, method, dataset, readout, metric, value, low, high, gain, gain_low, gain_high, ceiling, cpu_seconds, epochs of the paper's decoder
+    "Run a suite, or what is left of it; write summary.parquet, scores.parquet, calibration.parquet and benchmark.html."
     check_known([suite], list(SUITES), 'suite')
     tasks = tasks or {t: TASKS[t] for t in SUITES[suite]}
-    out = Path(out); summary, scores = [], []
+    out = Path(out); summary, scores, honest = [], [], []
     settings = [_Setting(n, t, seed, members, paper_values, config, device) for n, t in tasks.items() for seed in seeds]
     for s, (atlas, split, _, _, paper, _), stored, cost in _run(settings, out, lambda s, atlas: _methods(atlas, s.task, paper_values), jobs, on_cell or (lambda line: None)):
         e = evaluate(stored, atlas, split=split, screens=[s.task.screen], seed=s.seed)
         summary.append(e.summary.assign(task=s.name, seed=s.seed, cpu_seconds=e.summary['method'].map(cost), epochs=np.where(e.summary['method'] == PAPER, paper.epochs if paper else 0, np.nan))); scores.append(e.scores.assign(task=s.name, seed=s.seed))
-    summary, scores = (pd.concat(x, ignore_index=True) for x in (summary, scores))
-    for t, file in ((summary, 'summary.parquet'), (scores, 'scores.parquet')):
+        honest.append(calibration(e).assign(task=s.name, seed=s.seed))
+    summary, scores, honest = (pd.concat(x, ignore_index=True) for x in (summary, scores, honest))
+    for t, file in ((summary, 'summary.parquet'), (scores, 'scores.parquet'), (honest, 'calibration.parquet')):
         with atomic_path(out/file) as tmp: t.to_parquet(tmp)
-    _page(summary, scores, tasks, out/'benchmark.html')
+    _page(summary, scores, honest, tasks, out/'benchmark.html')
     return summary
 
-# %% ../nbs/15_suite.ipynb #f394cfb4
+# %% ../nbs/15_suite.ipynb #f86d4599
 def suite_table(
     summary:pd.DataFrame, # from `run_suite`
     tasks:Mapping[str, Task]|None=None, # None = `TASKS`
@@ -220,32 +221,43 @@ def suite_table(
         q = g[(g['metric'] == t.metric) & (g['readout'] == t.readout)]
         if not len(q): raise DataError(f"task {name!r} has no {t.metric} of {t.readout}; there are {sorted(set(zip(g['metric'], g['readout'])))}")
         parts.append(q.assign(p=[interval_p(*v) for v in q[['gain', 'gain_low', 'gain_high']].to_numpy()]).groupby('method', sort=False)
-            .agg(value=('value', 'mean'), gain=('gain', 'mean'), least=('gain', 'min'), most=('gain', 'max'), p=('p', 'max'), epochs=('epochs', 'max')).reset_index().assign(task=f'{name}: {t.metric}'))
+            .agg(value=('value', 'mean'), gain=('gain', 'mean'), least=('gain', 'min'), most=('gain', 'max'), p=('p', 'max'), epochs=('epochs', 'max'), ceiling=('ceiling', 'mean')).reset_index().assign(task=f'{name}: {t.metric}'))
     all_ = pd.concat(parts, ignore_index=True)
     all_['p'] = all_.groupby('method')['p'].transform(lambda p: holm(p.to_numpy()))                   # one family for each rival
     mark = np.select([(all_['p'] < .05) & (all_['least'] > 0), (all_['p'] < .05) & (all_['most'] < 0)], [' *', ' −'], '')
     all_['text'] = [f'{v:.{digits}f}{k}' + (f' ({e:.0f} ep.)' if e < 50 else '') for v, k, e in zip(all_['value'], mark, all_['epochs'])]
     for task, g in all_.groupby('task', sort=False): rows[task] = dict(zip(g['method'], g['text']))
-    return pd.DataFrame(rows).T.reindex(columns=[m for m in ('LPM', ONE_SCREEN, PAPER, *reversed(BASELINES)) if m in set(summary['method'])]).fillna('–')
+    table = pd.DataFrame(rows).T.reindex(columns=[m for m in ('LPM', ONE_SCREEN, PAPER, *reversed(BASELINES)) if m in set(summary['method'])])
+    if all_['ceiling'].notna().any(): table['ceiling'] = all_.groupby('task', sort=False)['ceiling'].first().map(lambda v: f'{v:.{digits}f}', na_action='ignore')
+    return table.fillna('–')
 
 _TEMPLATE = jinja2.Template("""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Does the LPM work?</title>
-<style>body{font:16px/1.55 system-ui,sans-serif;color:#222;max-width:74rem;margin:2.5rem auto;padding:0 1.2rem}h1{font-size:1.7rem}h2{font-size:1.2rem;margin-top:2rem}table{border-collapse:collapse;font-size:.84rem;display:block;overflow-x:auto}th,td{padding:.28rem .7rem;text-align:left;border-bottom:1px solid #eee;font-variant-numeric:tabular-nums}thead th{vertical-align:bottom;max-width:7rem}.note{color:#555;max-width:46rem;font-size:.9rem}figure{display:inline-block;margin:.6rem;max-width:22rem}img{max-width:100%}figcaption{font-size:.84rem;color:#555}</style>
-<h1>Does the LPM work?</h1><p class="note">{{ lead }}</p>{{ table }}<h2>Perturbation by perturbation</h2>{% for f in figures %}<figure><img alt="{{ f.caption }}" src="data:image/png;base64,{{ f.png }}"><figcaption>{{ f.caption }}</figcaption></figure>{% endfor %}<h2>What to know</h2><ul>{% for n, t in notes %}<li class="note"><b>{{ n }}</b>: {{ t }}</li>{% endfor %}</ul></html>""", autoescape=False)
+<style>body{font:16px/1.55 system-ui,sans-serif;color:#222;max-width:74rem;margin:2.5rem auto;padding:0 1.2rem}h1{font-size:1.7rem}h2{font-size:1.2rem;margin-top:2.2rem;border-bottom:1px solid #ddd}table{border-collapse:collapse;font-size:.84rem;display:block;overflow-x:auto}th,td{padding:.28rem .7rem;text-align:left;border-bottom:1px solid #eee;font-variant-numeric:tabular-nums}thead th{vertical-align:bottom;max-width:7rem}.note{color:#555;max-width:46rem;font-size:.9rem}figure{display:inline-block;vertical-align:top;margin:.6rem;max-width:27rem}figure.wide{max-width:100%}img{max-width:100%}figcaption{font-size:.84rem;color:#555}</style>
+<h1>Does the LPM work?</h1><p class="note">{{ lead }}</p>{{ table }}{% for t in tasks %}<h2>{{ t.name }}</h2><p class="note">{{ t.note }}</p>{% for f in t.figures %}<figure><img alt="{{ f.caption }}" src="data:image/png;base64,{{ f.png }}"><figcaption>{{ f.caption }}</figcaption></figure>{% endfor %}{% endfor %}
+{% if scaling %}<h2>More data</h2><figure class="wide"><img alt="{{ scaling.caption }}" src="data:image/png;base64,{{ scaling.png }}"><figcaption>{{ scaling.caption }}</figcaption></figure>{% endif %}</html>""", autoescape=False)
 
-def _page(summary, scores, tasks, path):
-    figures = []
-    for name, t in tasks.items():
-        metric = {'pooled r': 'mse', 'interaction r': 'mse'}.get(t.metric, t.metric); seed = scores.loc[scores['task'] == name, 'seed'].min()
-        g = scores[(scores['task'] == name) & (scores['seed'] == seed) & (scores['metric'] == metric) & (scores['readout'] == t.readout)]
-        s = summary[(summary['task'] == name) & (summary['seed'] == seed) & (summary['metric'] == t.metric) & (summary['readout'] == t.readout) & ~summary['method'].isin(['LPM', ONE_SCREEN])]
-        if not len(g) or g['value'].notna().sum() < 4: continue
-        rival = s.sort_values('value')['method'].iloc[-1]
-        with plt.rc_context({'font.size': 9}):
-            ax = plot_paired(g, a='LPM', b=rival); b = io.BytesIO(); ax.figure.savefig(b, format='png', dpi=120); plt.close(ax.figure)
-        figures.append(dict(png=base64.b64encode(b.getvalue()).decode(), caption=f'{name}: {metric} of each perturbation, LPM against {rival}.'))
-    seeds = sorted(summary['seed'].unique())
-    lead = f"Experiments that no method has seen, {len(seeds)} split seed{'s' * (len(seeds) > 1)} ({', '.join(map(str, seeds))}), one default recipe. Each line is judged by its own metric. * the LPM is better in every seed, at 5 % after Holm's correction over the tasks (paired bootstrap over perturbations); − it is worse, likewise; neither: the data do not tell. (n ep.): the paper's decoder was trained for n of its 50 epochs there, which is no fair test of it."
-    page = _TEMPLATE.render(lead=lead, table=suite_table(summary, tasks).to_html(border=0), figures=figures, notes=[(n, t.note) for n, t in tasks.items() if t.note])
+def _drawn(draw, caption):
+    with plt.rc_context({'font.size': 9}):
+        ax = draw(); b = io.BytesIO(); ax.figure.savefig(b, format='png', dpi=110, bbox_inches='tight'); plt.close(ax.figure)
+    return dict(png=base64.b64encode(b.getvalue()).decode(), caption=caption)
+
+def _of(table, t, metric): return table[(table['metric'] == metric) & (table['readout'] == t.readout)]
+
+def _figures(name, t, summary, scores, honest):
+    "A task in pictures, of its first seed."
+    summary, scores, honest = (x[(x['task'] == name) & (x['seed'] == x.loc[x['task'] == name, 'seed'].min())] for x in (summary, scores, honest))
+    head = _of(summary, t, t.metric); rivals = head[~head['method'].isin(['LPM', ONE_SCREEN])]; rival = rivals.sort_values('value')['method'].iloc[-1]
+    yield _drawn(lambda: plot_methods(head, t.metric), f'{t.metric}, every method with its 95 % interval.')
+    g = _of(scores, t, {'pooled r': 'mse', 'interaction r': 'mse'}.get(t.metric, t.metric))
+    if len(g) and g['value'].notna().sum() >= 4: yield _drawn(lambda: plot_paired(g, a='LPM', b=rival), f"{g['metric'].iloc[0]} of each perturbation: the LPM against the best other method, {rival}.")
+    if 1 < g['context'].nunique() <= 12: yield _drawn(lambda: plot_contexts(g, methods=['LPM', rival, *[PAPER] * (PAPER in set(g['method']) and rival != PAPER)]), f"{g['metric'].iloc[0]} in each context, with 95 % intervals over perturbations.")
+    if len(honest): yield _drawn(lambda: plot_calibration(honest.assign(dataset='LPM')), 'Calibration: share of held-out values inside the interval that the LPM gave. On the diagonal is honest.')
+
+def _page(summary, scores, honest, tasks, path):
+    seeds = sorted(summary['seed'].unique()); curves = path.parent/'scaling.png'
+    lead = f"Experiments that no method has seen, {len(seeds)} split seed{'s' * (len(seeds) > 1)} ({', '.join(map(str, seeds))}), one default recipe. Each line is judged by its own metric. * the LPM is better in every seed, at 5 % after Holm's correction over the tasks (paired bootstrap over perturbations); − it is worse, likewise; neither: the data do not tell. (n ep.): the paper's decoder was trained for n of its 50 epochs there, which is no fair test of it. Ceiling: what the truth itself would score, by the noise of replicates."
+    scaling = dict(png=base64.b64encode(curves.read_bytes()).decode(), caption='Score against the amount of training data, mean over seeds with the mean 95 % interval; the same held-out experiments all along a curve.') if curves.exists() else None
+    page = _TEMPLATE.render(lead=lead, table=suite_table(summary, tasks).to_html(border=0), tasks=[dict(name=n, note=t.note, figures=list(_figures(n, t, summary, scores, honest))) for n, t in tasks.items()], scaling=scaling)
     with atomic_path(path) as tmp: tmp.write_text(page, encoding='utf-8')
 
 # %% ../nbs/15_suite.ipynb #e5c92997

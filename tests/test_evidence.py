@@ -1,5 +1,5 @@
 "What the claims rest on: metrics that would be missed if broken, splits that cannot leak, an order of methods that has to hold."
-import importlib.util, types
+import importlib.util, json, types
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -43,6 +43,18 @@ def check(m):
     mean, low, high = m.bootstrap(np.arange(100.), seed=0); assert mean == 49.5 and 43 < low < 45.5 < 53 < high < 56
 
 def test_the_metrics(): check(metrics())
+
+def test_peers_say_the_same():
+    "Equality with cell-eval and scperteval on the fixture of benchmarks/peer_scores.py."
+    said = json.loads((Path(__file__).parent/'peer_scores.json').read_text()); cell, sc = said['cell-eval'], said['scperteval']; m = metrics()
+    g = np.random.default_rng(7); true = g.normal(size=(12, 30)); pred = .15 * true + g.normal(size=true.shape); control = g.normal(size=30); n = len(true)
+    def close(a, b): np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+    close(m.mse(pred, true), cell['mse']); close(m.mse(pred, true), sc['mse']); close(m.r2(pred, true), sc['r2']); close(m.pearson(pred, true), sc['pearson'])
+    delta = m.delta_pearson(pred, true, reference=np.tile(control, (n, 1))); close(delta, cell['pearson_delta']); close(delta, sc['pearson_delta'])
+    ours = {by: m.discrimination(pred, true, reference=np.tile(control, (n, 1)), by=by) for by in ('l1', 'l2', 'cosine')}
+    for by, v in ours.items(): close(1 - (1 - v) * (n - 1) / n, cell[f'discrimination_{by}'])        # cell-eval counts itself among the others
+    close(m.discrimination(pred, true, by='l2'), sc['nir'])
+    assert len({tuple(v) for v in ours.values()}) == 3, 'the fixture must tell the three apart'
 
 MISTAKES = {
     'sign of the delta': (("p, t = np.asarray(pred, np.float64) - reference, np.asarray(true, np.float64) - reference", "p, t = reference - np.asarray(pred, np.float64), np.asarray(true, np.float64) - reference"),),

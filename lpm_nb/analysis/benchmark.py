@@ -5,24 +5,24 @@
 # %% auto #0
 __all__ = ['PROFILE', 'METRICS', 'HEADLINE', 'Evaluation', 'evaluate', 'league_table', 'calibration']
 
-# %% ../../nbs/analysis/10_benchmark.ipynb #35b81aa8
+# %% ../../nbs/analysis/10_benchmark.ipynb #2c77166d
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from .metrics import bootstrap, delta_pearson, discrimination, direction_accuracy, mse, pearson, pooled_pearson, r2, spearman
-from ..core import DataError, parse_perturbation
+from ..core import DataError, check_known, parse_perturbation
 from ..data.effects import fit_members
 from ..data.screen import Atlas
 from ..data.split import Split, prove_split
 
-# %% ../../nbs/analysis/10_benchmark.ipynb #a8379a5e
+# %% ../../nbs/analysis/10_benchmark.ipynb #4c43cd79
 @dataclass(frozen=True)
 class Evaluation:
     "Scores of several methods on the same held-out experiments."
     scores:pd.DataFrame      # tidy: method, dataset, split, context, perturbation, readout, metric, value
-    summary:pd.DataFrame     # method, dataset, readout, metric, value, low, high, gain, gain_low, gain_high (against the other methods: see `champion`)
+    summary:pd.DataFrame     # method, dataset, readout, metric, value, low, high, gain, gain_low, gain_high (against the other methods: see `champion`), ceiling (what the truth would score; NaN = unknown)
     predictions:dict         # screen -> (table of test experiments, truth, {method: (mean, std)})
     champion:str             # the method that the gains compare with each other one
 
@@ -58,25 +58,58 @@ def _scalar_scores(preds, Y, table, readouts, least=5):
                 yield pd.DataFrame(dict(method=method, context='all', perturbation=names, readout=r, metric='within r',
                     value=[pearson(P[i, j][None], Y[i, j][None])[0] if (~np.isnan(Y[i, j])).sum() >= least else np.nan for i in parts]))
 
-def _pooled(preds, Y, table, readouts, screen, train, seed):
-    "Pooled r, and the r of the interaction for combinations, of all methods at once: (metric, readout, methods, r, draws)."
-    p, names = table['perturbation'].astype(str).to_numpy(), list(preds)
-    members = [parse_perturbation(x) for x in p]; several = np.array([len(m) > 1 for m in members])
-    c = table['context'].astype(str).to_numpy()
-    for j, r in enumerate(readouts):
-        yield 'pooled r', r, names, *pooled_pearson(np.stack([preds[m][0][:, j] for m in names], 1), Y[:, j], p, seed=seed)
-    if several.sum() < 20: return
+def _expected(table, screen, train):
+    "(n, n_readouts) the sum of the members of each combination in its context, from training data; None if there are too few."
+    members = [parse_perturbation(x) for x in table['perturbation'].astype(str)]; several = np.array([len(m) > 1 for m in members])
+    if several.sum() < 20: return None
+    c, out = table['context'].astype(str).to_numpy(), np.full((len(members), len(screen.readouts)), np.nan)
     own = screen.obs['perturbation'].astype(str).map({x: len(parse_perturbation(x)) > 1 for x in screen.perturbations}).to_numpy(bool) & train
-    for j, r in enumerate(readouts):
-        expected = np.full(len(p), np.nan)
+    for j in range(out.shape[1]):
         for k in np.unique(c[several]):
             rows = np.flatnonzero(own & (screen.obs['context'] == k).to_numpy() & ~np.isnan(screen.X[:, j]))
             if len(rows) < 20: continue
             level, effect = fit_members([parse_perturbation(x) for x in screen.obs['perturbation'].iloc[rows].astype(str)], screen.X[rows, j:j+1].astype(np.float64))
-            here = np.flatnonzero(several & (c == k)); expected[here] = [level[0] + sum(effect.get(a, [0.])[0] for a in members[i]) for i in here]
-        if (~np.isnan(expected)).sum() >= 20: yield 'interaction r', r, names, *pooled_pearson(np.stack([preds[m][0][:, j] for m in names], 1) - expected[:, None], Y[:, j] - expected, p, seed=seed)
+            here = np.flatnonzero(several & (c == k)); out[here, j] = [level[0] + sum(effect.get(a, [0.])[0] for a in members[i]) for i in here]
+    return out
 
-# %% ../../nbs/analysis/10_benchmark.ipynb #117bfb09
+def _pooled(preds, Y, table, readouts, expected, seed):
+    "Pooled r, and the r of the interaction for combinations, of all methods at once: (metric, readout, methods, r, draws)."
+    p, names = table['perturbation'].astype(str).to_numpy(), list(preds)
+    for base, metric in ((np.zeros_like(Y), 'pooled r'), (expected, 'interaction r')):
+        for j, r in enumerate(readouts):
+            if base is not None and (~np.isnan(base[:, j])).sum() >= 20: yield metric, r, names, *pooled_pearson(np.stack([preds[m][0][:, j] for m in names], 1) - base[:, [j]], Y[:, j] - base[:, j], p, seed=seed)
+
+def _noise(screen, test, sd):
+    "(n, n_readouts) variance of the noise in the test values; None where nothing tells it."
+    n = np.maximum(screen.obs['n_replicates'].to_numpy(float), 1)[:, None]
+    if sd is None:
+        if screen.spread is None: return None
+        v = np.asarray(screen.spread, np.float32)**2
+        if np.isfinite(v).any(1).mean() < .5: return None                    # what is repeated now and then is repeated for a reason, and not like the rest
+        v = np.array([c[np.isfinite(c)].mean() if np.isfinite(c).any() else np.nan for c in v.T])
+    else:
+        v = np.asarray(sd, np.float64)**2
+        if v.shape not in ((), (len(screen.readouts),)) or not (np.asarray(sd) >= 0).all(): raise DataError(f"noise of screen {screen.name!r}: expected one standard deviation of a measurement or one for each of its {len(screen.readouts)} readouts, none below 0, got {sd!r}")
+    return np.broadcast_to(v, (1, len(screen.readouts))) / n[test]
+
+def _ceilings(noise, Y, table, reference, expected, readouts, wide):
+    "(metric, readout) -> what the truth itself would score."
+    def r(noise, y, axis=None): # of y, along an axis
+        with np.errstate(all='ignore'): return np.sqrt(np.clip(1 - np.nanmean(np.where(np.isnan(y), np.nan, noise), axis=axis) / np.nanvar(y, axis=axis), 0, 1))
+    if noise is None: return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', RuntimeWarning)                      # a row without values has no ceiling
+        if wide:
+            ref = np.stack([reference[c] for c in table['context'].astype(str)])
+            rows = pd.DataFrame({'delta r': r(noise, Y - ref, 1), 'r': r(noise, Y, 1), 'mse': np.nanmean(np.where(np.isnan(Y), np.nan, noise), axis=1)})
+            return {(k, 'all'): v for k, v in rows.groupby([table[c].astype(str).to_numpy() for c in ('perturbation', 'context')]).mean().mean().items()}   # doses first, as the scores
+        parts = [i for i in table.groupby(table['perturbation'].astype(str)).indices.values()]; out = {}
+        for j, k in enumerate(readouts):
+            out |= {('pooled r', k): r(noise[:, j], Y[:, j]), ('within r', k): np.nanmean([r(noise[i, j], Y[i, j]) for i in parts if (~np.isnan(Y[i, j])).sum() >= 5] or [np.nan]), ('mse', k): np.nanmean(np.where(np.isnan(Y[:, j]), np.nan, noise[:, j]))}
+            if expected is not None: out['interaction r', k] = r(noise[:, j], Y[:, j] - expected[:, j])
+    return out
+
+# %% ../../nbs/analysis/10_benchmark.ipynb #4e123283
 def evaluate(
     methods:Mapping[str, object], # name -> anything with predict_screen(screen, table) -> (mean, std or None)
     atlas:Atlas,                  # the screens, with the test values
@@ -84,13 +117,15 @@ def evaluate(
     split:Split,                  # its test part is scored; its training part gives the references
     champion:str|None=None,       # the method that is compared with each other one; None = the first
     screens:list|None=None,       # only these
+    noise:Mapping[str, float|np.ndarray]|None=None, # screen -> standard deviation of one measurement (of each readout); where it is not given, replicates tell
     seed:int=0,                   # of the resampling
 ) -> Evaluation:
     "Score methods on the held-out experiments of a split."
     if not methods: raise DataError("expected at least one method")
     prove_split(atlas, split)
     champion = champion or next(iter(methods))
-    scores, summary, kept = [], [], {}
+    scores, summary, kept, ceiling = [], [], {}, {}
+    check_known(list(noise or {}), list(atlas), 'screen')
     for n, s in atlas.items():
         test = split.test[n]
         if not test.any() or (screens is not None and n not in screens): continue
@@ -100,7 +135,9 @@ def evaluate(
             if P.shape != Y.shape: raise DataError(f"method {m!r} gave {P.shape} for the {Y.shape} test values of screen {n!r}")
         kept[n] = (table.reset_index(drop=True), Y, preds)
         wide = Y.shape[1] >= PROFILE
-        t = pd.concat(_profile_scores(preds, Y, table, _reference(s, train)) if wide else _scalar_scores(preds, Y, table, s.readouts), ignore_index=True)
+        reference, expected = _reference(s, train) if wide else None, None if wide else _expected(table, s, train)
+        ceiling |= {(n, *k): v for k, v in _ceilings(_noise(s, test, (noise or {}).get(n)), Y, table, reference, expected, s.readouts, wide).items()}
+        t = pd.concat(_profile_scores(preds, Y, table, reference) if wide else _scalar_scores(preds, Y, table, s.readouts), ignore_index=True)
         t.insert(1, 'dataset', n); t.insert(2, 'split', split.name); scores.append(t)
         for (metric, readout), g in t.groupby(['metric', 'readout'], sort=False):
             w = g.pivot_table(index=['perturbation', 'context'], columns='method', values='value', sort=False, dropna=False)
@@ -109,16 +146,18 @@ def evaluate(
                 v, lo, hi = bootstrap(w[m], groups=who, seed=seed)
                 summary.append((m, n, readout, metric, v, lo, hi, *(bootstrap(METRICS[metric] * (w[champion] - w[m]), groups=who, seed=seed) if m != champion else (np.nan,) * 3)))
         if not wide:
-            for metric, readout, names, r, draws in _pooled(preds, Y, table, s.readouts, s, train, seed):
+            for metric, readout, names, r, draws in _pooled(preds, Y, table, s.readouts, expected, seed):
                 c = names.index(champion)
                 for i, m in enumerate(names):
                     gain = draws[:, c] - draws[:, i]
                     summary.append((m, n, readout, metric, r[i], *np.quantile(draws[:, i], [.025, .975]), *((r[c] - r[i], *np.quantile(gain, [.025, .975])) if m != champion else (np.nan,) * 3)))
     if not scores: raise DataError(f"split {split.name!r} has no test experiment in the chosen screens")
     columns = ['method', 'dataset', 'readout', 'metric', 'value', 'low', 'high', 'gain', 'gain_low', 'gain_high']
-    return Evaluation(pd.concat(scores, ignore_index=True), pd.DataFrame(summary, columns=columns), kept, champion)
+    summary = pd.DataFrame(summary, columns=columns)
+    summary['ceiling'] = [ceiling.get(k, np.nan) for k in zip(summary['dataset'], summary['metric'], summary['readout'])]
+    return Evaluation(pd.concat(scores, ignore_index=True), summary, kept, champion)
 
-# %% ../../nbs/analysis/10_benchmark.ipynb #15f9d7e8
+# %% ../../nbs/analysis/10_benchmark.ipynb #9a7917a6
 HEADLINE = [('delta r', 'all'), ('mse', 'all'), ('discrimination', 'all'), ('within r', None), ('pooled r', None), ('interaction r', None)]   # (metric, readout) in the order of a report
 
 def league_table(
@@ -134,7 +173,10 @@ def league_table(
         for r in dict.fromkeys(t.loc[(t['metric'] == metric) & ((t['readout'] == readout) if readout else True), 'readout']):
             q = t[(t['metric'] == metric) & (t['readout'] == r)].set_index('method')
             out[metric if r == 'all' else f'{metric} {r}'] = {m: f"{x.value:.{digits}f} [{x.low:.{digits}f}, {x.high:.{digits}f}]" + ('' if not x.gain_low > 0 else ' *') for m, x in q.iterrows()}
-    return pd.DataFrame(out).reindex(list(dict.fromkeys(t['method'])))
+    table = pd.DataFrame(out).reindex(list(dict.fromkeys(t['method'])))
+    top = {(m if r == 'all' else f'{m} {r}'): v for (m, r), v in t.groupby(['metric', 'readout'])['ceiling'].first().dropna().items()}
+    if set(top) & set(table): table.loc['ceiling (noise)'] = [f'{top[c]:.{digits}f}' if c in top else '–' for c in table]
+    return table
 
 # %% ../../nbs/analysis/10_benchmark.ipynb #5fdeae5b
 def calibration(

@@ -6,10 +6,11 @@
 __all__ = ['mse', 'pearson', 'spearman', 'r2', 'delta_pearson', 'direction_accuracy', 'discrimination', 'bootstrap',
            'paired_bootstrap', 'pooled_pearson', 'interval_p', 'holm', 'rescaled']
 
-# %% ../../nbs/analysis/09_metrics.ipynb #58f1f2f1
+# %% ../../nbs/analysis/09_metrics.ipynb #f151df99
 from collections.abc import Sequence
 from functools import lru_cache
 import numpy as np
+from scipy.spatial.distance import cdist
 from scipy.stats import norm, rankdata
 from ..core import DataError, rng
 
@@ -90,20 +91,23 @@ def direction_accuracy(
     seen &= t != 0
     return _mean(np.where(p == 0, .5, np.sign(p) == np.sign(t)), seen)
 
-# %% ../../nbs/analysis/09_metrics.ipynb #dc3aef73
+# %% ../../nbs/analysis/09_metrics.ipynb #5080c988
+def _cosine(p, t): return (p / np.maximum(np.linalg.norm(p, axis=1, keepdims=True), 1e-12)) @ (t / np.maximum(np.linalg.norm(t, axis=1, keepdims=True), 1e-12)).T
+_LIKENESS = {'cosine': _cosine, 'l1': lambda p, t: -cdist(p, t, 'cityblock'), 'l2': lambda p, t: -cdist(p, t)}
+
 def discrimination(
     pred:np.ndarray,      # (n, n_readouts) of one context
     true:np.ndarray,      # (n, n_readouts)
     *,
     reference:np.ndarray|None=None, # (n, n_readouts) to take away first
+    by:str='cosine',      # likeness: 'cosine', or a distance, 'l1' or 'l2'
 ) -> np.ndarray: # (n,) share of the other profiles that are less similar, ties count half; NaN if n = 1
-    "Rank of the true profile among all held-out ones, by cosine similarity to the prediction."
+    "Rank of the true profile among all held-out ones, by likeness to the prediction."
+    if by not in _LIKENESS: raise DataError(f"expected by='cosine', 'l1' or 'l2', got {by!r}")
     p, t, _ = _pair(pred, true)
     if reference is not None: p, t = p - reference, t - reference
     p, t = np.nan_to_num(p), np.nan_to_num(t)
-    unit = lambda x: x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-    sim = unit(p) @ unit(t).T
-    own = np.diag(sim)[:, None]
+    sim = _LIKENESS[by](p, t); own = np.diag(sim)[:, None]
     n = len(sim)
     if n < 2: return np.full(n, np.nan)
     return ((sim < own - 1e-12).sum(1) + .5 * ((np.abs(sim - own) <= 1e-12).sum(1) - 1)) / (n - 1)
