@@ -7,7 +7,7 @@ __all__ = ['app', 'Screens', 'Layout', 'Power', 'train', 'predict_table', 'predi
            'benchmark', 'scaling', 'demo', 'network', 'find_symbol', 'draw_map', 'list_neighbours', 'rank_targets',
            'explore', 'main']
 
-# %% ../nbs/16_cli.ipynb #cc56fd66
+# %% ../nbs/16_cli.ipynb #7cdfeaf4
 import json, os, re, shutil, subprocess, sys, time, warnings
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +15,9 @@ from typing import Annotated, Optional
 import numpy as np
 import pandas as pd
 import typer
-from .console import Bars, Jobs, Json, Quiet, read_input, read_table, say, show_table, talk, write_table
-from .core import DIRECTION, DataError, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_columns, check_known
-from .data.screen import Atlas, Screen, _numbers
+from .console import Bars, Jobs, Json, Quiet, read_input, read_table, result_folder, say, show_table, talk, write_table
+from .core import DIRECTION, DataError, DataWarning, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_columns, check_known
+from .data.screen import Atlas, Screen, _numbers, _treated_dose
 from .data_commands import data_app
 try: from typer._click import exceptions as click_errors      # newer typer brings its own click
 except ImportError: from click import exceptions as click_errors
@@ -26,7 +26,7 @@ except ImportError: from click import exceptions as click_errors
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode='rich', help="[bold]lpm[/bold]: learn from many perturbation screens at once, predict the experiments nobody has run.")
 app.add_typer(data_app, name='data')
 
-# %% ../nbs/16_cli.ipynb #67e1e3bb
+# %% ../nbs/16_cli.ipynb #89e7ea5f
 def _progress(epochs, members, quiet):
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     bar = Progress(TextColumn('{task.description}'), BarColumn(), TextColumn('{task.completed}/{task.total} epochs'), TextColumn('{task.fields[loss]}'), TimeRemainingColumn(), console=talk, disable=quiet, transient=True)
@@ -76,36 +76,41 @@ def train(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...', help
     model.provenance['command'] = ' '.join(['lpm train', *screens, '--out', str(out)])
     if first: model.save(out); shutil.rmtree(keep, ignore_errors=True)
     leave_run()
-    best = model.history.groupby('member')['valid_loss'].min()
-    result = dict(model=str(out), members=len(model.networks), validation_loss=round(float(best.mean()), 5), seconds=round(time.perf_counter() - start, 1), atoms=len(model.vocab.atoms), contexts=len(model.vocab.contexts), readouts=sum(map(len, model.vocab.readouts.values())))
-    print(json.dumps(result)) if as_json else say(f"[green]saved {out}[/green]: {result['members']} members, validation loss {result['validation_loss']} (standardised; 1 = nothing learned), {result['seconds']} s", quiet)
+    best = model.history.groupby('member')['valid_loss'].min().mean()
+    result = dict(model=str(out), members=len(model.networks), validation_loss=None if best != best else round(float(best), 5), seconds=round(time.perf_counter() - start, 1), atoms=len(model.vocab.atoms), contexts=len(model.vocab.contexts), readouts=sum(map(len, model.vocab.readouts.values())))
+    judged = 'nothing held out to judge by' if best != best else f"validation loss {result['validation_loss']} (standardised; 1 = nothing learned)"
+    print(json.dumps(result)) if as_json else say(f"[green]saved {out}[/green]: {result['members']} members, {judged}, {result['seconds']} s", quiet)
 
-# %% ../nbs/16_cli.ipynb #29db2be2
+# %% ../nbs/16_cli.ipynb #89abcf00
+def _canonical(table):
+    "Perturbation, context, dose and time of a table as the model writes them."
+    t = pd.DataFrame({c: canonical_labels(table[c], c) if c in ('perturbation', 'context') else _numbers(table[c], c, dict(dose='µM', time='h')[c], len(table)) for c in ('perturbation', 'context', 'dose', 'time') if c in table.columns})
+    if 'dose' in t: t['dose'] = _treated_dose(t['dose'].to_numpy(), t['perturbation'].array)
+    return t.astype(dict(perturbation=str, context=str))
+
 def predict_table(
     model,              # a TrainedLPM
     table:pd.DataFrame, # perturbation, context [, dose, time] [, readout]
     *,
     unknown:str='error',# 'error' or 'prior'
-) -> pd.DataFrame: # the rows of the table with readout, value, std
+) -> pd.DataFrame: # the rows of the table, with its own columns, and readout, value, std
     "Predictions as a long table in the order of the request."
     check_columns(table, ['perturbation', 'context'], optional=['dose', 'time', 'readout'])
     if len(table) == 0: raise DataError("the table of experiments is empty")
-    table = table.reset_index(drop=True)
-    keys = [c for c in ('perturbation', 'context', 'dose', 'time') if c in table.columns]
-    canon = pd.DataFrame({c: canonical_labels(table[c], c).astype(str) if c in ('perturbation', 'context') else _numbers(table[c], c, dict(dose='µM', time='h')[c], len(table)) for c in keys})
+    table = table.reset_index(drop=True); canon = _canonical(table)
     row, distinct = pd.factorize(pd.MultiIndex.from_frame(canon))
     asked = canon.iloc[np.unique(row, return_index=True)[1]].reset_index(drop=True)
     wanted = None
     if 'readout' in table.columns:
-        wanted = list(dict.fromkeys(canonical_labels(table['readout'], 'readout').astype(str)))
-        check_known(wanted, [r for rs in model.vocab.readouts.values() for r in rs], 'readout')
-    if unknown == 'error':                                         # before any work
-        from lpm_nb.data.loaders import encode
-        encode(model.vocab, asked)
-    home = asked['context'].map({c: model.screens_of(c)[0] for c in asked['context'].unique()})
+        wanted = canonical_labels(table['readout'], 'readout').astype(str)
+        check_known(dict.fromkeys(wanted), [r for rs in model.vocab.readouts.values() for r in rs], 'readout')
+    from lpm_nb.data.loaders import encode, outside_range
+    if unknown == 'error': encode(model.vocab, asked)              # before any work
+    if far := outside_range(model.vocab, asked): warnings.warn(far, DataWarning, stacklevel=2)
+    home = {c: model.screens_of(c) for c in asked['context'].unique()}
     parts = []
-    for screen in dict.fromkeys(home):                             # one screen at a time, so that a table over many screens stays narrow
-        mine = np.flatnonzero(home == screen)
+    for screen in dict.fromkeys(n for ns in home.values() for n in ns):   # one screen at a time, so that a table over many screens stays narrow
+        mine = np.flatnonzero(asked['context'].map({c: screen in ns for c, ns in home.items()}).to_numpy(bool))
         names = [r for r in model.vocab.readouts[screen] if wanted is None or r in set(wanted)]
         if not names: continue
         mean, std = model.predict_screen(screen, asked.iloc[mine], unknown=unknown)
@@ -114,17 +119,13 @@ def predict_table(
         rows = np.flatnonzero(i[row] >= 0)
         if wanted is None: parts.append(pd.DataFrame(dict(_row=np.repeat(rows, len(names)), readout=names * len(rows), value=mean[np.ix_(i[row[rows]], j)].ravel(), std=std[np.ix_(i[row[rows]], j)].ravel())))
         else:
-            at = {r: k for k, r in zip(j, names)}
-            col = table['readout'].astype(str).str.strip().map(at).to_numpy(float)[rows]
-            off = np.isnan(col)
-            if off.any():
-                k = rows[np.argmax(off)]; raise DataError(f"readout {table['readout'][k]!r} is not measured in context {table['context'][k]!r} (screen {screen!r}); ask for it in a context of its own screen")
-            parts.append(pd.DataFrame(dict(_row=rows, readout=table['readout'].to_numpy()[rows], value=mean[i[row[rows]], col.astype(int)], std=std[i[row[rows]], col.astype(int)])))
+            col = pd.Series(wanted).map(dict(zip(names, j))).to_numpy(float)[rows]; rows, col = rows[~np.isnan(col)], col[~np.isnan(col)].astype(int)
+            parts.append(pd.DataFrame(dict(_row=rows, readout=wanted.to_numpy()[rows] if hasattr(wanted, 'to_numpy') else np.asarray(wanted)[rows], value=mean[i[row[rows]], col], std=std[i[row[rows]], col])))
     done = set(np.concatenate([p['_row'] for p in parts])) if parts else set()
     if len(done) < len(table):
-        k = next(i for i in range(len(table)) if i not in done); raise DataError(f"none of the wanted readouts is measured in context {table['context'][k]!r}; leave the column `readout` out to get what there is")
-    long = pd.concat(parts, ignore_index=True).sort_values('_row', kind='stable')
-    out = table[keys].iloc[long['_row']].reset_index(drop=True)
+        k = next(i for i in range(len(table)) if i not in done); raise DataError(f"readout {table['readout'][k]!r} is not measured in context {table['context'][k]!r} (screens: {', '.join(map(repr, model.screens_of(canon['context'][k])))}); leave the column `readout` out to get what there is")
+    long = pd.concat(parts, ignore_index=True).drop_duplicates(['_row', 'readout']).sort_values('_row', kind='stable')       # what two screens of a context share, the first one says
+    out = table.drop(columns=[c for c in ('readout', 'value', 'std') if c in table]).iloc[long['_row']].reset_index(drop=True)
     return out.assign(readout=long['readout'].to_numpy(), value=long['value'].to_numpy(), std=long['std'].to_numpy())
 
 @app.command()
@@ -141,7 +142,8 @@ def predict(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folde
     trained = load_lpm(model)
     table = read_table(experiments)
     if out.suffix == '.h5ad':
-        s = trained.predict(table.drop(columns='readout', errors='ignore').drop_duplicates(), readouts=list(dict.fromkeys(table['readout'])) if 'readout' in table else None, unknown=unknown); s.write(out); n = int((~np.isnan(s.X)).sum())
+        check_columns(table, ['perturbation', 'context'], optional=['dose', 'time', 'readout'])
+        s = trained.predict(_canonical(table).drop_duplicates(), readouts=list(dict.fromkeys(table['readout'])) if 'readout' in table else None, unknown=unknown); s.write(out); n = int((~np.isnan(s.X)).sum())
     else: n = len(t := predict_table(trained, table, unknown=unknown)); write_table(t, out)
     print(json.dumps(dict(file=str(out), values=n))) if as_json else say(f"[green]{n:,} values written to {out}[/green]", quiet)
 
@@ -163,7 +165,7 @@ def grid(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder w
     from lpm_nb.data.screen import Screen
     s = Screen.open(out); print(json.dumps(dict(file=str(out), experiments=s.n_experiments, readouts=len(s.readouts)))) if as_json else say(f"[green]{s.n_experiments:,} experiments × {len(s.readouts):,} readouts written to {out}[/green]", quiet)
 
-# %% ../nbs/16_cli.ipynb #ec0f36d3
+# %% ../nbs/16_cli.ipynb #87275a39
 def _make_split(atlas, how, test, seed, context, only=None):
     from lpm_nb.data import split as S
     ways = dict(pairs=lambda: S.split_pairs(atlas, test=test, seed=seed, screens=only), systems=lambda: S.split_pairs(atlas, test=test, seed=seed, by='system', screens=only), combinations=lambda: S.split_combinations(atlas, test=test, seed=seed),
@@ -196,7 +198,7 @@ def run_evaluation(
     from lpm_nb.model.baselines import BASELINES, fit_baselines
     from lpm_nb.model.learner import default_config, fit_lpm
     from lpm_nb.model.lpm import paper_config
-    config = config or default_config(atlas)
+    config = config or default_config(atlas); result_folder(out)
     def fit(config, label, share=split):
         bar, on_epoch = _progress(config.epochs, config.members, quiet); t = time.perf_counter()
         with bar: m = fit_lpm(atlas, split=share, config=config, seed=seed, device=device, on_epoch=on_epoch)
@@ -213,7 +215,6 @@ def run_evaluation(
     methods |= {k: m for k, m in reversed(fit_baselines(atlas, split=split, seed=seed).items())}
     say(f"baselines: {time.perf_counter() - t:.0f} s", quiet)
     e = score(methods, atlas, split=split, seed=seed)
-    out.mkdir(parents=True, exist_ok=True)
     write_report(e, out/'report.html', atlas=atlas, split=split, model=model, title=title, lead=lead)
     write_table(e.scores, out/'scores.parquet'); write_table(e.summary, out/'summary.csv'); model.save(out/'model')
     return e
@@ -234,21 +235,24 @@ def evaluate(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...')],
     Examples: [bold]lpm evaluate gdsc2 --out report[/bold]   ·   [bold]lpm evaluate horlbeck-jurkat horlbeck-k562 --only horlbeck-jurkat --test .2[/bold]   ·   [bold]lpm evaluate new.csv --model model[/bold]
     """
     from lpm_nb.model.learner import default_config, load_lpm
-    atlas = Atlas([read_input(s, quiet=quiet) for s in screens])
-    if model is not None: return _score_model(load_lpm(model), atlas, as_json)
+    atlas = Atlas([read_input(s, quiet=quiet) for s in screens]); result_folder(out)
+    if model is not None: return _score_model(load_lpm(model), atlas, out, as_json, quiet)
     changes = {k: v for k, v in dict(members=members, epochs=epochs).items() if v is not None}
     e = run_evaluation(atlas, _make_split(atlas, split, test, seed, context, only), out=out, seed=seed, config=default_config(atlas, **changes), paper_epochs=paper_epochs, quiet=quiet, title='What an LPM predicts: ' + ', '.join(atlas))
     _print_evaluation(e, as_json); say(f"[green]report: {out/'report.html'}[/green]", quiet)
 
-def _score_model(model, atlas, as_json):
+def _score_model(model, atlas, out, as_json, quiet):
     from lpm_nb.analysis.metrics import mse, pearson
-    rows = []
+    from lpm_nb.model.learner import fingerprint
+    rows, seen = [], {x['fingerprint'] for x in model.provenance['screens'].values()}
     for n, s in atlas.items():
+        if fingerprint(s) in seen: say(f"[yellow]{n}: the model was trained on these very values; what follows is fit, not prediction[/yellow]", quiet)
         p = predict_table(model, s.to_long()[['perturbation', 'context', 'dose', 'time', 'readout']]); t = s.to_long()
         for r, i in t.groupby('readout', observed=True).indices.items() if len(s.readouts) < 20 else {'all': np.arange(len(t))}.items():
             a, b, sd = p['value'].to_numpy()[i], t['value'].to_numpy()[i], p['std'].to_numpy()[i]
             rows.append(dict(screen=n, readout=r, values=len(i), pooled_r=float(pearson(a[None], b[None])[0]), mse=float(mse(a[None], b[None])[0]), in_90_percent_interval=float((np.abs(a - b) < 1.645 * sd).mean())))
-    show_table(pd.DataFrame(rows).set_index('screen'), as_json=as_json)
+    write_table(pd.DataFrame(rows), out/'scores.csv'); show_table(pd.DataFrame(rows).set_index('screen'), as_json=as_json)
+    if not as_json: say(f"[green]{out/'scores.csv'}[/green]", quiet)
 
 # %% ../nbs/16_cli.ipynb #7c6b1144
 def _jobs(jobs):
@@ -307,7 +311,7 @@ def demo(out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path
     _print_evaluation(e, as_json)
     say(f"[green]report: {out/'report.html'}[/green] ({time.perf_counter() - start:.0f} s)", quiet)
 
-# %% ../nbs/16_cli.ipynb #b0a4610a
+# %% ../nbs/16_cli.ipynb #516bb419
 def _annotated(read):
     "An annotation of the data folder, or None where there is none."
     from lpm_nb.core import FetchError
@@ -329,7 +333,7 @@ def network(screen: Annotated[str, typer.Argument(metavar='SCREEN', help="A cata
     from lpm_nb.analysis.knowledge import read_gene_sets, read_relations
     from lpm_nb.analysis.network import METHODS, gene_effects, impute_effects, infer_edges
     check_known([method], list(METHODS), 'method')
-    s = read_input(screen, quiet=quiet)
+    s = read_input(screen, quiet=quiet); result_folder(out)
     if context is None:
         if len(s.contexts) > 1: raise DataError(f"{screen} has {len(s.contexts)} contexts ({', '.join(s.contexts[:4])}{', …' if len(s.contexts) > 4 else ''}); choose one with --context")
         context = s.contexts[0]
@@ -346,7 +350,7 @@ def network(screen: Annotated[str, typer.Argument(metavar='SCREEN', help="A cata
         wanted = [a.removeprefix(prefix) for a in model.vocab.atoms if a.startswith(prefix) and (prefix or ':' not in a)]
         effects = impute_effects(effects, model, sources=wanted)
     say(repr(effects), quiet)
-    edges = infer_edges(effects, method, top=100_000); out.mkdir(parents=True, exist_ok=True)
+    edges = infer_edges(effects, method, top=100_000)
     with atomic_path(out/'edges.parquet') as tmp: edges.to_parquet(tmp, index=False)
     G = similarity_graph(effects, neighbours=neighbours) if method == 'co-function' else build_graph(edges, top=top)
     modules = find_communities(G, min_size=5); sets, relations = _annotated(read_gene_sets), _annotated(read_relations)
@@ -364,10 +368,10 @@ def network(screen: Annotated[str, typer.Argument(metavar='SCREEN', help="A cata
     cols = [c for c in ('community', 'genes', 'agreement', 'set', 'hits', 'fold', 'q') if c in named]
     show_table(named[cols].set_index('community'), title='modules')
     if G.is_directed(): show_table(find_hubs(G, top=10).set_index('gene'), title='hubs')
-    if precision is not None: show_table(precision.set_index('k'), title='against CORUM, Reactome, SIGNOR, STRING and DoRothEA; random = networks of the same degrees')
+    if precision is not None and precision['precision'].notna().any(): show_table(precision.set_index('k'), title='against CORUM, Reactome, SIGNOR, STRING and DoRothEA; random = networks of the same degrees')
     say(f"[green]{out}: edges.parquet, network.graphml, network.cyjs, modules.csv, network.png[/green]", quiet)
 
-# %% ../nbs/16_cli.ipynb #acb84b66
+# %% ../nbs/16_cli.ipynb #6e502f4e
 Screens = Annotated[Optional[list[Path]], typer.Option('--screen', help='File of a screen the model was trained on that is not in the catalogue; may be repeated.')]
 Layout = Annotated[str, typer.Option(help="'umap', 'tsne' or 'pca'.")]
 Power = Annotated[Optional[float], typer.Option(min=0, max=1, help='How far components are balanced; default: .5 where most perturbations are drugs, else 0.')]
@@ -398,10 +402,10 @@ def draw_map(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A fold
     Example: [bold]lpm map model --out map --label vorinostat --label belinostat[/bold]
     """
     from lpm_nb.analysis.embedding import LAYOUTS, cluster_embedding
-    check_known([layout], LAYOUTS, 'layout')
+    check_known([layout], LAYOUTS, 'layout'); result_folder(out)
     e, points, _ = _map(model, screens, layout, power, quiet)
     named = [find_symbol(x, e.symbols) for x in label or []]
-    clusters = cluster_embedding(e); out.mkdir(parents=True, exist_ok=True)
+    clusters = cluster_embedding(e)
     write_table(points.rename_axis('symbol').reset_index().merge(clusters, on='symbol'), out/'map.csv')
     import matplotlib; matplotlib.use('Agg')
     from lpm_nb.analysis.plot_map import plot_map

@@ -129,7 +129,7 @@ def canonical_labels(
 # %% ../nbs/00_core.ipynb #b7873ca7
 DIRECTION = {'CRISPRi': -1, 'CRISPRko': -1, 'CRISPR': -1, 'KO': -1, 'shRNA': -1, 'siRNA': -1, 'CRISPRa': 1, 'OE': 1}   # kind of perturbation -> does it take its gene away (-1) or add to it (+1)
 
-# %% ../nbs/00_core.ipynb #595f9907
+# %% ../nbs/00_core.ipynb #7f7b0e8b
 def check_known(
     wanted:Iterable[str],   # symbols asked for
     known:Sequence[str],    # symbols there are
@@ -142,12 +142,14 @@ def check_known(
     strange = [w for w in dict.fromkeys(wanted) if w not in have]
     if not strange: return
     folded = {k.lower(): k for k in known}
-    def near(w): return [folded[m] for m in difflib.get_close_matches(w.lower(), list(folded), n=3, cutoff=.6)]
-    told = '; '.join(f"{w!r} (nearest: {', '.join(map(repr, near(w))) or 'none'})" for w in strange[:3])
+    def near(w): return [folded[m] for m in difflib.get_close_matches(str(w).lower(), list(folded), n=3, cutoff=.6)]
+    told = '; '.join(f"{str(w)!r} (nearest: {', '.join(map(repr, near(w))) or 'none'})" for w in strange[:3])
     more = f' and {len(strange)-3} more' if len(strange) > 3 else ''
     raise UnknownSymbolError(f"unknown {kind}: {told}{more}; {len(have)} are known{'. ' + hint if hint else ''}")
 
-# %% ../nbs/00_core.ipynb #c906f262
+# %% ../nbs/00_core.ipynb #393121ca
+_LOOKS = {'dose': re.compile(r'(?i)^(pert_)?i?(dose|dosage|conc(entration)?)([ _.(\[-].*)?$'), 'time': re.compile(r'(?i)^(pert_)?i?(time|hours?|duration)([ _.(\[-].*)?$')}
+
 def check_columns(
     table:pd.DataFrame,       # the table that came
     need:Sequence[str],       # columns that it must have, in the order to tell them
@@ -155,10 +157,14 @@ def check_columns(
     optional:Sequence[str]=(),# columns that it may have: for the message
     rows:bool=False,          # also ask for at least one row
 ) -> None:
-    "Raise `DataError` when a table lacks columns, or rows."
+    "Raise `DataError` when a table lacks columns or rows, or has a column that looks like a dose or a time and would be ignored."
+    if not isinstance(table, pd.DataFrame): raise DataError(f"expected a table (pandas DataFrame) with the columns {', '.join(need)}, got {type(table).__name__}")
     lost = [c for c in need if c not in table.columns]
     may = f" (optional: {', '.join(optional)})" if optional else ''
     if lost: raise DataError(f"expected the columns {', '.join(need)}{may}, got {', '.join(map(str, table.columns)) or 'none'}; missing: {', '.join(lost)}")
+    for c in {'dose', 'time'} & set(optional):
+        like = [x for x in table.columns if str(x) not in (*need, *optional) and _LOOKS[c].match(str(x))]
+        if like: raise DataError(f"the column {str(like[0])!r} looks like a {c} and would be ignored: give it as {c!r} in {dict(dose='µM', time='h')[c]}, drop it if it is none, or let `lpm data add` understand the file")
     if rows and not len(table): raise DataError(f"the table of {', '.join(need)} is empty: expected at least one row")
 
 # %% ../nbs/00_core.ipynb #1886526c

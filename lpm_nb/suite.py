@@ -260,7 +260,7 @@ def _page(summary, scores, honest, tasks, path):
     page = _TEMPLATE.render(lead=lead, table=suite_table(summary, tasks).to_html(border=0), tasks=[dict(name=n, note=t.note, figures=list(_figures(n, t, summary, scores, honest))) for n, t in tasks.items()], scaling=scaling)
     with atomic_path(path) as tmp: tmp.write_text(page, encoding='utf-8')
 
-# %% ../nbs/15_suite.ipynb #e5c92997
+# %% ../nbs/15_suite.ipynb #fa001caf
 def _shrink(atlas, split, share, by, seed):
     "Training masks that keep a share of the perturbations or contexts that are not tested; shares are nested."
     tested = {x for n, s in atlas.items() for x in s.obs.loc[split.test[n], by].astype(str)}
@@ -294,9 +294,13 @@ def scaling_curve(
     name = task if isinstance(task, str) else 'task'
     if isinstance(task, str): check_known([task], list(TASKS), 'task'); task = TASKS[task]
     check_known(methods, ['LPM', *BASELINES], 'method')
-    settings, rows = [_Setting(name, task, seed, members, 0., config, device, by, share) for seed in seeds for share in shares], []
+    settings, rows, say = [_Setting(name, task, seed, members, 0., config, device, by, share) for seed in seeds for share in shares], [], on_cell or (lambda line: None)
+    def empty(s):
+        "Is nothing of the judged screen left to train on?"
+        given = s.read()[3]; return not (given.train[task.screen] | given.valid[task.screen]).any()
+    for s in [s for s in settings if not s.share and empty(s)]: settings.remove(s); say(f"{name}, seed {s.seed}: nothing of {task.screen} is left at {s.share:.0%} of the {by}s; the curve begins later")
     with tempfile.TemporaryDirectory() as nowhere:
-        for s, (atlas, split, *_, n), said, _ in _run(settings, out or nowhere, lambda s, atlas: list(methods), jobs, on_cell or (lambda line: None)):
+        for s, (atlas, split, *_, n), said, _ in _run(settings, out or nowhere, lambda s, atlas: list(methods), jobs, say):
             e = evaluate(said, atlas, split=split, screens=[task.screen], seed=s.seed).summary
             e = e[(e['metric'] == task.metric) & (e['readout'] == task.readout)]
             rows.append(e[['method', 'metric', 'value', 'low', 'high']].assign(by=by, share=s.share, n=n, seed=s.seed))

@@ -109,7 +109,7 @@ def _ceilings(noise, Y, table, reference, expected, readouts, wide):
             if expected is not None: out['interaction r', k] = r(noise[:, j], Y[:, j] - expected[:, j])
     return out
 
-# %% ../../nbs/analysis/10_benchmark.ipynb #4e123283
+# %% ../../nbs/analysis/10_benchmark.ipynb #eb2e47b6
 def evaluate(
     methods:Mapping[str, object], # name -> anything with predict_screen(screen, table) -> (mean, std or None)
     atlas:Atlas,                  # the screens, with the test values
@@ -121,6 +121,7 @@ def evaluate(
     seed:int=0,                   # of the resampling
 ) -> Evaluation:
     "Score methods on the held-out experiments of a split."
+    if not isinstance(methods, Mapping): raise DataError(f"expected methods by name, such as {{'LPM': model}}, got {type(methods).__name__}")
     if not methods: raise DataError("expected at least one method")
     prove_split(atlas, split)
     champion = champion or next(iter(methods))
@@ -157,7 +158,7 @@ def evaluate(
     summary['ceiling'] = [ceiling.get(k, np.nan) for k in zip(summary['dataset'], summary['metric'], summary['readout'])]
     return Evaluation(pd.concat(scores, ignore_index=True), summary, kept, champion)
 
-# %% ../../nbs/analysis/10_benchmark.ipynb #9a7917a6
+# %% ../../nbs/analysis/10_benchmark.ipynb #ea4b2292
 HEADLINE = [('delta r', 'all'), ('mse', 'all'), ('discrimination', 'all'), ('within r', None), ('pooled r', None), ('interaction r', None)]   # (metric, readout) in the order of a report
 
 def league_table(
@@ -167,6 +168,7 @@ def league_table(
     digits:int=3,          # decimals
 ) -> pd.DataFrame: # methods × metrics as text: value [low, high]; a star marks a gain of the champion whose interval is above zero
     "The summary of one screen, ready to be read."
+    check_known([dataset], list(evaluation.predictions), 'screen of this evaluation')
     t = evaluation.summary[evaluation.summary['dataset'] == dataset]
     out = {}
     for metric, readout in HEADLINE:

@@ -161,7 +161,7 @@ def embed_shared(
         out.append(total.div(sum(pd.Series(1., t.index).reindex(ps).fillna(0) for t in ts), axis=0))
     return Embedding(pd.concat(out).astype(np.float32), name or ('shared readouts' if model is None else 'LPM on shared readouts'))
 
-# %% ../../nbs/analysis/12_mechanism.ipynb #43d6121b
+# %% ../../nbs/analysis/12_mechanism.ipynb #cafa903c
 def suggest_targets(
     e:Embedding,            # drugs, and genetic perturbations if there are any
     drug:str,               # whose target
@@ -191,7 +191,7 @@ def suggest_targets(
     t = pd.DataFrame(dict(gene=genes, known=[x in own for x in genes], direct=loss.reindex(genes).to_numpy(float), votes=[votes.get(x, 0.) for x in genes], voters=[', '.join(voters.get(x, [])[:5]) for x in genes]))
     big = t['votes'].max() or 1
     order = (t['direct'].fillna(0).clip(lower=0) / 3 + t['votes'] / big).to_numpy()
-    return t.iloc[np.argsort(-order, kind='stable')].head(top).reset_index(drop=True)
+    return t.iloc[np.lexsort((-t['direct'].fillna(0), -order))].head(top).reset_index(drop=True)      # where nothing speaks for a gene, the least spoken against first
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #44c12b8f
 def _running_sum(profiles, hit):

@@ -50,7 +50,7 @@ def _role(columns, role, given, taken=()):
     lower = {re.sub(r'[ .-]+', '_', (_UNIT.sub('', str(c)) if role in ('dose', 'time') else str(c)).strip().lower()): c for c in reversed(list(columns))}
     return next((lower[n] for n in ROLES[role] if n in lower and lower[n] not in taken), None)
 
-# %% ../../nbs/data/03e_own.ipynb #ffdfc959
+# %% ../../nbs/data/03e_own.ipynb #7bb2239b
 @dataclass
 class Understood:
     "What was understood of a file."
@@ -125,7 +125,7 @@ def understand(
     "Read the labels of a file, and say what would be made of them. Nothing is written."
     path = Path(path)
     if not path.exists(): raise StorageError(f"no file {path}")
-    name = name or path.name.split('.')[0]; asked = dict(name=name, perturbation=perturbation, context=context, assay=assay or name, kind=kind, control=tuple(control), joined=joined, dose=dose, dose_unit=dose_unit, time=time, batch=batch, unit=unit, replicates=replicates)
+    name = name or path.name.split('.')[0]; asked = dict(name=name, perturbation=perturbation, context=context, assay=assay or name, assay_said=assay is not None, kind=kind, control=tuple(control), joined=joined, dose=dose, dose_unit=dose_unit, time=time, batch=batch, unit=unit, replicates=replicates)
     check_known([columns], ['readouts', 'contexts'], 'columns')
     ends = path.name.lower().removesuffix('.gz')
     if ends.endswith(('.h5ad', '.zarr')) or path.is_dir(): return _from_h5ad(path, asked, genes, scale, min_cells, cells)
@@ -139,7 +139,7 @@ def understand(
     if ends.endswith(TABLES): return _from_table(path, _read_table(path, sheet), asked, readout, value, columns)
     raise DataError(f"expected a file ending in .h5ad, .zarr, .gct, .gctx, {', '.join(TABLES)}; got {path.name!r}")
 
-# %% ../../nbs/data/03e_own.ipynb #b63ec9ce
+# %% ../../nbs/data/03e_own.ipynb #783e6f62
 def _labels(t, asked):
     "Roles of the label columns, and what is not said."
     p = _role(t.columns, 'perturbation', asked['perturbation'])
@@ -190,7 +190,7 @@ def _suspicions(o, kind, labels, X, asked):
     out = []
     if d := [l for l in labels if spreadsheet_dates(str(l))]: out.append(f"{len(d)} perturbations look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})")
     if not (o['perturbation'] == '').any(): out.append('no control was found; if there is one, name its label: control=')
-    if asked['joined'] is None and kind != 'drug' and (j := [str(l) for l in labels if '+' in str(l)]): out.append(f"{len(j)} labels have a '+' ({', '.join(map(repr, j[:2]))}); if it joins perturbations, say joined='+'")
+    if asked['joined'] is None and kind not in ('drug', '') and (j := [str(l) for l in labels if '+' in str(l)]): out.append(f"{len(j)} labels have a '+' ({', '.join(map(repr, j[:2]))}); if it joins perturbations, say joined='+' (--joined +)")
     if kind != 'drug' and 'CTRL' in {str(l) for l in labels}: out.append("'CTRL' was taken as control; it is also the symbol of a gene")
     if asked.get('rest'): out.append(f"columns that are not read: {', '.join(map(str, asked['rest'][:8]))}{', …' if len(asked['rest']) > 8 else ''}")
     low = pd.Series(sorted({p for p in o['perturbation'] if p})).str.lower(); n = int(low.duplicated().sum())
@@ -209,10 +209,12 @@ def _experiment(t, roles, fixed, asked):
     p = _text(t[roles['perturbation']]); labels = p.dropna().unique()
     kind = _kind(asked['kind'], roles['perturbation'], labels); atoms = _atoms(labels, kind, asked['joined'], asked['control'])
     if fixed is None and not roles['context']: raise DataError("no column with the cell line or tissue was found; name it: context='…', or give one for all rows: context='K562'")
-    last = f"|{asked['assay']}"; o = pd.DataFrame(dict(perturbation=p.map(atoms).fillna('').astype(object), context=(fixed + last) if fixed else t[roles['context']].apply(_text).fillna('').agg('|'.join, axis=1) + last), index=t.index)
+    own = not kind                                                     # labels such as 'CRISPRi:TP53' or 'drug:A+drug:B': a table in the library's own words, where empty is control
+    known = not asked.get('assay_said') and own and not fixed and _text(t[roles['context'][0]]).dropna().str.contains('|', regex=False).all()
+    last = '' if known else f"|{asked['assay']}"; o = pd.DataFrame(dict(perturbation=p.map(atoms).fillna('').astype(object), context=(fixed + last) if fixed else t[roles['context']].apply(_text).fillna('').agg('|'.join, axis=1) + last), index=t.index)
     flag = next((c for c in t.columns if str(c).lower() in _FLAGS and set(t[c].dropna().astype(str).str.lower().unique()) <= {'true', 'false', '0', '1', '0.0', '1.0'}), None)
     flagged = pd.Series(False, t.index) if flag is None else t[flag].astype(str).str.lower().isin(['true', '1', '1.0']); o.loc[flagged, 'perturbation'] = ''
-    unnamed = p.isna() & ~flagged
+    unnamed = p.isna() & ~flagged & (not (own or '' in asked['control']))
     if not fixed: unnamed |= t[roles['context']].apply(_text).isna().any(axis=1)
     if roles['dose']:
         u = t[roles['dose_unit']] if roles.get('dose_unit') else pd.Series(roles.get('dose_unit_is', asked['dose_unit']), t.index)

@@ -81,7 +81,7 @@ def members(self:Screen) -> dict[str, tuple[str, ...]]:
     if getattr(self, '_members', (None,))[0] is not labels: self._members = labels, {p: parse_perturbation(p) for p in labels}   # parsed once, not once per question
     return self._members[1]
 
-# %% ../../nbs/data/01_screen.ipynb #afae9a37
+# %% ../../nbs/data/01_screen.ipynb #5a41417e
 def _numbers(values, what, unit, n):
     "A float32 column of positive numbers, NaN where there is none."
     if values is None: return np.full(n, np.nan, np.float32)
@@ -91,6 +91,12 @@ def _numbers(values, what, unit, n):
     if bad.any(): raise DataError(f"expected {what} as numbers in {unit}, got {raw[bad].iloc[0]!r}; convert to {unit}, leave empty where there is none")
     if np.isinf(num).any() or (num < 0).any(): raise DataError(f"expected {what} ≥ 0 in {unit}, got {num[np.isinf(num) | (num < 0)].iloc[0]}; fix or drop these rows")
     return num.to_numpy(np.float32)
+
+def _treated_dose(dose, perturbation):
+    "Doses (µM) of canonical perturbations: that of a control is none, and a dose of 0 is a control."
+    control = np.asarray(perturbation == ''); zero = (dose == 0) & ~control
+    if zero.any(): raise DataError(f"expected doses above 0 µM, got 0 for {perturbation[np.argmax(zero)]!r} ({int(zero.sum())} rows): nothing was given there, so leave the perturbation empty (= control), or drop these rows")
+    return np.where((dose == 0) & control, np.nan, dose).astype(np.float32)
 
 def _check_values(X, readouts, name):
     n_inf = int(np.isinf(X).sum())
@@ -108,7 +114,7 @@ def _check_values(X, readouts, name):
     lost = int(np.isnan(X).all(1).sum())
     if lost: raise DataError(f"{lost} experiments of screen {name!r} have no measured value; drop them")
 
-# %% ../../nbs/data/01_screen.ipynb #00c5ab13
+# %% ../../nbs/data/01_screen.ipynb #14dac3e2
 def _aggregate(X, group, n, how):
     "Aggregate rows of one experiment; (n, r) centre, (n, r) sd, (n,) count of rows."
     rows = np.bincount(group, minlength=n)
@@ -139,7 +145,7 @@ def _assemble(X, perturbation, context, dose, time, readouts, unit, name, replic
     canonical_labels(R, 'readout', stacklevel=5)
     twice = pd.Series(R)[pd.Series(R).duplicated()]
     if len(twice): raise DataError(f"expected every readout once, got {len(twice)} repeated names (first: {twice.iloc[0]!r}); rename or aggregate them")
-    dose, time = _numbers(dose, 'dose', 'µM', len(X)), _numbers(time, 'time', 'h', len(X))
+    dose, time = _treated_dose(_numbers(dose, 'dose', 'µM', len(X)), P), _numbers(time, 'time', 'h', len(X))
     X = X.astype(np.float32, copy=False)
     if np.isinf(X).any(): _check_values(X, R, name)
     key = pd.MultiIndex.from_arrays([P.codes, C.codes, dose, time])
@@ -185,7 +191,7 @@ def from_arrays(
     perturbation, context = ([v] * len(X) if isinstance(v, str) else v for v in (perturbation, context))
     return _assemble(X, perturbation, context, dose, time, [readouts] if isinstance(readouts, str) else list(readouts), unit, name, replicates, meta, n_replicates)
 
-# %% ../../nbs/data/01_screen.ipynb #9707e1d0
+# %% ../../nbs/data/01_screen.ipynb #cf4b7d55
 @patch(cls_method=True)
 def from_long(
     cls:Screen,
@@ -208,7 +214,7 @@ def from_long(
     if n_nan == len(value): raise DataError(f"no value of screen {name!r} is measured: column 'value' is all NaN")
     if n_nan: warnings.warn(f"{n_nan} of {len(value)} values of screen {name!r} are NaN and taken as not measured", DataWarning, stacklevel=3)
     P, C, R = (canonical_labels(table[c], c) for c in ('perturbation', 'context', 'readout'))
-    dose, time = (_numbers(table[c] if c in table.columns else None, c, u, len(table)) for c, u in (('dose','µM'), ('time','h')))
+    dose, time = (_numbers(table[c] if c in table.columns else None, c, u, len(table)) for c, u in (('dose','µM'), ('time','h'))); dose = _treated_dose(dose, P)
     if 'unit' in table.columns:
         u = table['unit'].fillna('').astype(str).groupby(R.codes).agg(lambda s: sorted(set(s)))
         mixed = u[u.map(len) > 1]

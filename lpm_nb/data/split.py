@@ -15,7 +15,7 @@ from ..core import DataError, LeakageError, check_known, parse_context, parse_pe
 from .screen import Atlas
 from .simulate import simulate_atlas
 
-# %% ../../nbs/data/04_split.ipynb #17cb7914
+# %% ../../nbs/data/04_split.ipynb #fbb7f7be
 @dataclass(frozen=True)
 class Split:
     "Training, validation and test experiments of each screen of an atlas."
@@ -31,6 +31,7 @@ class Split:
 
 def _frame(atlas):
     "Every experiment of the atlas by its symbols."
+    if not isinstance(atlas, Atlas): raise DataError(f"expected an Atlas, got {type(atlas).__name__}; of one screen: Atlas([screen])")
     return pd.concat([s.obs[['perturbation', 'context']].astype(str).assign(screen=n, row=np.arange(s.n_experiments)) for n, s in atlas.items()], ignore_index=True)
 
 def _split(atlas, frame, part, name, seed):
@@ -47,7 +48,7 @@ def _split(atlas, frame, part, name, seed):
 def _shares(test, valid):
     if not (0 <= test < 1 and 0 <= valid < 1 and test + valid < 1): raise DataError(f"expected shares with 0 ≤ test + valid < 1, got test={test}, valid={valid}")
 
-# %% ../../nbs/data/04_split.ipynb #9807467d
+# %% ../../nbs/data/04_split.ipynb #14ccce26
 def _key(p): return tuple(sorted(parse_perturbation(p)))
 
 def prove_split(
@@ -56,6 +57,8 @@ def prove_split(
 ) -> pd.DataFrame: # one row per test experiment: screen, perturbation, context, and what the training saw of it
     "Raise `LeakageError` if a held-out (perturbation, context) trains; tell what else of it the training saw."
     f = _frame(atlas)
+    for n, s in atlas.items():
+        if n not in split.test or len(split.test[n]) != s.n_experiments: raise DataError(f"split {split.name!r} is of another atlas: for screen {n!r} expected masks of {s.n_experiments:,} experiments, got {len(split.test[n]) if n in split.test else 'none'}; make the split from this atlas")
     for k in ('train', 'valid', 'test'): f[k] = np.concatenate([getattr(split, k)[n] for n in atlas])
     both = f[['train', 'valid', 'test']].sum(axis=1) > 1
     if both.any(): raise LeakageError(f"{int(both.sum())} experiments are in more than one part of split {split.name!r} (first: {f.loc[both, ['perturbation','context']].iloc[0].tolist()})")
