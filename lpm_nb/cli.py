@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['app', 'Screens', 'Layout', 'Power', 'train', 'predict_table', 'predict', 'grid', 'run_evaluation', 'evaluate',
            'benchmark', 'scaling', 'demo', 'network', 'find_symbol', 'draw_map', 'list_neighbours', 'rank_targets',
-           'explore', 'main']
+           'rank_movers', 'explore', 'main']
 
 # %% ../nbs/16_cli.ipynb #7cdfeaf4
 import json, os, re, shutil, subprocess, sys, time, warnings
@@ -371,7 +371,7 @@ def network(screen: Annotated[str, typer.Argument(metavar='SCREEN', help="A cata
     if precision is not None and precision['precision'].notna().any(): show_table(precision.set_index('k'), title='against CORUM, Reactome, SIGNOR, STRING and DoRothEA; random = networks of the same degrees')
     say(f"[green]{out}: edges.parquet, network.graphml, network.cyjs, modules.csv, network.png[/green]", quiet)
 
-# %% ../nbs/16_cli.ipynb #6e502f4e
+# %% ../nbs/16_cli.ipynb #d445f08a
 Screens = Annotated[Optional[list[Path]], typer.Option('--screen', help='File of a screen the model was trained on that is not in the catalogue; may be repeated.')]
 Layout = Annotated[str, typer.Option(help="'umap', 'tsne' or 'pca'.")]
 Power = Annotated[Optional[float], typer.Option(min=0, max=1, help='How far components are balanced; default: .5 where most perturbations are drugs, else 0.')]
@@ -455,6 +455,24 @@ def rank_targets(model: Annotated[Path, typer.Argument(metavar='MODEL')], drug: 
     if as_json: return print(json.dumps(dict(drug=symbol, candidates=json.loads(t.round(5).to_json(orient='records')))))
     show_table(t.set_index('gene'), title=f"candidate targets of {symbol}: direct = resembles the loss of the gene, in standard deviations; votes = of its neighbours")
     if direct is None: say('[yellow]no genetic perturbations share readouts with this drug in the model: the neighbours alone testify[/yellow]', quiet)
+
+@app.command('movers')
+def rank_movers(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')], readout: Annotated[str, typer.Argument(metavar='READOUT', help='Such as viability:ln_IC50 or expr:MYC.')],
+                direction: Annotated[str, typer.Option(help="'up' or 'down'.")] = 'up', screen: Annotated[Optional[str], typer.Option('--in', help='The screen that reads it, if several of the model do.')] = None, context: Annotated[Optional[list[str]], typer.Option(help='Only in this context; may be repeated.')] = None,
+                selective: Annotated[bool, typer.Option(help='More than in the other contexts of the screen.')] = False, by: Annotated[str, typer.Option(help="'sure' (unfavourable end of the interval), 'effect', or 'hope' (favourable end: what to measure next).")] = 'sure', dose: Annotated[Optional[float], typer.Option(help='µM.')] = None, time: Annotated[Optional[float], typer.Option(help='h.')] = None,
+                measured: Annotated[bool, typer.Option(help='List experiments that were done too, with what was measured.')] = False, top: Annotated[int, typer.Option('-n', '--number', min=1, help='How many.')] = 20, screens: Screens = None, as_json: Json = False, quiet: Quiet = False):
+    """Which perturbation, in which context, moves a readout; what to measure next.
+
+    Example: [bold]lpm movers model viability:ln_IC50 --in gdsc2 --direction down --context 'A375|GDSC2' --selective[/bold]
+    """
+    from lpm_nb.analysis.movers import _find_screen, find_movers
+    from lpm_nb.maps import screens_of_model
+    from lpm_nb.model.learner import load_lpm
+    trained = load_lpm(model); where = _find_screen(trained, readout, screen)
+    atlas = Atlas([screens_of_model(model, screens=[read_input(str(s), quiet=quiet) for s in screens or []])[where]])
+    t = find_movers(trained, readout, direction=direction, screen=where, contexts=context or None, selective=selective, by=by, dose=dose, time=time, atlas=atlas, measured=measured, top=top)
+    if as_json: return print(t.to_json(orient='records', force_ascii=False))
+    show_table(t.drop(columns='against').set_index('perturbation'), title=f"{readout} {direction} in {where}: effect against the {t['against'].iloc[0]}" if len(t) else 'nothing is left to predict')
 
 @app.command()
 def explore(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')], screens: Screens = None, layout: Layout = 'umap', power: Power = None, start: Annotated[Optional[str], typer.Option(help='Perturbation to begin with.')] = None,

@@ -207,7 +207,7 @@ def run_suite(
     _page(summary, scores, honest, tasks, out/'benchmark.html')
     return summary
 
-# %% ../nbs/15_suite.ipynb #f86d4599
+# %% ../nbs/15_suite.ipynb #3c974bef
 def suite_table(
     summary:pd.DataFrame, # from `run_suite`
     tasks:Mapping[str, Task]|None=None, # None = `TASKS`
@@ -228,11 +228,11 @@ def suite_table(
     all_['text'] = [f'{v:.{digits}f}{k}' + (f' ({e:.0f} ep.)' if e < 50 else '') for v, k, e in zip(all_['value'], mark, all_['epochs'])]
     for task, g in all_.groupby('task', sort=False): rows[task] = dict(zip(g['method'], g['text']))
     table = pd.DataFrame(rows).T.reindex(columns=[m for m in ('LPM', ONE_SCREEN, PAPER, *reversed(BASELINES)) if m in set(summary['method'])])
-    if all_['ceiling'].notna().any(): table['ceiling'] = all_.groupby('task', sort=False)['ceiling'].first().map(lambda v: f'{v:.{digits}f}', na_action='ignore')
+    if all_['ceiling'].notna().any(): table.insert(1, 'ceiling', all_.groupby('task', sort=False)['ceiling'].first().map(lambda v: f'{v:.{digits}f}', na_action='ignore'))
     return table.fillna('–')
 
 _TEMPLATE = jinja2.Template("""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Does the LPM work?</title>
-<style>body{font:16px/1.55 system-ui,sans-serif;color:#222;max-width:74rem;margin:2.5rem auto;padding:0 1.2rem}h1{font-size:1.7rem}h2{font-size:1.2rem;margin-top:2.2rem;border-bottom:1px solid #ddd}table{border-collapse:collapse;font-size:.84rem;display:block;overflow-x:auto}th,td{padding:.28rem .7rem;text-align:left;border-bottom:1px solid #eee;font-variant-numeric:tabular-nums}thead th{vertical-align:bottom;max-width:7rem}.note{color:#555;max-width:46rem;font-size:.9rem}figure{display:inline-block;vertical-align:top;margin:.6rem;max-width:27rem}figure.wide{max-width:100%}img{max-width:100%}figcaption{font-size:.84rem;color:#555}</style>
+<style>body{font:16px/1.55 system-ui,sans-serif;color:#222;max-width:74rem;margin:2.5rem auto;padding:0 1.2rem}h1{font-size:1.7rem}h2{font-size:1.2rem;margin-top:2.2rem;border-bottom:1px solid #ddd}table{border-collapse:collapse;font-size:.84rem;display:block;overflow-x:auto}th,td{padding:.28rem .7rem;text-align:left;border-bottom:1px solid #eee;font-variant-numeric:tabular-nums}thead th{vertical-align:bottom;max-width:7rem}.note{color:#555;max-width:46rem;font-size:.9rem}figure{display:inline-block;vertical-align:top;margin:.6rem;max-width:23rem}figure.wide{max-width:100%}img{max-width:100%}figcaption{font-size:.84rem;color:#555}</style>
 <h1>Does the LPM work?</h1><p class="note">{{ lead }}</p>{{ table }}{% for t in tasks %}<h2>{{ t.name }}</h2><p class="note">{{ t.note }}</p>{% for f in t.figures %}<figure><img alt="{{ f.caption }}" src="data:image/png;base64,{{ f.png }}"><figcaption>{{ f.caption }}</figcaption></figure>{% endfor %}{% endfor %}
 {% if scaling %}<h2>More data</h2><figure class="wide"><img alt="{{ scaling.caption }}" src="data:image/png;base64,{{ scaling.png }}"><figcaption>{{ scaling.caption }}</figcaption></figure>{% endif %}</html>""", autoescape=False)
 
@@ -306,9 +306,9 @@ def scaling_curve(
             rows.append(e[['method', 'metric', 'value', 'low', 'high']].assign(by=by, share=s.share, n=n, seed=s.seed))
     return pd.concat(rows, ignore_index=True)[['by', 'share', 'n', 'seed', 'method', 'metric', 'value', 'low', 'high']]
 
-# %% ../nbs/15_suite.ipynb #6cf6c01e
+# %% ../nbs/15_suite.ipynb #8d078aeb
 CURVES = {'quick': [('simulated growth', 'perturbation'), ('simulated growth', 'context')],
-          'core': [('NeurIPS drugs', 'perturbation'), ('Replogle RPE1', 'perturbation'), ('Horlbeck Jurkat', 'perturbation'), ('PRISM/GDSC/CTD2', 'context')]}
+          'core': [('NeurIPS drugs', 'perturbation'), ('Replogle RPE1', 'perturbation'), ('PRISM/GDSC/CTD2', 'context')]}
 
 def run_scaling(
     out:str|Path,            # folder of the cells, scaling.parquet and scaling.png

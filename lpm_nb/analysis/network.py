@@ -48,7 +48,7 @@ class GeneEffects:
         cut = list(sources)
         return replace(self, values=self.values.loc[cut], direction=self.direction[cut], std=None if self.std is None else self.std.loc[cut], origin=self.origin[cut])
 
-# %% ../../nbs/analysis/13_network.ipynb #22eb9a86
+# %% ../../nbs/analysis/13_network.ipynb #2b80f426
 def _single_genes(screen, context, kind):
     "Rows of single-gene perturbations of a context, their genes, and their kind."
     o = screen.obs; p = o['perturbation'].astype(str).to_numpy(object)
@@ -58,7 +58,7 @@ def _single_genes(screen, context, kind):
     there = {kinds[x] for x in p[here] if kinds[x] is not None}
     if kind is None:
         genetic = sorted(k for k in there if k in DIRECTION or k == '')
-        if len(genetic) > 1: raise DataError(f"{context!r} has genes perturbed in several ways ({', '.join(genetic)}); choose one with kind=…")
+        if len(genetic) > 1: raise DataError(f"{context!r} has genes perturbed in several ways ({', '.join(genetic)}); choose one with kind=… (--kind)")
         if not genetic: raise DataError(f"no single-gene perturbations in {context!r}; its kinds are {', '.join(sorted(there)) or 'none'}")
         kind = genetic[0]
     elif kind not in there: raise DataError(f"no perturbations of kind {kind!r} in {context!r}; its kinds are {', '.join(map(repr, sorted(there)))}")
