@@ -7,7 +7,7 @@ __all__ = ['app', 'Screens', 'Layout', 'Power', 'train', 'predict_table', 'predi
            'benchmark', 'scaling', 'demo', 'network', 'find_symbol', 'draw_map', 'list_neighbours', 'rank_targets',
            'rank_movers', 'explore', 'main']
 
-# %% ../nbs/16_cli.ipynb #7cdfeaf4
+# %% ../nbs/16_cli.ipynb #8981e7ad
 import json, os, re, shutil, subprocess, sys, time, warnings
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ import pandas as pd
 import typer
 from .console import Bars, Jobs, Json, Quiet, read_input, read_table, result_folder, say, show_table, talk, write_table
 from .core import DIRECTION, DataError, DataWarning, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_columns, check_known
-from .data.screen import Atlas, Screen, _numbers, _treated_dose
+from .data.screen import Atlas, Screen, canonical_experiments
 from .data_commands import data_app
 try: from typer._click import exceptions as click_errors      # newer typer brings its own click
 except ImportError: from click import exceptions as click_errors
@@ -81,13 +81,7 @@ def train(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...', help
     judged = 'nothing held out to judge by' if best != best else f"validation loss {result['validation_loss']} (standardised; 1 = nothing learned)"
     print(json.dumps(result)) if as_json else say(f"[green]saved {out}[/green]: {result['members']} members, {judged}, {result['seconds']} s", quiet)
 
-# %% ../nbs/16_cli.ipynb #89abcf00
-def _canonical(table):
-    "Perturbation, context, dose and time of a table as the model writes them."
-    t = pd.DataFrame({c: canonical_labels(table[c], c) if c in ('perturbation', 'context') else _numbers(table[c], c, dict(dose='µM', time='h')[c], len(table)) for c in ('perturbation', 'context', 'dose', 'time') if c in table.columns})
-    if 'dose' in t: t['dose'] = _treated_dose(t['dose'].to_numpy(), t['perturbation'].array)
-    return t.astype(dict(perturbation=str, context=str))
-
+# %% ../nbs/16_cli.ipynb #01b6498a
 def predict_table(
     model,              # a TrainedLPM
     table:pd.DataFrame, # perturbation, context [, dose, time] [, readout]
@@ -96,8 +90,7 @@ def predict_table(
 ) -> pd.DataFrame: # the rows of the table, with its own columns, and readout, value, std
     "Predictions as a long table in the order of the request."
     check_columns(table, ['perturbation', 'context'], optional=['dose', 'time', 'readout'])
-    if len(table) == 0: raise DataError("the table of experiments is empty")
-    table = table.reset_index(drop=True); canon = _canonical(table)
+    canon = canonical_experiments(table).astype(dict(perturbation=str, context=str)); table = table.reset_index(drop=True)
     row, distinct = pd.factorize(pd.MultiIndex.from_frame(canon))
     asked = canon.iloc[np.unique(row, return_index=True)[1]].reset_index(drop=True)
     wanted = None
@@ -143,7 +136,7 @@ def predict(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folde
     table = read_table(experiments)
     if out.suffix == '.h5ad':
         check_columns(table, ['perturbation', 'context'], optional=['dose', 'time', 'readout'])
-        s = trained.predict(_canonical(table).drop_duplicates(), readouts=list(dict.fromkeys(table['readout'])) if 'readout' in table else None, unknown=unknown); s.write(out); n = int((~np.isnan(s.X)).sum())
+        s = trained.predict(canonical_experiments(table).drop_duplicates(), readouts=list(dict.fromkeys(table['readout'])) if 'readout' in table else None, unknown=unknown); s.write(out); n = int((~np.isnan(s.X)).sum())
     else: n = len(t := predict_table(trained, table, unknown=unknown)); write_table(t, out)
     print(json.dumps(dict(file=str(out), values=n))) if as_json else say(f"[green]{n:,} values written to {out}[/green]", quiet)
 

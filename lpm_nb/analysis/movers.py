@@ -14,7 +14,7 @@ from ..core import DataError, check_known, format_perturbation
 from ..data.loaders import encode
 from ..data.screen import Atlas
 
-# %% ../../nbs/analysis/12c_movers.ipynb #7ec52f14
+# %% ../../nbs/analysis/12c_movers.ipynb #3b690bce
 RANKS = ('sure', 'effect', 'hope')   # unfavourable end of the interval, its middle, its favourable end
 
 def _find_screen(model, readout, screen):
@@ -30,6 +30,11 @@ def _answers(model, screen, j, table, values=4e6):
     "Mean and standard deviation of one readout, in pieces, since a screen may have thousands."
     step = max(1, int(values // len(model.vocab.readouts[screen]))); parts = [model.predict_screen(screen, table.iloc[a:a + step]) for a in range(0, len(table), step)]
     return tuple(np.concatenate([p[k][:, j] for p in parts]).astype(np.float64) for k in (0, 1))
+
+def _beyond_others(x):
+    "What each row (a context) exceeds the mean of the others by; NaN is left out of that mean."
+    there = ~np.isnan(x); n = there.sum(0) - there
+    return x - np.where(n > 0, (np.nansum(x, 0) - np.nan_to_num(x)) / np.maximum(n, 1), np.nan)
 
 def find_movers(
     model,                # a TrainedLPM
@@ -47,12 +52,13 @@ def find_movers(
     by:str='sure',        # 'sure', 'effect' or 'hope'
     least:float=0.,       # smallest effect that is wanted, in the readout's unit
     top:int|None=50,      # rows; None = all
-) -> pd.DataFrame: # perturbation, context, effect, std, sure, hope, probability (that the effect is beyond `least`), against [, measured: the effect that was, against the same]; best first
+) -> pd.DataFrame: # perturbation, context, effect, std, sure, hope, probability (that the effect is beyond `least`), against [, measured: the effect that was, counted likewise]; best first
     "Rank perturbations by what they are predicted to do to a readout."
     check_known([direction], ['up', 'down'], 'direction'); check_known([by], RANKS, 'order')
     screen = _find_screen(model, readout, screen); j = model.vocab.readouts[screen].index(readout); sign = 1 if direction == 'up' else -1
     everywhere = list(model.vocab.screen_contexts[screen]); wanted = list(contexts) if contexts is not None else everywhere; check_known(wanted, everywhere, f'context of {screen}')
     if selective and len(everywhere) < 2: raise DataError(f"selective=True compares contexts, and screen {screen!r} has one")
+    if atlas is not None: check_known([screen], list(atlas), 'screen of the atlas')
     if perturbations is None: perturbations = [p for p in atlas[screen].perturbations if p] if atlas is not None else [format_perturbation([a]) for a in model.vocab.atoms]
     perturbations = list(dict.fromkeys(perturbations)); asked = everywhere if selective else wanted
     t = pd.DataFrame(dict(perturbation=np.tile(np.array(perturbations, object), len(asked)), context=np.repeat(np.array(asked, object), len(perturbations)), dose=np.nan if dose is None else dose, time=np.nan if time is None else time))
@@ -62,15 +68,16 @@ def find_movers(
     known = screen in getattr(model, 'controls', {})
     base = _answers(model, screen, j, pd.DataFrame(dict(perturbation='', context=asked, dose=np.nan, time=np.nan if time is None else time)))[0] if known else value.mean(1)
     effect = value - base[:, None]
-    if selective: k = len(asked) - 1; effect, std = effect - (effect.sum(0) - effect) / k, np.sqrt(std**2 + ((std**2).sum(0) - std**2) / k**2)
+    if selective: k = len(asked) - 1; effect, std = _beyond_others(effect), np.sqrt(std**2 + ((std**2).sum(0) - std**2) / k**2)
     out = t[['perturbation', 'context']].assign(effect=effect.ravel(), std=std.ravel(), sure=(sign * effect - 1.645 * std).ravel(), hope=(sign * effect + 1.645 * std).ravel(), probability=norm.sf((least - sign * effect) / np.maximum(std, 1e-12)).ravel(), against='control' if known else 'mean of the perturbations')
     if atlas is not None:
-        check_known([screen], list(atlas), 'screen of the atlas'); s = atlas[screen]; o = s.obs.assign(_v=np.asarray(s.X[:, s.readouts.index(readout)]))
+        s = atlas[screen]; o = s.obs.assign(_v=np.asarray(s.X[:, s.readouts.index(readout)]))
         for c, v in (('dose', dose), ('time', time)):
             if v is not None: o = o[np.isclose(o[c], v) | o[c].isna()]
         done = o.groupby([o['perturbation'].astype(str), o['context'].astype(str)])['_v'].mean().dropna()
-        out['measured'] = done.reindex(pd.MultiIndex.from_frame(out[['perturbation', 'context']])).to_numpy() - np.repeat(base, len(perturbations))
-        if not measured: out = out[out['measured'].isna()].drop(columns='measured')
+        was = done.reindex(pd.MultiIndex.from_frame(out[['perturbation', 'context']])).to_numpy().reshape(effect.shape) - base[:, None]
+        out['measured'] = (_beyond_others(was) if selective else was).ravel()
+        if not measured: out = out[np.isnan(was.ravel())].drop(columns='measured')
     out = out[out['context'].isin(wanted)]; order = sign * out['effect'] if by == 'effect' else out[by]
     out = out.iloc[np.argsort(-order.to_numpy(), kind='stable')].reset_index(drop=True)
     return out if top is None else out.head(top)

@@ -6,7 +6,7 @@
 __all__ = ['FEW', 'FORMAT', 'masked_mse', 'make_learner', 'train_members', 'train_member', 'Controls', 'TrainedLPM',
            'fingerprint', 'fit_lpm', 'default_config', 'map_config', 'load_lpm']
 
-# %% ../../nbs/model/07_learner.ipynb #d1a000fc
+# %% ../../nbs/model/07_learner.ipynb #de054547
 import hashlib, json, os, platform, re, time, warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -26,7 +26,7 @@ import lpm_nb
 from ..core import DataError, DataWarning, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_columns, check_known, parse_context, parse_perturbation, rng, sha256
 from ..data.effects import Effects, echo, measure_effects
 from ..data.loaders import Block, BlockLoader, Vocab, atlas_blocks, batch_size, build_vocab, encode, make_block, outside_range, standardise, within_range
-from ..data.screen import Atlas, Screen, _numbers, _treated_dose
+from ..data.screen import Atlas, Screen, canonical_experiments
 from ..data.split import Split, prove_split
 from ..data.stored import row_chunks
 from .lpm import LPMConfig, LPMDecoder, gene_of, make_network, start_levels
@@ -313,7 +313,7 @@ def _folds(atlas, train, k, seed):
     cut = np.cumsum([s.n_experiments for s in atlas.values()])[:-1]
     return dict(zip(atlas, np.split(fold, cut))), len(pairs)
 
-# %% ../../nbs/model/07_learner.ipynb #275f4231
+# %% ../../nbs/model/07_learner.ipynb #b8d7aec0
 @torch.no_grad()
 def _predict_block(network, block, size=None):
     size = size or max(16, int(4e6 // max(1, network.level[block.screen].shape[1] if isinstance(network, LPMDecoder) else len(getattr(network, f'index{block.screen}')) * network.first.out_features)))
@@ -452,7 +452,7 @@ def _choose_folds(atlas, masks, config, seed):
     fold, n = _folds(atlas, masks, max(k, 2), seed)
     if not k or n >= 2 * k: return k, fold, n
     if n < FEW:
-        warnings.warn(f"only {n} pairs of perturbation and context: none can be held out, so nothing is known of how well they are predicted, and the standard deviation is that of all values", DataWarning, stacklevel=3)
+        warnings.warn(f"only {n} pairs of perturbation and context: none can be held out, so nothing is known of how well they are predicted; take the standard deviation for that of all values", DataWarning, stacklevel=3)
         return 0, fold, n
     return n, _folds(atlas, masks, n, seed)[0], n
 
@@ -555,7 +555,7 @@ def member(self:TrainedLPM,
     if not 0 <= i < len(self.networks): raise DataError(f"expected a member between 0 and {len(self.networks) - 1}, got {i}")
     return replace(self, networks=[self.networks[i]], stack=Stack([], {}))
 
-# %% ../../nbs/model/07_learner.ipynb #4110c006
+# %% ../../nbs/model/07_learner.ipynb #ffdfe313
 @patch
 def screens_of(self:TrainedLPM,
     context:str, # a context
@@ -651,12 +651,8 @@ def predict(self:TrainedLPM,
     name:str='prediction',    # name of the result
 ) -> Screen: # (n, n_readouts) means; layer `std`; NaN where a context's screen does not have a readout
     "Predict experiments."
-    check_columns(experiments, ['perturbation', 'context'], optional=['dose', 'time'])
     if isinstance(readouts, str): readouts = [readouts]
-    if len(experiments) == 0: raise DataError("the table of experiments is empty")
-    t = pd.DataFrame(dict(perturbation=canonical_labels(experiments['perturbation'], 'perturbation'), context=canonical_labels(experiments['context'], 'context')))
-    for c, u in (('dose', 'µM'), ('time', 'h')): t[c] = _numbers(experiments[c] if c in experiments.columns else None, c, u, len(t))
-    t['dose'] = _treated_dose(t['dose'].to_numpy(), t['perturbation'].array)
+    t = canonical_experiments(experiments)
     if far := outside_range(self.vocab, t): warnings.warn(far, DataWarning, stacklevel=2)
     if t.duplicated().any(): raise DataError(f"{int(t.duplicated().sum())} experiments are asked for twice (first: {t[t.duplicated()].iloc[0, :2].tolist()}); drop_duplicates() first")
     if unknown == 'error': encode(self.vocab, t)                  # one error for all strangers, before any work
@@ -787,7 +783,7 @@ def load_lpm(
         {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context', 'own_gene')}, units, effects, stack, pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')},
         {n: Controls(c['contexts'], c['times'], *(t[f'controls.{n}.{k}'].numpy() for k in ('values', 'offset', 'spread'))) for n, c in control.items()})
 
-# %% ../../nbs/model/07_learner.ipynb #290d3adb
+# %% ../../nbs/model/07_learner.ipynb #fd740111
 def _wider(a, b): return (*a[:2], min(a[2], b[2]), max(a[3], b[3])) if a and b and len(a) == 4 else a or b   # the old scale, the range of both
 
 def _extend(old, new):
@@ -854,6 +850,7 @@ def fine_tune(self:TrainedLPM,
         net, rows = train_member(net, blocks, valid, config, skip=[mine[n] for n in atlas], seed=seed * 1000 + m, device=device)
         nets.append(net); judged.append(_judged(blocks, blind_to, atlas, seed)); history += [dict(member=m, **r) for r in rows]
     noise, hard = _noise_model(_hold_out(nets, judged), nets[0], vocab, known=self.noise)      # what is new is as hard as it was to predict, by the noise that is known
+    if n_pairs < FEW: noise, hard = ({q: np.maximum(v, 1.).astype(np.float32) for q, v in d.items()} for d in (noise, hard))       # nothing was held out to tell
     grow = {k: np.concatenate([self.hardness[k], hard[k][len(self.hardness[k]):]]) for k in hard}
     made = replace(self, networks=nets, vocab=vocab, config=config, scaling=scaling, noise={**noise, **self.noise}, hardness=grow, units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **self.units},
         history=pd.concat([self.history.assign(stage='train'), pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True),
