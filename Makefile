@@ -10,7 +10,7 @@ demo: $(STAMP)            ## train on GDSC, compare with every baseline, write d
 	$(BIN)/lpm demo --out demo
 
 test: $(STAMP)            ## every notebook and every test
-	$(BIN)/pytest -q -ra
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -ra -n 2 --dist loadgroup
 
 docs: $(STAMP)            ## the site, into _docs/
 	$(BIN)/python build_docs.py

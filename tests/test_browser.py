@@ -7,6 +7,8 @@ CHROMIUM = next((p for p in (os.environ.get('LPM_CHROMIUM'), *map(shutil.which, 
 sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
 if CHROMIUM is None: pytest.skip('no Chromium found (set LPM_CHROMIUM to its path)', allow_module_level=True)
 
+pytestmark = pytest.mark.xdist_group('browser')   # one process makes the fixtures
+
 @pytest.fixture(scope='module')
 def world(tmp_path_factory):
     "A small model of the simulated atlas, and its screens as files."

@@ -12,6 +12,8 @@ def togetherness(e, members):
     inside, outside = S[np.ix_(at, at)][np.triu_indices(len(at), 1)], S[np.ix_(at, out)].ravel()
     return (inside[:, None] > outside[None]).mean()
 
+pytestmark = pytest.mark.xdist_group('discovery')   # one process makes the fixtures
+
 @pytest.fixture(scope='module')
 def compounds():
     from lpm_nb.model.learner import fit_lpm, map_config

@@ -39,6 +39,8 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     def log_message(self, *a): pass
 
+pytestmark = pytest.mark.xdist_group('fetch')   # one process makes the fixtures
+
 @pytest.fixture(scope='module')
 def url():
     Server.asked.clear(); s = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Server); s.daemon_threads = True; threading.Thread(target=s.serve_forever, daemon=True).start()

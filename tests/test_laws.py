@@ -51,11 +51,17 @@ def table(tmp_path_factory):
     pd.DataFrame(dict(perturbation=['CRISPRi:G03', 'CRISPRi:G05+CRISPRi:G01', ''], context='line2|sim-rna')).to_csv(d/'want.csv', index=False)
     return d
 
-def test_killed_and_resumed_equals_uninterrupted(table):
+def train(table, out): return [*LPM, 'train', str(table/'s.parquet'), '--out', str(table/out), '--members', '2', '--epochs', '16', '--seed', '3', '-q']
+
+@pytest.fixture(scope='module')
+def whole(table): subprocess.run(train(table, 'whole'), check=True); return table/'whole'
+
+one_process = pytest.mark.xdist_group('laws')
+
+@one_process
+def test_killed_and_resumed_equals_uninterrupted(table, whole):
     "kill -9 in the middle of a training; the same command goes on, repeats no finished epoch, and ends at the same model."
-    cmd = lambda out: [*LPM, 'train', str(table/'s.parquet'), '--out', str(table/out), '--members', '2', '--epochs', '16', '--seed', '3', '-q']
-    subprocess.run(cmd('whole'), check=True)
-    p = subprocess.Popen(cmd('killed')); keep = table/'.killed.checkpoint/member1/state.json'
+    p = subprocess.Popen(train(table, 'killed')); keep = table/'.killed.checkpoint/member1/state.json'
     def epoch():
         try: return json.loads(keep.read_text())['epoch']
         except (FileNotFoundError, NotADirectoryError, ValueError): return -1
@@ -65,20 +71,22 @@ def test_killed_and_resumed_equals_uninterrupted(table):
     p.send_signal(signal.SIGKILL); p.wait()
     done = epoch(); assert done >= 3 and not (table/'killed').exists()
     before = json.loads(keep.read_text())['history'][0]
-    subprocess.run(cmd('killed'), check=True)
+    subprocess.run(train(table, 'killed'), check=True)
     h = pd.read_csv(table/'killed/history.csv')
     assert h[h.member == 1].epoch.tolist() == list(range(16)) and not (table/'.killed.checkpoint').exists()
     assert [r['seconds'] for r in before] == h[h.member == 1].seconds.tolist()[:len(before)], 'a finished epoch was run again'
     a, b = (subprocess.run([*LPM, 'predict', str(table/m), str(table/'want.csv'), '--out', str(table/f'{m}.csv'), '-q'], check=True) and pd.read_csv(table/f'{m}.csv') for m in ('whole', 'killed'))
     np.testing.assert_allclose(a.value, b.value, atol=1e-5); np.testing.assert_allclose(a['std'], b['std'], atol=1e-5)
 
-def test_saved_here_loaded_there_bit_for_bit(table):
-    code = f"from lpm_nb.model.learner import load_lpm; import pandas as pd, numpy as np; m = load_lpm(r'{table}/whole'); s = m.predict(pd.read_csv(r'{table}/want.csv', keep_default_na=False)); np.save(r'{table}/there.npy', np.stack([s.X, s.adata.layers['std']]))"
+@one_process
+def test_saved_here_loaded_there_bit_for_bit(table, whole):
+    code = f"from lpm_nb.model.learner import load_lpm; import pandas as pd, numpy as np; m = load_lpm(r'{whole}'); s = m.predict(pd.read_csv(r'{table}/want.csv', keep_default_na=False)); np.save(r'{table}/there.npy', np.stack([s.X, s.adata.layers['std']]))"
     subprocess.run([sys.executable, '-c', code], check=True)
     from lpm_nb.model.learner import load_lpm
-    s = load_lpm(table/'whole').predict(pd.read_csv(table/'want.csv', keep_default_na=False))
+    s = load_lpm(whole).predict(pd.read_csv(table/'want.csv', keep_default_na=False))
     np.testing.assert_array_equal(np.load(table/'there.npy'), np.stack([s.X, s.adata.layers['std']]))
 
-def test_equal_seed_equal_model(table):
-    subprocess.run([*LPM, 'train', str(table/'s.parquet'), '--out', str(table/'twin'), '--members', '2', '--epochs', '16', '--seed', '3', '-q'], check=True)
-    assert (table/'twin/weights.safetensors').read_bytes() == (table/'whole/weights.safetensors').read_bytes()
+@one_process
+def test_equal_seed_equal_model(table, whole):
+    subprocess.run(train(table, 'twin'), check=True)
+    assert (table/'twin/weights.safetensors').read_bytes() == (whole/'weights.safetensors').read_bytes()

@@ -34,6 +34,8 @@ def start(out, slow=0.):
     with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
     return [subprocess.Popen([sys.executable, str(out/'worker.py'), str(out), str(slow)], stderr=subprocess.PIPE, text=True, env={**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', 'RANK': str(r), 'LOCAL_RANK': str(r), 'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port)}) for r in range(2)]
 
+pytestmark = pytest.mark.xdist_group('together')   # one process makes the fixtures
+
 @pytest.fixture(scope='module')
 def alone(tmp_path_factory):
     "The same training in this process: a function that goes on from a folder's checkpoint, and its result from nothing."
