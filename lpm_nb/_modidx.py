@@ -985,6 +985,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'lpm_nb.model.learner._restore': ('model/learner.html#_restore', 'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner._schedule': ('model/learner.html#_schedule', 'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner._seal': ('model/learner.html#_seal', 'lpm_nb/model/learner.py'),
+                                      'lpm_nb.model.learner._share': ('model/learner.html#_share', 'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner._threads': ('model/learner.html#_threads', 'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner._wider': ('model/learner.html#_wider', 'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner._work': ('model/learner.html#_work', 'lpm_nb/model/learner.py'),

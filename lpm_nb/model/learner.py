@@ -263,7 +263,7 @@ def train_member(
     (net,), (rows,) = train_members([network], train, [valid], config=config, seeds=[seed], order=order, skip=None if skip is None else [skip], on_epoch=tell and (lambda m, row: tell(row)), **kwargs)
     return net, rows
 
-# %% ../../nbs/model/07_learner.ipynb #a05b3731
+# %% ../../nbs/model/07_learner.ipynb #b306063e
 @dataclass(frozen=True)
 class Controls:
     "The measured controls of a screen, standardised."
@@ -303,17 +303,18 @@ def fingerprint(
     h.update('\n'.join(screen.readouts).encode())
     return h.hexdigest()[:16]
 
-def _folds(atlas, train, k, seed):
-    "screen -> (n,) fold of each training experiment; a pair is in one fold; controls are in none (-1)."
+def _folds(atlas, train, parts, seed):
+    "screen -> (n,) fold of each training experiment and (n,) of how many; a pair is in one fold of its most divided screen; controls are in none (-1)."
     P, C = ({x: i for i, x in enumerate(u)} for u in (atlas.perturbations, atlas.contexts))
     code = np.concatenate([np.array([P[x] for x in s.perturbations])[s.obs['perturbation'].cat.codes] * len(C) + np.array([C[x] for x in s.contexts])[s.obs['context'].cat.codes] for s in atlas.values()])
     mine = np.concatenate([train[n] for n in atlas]) & (code // len(C) != P.get('', -1))
-    codes, pairs = pd.factorize(code[mine])
+    codes, pairs = pd.factorize(code[mine]); of = np.repeat(list(parts.values()), [s.n_experiments for s in atlas.values()])
+    k = np.ones(len(pairs), int); np.maximum.at(k, codes, of[mine]); of[mine] = k[codes]
     fold = np.full(len(code), -1); fold[mine] = (rng(seed, 'folds').permutation(len(pairs)) % k)[codes]
     cut = np.cumsum([s.n_experiments for s in atlas.values()])[:-1]
-    return dict(zip(atlas, np.split(fold, cut))), len(pairs)
+    return {n: x for n, *x in zip(atlas, np.split(fold, cut), np.split(of, cut))}, len(pairs)
 
-# %% ../../nbs/model/07_learner.ipynb #b8d7aec0
+# %% ../../nbs/model/07_learner.ipynb #7a280a6c
 @torch.no_grad()
 def _predict_block(network, block, size=None):
     size = size or max(16, int(4e6 // max(1, network.level[block.screen].shape[1] if isinstance(network, LPMDecoder) else len(getattr(network, f'index{block.screen}')) * network.first.out_features)))
@@ -446,15 +447,21 @@ def _echoes(effects, atlas):
 
 def _hear(e, obs): return echo(e, obs), e.basis
 
+def _share(screen): n = screen.n_experiments; return .1 if n < 5000 else .04 if n < 50_000 else .02 if n < 500_000 else .005
+
 def _choose_folds(atlas, masks, config, seed):
-    "How many folds (0 = none), the fold of each experiment, the number of pairs. Few pairs: one is left out at a time."
-    k = max(2, round(1 / config.valid)) if config.valid else 0
-    fold, n = _folds(atlas, masks, max(k, 2), seed)
-    if not k or n >= 2 * k: return k, fold, n
+    "Member -> what it leaves out of each screen; the number of pairs; whether what is left out is enough to weigh closed forms by. Few pairs: one is left out at a time."
+    def leave(m): return {n: (f == m % k) & (f >= 0) for n, (f, k) in folds.items()}
+    def nothing(m): return {n: np.zeros(s.n_experiments, bool) for n, s in atlas.items()}
+    parts = {n: max(2, round(1 / (_share(s) if config.valid is None else config.valid or 1))) for n, s in atlas.items()}
+    folds, n = _folds(atlas, masks, parts, seed)
+    if config.valid == 0: return nothing, n, False
+    if n >= 2 * max(parts.values()): return leave, n, True
     if n < FEW:
         warnings.warn(f"only {n} pairs of perturbation and context: none can be held out, so nothing is known of how well they are predicted; take the standard deviation for that of all values", DataWarning, stacklevel=3)
-        return 0, fold, n
-    return n, _folds(atlas, masks, n, seed)[0], n
+        return nothing, n, False
+    folds = _folds(atlas, masks, dict.fromkeys(atlas, n), seed)[0]
+    return leave, n, False
 
 FEW = 4   # fewest pairs of which one can be left out
 
@@ -485,7 +492,7 @@ def fit_lpm(
     if config.decoder == 'paper' and any(s.obs['dose'].nunique() > 1 for s in known.values()):
         raise DataError("the paper's decoder has the dose in the perturbation's symbol and knows no dose column; write the dose into the label, as in 'drug:x@10', or use decoder='lpm'")
     device = device or (f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() and who()[1] > 1 else 'cuda' if torch.cuda.is_available() else 'cpu')
-    k, fold, n_pairs = _choose_folds(known, masks[0], config, seed)
+    leave, n_pairs, enough = _choose_folds(known, masks[0], config, seed)
     vocab = build_vocab(known, masks[0])
     key = hashlib.sha256(json.dumps([2, bool(together), config.dict(), seed, {n: fingerprint(s) for n, s in known.items()}, {n: hashlib.sha256(masks[0][n].tobytes()).hexdigest() for n in known}], sort_keys=True).encode()).hexdigest()[:16]
     scaling = {n: standardise(s, masks[0][n] if masks[0][n].any() else np.ones(s.n_experiments, bool)) for n, s in known.items()}
@@ -498,10 +505,10 @@ def fit_lpm(
     here = [b.to(device) for b in blocks] if str(device) != 'cpu' else blocks
     def job(m):
         "Of a member: network, training and validation blocks, what it leaves out, what it trains on, what it is judged by."
-        mine = dict(masks[1]) if own_valid else {n: fold[n] == m % k for n in known} if k else {n: np.zeros(s.n_experiments, bool) for n, s in known.items()}
+        mine = dict(masks[1]) if own_valid else leave(m)
         mine |= {n: masks[0][n] for n in wide}
         rest = {n: masks[0][n] & (~mine[n] | (n in wide)) for n in known}
-        shown, kept = (_hide_values(blocks, [list(vocab.readouts).index(n) for n in wide], share=config.valid or .1, seed=seed * 1000 + m) if wide else (blocks, blocks))
+        shown, kept = (_hide_values(blocks, [list(vocab.readouts).index(n) for n in wide], share=.1 if config.valid is None else config.valid or .1, seed=seed * 1000 + m) if wide else (blocks, blocks))
         blind_to = mine if any(q.any() for q in mine.values()) else rest
         net = start_levels(make_network(vocab, config, seed=seed * 1000 + m, ears=ears), shown, use=[rest[n] for n in known])
         test = [b.take(np.flatnonzero(blind_to[n])) for n, b in zip(known, kept) if blind_to[n].any()]
@@ -513,7 +520,7 @@ def fit_lpm(
             checkpoint=Path(checkpoint)/('members' if together else f'member{group[0]}') if checkpoint else None, on_epoch=on_epoch and (lambda i, row, group=group: on_epoch(group[i], row)))
         networks += nets; folds += rests; judged += judges; history += [dict(member=m, **r) for m, h in zip(group, said) for r in h]
     told = _hold_out(networks, judged)
-    blind = own_valid or (config.hold == 'pairs' and k and n_pairs >= 2 * round(1 / config.valid))                      # there are experiments that no member has trained on
+    blind = own_valid or (config.hold == 'pairs' and enough)                      # what no member has trained on can weigh them
     stack = _fit_stack(networks, told, folds, known, scaling, effects) if blind and config.stack and config.decoder == 'lpm' else Stack([], {})
     noise, hard = _noise_model(told, networks[0], vocab)
     if n_pairs < FEW and not own_valid:                            # judged by what it was trained on: no measure of anything
@@ -523,7 +530,7 @@ def fit_lpm(
     model = TrainedLPM(networks, vocab, config, scaling, noise, hard, {n: s.adata.var['unit'].astype(str).tolist() for n, s in known.items()}, effects, stack, pd.DataFrame(history), provenance)
     return replace(model, controls=_measure_controls(model, known, {n: masks[0][n] | masks[1][n] for n in known}))
 
-# %% ../../nbs/model/07_learner.ipynb #2d2ca93b
+# %% ../../nbs/model/07_learner.ipynb #4799c1ac
 def default_config(
     atlas:Atlas, # what will be trained on
     **changes,   # settings to change
@@ -533,9 +540,9 @@ def default_config(
     n = sum(s.n_experiments for s in atlas.values())
     paired = 2 * sum(int(s.obs['perturbation'].map({p: len(m) > 1 for p, m in s.members.items()}).astype(bool).sum()) for s in atlas.values()) > n
     recipe = dict(width=64, hidden=256, rank=256, epochs=15, lr=.002, wd_embedding=30., wd_weights=5., dropout=.5, init_std=.02, members=5) if wide else dict(width=64, layers=0, init_std=.1, epochs=20, lr=.01, wd_embedding=5., wd_weights=.1) if paired else {}
-    return LPMConfig(**{**recipe, 'valid': .1 if n < 5000 else .04 if n < 50_000 else .02 if n < 500_000 else .005, **changes})
+    return LPMConfig(**{**recipe, **changes})
 
-# %% ../../nbs/model/07_learner.ipynb #39f24705
+# %% ../../nbs/model/07_learner.ipynb #27b67527
 def map_config(
     atlas:Atlas, # what will be trained on
     **changes,   # settings to change
@@ -544,7 +551,7 @@ def map_config(
     if max(len(s.readouts) for s in atlas.values()) < 20: return default_config(atlas, **changes)
     n = sum(s.n_experiments for s in atlas.values())
     epochs = int(np.clip(40_000 / n, 30, 300))                         # enough steps for a small atlas
-    return LPMConfig(**{**dict(width=128, rank=128, layers=0, echo=0, stack=False, epochs=epochs, lr=.005, wd_embedding=.3, wd_weights=.1, members=5, hold='values'), **changes})
+    return LPMConfig(**{**dict(width=128, rank=128, layers=0, echo=0, stack=False, epochs=epochs, lr=.005, wd_embedding=.3, wd_weights=.1, members=5, valid=.1, hold='values'), **changes})
 
 # %% ../../nbs/model/07_learner.ipynb #4ca358ea
 @patch
@@ -783,7 +790,7 @@ def load_lpm(
         {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context', 'own_gene')}, units, effects, stack, pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')},
         {n: Controls(c['contexts'], c['times'], *(t[f'controls.{n}.{k}'].numpy() for k in ('values', 'offset', 'spread'))) for n, c in control.items()})
 
-# %% ../../nbs/model/07_learner.ipynb #fd740111
+# %% ../../nbs/model/07_learner.ipynb #dae75fb3
 def _wider(a, b): return (*a[:2], min(a[2], b[2]), max(a[3], b[3])) if a and b and len(a) == 4 else a or b   # the old scale, the range of both
 
 def _extend(old, new):
@@ -833,12 +840,12 @@ def fine_tune(self:TrainedLPM,
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     whole = {n: np.ones(s.n_experiments, bool) for n, s in atlas.items()}
     scaling = {**{n: standardise(s, whole[n]) for n, s in atlas.items()}, **self.scaling}
-    k, fold, n_pairs = _choose_folds(atlas, whole, config, seed)
+    leave, n_pairs, _ = _choose_folds(atlas, whole, config, seed)
     ears, echoes = _ears(self.effects), _echoes(self.effects, atlas)
     nets, judged, history = [], [], []
     blocks = atlas_blocks(atlas, vocab, None, scaling, echoes=echoes)
     for m, old in enumerate(self.networks):
-        mine = {n: fold[n] == m % k for n in atlas} if k else {n: ~whole[n] for n in atlas}
+        mine = leave(m)
         blind_to = mine if any(q.any() for q in mine.values()) else whole
         net = make_network(vocab, config, seed=seed * 1000 + m, ears=ears)
         fresh = {k: v.clone() for k, v in start_levels(net, blocks, use=[~mine[n] for n in atlas]).state_dict().items() if k.startswith('level.')}

@@ -14,7 +14,7 @@ from torch import nn
 from ..core import DataError, check_known
 from ..data.loaders import Vocab, build_vocab
 
-# %% ../../nbs/model/06_lpm.ipynb #489957da
+# %% ../../nbs/model/06_lpm.ipynb #209658c9
 @dataclass(frozen=True)
 class LPMConfig:
     "Settings of the network and its training."
@@ -36,7 +36,7 @@ class LPMConfig:
     stack:bool=True         # weigh the network against closed forms on held-out experiments ('lpm' only)
     echo:int=150            # most directions in which profile screens hear the echo of a perturbation from other contexts; 0 = off ('lpm' only)
     members:int=4           # networks in the ensemble
-    valid:float=.1          # share of the pairs each member validates on, if the split has no validation part
+    valid:float|None=None   # share of each screen's pairs that a member validates on, if the split has no validation part; None = by the size of the screen
     hold:str='pairs'        # what each member validates on: 'pairs' of perturbation and context, or 'values', single readouts of profiles (for maps)
 
     def __post_init__(self):
@@ -44,7 +44,7 @@ class LPMConfig:
         for k in ('width', 'hidden', 'rank', 'epochs', 'members'):
             if getattr(self, k) < 1: raise DataError(f"expected {k} ≥ 1, got {getattr(self, k)}")
         for k, top in (('dropout', 1), ('valid', .5)):
-            if not 0 <= getattr(self, k) < top: raise DataError(f"expected 0 ≤ {k} < {top}, got {getattr(self, k)}")
+            if not 0 <= (getattr(self, k) or 0) < top: raise DataError(f"expected 0 ≤ {k} < {top}, got {getattr(self, k)}")
         if self.layers < (self.decoder == 'paper'): raise DataError(f"expected layers ≥ {int(self.decoder == 'paper')}, got {self.layers}")
         if self.lr <= 0 or self.init_std <= 0: raise DataError(f"expected lr > 0 and init_std > 0, got {self.lr} and {self.init_std}")
 
