@@ -7,8 +7,8 @@ __all__ = ['app', 'Screens', 'Layout', 'Power', 'train', 'predict_table', 'predi
            'benchmark', 'scaling', 'demo', 'network', 'find_symbol', 'draw_map', 'list_neighbours', 'rank_targets',
            'rank_movers', 'explore', 'main']
 
-# %% ../nbs/16_cli.ipynb #8981e7ad
-import json, os, re, shutil, subprocess, sys, time, warnings
+# %% ../nbs/16_cli.ipynb #0545a924
+import json, os, re, shutil, signal, subprocess, sys, time, warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
@@ -364,7 +364,7 @@ def network(screen: Annotated[str, typer.Argument(metavar='SCREEN', help="A cata
     if precision is not None and precision['precision'].notna().any(): show_table(precision.set_index('k'), title='against CORUM, Reactome, SIGNOR, STRING and DoRothEA; random = networks of the same degrees')
     say(f"[green]{out}: edges.parquet, network.graphml, network.cyjs, modules.csv, network.png[/green]", quiet)
 
-# %% ../nbs/16_cli.ipynb #d445f08a
+# %% ../nbs/16_cli.ipynb #426d0472
 Screens = Annotated[Optional[list[Path]], typer.Option('--screen', help='File of a screen the model was trained on that is not in the catalogue; may be repeated.')]
 Layout = Annotated[str, typer.Option(help="'umap', 'tsne' or 'pca'.")]
 Power = Annotated[Optional[float], typer.Option(min=0, max=1, help='How far components are balanced; default: .5 where most perturbations are drugs, else 0.')]
@@ -485,6 +485,7 @@ def explore(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folde
         say(f"[green]{address}[/green]   (Ctrl-C ends it)", quiet)
         if browser:
             import webbrowser; webbrowser.open(address)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)      # ended from outside, the server ends as well
         try: server.wait()
         except KeyboardInterrupt: say('ended', quiet)
         finally: server.terminate(); server.wait(10)
