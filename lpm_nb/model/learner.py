@@ -164,10 +164,20 @@ def _restore(folder, key, run, opt):
     opt.load_state_dict(now)
     return note['epoch'] + 1
 
-# %% ../../nbs/model/07_learner.ipynb #a65eb5fe
+# %% ../../nbs/model/07_learner.ipynb #19905bed
 def _schedule(config):
     if config.schedule == 'exponential': return ParamScheduler({'lr': SchedExp(config.lr, config.lr * config.gamma ** config.epochs)})
     return ParamScheduler({'lr': combined_cos(.25, config.lr / 25, config.lr, config.lr / 1e4), 'mom': combined_cos(.25, .95, .85, .95)})
+
+class _Learner(Learner):
+    "fastai's Learner, which at an event asks only the callbacks that have something to say to it: the others cost a small step a tenth of its time."
+    _heard = (None, {})
+    def __call__(self, event_name):
+        if not isinstance(event_name, str): return super().__call__(event_name)
+        there = tuple(map(id, self.cbs))
+        if self._heard[0] != there: self._heard = (there, {})
+        if event_name not in self._heard[1]: self._heard[1][event_name] = [c for c in self.cbs.sorted('order') if event_name == 'after_fit' or hasattr(type(c), event_name) or event_name in vars(c)]
+        for c in self._heard[1][event_name]: c(event_name)
 
 def make_learner(
     network:nn.Module,   # made by `make_network`, or several of them `SideBySide`
@@ -189,7 +199,7 @@ def make_learner(
     def all_of_them(pred, y):
         if pred.ndim == 2: return masked_mse(pred, y)
         losses = masked_mse(pred, y, network.use); network.losses = losses.detach(); return losses.sum()
-    learn = Learner(DataLoaders(of, judge, device=torch.device(device)), network, loss_func=all_of_them if side else masked_mse, opt_func=lambda params, **kw: OptimWrapper(opt=_adamw(params, config, network)), cbs=list(cbs), train_bn=False)
+    learn = _Learner(DataLoaders(of, judge, device=torch.device(device)), network, loss_func=all_of_them if side else masked_mse, opt_func=lambda params, **kw: OptimWrapper(opt=_adamw(params, config, network)), cbs=list(cbs), train_bn=False)
     learn.recorder.loss, learn.recorder.smooth_loss = _OnDevice(False), _OnDevice(True)
     if who()[1] > 1: learn.add_cb(_Together())
     if side: learn.add_cb(_EachItsOwn(next((c for c in cbs if isinstance(c, _Run)), None)))
