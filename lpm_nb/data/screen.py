@@ -202,7 +202,7 @@ def from_arrays(
     perturbation, context = ([v] * len(X) if isinstance(v, str) else v for v in (perturbation, context))
     return _assemble(X, perturbation, context, dose, time, [readouts] if isinstance(readouts, str) else list(readouts), unit, name, replicates, meta, n_replicates)
 
-# %% ../../nbs/data/01_screen.ipynb #cf4b7d55
+# %% ../../nbs/data/01_screen.ipynb #e15ec801
 @patch(cls_method=True)
 def from_long(
     cls:Screen,
@@ -224,8 +224,8 @@ def from_long(
     n_nan = int(np.isnan(value).sum())
     if n_nan == len(value): raise DataError(f"no value of screen {name!r} is measured: column 'value' is all NaN")
     if n_nan: warnings.warn(f"{n_nan} of {len(value)} values of screen {name!r} are NaN and taken as not measured", DataWarning, stacklevel=3)
-    P, C, R = (canonical_labels(table[c], c) for c in ('perturbation', 'context', 'readout'))
-    dose, time = (_numbers(table[c] if c in table.columns else None, c, u, len(table)) for c, u in (('dose','µM'), ('time','h'))); dose = _treated_dose(dose, P)
+    t = canonical_experiments(table); P, C, R = t['perturbation'].array, t['context'].array, canonical_labels(table['readout'], 'readout')
+    dose, time = t['dose'].to_numpy(), t['time'].to_numpy()
     if 'unit' in table.columns:
         u = table['unit'].fillna('').astype(str).groupby(R.codes).agg(lambda s: sorted(set(s)))
         mixed = u[u.map(len) > 1]

@@ -324,7 +324,7 @@ def _folds(atlas, train, parts, seed):
     cut = np.cumsum([s.n_experiments for s in atlas.values()])[:-1]
     return {n: x for n, *x in zip(atlas, np.split(fold, cut), np.split(of, cut))}, len(pairs)
 
-# %% ../../nbs/model/07_learner.ipynb #7a280a6c
+# %% ../../nbs/model/07_learner.ipynb #daa027e9
 @torch.no_grad()
 def _predict_block(network, block, size=None):
     size = size or max(16, int(4e6 // max(1, network.level[block.screen].shape[1] if isinstance(network, LPMDecoder) else len(getattr(network, f'index{block.screen}')) * network.first.out_features)))
@@ -463,12 +463,12 @@ def _choose_folds(atlas, masks, config, seed):
     "Member -> what it leaves out of each screen; the number of pairs; whether what is left out is enough to weigh closed forms by. Few pairs: one is left out at a time."
     def leave(m): return {n: (f == m % k) & (f >= 0) for n, (f, k) in folds.items()}
     def nothing(m): return {n: np.zeros(s.n_experiments, bool) for n, s in atlas.items()}
-    parts = {n: max(2, round(1 / (_share(s) if config.valid is None else config.valid or 1))) for n, s in atlas.items()}
+    if config.valid == 0: return nothing, _folds(atlas, masks, dict.fromkeys(atlas, 2), seed)[1], False
+    parts = {n: max(2, round(1 / (config.valid or _share(s)))) for n, s in atlas.items()}
     folds, n = _folds(atlas, masks, parts, seed)
-    if config.valid == 0: return nothing, n, False
     if n >= 2 * max(parts.values()): return leave, n, True
     if n < FEW:
-        warnings.warn(f"only {n} pairs of perturbation and context: none can be held out, so nothing is known of how well they are predicted; take the standard deviation for that of all values", DataWarning, stacklevel=3)
+        warnings.warn(f"only {n} pair{'s' * (n != 1)} of perturbation and context: none can be held out, so nothing is known of how well they are predicted; take the standard deviation for that of all values", DataWarning, stacklevel=3)
         return nothing, n, False
     folds = _folds(atlas, masks, dict.fromkeys(atlas, n), seed)[0]
     return leave, n, False
