@@ -364,7 +364,7 @@ def network(screen: Annotated[str, typer.Argument(metavar='SCREEN', help="A cata
     if precision is not None and precision['precision'].notna().any(): show_table(precision.set_index('k'), title='against CORUM, Reactome, SIGNOR, STRING and DoRothEA; random = networks of the same degrees')
     say(f"[green]{out}: edges.parquet, network.graphml, network.cyjs, modules.csv, network.png[/green]", quiet)
 
-# %% ../nbs/16_cli.ipynb #426d0472
+# %% ../nbs/16_cli.ipynb #914d22a9
 Screens = Annotated[Optional[list[Path]], typer.Option('--screen', help='File of a screen the model was trained on that is not in the catalogue; may be repeated.')]
 Layout = Annotated[str, typer.Option(help="'umap', 'tsne' or 'pca'.")]
 Power = Annotated[Optional[float], typer.Option(min=0, max=1, help='How far components are balanced; default: .5 where most perturbations are drugs, else 0.')]
@@ -475,9 +475,9 @@ def explore(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folde
     Example: [bold]lpm explore model --start vorinostat[/bold]
     """
     import tempfile
-    from lpm_nb.serve import serve_app, was_mapped, write_app
+    from lpm_nb.serve import map_note, serve_app, write_app
     check_known([layout], ['umap', 'tsne', 'pca'], 'layout')
-    if not was_mapped(model, method=layout, power=power): _map(model, screens, layout, power, quiet)
+    if not map_note(model, method=layout, power=power).exists(): _map(model, screens, layout, power, quiet)
     begin = find_symbol(start, json.loads((model/'vocab.json').read_text())['atoms']) if start else None
     with tempfile.TemporaryDirectory() as tmp:
         files = [f if f.suffix in ('.h5ad', '.zarr') else read_input(str(f), quiet=True).write(Path(tmp)/f'{f.stem}.h5ad') or Path(tmp)/f'{f.stem}.h5ad' for f in screens or []]

@@ -4,23 +4,21 @@
 
 # %% auto #0
 __all__ = ['LAYOUTS', 'Embedding', 'align_embeddings', 'embed_model', 'embed_responses', 'embed_profiles', 'reduce_embedding',
-           'shuffle_embedding', 'unit_vectors', 'join_embeddings', 'similarity', 'neighbours', 'bare',
+           'shuffle_embedding', 'unit_vectors', 'join_embeddings', 'similarity', 'neighbours', 'short', 'bare',
            'enrich_neighbours', 'cluster_embedding', 'lay_out', 'recover_relations', 'annotate_function']
 
-# %% ../../nbs/analysis/11_embedding.ipynb #07c7d4f9
+# %% ../../nbs/analysis/11_embedding.ipynb #57e7e139
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
-from scipy.linalg import orthogonal_procrustes
-from scipy.sparse.linalg import svds
-from scipy.stats import rankdata
+import scipy
 from ..core import DataError, check_known, parse_perturbation, rng
 from .knowledge import enrich_sets
 from .metrics import bootstrap
 from ..data.screen import Atlas, Screen
 
-# %% ../../nbs/analysis/11_embedding.ipynb #2c5d76e2
+# %% ../../nbs/analysis/11_embedding.ipynb #d028bf71
 @dataclass(frozen=True)
 class Embedding:
     "Vectors of symbols, and the same from each seed."
@@ -51,7 +49,7 @@ def align_embeddings(
     first, out = tables[0] - tables[0].mean(), []
     for t in tables:
         if not t.index.equals(first.index) or t.shape != first.shape: raise DataError(f"expected tables with equal rows and width, got {t.shape} beside {first.shape}")
-        z = t - t.mean(); R, _ = orthogonal_procrustes(z.to_numpy(), first.to_numpy())
+        z = t - t.mean(); R, _ = scipy.linalg.orthogonal_procrustes(z.to_numpy(), first.to_numpy())
         out.append(pd.DataFrame(z.to_numpy() @ R, z.index, first.columns))
     return out
 
@@ -153,7 +151,7 @@ def embed_profiles(
     if not pieces: raise DataError("nothing to embed: none of the screens has the wanted readouts")
     return Embedding(_join(pieces, wanted), name)
 
-# %% ../../nbs/analysis/11_embedding.ipynb #92b56c7a
+# %% ../../nbs/analysis/11_embedding.ipynb #c8e6bc19
 def reduce_embedding(
     e:Embedding,          # to reduce
     *,
@@ -166,7 +164,7 @@ def reduce_embedding(
     def one(v):
         Z = v.to_numpy(np.float64); Z = Z - Z.mean(0); k = min(components, min(Z.shape) - 1)
         if k < 1: raise DataError(f"{e.name!r} has too few symbols or dimensions to reduce: {v.shape}")
-        if k < min(Z.shape) / 3: U, s, _ = svds(Z, k, random_state=0, return_singular_vectors='u'); U, s = U[:, ::-1], s[::-1]
+        if k < min(Z.shape) / 3: U, s, _ = scipy.sparse.linalg.svds(Z, k, random_state=0, return_singular_vectors='u'); U, s = U[:, ::-1], s[::-1]
         else: U, s, _ = np.linalg.svd(Z, full_matrices=False)
         keep = s[:k] > s[0] * 1e-6
         return pd.DataFrame(U[:, :k][:, keep] * s[:k][keep]**(1 - power), v.index)
@@ -239,7 +237,13 @@ def neighbours(
         votes /= len(e.seeds)
     return pd.DataFrame(dict(symbol=np.array(e.symbols, object)[who[order]], similarity=s[order], percentile=100 * (1 - np.arange(len(order)) / max(len(who), 1)), agreement=votes))
 
-# %% ../../nbs/analysis/11_embedding.ipynb #75b62261
+# %% ../../nbs/analysis/11_embedding.ipynb #0d6d84ba
+def short(
+    symbol:str, # such as 'drug:vorinostat' or 'CRISPRi:PSMB5'
+) -> str: # 'vorinostat', 'PSMB5'
+    "A symbol as a label."
+    return '+'.join(p.partition(':')[2] or p for p in str(symbol).split('+'))
+
 def bare(
     symbol:str, # such as 'CRISPRi:PSMB5' or 'drug:x'
 ) -> str: # 'PSMB5'; a drug keeps its kind, since its name is no gene's
@@ -370,7 +374,7 @@ def recover_relations(
     if not rows: raise DataError(f"fewer than 5 relations among the {len(shared)} genes of these embeddings in every database")
     return pd.DataFrame(rows)
 
-# %% ../../nbs/analysis/11_embedding.ipynb #55fe27c5
+# %% ../../nbs/analysis/11_embedding.ipynb #3f334a2a
 def annotate_function(
     embeddings:Mapping[str, Embedding], # method -> embedding of genes; compared on the genes that all have
     sets:pd.DataFrame,     # columns set, gene
@@ -405,7 +409,7 @@ def annotate_function(
         for train, test in KFold(folds, shuffle=True, random_state=seed).split(Z):
             said = RidgeCV(alphas=np.logspace(-1, 4, 11), alpha_per_target=True).fit(Z[train], Y[train]).predict(Z[test])
             y = Y[test]; n1 = y.sum(0)
-            right += (rankdata(said, axis=0) * y).sum(0) - n1 * (n1 + 1) / 2; possible += n1 * (len(test) - n1)
+            right += (scipy.stats.rankdata(said, axis=0) * y).sum(0) - n1 * (n1 + 1) / 2; possible += n1 * (len(test) - n1)
         scores[m] = right / np.maximum(possible, 1)
     each = pd.DataFrame(scores, index=pd.Index(names, name='set'))
     rows = []

@@ -5,19 +5,15 @@
 # %% auto #0
 __all__ = ['effect_table', 'MapExplorer']
 
-# %% ../../nbs/analysis/15b_explore_map.ipynb #be9539cb
+# %% ../../nbs/analysis/15b_explore_map.ipynb #78518cac
 import base64, html, io
 from collections.abc import Mapping, Sequence
 import ipywidgets as W
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from .embedding import Embedding, bare, enrich_neighbours, neighbours, similarity
-from .plot import INK, PALETTE
-from .plot_map import plot_map, short
-from ..core import DataError, UnknownSymbolError, check_known
+from .embedding import Embedding, bare, enrich_neighbours, neighbours, short, similarity
+from ..core import INK, PALETTE, DataError, UnknownSymbolError, check_known
 from ..data.screen import Atlas, Screen
 
 # %% ../../nbs/analysis/15b_explore_map.ipynb #87267a0b
@@ -46,7 +42,7 @@ def effect_table(
     R = len(screen.readouts)
     return pd.DataFrame(dict(context=np.repeat(cs, R), readout=screen.readouts * len(cs), predicted=mean.ravel(), std=std.ravel(), measured=measured.ravel()))
 
-# %% ../../nbs/analysis/15b_explore_map.ipynb #cc18f7ad
+# %% ../../nbs/analysis/15b_explore_map.ipynb #3439b73e
 _STYLE = '''<style>
 .lpm {font-family: system-ui, sans-serif; color: #222; max-width: 1260px}
 .lpm table {border-collapse: collapse; font-size: 13px; width: 100%} .lpm td, .lpm th {padding: 2px 8px 2px 0; text-align: left; border-bottom: 1px solid #eee; line-height: 1.3}
@@ -55,6 +51,12 @@ _STYLE = '''<style>
 .lpm a.take {display: inline-block; margin: 2px 12px 2px 0; color: #0072B2}
 .lpm :focus-visible {outline: 2px solid #0072B2; outline-offset: 1px}
 </style>'''
+
+def _figure(**kw):
+    "A figure of our own: nothing pops up in the notebook. matplotlib is imported when the first is drawn."
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    fig = Figure(layout='constrained', **kw); FigureCanvasAgg(fig); return fig
 
 def _table(t, digits=2): return t.to_html(index=False, border=0, float_format=lambda v: '–' if np.isnan(v) else f'{v:.{digits}f}', na_rep='–', escape=True)
 def _link(name, data, kind): return f'<a class="take" download="{html.escape(name)}" href="data:{kind};base64,{base64.b64encode(data).decode()}">{html.escape(name)}</a>'
@@ -71,10 +73,11 @@ class MapExplorer(W.VBox):
         sets:pd.DataFrame|None=None, # columns set, gene: what neighbours may have in common, and the colours of the map
         start:str|None=None,  # chosen first; None = the first symbol
         n:int=10,             # neighbours
+        enrich:bool=True,     # say at once what the neighbours have in common; False = when `refresh` is told to
     ):
         check_known(points.index, e.symbols, 'symbol of this embedding')
         if len(points) != len(e.symbols): raise DataError(f"expected a point for each of the {len(e.symbols)} symbols, got {len(points)}")
-        self.e, self.points, self.screens, self.model, self.sets, self.n = e, points.loc[e.symbols], dict(screens or {}), model, sets, n
+        self.e, self.points, self.screens, self.model, self.sets, self.n, self.enrich = e, points.loc[e.symbols], dict(screens or {}), model, sets, n, enrich
         self.meant = {}                                                        # what people type, in lower case -> the symbols it can mean
         for s in e.symbols:
             for k in dict.fromkeys((short(s).lower(), s.lower())): self.meant.setdefault(k, []).append(s)
@@ -186,7 +189,7 @@ class MapExplorer(W.VBox):
         self.near_title.value = f'<h3>neighbours of {html.escape(self.label[self.selected])}</h3>'
         if not self.e.seeds: t = t.drop(columns='seeds that agree')
         text, self.enriched = _table(t), None
-        if self.sets is not None:
+        if self.sets is not None and self.enrich:
             try:
                 self.enriched = enrich_neighbours(self.e, self.selected, self.sets, n=2 * self.n).query('hits > 1').head(4)
                 text += '<h3>what they have in common</h3>' + (_table(self.enriched[['set', 'hits', 'expected', 'q']], 3) if len(self.enriched) else '<span class="soft">nothing that two of them share</span>')
@@ -196,12 +199,16 @@ class MapExplorer(W.VBox):
     def _show_effects(self):
         "Draw the effects in the chosen context."
         if self.context.value is None:
-            self.effects = None; self.profile_table.value = '<p class="soft">no screen has measured it, and there is no model to ask</p>'; return self._show_code()
+            return self._show_no_effects('no screen has measured it, and there is no model to ask')
         n, c = self.context.value; s = self.screens[n]; few = len(s.readouts) < 20
+        if not getattr(s, 'ready', True):                                      # the screen is still being read
+            return self._show_no_effects('the measurements are being read; they will follow')
+        try: unit = s.adata.var['unit'].astype(str).iloc[-1]
+        except Exception as err: return self._show_no_effects(f'the measurements could not be read: {err}')
         waiting = not getattr(self.model, 'ready', True)                       # the model is still being loaded: the measurements first
         self.effects = t = effect_table(s, self.selected, context=None if few else c, model=None if waiting else self.model)
         if few: t = t[t['readout'] == s.readouts[-1]]
-        unit = s.adata.var['unit'].astype(str).iloc[-1]; what = s.readouts[-1] if few else 'each readout'
+        what = s.readouts[-1] if few else 'each readout'
         name = t['context'].str.split('|').str[0] if few else t['readout'].str.removeprefix('expr:')
         m, p = t['measured'].to_numpy(), t['predicted'].to_numpy(); both = ~np.isnan(m) & ~np.isnan(p)
         with self.plot.batch_update():
@@ -221,8 +228,20 @@ class MapExplorer(W.VBox):
         self.profile_table.value = note + f'<h3>strongest effects</h3>{_table(top.rename(columns=dict(name="context" if few else "readout")))}<p class="soft">Effects are against the mean over perturbations in the same context. What the model was trained on it fits; only where nothing was measured does it predict. Unit: {html.escape(unit) or "not given"}</p>'
         self._show_code()
 
-    def refresh(self) -> None: # after the model has come
-        "Show the effects again."
+    def _show_no_effects(self, why):
+        "Nothing on the right, since what is there belongs to another choice, and why."
+        self.effects = None; self.profile_table.value = f'<p class="soft"><b>{html.escape(why)}</b></p>'
+        with self.plot.batch_update():
+            for d in self.plot.data[3:]: d.x = d.y = []
+            self.plot.layout.annotations[1].text = ''
+        self._show_code()
+
+    def refresh(self,
+        *,
+        enrich:bool=False, # from now on, say what the neighbours have in common
+    ) -> None:
+        "Show the effects again: a screen or the model has come."
+        if enrich: self.enrich = True; self._show_near()
         try: self._show_effects()
         except Exception as err: self._say(f'<span class="note">the model could not be loaded: {html.escape(str(err))}. Measurements only.</span>'); self.model = None; self._show_effects()
 
@@ -233,7 +252,7 @@ class MapExplorer(W.VBox):
         if k < 2: self.heat.layout.display = 'none'
         else:
             from lpm_nb.analysis.plot_map import plot_neighbourhood
-            fig = Figure(figsize=(3.2 + .21 * k, 1.7 + .21 * k), layout='constrained', dpi=100); FigureCanvasAgg(fig); png = io.BytesIO()
+            fig, png = _figure(figsize=(3.2 + .21 * k, 1.7 + .21 * k), dpi=100), io.BytesIO()
             if k > 2: plot_neighbourhood(similarity(self.e).loc[few, few].rename(index=self.label, columns=self.label), groups={self.label[s]: self.groups[s] for s in few if s in self.groups}, ax=fig.subplots())
             else: fig.text(.02, .5, f'{self.label[few[0]]} and {self.label[few[1]]}: cosine {similarity(self.e).loc[few[0], few[1]]:.2f}', va='center', fontsize=11)
             fig.savefig(png, format='png'); self.heat.value, self.heat.layout.display = png.getvalue(), ''
@@ -251,9 +270,10 @@ class MapExplorer(W.VBox):
         if len(self.compared) > 1: lines.append(f"plot_neighbourhood(similarity(e.keep({self.compared!r})))")
         return '\n'.join(lines)
 
-    def figure(self) -> Figure: # publication size
+    def figure(self): # -> Figure, publication size
         "The map with the chosen perturbation and its neighbours named."
-        fig = Figure(figsize=(7.5, 5), layout='constrained'); FigureCanvasAgg(fig)
+        from lpm_nb.analysis.plot_map import plot_map
+        fig = _figure(figsize=(7.5, 5))
         plot_map(self.points, groups=self.groups, label=[self.selected, *self.near['symbol'].head(6)], highlight=[self.selected], ax=fig.subplots()); return fig
 
     def _show_code(self):

@@ -6,11 +6,11 @@
 __all__ = ['RELATIONS', 'GENE_SETS', 'join_relations', 'read_relations', 'read_regulation', 'enrich_sets', 'read_gene_sets',
            'read_sign', 'read_mechanisms', 'read_targets']
 
-# %% ../../nbs/analysis/10b_knowledge.ipynb #781dc7e0
+# %% ../../nbs/analysis/10b_knowledge.ipynb #5fc5d5aa
 from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control, hypergeom
+import scipy
 from ..core import DataError, check_columns, check_known
 from ..data.sources import drug_atom, entrez_symbols, read_annotation
 
@@ -53,7 +53,7 @@ def read_regulation(
     if t.empty: raise DataError(f"DoRothEA has no regulation of confidence {confidence!r}; its levels are A, B, C, D, E")
     return t.rename(columns=dict(tf='source', mor='sign'))[['source', 'target', 'sign']].reset_index(drop=True)
 
-# %% ../../nbs/analysis/10b_knowledge.ipynb #324edff1
+# %% ../../nbs/analysis/10b_knowledge.ipynb #935da4c4
 def enrich_sets(
     genes:Iterable[str],    # the chosen genes
     sets:pd.DataFrame,      # columns set, gene
@@ -70,9 +70,9 @@ def enrich_sets(
     size = t.groupby('set', observed=True)['gene'].nunique(); size = size[(size >= min_size) & (size <= max_size)]
     hit = t[t['gene'].isin(chosen) & t['set'].isin(size.index)].groupby('set', observed=True)['gene'].agg(lambda g: sorted(g))
     hits = hit.map(len).reindex(size.index, fill_value=0).astype(int)
-    p = hypergeom.sf(hits - 1, len(pool), size, len(chosen))
+    p = scipy.stats.hypergeom.sf(hits - 1, len(pool), size, len(chosen))
     expected = size * len(chosen) / max(len(pool), 1)
-    out = pd.DataFrame(dict(hits=hits, size=size, expected=expected, fold=hits / expected.replace(0, np.nan), p=p, q=false_discovery_control(p) if len(p) else p, genes=hit.reindex(size.index)))
+    out = pd.DataFrame(dict(hits=hits, size=size, expected=expected, fold=hits / expected.replace(0, np.nan), p=p, q=scipy.stats.false_discovery_control(p) if len(p) else p, genes=hit.reindex(size.index)))
     out['genes'] = out['genes'].map(lambda g: ' '.join(g) if isinstance(g, list) else '')
     return out.sort_values(['p', 'hits'], ascending=[True, False], kind='stable').rename_axis('set').reset_index()
 

@@ -6,15 +6,14 @@
 __all__ = ['mse', 'pearson', 'spearman', 'r2', 'delta_pearson', 'direction_accuracy', 'discrimination', 'bootstrap',
            'paired_bootstrap', 'pooled_pearson', 'interval_p', 'holm', 'rescaled']
 
-# %% ../../nbs/analysis/09_metrics.ipynb #f151df99
+# %% ../../nbs/analysis/09_metrics.ipynb #f25d541e
 from collections.abc import Sequence
 from functools import lru_cache
 import numpy as np
-from scipy.spatial.distance import cdist
-from scipy.stats import norm, rankdata
+import scipy
 from ..core import DataError, rng
 
-# %% ../../nbs/analysis/09_metrics.ipynb #73fcbff4
+# %% ../../nbs/analysis/09_metrics.ipynb #a2f77ed3
 def _pair(pred, true):
     pred, true = np.asarray(pred, np.float64), np.asarray(true, np.float64)
     if pred.shape != true.shape or pred.ndim != 2: raise DataError(f"expected two matrices of one shape (n, n_readouts), got {pred.shape} and {true.shape}")
@@ -51,7 +50,7 @@ def spearman(
 ) -> np.ndarray: # (n,) in -1 … 1, ties averaged
     "Rank correlation of each row."
     p, t, seen = _pair(pred, true)
-    rank = lambda x: np.where(seen, rankdata(np.where(seen, x, np.inf), axis=1), np.nan)
+    rank = lambda x: np.where(seen, scipy.stats.rankdata(np.where(seen, x, np.inf), axis=1), np.nan)
     return pearson(rank(p), rank(t))
 
 def r2(
@@ -91,9 +90,9 @@ def direction_accuracy(
     seen &= t != 0
     return _mean(np.where(p == 0, .5, np.sign(p) == np.sign(t)), seen)
 
-# %% ../../nbs/analysis/09_metrics.ipynb #5080c988
+# %% ../../nbs/analysis/09_metrics.ipynb #5d1eec43
 def _cosine(p, t): return (p / np.maximum(np.linalg.norm(p, axis=1, keepdims=True), 1e-12)) @ (t / np.maximum(np.linalg.norm(t, axis=1, keepdims=True), 1e-12)).T
-_LIKENESS = {'cosine': _cosine, 'l1': lambda p, t: -cdist(p, t, 'cityblock'), 'l2': lambda p, t: -cdist(p, t)}
+_LIKENESS = {'cosine': _cosine, 'l1': lambda p, t: -scipy.spatial.distance.cdist(p, t, 'cityblock'), 'l2': lambda p, t: -scipy.spatial.distance.cdist(p, t)}
 
 def discrimination(
     pred:np.ndarray,      # (n, n_readouts) of one context
@@ -172,7 +171,7 @@ def pooled_pearson(
         return np.nan_to_num(np.stack(out, 1))                                                         # a constant prediction correlates with nothing
     return r(np.ones((1, len(S))))[0], r(_resamples(len(S), draws, seed))
 
-# %% ../../nbs/analysis/09_metrics.ipynb #45435460
+# %% ../../nbs/analysis/09_metrics.ipynb #80f3a5bf
 def interval_p(
     value:float, # a difference
     low:float,   # lower end of its 95 % interval
@@ -180,7 +179,7 @@ def interval_p(
 ) -> float: # 0 … 1; NaN if the interval is missing
     "Two-sided p-value of a difference from its interval."
     if not high > low: return np.nan if np.isnan(low) or np.isnan(high) else float(value == 0)
-    return float(2 * norm.sf(abs(value) / ((high - low) / (2 * norm.ppf(.975)))))
+    return float(2 * scipy.stats.norm.sf(abs(value) / ((high - low) / (2 * scipy.stats.norm.ppf(.975)))))
 
 def holm(
     p:Sequence[float], # (n,) p-values of one family; NaN is left out of the count

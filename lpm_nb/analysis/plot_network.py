@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RAISES', 'LOWERS', 'tidy_name', 'plot_network', 'plot_interaction_map', 'plot_precision']
 
-# %% ../../nbs/analysis/14c_plot_network.ipynb #439fc270
+# %% ../../nbs/analysis/14c_plot_network.ipynb #c740b128
 from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,8 +13,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from .plot import INK, PALETTE
-from ..core import DataError, check_columns
+from ..core import INK, PALETTE, DataError, check_columns
 
 # %% ../../nbs/analysis/14c_plot_network.ipynb #933e2f69
 RAISES, LOWERS = PALETTE[0], PALETTE[6]   # colours of signed edges

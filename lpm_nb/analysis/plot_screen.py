@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['plot_own_readouts', 'plot_reliability', 'plot_agreement', 'plot_missing', 'plot_quality']
 
-# %% ../../nbs/analysis/14e_plot_screen.ipynb #2bd00dc9
+# %% ../../nbs/analysis/14e_plot_screen.ipynb #e1f0db38
 from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,8 +13,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from .plot import INK, PALETTE
-from ..core import DataError, check_columns
+from ..core import INK, PALETTE, DataError, check_columns
 
 # %% ../../nbs/analysis/14e_plot_screen.ipynb #cafaca61
 def _axes(ax): return plt.subplots(figsize=(4.2, 3.1), layout='constrained', dpi=120)[1] if ax is None else ax

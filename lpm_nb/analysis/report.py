@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['write_report']
 
-# %% ../../nbs/analysis/14b_report.ipynb #a3e40570
+# %% ../../nbs/analysis/14b_report.ipynb #dbd767b4
 import base64, io, json
 from pathlib import Path
 import jinja2
@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from .benchmark import HEADLINE, PROFILE, Evaluation, calibration, league_table
 from .plot_map import plot_map
-from .plot import PALETTE, plot_agreement, plot_calibration, plot_methods, plot_paired
-from ..core import atomic_path
+from .plot import plot_agreement, plot_calibration, plot_methods, plot_paired
+from ..core import PALETTE, atomic_path
 from ..data.screen import Atlas
 from ..data.split import Split, prove_split
 

@@ -6,18 +6,21 @@
 __all__ = ['HGNC', 'SALTS', 'HOW', 'Resolver', 'spreadsheet_dates', 'gene_names', 'line_names', 'base_name', 'drug_names',
            'harmonise', 'shared_symbols']
 
-# %% ../../nbs/data/03c_harmonise.ipynb #a88a30b5
+# %% ../../nbs/data/03c_harmonise.ipynb #9d226203
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-import anndata as ad
+import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 from ..core import DataError, FetchError, StorageError, check_columns, format_perturbation, parse_context, parse_perturbation
 from .fetch import Remote, files_home
 from .screen import Atlas, Screen
 from .sources import read_annotation
+
+# %% ../../nbs/data/03c_harmonise.ipynb #c7ca90f6
+ad = lazy.load('anndata')
 
 # %% ../../nbs/data/03c_harmonise.ipynb #1d6c9dc0
 def _plain(x): return ''.join(ch for ch in re.sub(r'(?<=\d)[^A-Z0-9]+(?=\d)', 'Z', str(x).upper().replace('\u2212', '-').replace('(+)', 'PLUS').replace('(-)', 'MINUS')) if ch.isalnum())       # (+) and (-) are two drugs

@@ -5,19 +5,22 @@
 # %% auto #0
 __all__ = ['NONE', 'blank_none', 'MatrixFile', 'read_gct']
 
-# %% ../../nbs/data/02c_matrices.ipynb #e4517941
+# %% ../../nbs/data/02c_matrices.ipynb #19e05f4f
 import gzip, tempfile, warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-import anndata as ad
+import lazy_loader as lazy
 import h5py
 import numpy as np
 import pandas as pd
-import zarr
-from scipy.sparse import csr_matrix
+import scipy
 from ..core import DataError, StorageError, check_known
 
-# %% ../../nbs/data/02c_matrices.ipynb #8128c709
+# %% ../../nbs/data/02c_matrices.ipynb #664a165b
+ad = lazy.load('anndata')
+zarr = lazy.load('zarr')
+
+# %% ../../nbs/data/02c_matrices.ipynb #94de39cb
 NONE = ('-666', '-666.0', '')   # how the Connectivity Map writes that there is nothing
 
 def _decode(v):
@@ -42,7 +45,7 @@ class _Turned:
     def __init__(self, box, ptr, at, value, k): self.box, self.ptr, self.at, self.value, self.k = box, ptr, at, value, k
     def __getitem__(self, rows):
         p = self.ptr[rows.start:rows.stop + 1]
-        return csr_matrix((self.value[p[0]:p[-1]], self.at[p[0]:p[-1]], p - p[0]), shape=(len(p) - 1, self.k))
+        return scipy.sparse.csr_matrix((self.value[p[0]:p[-1]], self.at[p[0]:p[-1]], p - p[0]), shape=(len(p) - 1, self.k))
 
 def _turn(file, name, shape, step=1 << 24):
     "Turn compressed columns into compressed rows without holding them: count the rows, then place value after value."
@@ -122,10 +125,10 @@ class MatrixFile:
             yield np.arange(at, to), (x if columns is None else x[:, np.asarray(columns) - (0 if sparse else lo)]).astype(np.float32, copy=False)
             at = to
 
-# %% ../../nbs/data/02c_matrices.ipynb #ff2e1e94
+# %% ../../nbs/data/02c_matrices.ipynb #7037db8f
 def read_gct(
     path:str|Path, # .gct or .gct.gz
-) -> ad.AnnData: # (n_signatures, n_genes) float32; `obs` and `var` as labelled in the file
+) -> 'ad.AnnData': # (n_signatures, n_genes) float32; `obs` and `var` as labelled in the file
     "A GCT table of version 1.2 or 1.3."
     path = Path(path)
     try:

@@ -5,17 +5,20 @@
 # %% auto #0
 __all__ = ['OBS', 'META', 'Screen', 'canonical_experiments', 'escape', 'split_text', 'add_kind', 'Atlas']
 
-# %% ../../nbs/data/01_screen.ipynb #ca549ee6
+# %% ../../nbs/data/01_screen.ipynb #4168e676
 import json, warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-import anndata as ad
+import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from ..core import (DataError, DataWarning, LPMError, StorageError, atomic_path, canonical_labels, check_columns, check_known, parse_context, parse_perturbation)
 
-# %% ../../nbs/data/01_screen.ipynb #d55f62cf
+# %% ../../nbs/data/01_screen.ipynb #7e27990f
+ad = lazy.load('anndata')
+
+# %% ../../nbs/data/01_screen.ipynb #c80c0565
 OBS = ['perturbation', 'context', 'dose', 'time', 'n_replicates']   # the columns of every screen, in this order
 META = ['source', 'licence', 'citation', 'checksum', 'note']        # free text about where the values come from
 
@@ -23,7 +26,7 @@ class Screen:
     "One assay: experiments × readouts, as a validated AnnData. Made by `Screen.from_long`, `from_arrays`, `from_anndata` or `read`."
     def __init__(
         self,
-        adata:ad.AnnData, # (n_experiments, n_readouts) in the form that the constructors make
+        adata:'ad.AnnData', # (n_experiments, n_readouts) in the form that the constructors make
         *,
         stored=None,      # values that stay on disk, see `Screen.open`; `adata` then has none
     ): self.adata, self.stored = adata, stored
@@ -279,11 +282,11 @@ def to_long(
     return pd.DataFrame(dict(perturbation=o['perturbation'].to_numpy()[i], context=o['context'].to_numpy()[i], dose=o['dose'].to_numpy()[i], time=o['time'].to_numpy()[i],
         readout=pd.Categorical.from_codes(j, categories=self.readouts), value=self.X[i, j], unit=self.adata.var['unit'].to_numpy()[j], n_replicates=o['n_replicates'].to_numpy()[i]))
 
-# %% ../../nbs/data/01_screen.ipynb #223a365f
+# %% ../../nbs/data/01_screen.ipynb #d76704ad
 @patch(cls_method=True)
 def from_anndata(
     cls:Screen,
-    adata:ad.AnnData,                 # (n_experiments, n_readouts); each row one experiment or replicate (not one cell)
+    adata:'ad.AnnData',                 # (n_experiments, n_readouts); each row one experiment or replicate (not one cell)
     *,
     perturbation_key:str,             # column of `obs` with the perturbation
     context_key:str|Sequence[str],    # column(s) of `obs` that make the context, the system first

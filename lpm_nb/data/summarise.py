@@ -5,16 +5,19 @@
 # %% auto #0
 __all__ = ['SCALES', 'Totals', 'cell_totals', 'sum_groups', 'pseudobulk']
 
-# %% ../../nbs/data/02d_summarise.ipynb #804c6c70
+# %% ../../nbs/data/02d_summarise.ipynb #2283f644
 import hashlib, json, warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-import anndata as ad
+import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 from ..core import DataError, LPMError, StorageError, atomic_path, check_known
 from .matrices import MatrixFile
+
+# %% ../../nbs/data/02d_summarise.ipynb #03de4565
+ad = lazy.load('anndata')
 
 # %% ../../nbs/data/02d_summarise.ipynb #758721b7
 @dataclass
@@ -133,7 +136,7 @@ def sum_groups(
     if keep is not None: keep.unlink(missing_ok=True)
     return t
 
-# %% ../../nbs/data/02d_summarise.ipynb #6b8d3000
+# %% ../../nbs/data/02d_summarise.ipynb #450c711a
 SCALES = ['as is', 'log', 'z']   # what is averaged
 
 class _Counts:
@@ -162,7 +165,7 @@ def pseudobulk(
     checkpoint:str|Path|None=None, # folder for going on after an interruption
     on_rows:Callable|None=None, # called with (rows so far, rows in all) of each pass
     client=None,            # a `distributed.Client`: the workers of a Dask cluster go over the file, which all of them must see; None = this process
-) -> ad.AnnData: # (n_groups, n_columns) means; obs: `by`, n_cells; layer `sd`: between the cells of a group
+) -> 'ad.AnnData': # (n_groups, n_columns) means; obs: `by`, n_cells; layer `sd`: between the cells of a group
     "Mean profile of each group of cells."
     check_known([scale], SCALES, 'scale'); given = by if isinstance(by, pd.DataFrame) else None; by = [by] if isinstance(by, str) else list(by)
     with MatrixFile(path, layer=layer) as m:

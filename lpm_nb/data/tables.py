@@ -6,11 +6,11 @@
 __all__ = ['read_gene_effect', 'read_prism_curves', 'read_prism_primary', 'pair_atoms', 'read_pairs', 'read_replogle_bulk',
            'read_open_problems', 'read_tahoe']
 
-# %% ../../nbs/data/02g_tables.ipynb #38b8ce98
+# %% ../../nbs/data/02g_tables.ipynb #b7a51df1
 import re, warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-import anndata as ad
+import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 from ..core import DataError, DataWarning, StorageError, check_columns, check_known
@@ -18,6 +18,9 @@ from .cells import is_control, label_atoms
 from .matrices import MatrixFile
 from .screen import Screen, escape
 from .signatures import drug_atom, to_micromolar, unique_names
+
+# %% ../../nbs/data/02g_tables.ipynb #936d82c7
+ad = lazy.load('anndata')
 
 # %% ../../nbs/data/02g_tables.ipynb #45b2220b
 def _lines(ids, models):
