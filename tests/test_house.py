@@ -6,7 +6,7 @@ import lpm_nb
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted(m.name for m in pkgutil.walk_packages(lpm_nb.__path__, 'lpm_nb.') if not m.ispkg and not m.name.endswith('_modidx'))
-ROOMS = ['core', 'data', 'model', 'analysis', 'suite', 'maps', 'serve', 'console', 'data_commands', 'cli']
+ROOMS = ['core', 'data', 'model', 'analysis', 'suite', 'serve', 'maps', 'console', 'data_commands', 'cli']
 
 def room(module): return module.split('.')[1]
 def imports(module):
