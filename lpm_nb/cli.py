@@ -81,7 +81,7 @@ def train(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...', help
     judged = 'nothing held out to judge by' if best != best else f"validation loss {result['validation_loss']} (standardised; 1 = nothing learned)"
     print(json.dumps(result)) if as_json else say(f"[green]saved {out}[/green]: {result['members']} members, {judged}, {result['seconds']} s", quiet)
 
-# %% ../nbs/16_cli.ipynb #01b6498a
+# %% ../nbs/16_cli.ipynb #a383fd9c
 def predict_table(
     model,              # a TrainedLPM
     table:pd.DataFrame, # perturbation, context [, dose, time] [, readout]
@@ -136,7 +136,12 @@ def predict(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folde
     table = read_table(experiments)
     if out.suffix == '.h5ad':
         check_columns(table, ['perturbation', 'context'], optional=['dose', 'time', 'readout'])
-        s = trained.predict(canonical_experiments(table).drop_duplicates(), readouts=list(dict.fromkeys(table['readout'])) if 'readout' in table else None, unknown=unknown); s.write(out); n = int((~np.isnan(s.X)).sum())
+        asked = canonical_experiments(table); first = ~asked.duplicated().to_numpy(); own = [c for c in table.columns if c not in ('readout', 'value', 'std', *asked.columns)]
+        s = trained.predict(asked[first], readouts=list(dict.fromkeys(table['readout'])) if 'readout' in table else None, unknown=unknown)
+        kept = [c for c in own if (table[c].groupby(asked.groupby(list(asked), sort=False, dropna=False, observed=True).ngroup().to_numpy()).nunique(dropna=False) == 1).all()]      # one value for each experiment
+        if lost := [c for c in own if c not in kept]: warnings.warn(f"{', '.join(map(repr, lost))} of the table differ between rows of one experiment, and a Screen has one row for each: not kept; write .csv or .parquet to keep them", DataWarning, stacklevel=2)
+        for c in kept: s.adata.obs[c] = table[c].to_numpy()[first]
+        s.write(out); n = int((~np.isnan(s.X)).sum())
     else: n = len(t := predict_table(trained, table, unknown=unknown)); write_table(t, out)
     print(json.dumps(dict(file=str(out), values=n))) if as_json else say(f"[green]{n:,} values written to {out}[/green]", quiet)
 

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['texts', 'effect_labels', 'screen_groups', 'fit_members', 'Effects', 'measure_effects', 'echo', 'echo_whole',
-           'profile_similarity', 'nearest_interactions']
+           'extend_effects', 'profile_similarity', 'nearest_interactions']
 
-# %% ../../nbs/data/05b_effects.ipynb #0bd581a3
+# %% ../../nbs/data/05b_effects.ipynb #a1b7ab24
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix, hstack
@@ -212,6 +213,37 @@ def echo_whole(
 ) -> np.ndarray: # (n, n_readouts) float16, standardised
     "The echo at every readout."
     return (heard[:, :-1] @ effects.basis).astype(np.float16)
+
+# %% ../../nbs/data/05b_effects.ipynb #1d428387
+def extend_effects(
+    effects:Effects,             # of a group
+    screens:Sequence[Screen],    # new experiments of screens of the group
+    scaling:Mapping[str, tuple], # screen -> (centre, scale)
+    *,
+    levels:Mapping[str, np.ndarray], # context that is known -> (n_readouts,) its standardised level
+) -> Effects: # combinations in contexts that were known before are left out
+    "Effects with those of new experiments, which replace earlier ones of the same perturbation in the same context."
+    e, (P, C, V, members) = effects, (np.concatenate([f(s) for s in screens]) for f in (lambda s: effect_labels(s.obs), lambda s: texts(s.obs['context']), lambda s: (s.X - scaling[s.name][0]) / scaling[s.name][1], _members_of))
+    size = np.array([len(m) for m in members]); new = (size > 0) & ~np.isnan(V).all(1) & ((size == 1) | ~np.isin(C, list(levels)))
+    P, C, V, members, size = (x[new] for x in (P, C, V, members, size))
+    if not len(P): return e
+    pu, cu = (old + sorted(set(fresh.tolist()) - set(old)) for old, fresh in ((e.perturbations, P), (e.contexts, C)))
+    p, c = pd.Index(pu).get_indexer(P), pd.Index(cu).get_indexer(C)
+    total, n = np.zeros((len(pu), e.values.shape[1])), np.bincount(e.p, minlength=len(pu)); np.add.at(total, e.p, e.values); usual = total / (n + 1)[:, None]
+    D = np.empty_like(V)
+    for q in np.unique(C):
+        here = C == q
+        if q in levels: D[here] = V[here] - levels[q]
+        elif (size[here] > 1).sum() > 1: D[here] = _effects_of_context(V[here], members[here])
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore', RuntimeWarning); D[here] = V[here] - np.nan_to_num(np.nanmean(V[here] - usual[p[here]] @ e.basis, 0))
+    E = np.nan_to_num(D) @ (e.basis / (e.basis[0] @ e.basis[0])).T
+    key, back = np.unique(p.astype(np.int64) * len(cu) + c, return_inverse=True)
+    E = np.stack([np.bincount(back, v) for v in E.T], 1) / np.bincount(back)[:, None]      # measured twice: the mean
+    kept = ~np.isin(e.p.astype(np.int64) * len(cu) + e.c, key)
+    p, c, values = np.r_[e.p[kept], key // len(cu)].astype(np.int32), np.r_[e.c[kept], key % len(cu)].astype(np.int32), np.concatenate([e.values[kept], E]).astype(np.float32)
+    return replace(e, perturbations=pu, contexts=cu, p=p, c=c, values=values, covariance=_context_covariance(p, c, values, len(cu)))
 
 # %% ../../nbs/data/05b_effects.ipynb #9e77d6af
 def profile_similarity(

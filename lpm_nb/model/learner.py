@@ -6,7 +6,7 @@
 __all__ = ['FEW', 'FORMAT', 'masked_mse', 'make_learner', 'train_members', 'train_member', 'Controls', 'TrainedLPM',
            'fingerprint', 'fit_lpm', 'default_config', 'map_config', 'load_lpm']
 
-# %% ../../nbs/model/07_learner.ipynb #de054547
+# %% ../../nbs/model/07_learner.ipynb #ba503a5f
 import hashlib, json, os, platform, re, time, warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -24,7 +24,7 @@ from fastcore.basics import patch
 from safetensors.torch import load_file, save_file
 import lpm_nb
 from ..core import DataError, DataWarning, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_columns, check_known, parse_context, parse_perturbation, rng, sha256
-from ..data.effects import Effects, echo, measure_effects
+from ..data.effects import Effects, echo, effect_labels, extend_effects, measure_effects, texts
 from ..data.loaders import Block, BlockLoader, Vocab, atlas_blocks, batch_size, build_vocab, encode, make_block, outside_range, standardise, within_range
 from ..data.screen import Atlas, Screen, canonical_experiments
 from ..data.split import Split, prove_split
@@ -32,7 +32,7 @@ from ..data.stored import row_chunks
 from .lpm import LPMConfig, LPMDecoder, gene_of, make_network, start_levels
 from .side_by_side import SideBySide
 from .together import add_gradients, add_up, lost_process, who
-from .stack import ClosedForm, Equations, Stack, add_fold, closed_forms, solve_weights, voice_patterns, common_level
+from .stack import ClosedForm, Equations, Stack, add_fold, closed_forms, common_level, extend_form, solve_weights, voice_patterns
 
 # %% ../../nbs/model/07_learner.ipynb #ba527675
 def masked_mse(
@@ -324,7 +324,7 @@ def _folds(atlas, train, parts, seed):
     cut = np.cumsum([s.n_experiments for s in atlas.values()])[:-1]
     return {n: x for n, *x in zip(atlas, np.split(fold, cut), np.split(of, cut))}, len(pairs)
 
-# %% ../../nbs/model/07_learner.ipynb #daa027e9
+# %% ../../nbs/model/07_learner.ipynb #4fa5f779
 @torch.no_grad()
 def _predict_block(network, block, size=None):
     size = size or max(16, int(4e6 // max(1, network.level[block.screen].shape[1] if isinstance(network, LPMDecoder) else len(getattr(network, f'index{block.screen}')) * network.first.out_features)))
@@ -377,12 +377,20 @@ def _hold_out(networks, judged):
 @torch.no_grad()
 def _base(network, block): return network.base(block.screen, block.members, block.local).numpy()
 
-def _fit_stack(networks, held, folds, known, scaling, effects):
+def _levels(networks, vocab, names):
+    "Context -> its standardised level in the networks."
+    out = {}
+    for n in names:
+        i = list(vocab.readouts).index(n)
+        for j, c in enumerate(vocab.screen_contexts[n]): out[c] = np.mean([net.level[i][1 + j].detach().cpu().numpy() for net in networks], 0)
+    return out
+
+def _fit_stack(networks, vocab, held, folds, known, scaling, effects):
     "Closed forms and their weights from held-out experiments; the members' answers become those of the stack."
-    made, names = [], list(known)
+    made, names, levels = [], list(known), lambda nets: _levels(nets, vocab, known)
     for i, rest in enumerate(folds):                                   # closed forms that have not seen the fold either
         same = next((j for j in range(i) if all((folds[j][n] == rest[n]).all() for n in names)), None)
-        made.append(closed_forms(known, rest, scaling, effects=effects) if same is None else made[same])
+        made.append(closed_forms(known, rest, scaling, effects=effects, levels=levels([networks[i]])) if same is None else made[same])
     errors = {}
     for hs, forms in zip(held, made):
         for settings, f in forms:
@@ -392,7 +400,7 @@ def _fit_stack(networks, held, folds, known, scaling, effects):
                 at = errors.setdefault((f.form, f.screens[0]), {}).setdefault(json.dumps(settings), np.zeros(2)); at += e.sum(), len(e)
     chosen = {k: json.loads(min(v, key=lambda s: v[s][0] / max(v[s][1], 1))) for k, v in errors.items()}
     whole = {n: np.ones(s.n_experiments, bool) for n, s in known.items()}
-    final = {(f.form, f.screens[0]): f for _, f in closed_forms(known, whole, scaling, effects=effects, settings=chosen)}
+    final = {(f.form, f.screens[0]): f for _, f in closed_forms(known, whole, scaling, effects=effects, settings=chosen, levels=levels(networks))}
     kept = [[f for s, f in forms if chosen.get((f.form, f.screens[0])) == s] for forms in made]
     kinds = {n: [k for k in chosen if k in final and n in final[k].screens] for n in names}
     sums, said = {n: {} for n in names}, []
@@ -531,7 +539,7 @@ def fit_lpm(
         networks += nets; folds += rests; judged += judges; history += [dict(member=m, **r) for m, h in zip(group, said) for r in h]
     told = _hold_out(networks, judged)
     blind = own_valid or (config.hold == 'pairs' and enough)                      # what no member has trained on can weigh them
-    stack = _fit_stack(networks, told, folds, known, scaling, effects) if blind and config.stack and config.decoder == 'lpm' else Stack([], {})
+    stack = _fit_stack(networks, vocab, told, folds, known, scaling, effects) if blind and config.stack and config.decoder == 'lpm' else Stack([], {})
     noise, hard = _noise_model(told, networks[0], vocab)
     if n_pairs < FEW and not own_valid:                            # judged by what it was trained on: no measure of anything
         noise = {n: np.maximum(v, 1.).astype(np.float32) for n, v in noise.items()}; history = [{**h, 'valid_loss': np.nan} for h in history]
@@ -743,7 +751,7 @@ def sensitivity(self:TrainedLPM,
         out.append(np.concatenate(parts))
     return (np.mean(out, 0) * self.scaling[screen][1]).astype(np.float32)
 
-# %% ../../nbs/model/07_learner.ipynb #1deb3b2a
+# %% ../../nbs/model/07_learner.ipynb #11393be2
 FORMAT = 2
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
@@ -764,7 +772,7 @@ def save(self:TrainedLPM,
         tmp.mkdir()
         save_file({k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}, tmp/_FILES[0])
         (tmp/_FILES[1]).write_text(json.dumps({**asdict(self.vocab), 'units': self.units, 'controls': {n: dict(contexts=c.contexts, times=c.times) for n, c in self.controls.items()}, 'effects': [dict(screens=e.screens, perturbations=e.perturbations, contexts=e.contexts) for e in self.effects],
-            'stack': dict(forms=[dict(form=f.form, screens=f.screens, rows=f.rows, contexts=f.contexts) for f in self.stack.forms], weights=self.stack.weights)}, ensure_ascii=False, indent=0))
+            'stack': dict(forms=[dict(form=f.form, screens=f.screens, rows=f.rows, contexts=f.contexts, settings=f.settings) for f in self.stack.forms], weights=self.stack.weights)}, ensure_ascii=False, indent=0))
         (tmp/_FILES[2]).write_text(json.dumps(self.config.dict(), indent=1))
         self.history.to_csv(tmp/_FILES[3], index=False)
         p = {**self.provenance, 'format': FORMAT, 'files': {f: sha256(tmp/f) for f in _FILES}}
@@ -800,7 +808,7 @@ def load_lpm(
         {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context', 'own_gene')}, units, effects, stack, pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')},
         {n: Controls(c['contexts'], c['times'], *(t[f'controls.{n}.{k}'].numpy() for k in ('values', 'offset', 'spread'))) for n, c in control.items()})
 
-# %% ../../nbs/model/07_learner.ipynb #dae75fb3
+# %% ../../nbs/model/07_learner.ipynb #2901cd61
 def _wider(a, b): return (*a[:2], min(a[2], b[2]), max(a[3], b[3])) if a and b and len(a) == 4 else a or b   # the old scale, the range of both
 
 def _extend(old, new):
@@ -831,28 +839,47 @@ def _join_controls(old, new):
     keep = [i for i, k in enumerate(zip(old.contexts, old.times)) if k not in set(zip(new.contexts, new.times))]
     return Controls([old.contexts[i] for i in keep] + new.contexts, [old.times[i] for i in keep] + new.times, np.concatenate([old.values[keep], new.values]), old.offset, old.spread)
 
+def _extend_effects(model, atlas, scaling):
+    "The effects that a model knows, and those of new experiments."
+    out = []
+    for e in model.effects:
+        mine = [s for n, s in atlas.items() if n in e.screens]
+        out.append(extend_effects(e, mine, scaling, levels=_levels(model.networks, model.vocab, e.screens)) if mine else e)
+    return out
+
+def _extend_stack(model, atlas, masks, scaling, levels):
+    "The closed forms of a model, fitted again with some of the new experiments."
+    forms = []
+    for f in model.stack.forms:
+        mine = [n for n in f.screens if n in atlas and masks[n].any()]
+        if not mine: forms.append(f); continue
+        obs = [atlas[n].obs[masks[n]] for n in mine]; P, C = (np.concatenate([g(o) for o in obs]) for g in (effect_labels, lambda o: texts(o['context'])))
+        forms.append(extend_form(f, P, C, V=np.concatenate([(atlas[n].X[masks[n]] - scaling[n][0]) / scaling[n][1] for n in mine]), effects=next((e for e in model.effects if f.screens[0] in e.screens), None), levels=levels))
+    return replace(model.stack, forms=forms)
+
 @patch
 def fine_tune(self:TrainedLPM,
     atlas:Atlas|Screen, # new experiments; screens known by name keep their scaling
     *,
-    epochs:int=10,      # passes over the new data
-    lr:float|None=None, # largest learning rate; None = a third of the training's
+    epochs:int|None=None, # passes over the new data; None = 20 of profiles, else 10
+    lr:float|None=None, # largest learning rate; None = the training's for profiles, else a third of it
     seed:int=0,         # of everything random
     device:str|None=None, # 'cpu' or 'cuda'
 ) -> 'TrainedLPM': # a new model; this one is unchanged
-    "Go on training with more data, which may bring new symbols. The closed forms stay as they are: of new perturbations the networks speak alone."
+    "Go on training with more data, which may bring new symbols. The closed forms of screens that are known are fitted again with the new experiments (those of pairs stay as they are); how far each is trusted stays as it was."
     atlas = Atlas(atlas) if isinstance(atlas, Screen) else atlas
     if not isinstance(atlas, Atlas): raise DataError(f"expected an Atlas or a Screen, got {type(atlas).__name__}; build one with Screen.from_long or Atlas([screen, …])")
     vocab = _extend(self.vocab, build_vocab(atlas))
     for n, s in atlas.items():
         if vocab.readouts[n] != s.readouts: raise DataError(f"screen {n!r} has other readouts (or another order of them) than the model knows; give the new screen another name")
-    config = self.config.but(epochs=epochs, lr=lr or self.config.lr / 3)
+    wide = max(len(s.readouts) for s in atlas.values()) > 100
+    config = self.config.but(epochs=epochs or (20 if wide else 10), lr=lr or self.config.lr / (1 if wide else 3))
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     whole = {n: np.ones(s.n_experiments, bool) for n, s in atlas.items()}
     scaling = {**{n: standardise(s, whole[n]) for n, s in atlas.items()}, **self.scaling}
     leave, n_pairs, _ = _choose_folds(atlas, whole, config, seed)
-    ears, echoes = _ears(self.effects), _echoes(self.effects, atlas)
-    nets, judged, history = [], [], []
+    effects = _extend_effects(self, atlas, scaling); ears, echoes = _ears(effects), _echoes(effects, atlas)
+    nets, judged, folds, history = [], [], [], []
     blocks = atlas_blocks(atlas, vocab, None, scaling, echoes=echoes)
     for m, old in enumerate(self.networks):
         mine = leave(m)
@@ -865,11 +892,17 @@ def fine_tune(self:TrainedLPM,
             if n in atlas: dict(net.named_parameters())[key].data[1 + known:] = v[1 + known:]
         valid = [b.take(np.flatnonzero(blind_to[n])) for n, b in zip(atlas, blocks) if blind_to[n].any()]
         net, rows = train_member(net, blocks, valid, config, skip=[mine[n] for n in atlas], seed=seed * 1000 + m, device=device)
-        nets.append(net); judged.append(_judged(blocks, blind_to, atlas, seed)); history += [dict(member=m, **r) for r in rows]
-    noise, hard = _noise_model(_hold_out(nets, judged), nets[0], vocab, known=self.noise)      # what is new is as hard as it was to predict, by the noise that is known
+        nets.append(net); judged.append(_judged(blocks, blind_to, atlas, seed)); folds.append({n: ~mine[n] for n in atlas}); history += [dict(member=m, **r) for r in rows]
+    held = _hold_out(nets, judged)
+    for i, (hs, rest) in enumerate(zip(held, folds)):                  # the stack answers for what is held out, from closed forms that have not seen it
+        stack = _extend_stack(self, atlas, rest, scaling, levels=_levels([nets[i]], vocab, atlas))
+        for h in hs:
+            n = list(vocab.readouts)[h.block.screen]; voices = stack.voices(n)
+            if stack.weights.get(n): h.answer, h.trust = stack.mix(n, [f.predict(h.table) for f in voices], base=common_level(_base(nets[i], h.block), voices, h.table), net=h.answer)
+    noise, hard = _noise_model(held, nets[0], vocab, known=self.noise)      # what is new is as hard as it was to predict, by the noise that is known
     if n_pairs < FEW: noise, hard = ({q: np.maximum(v, 1.).astype(np.float32) for q, v in d.items()} for d in (noise, hard))       # nothing was held out to tell
     grow = {k: np.concatenate([self.hardness[k], hard[k][len(self.hardness[k]):]]) for k in hard}
-    made = replace(self, networks=nets, vocab=vocab, config=config, scaling=scaling, noise={**noise, **self.noise}, hardness=grow, units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **self.units},
+    made = replace(self, networks=nets, vocab=vocab, config=config, scaling=scaling, effects=effects, stack=_extend_stack(self, atlas, whole, scaling, levels=_levels(nets, vocab, atlas)), noise={**noise, **self.noise}, hardness=grow, units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **self.units},
         history=pd.concat([self.history.assign(stage='train'), pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True),
         provenance={**self.provenance, 'fine_tuned_on': {n: fingerprint(s) for n, s in atlas.items()}})
     fresh = _measure_controls(made, atlas, whole)

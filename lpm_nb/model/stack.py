@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['PAIR_FORMS', 'FORMS', 'soft_impute', 'complete_interactions', 'bayesian_factors', 'shrunken_mean', 'nearest_effects',
-           'kernel_effects', 'ClosedForm', 'closed_forms', 'Equations', 'add_fold', 'solve_weights', 'Stack',
-           'common_level', 'voice_patterns']
+           'kernel_effects', 'ClosedForm', 'closed_forms', 'extend_form', 'Equations', 'add_fold', 'solve_weights',
+           'Stack', 'common_level', 'voice_patterns']
 
-# %% ../../nbs/model/06b_stack.ipynb #65daaf7f
+# %% ../../nbs/model/06b_stack.ipynb #6e3fc5a7
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 import numpy as np
 import pandas as pd
@@ -148,7 +148,7 @@ def kernel_effects(
         out[:, j] = np.where((n > 0)[:, None], K @ np.linalg.solve(K[both] + ridge * np.eye(both.sum()), D[both, j]), 0)
     return out
 
-# %% ../../nbs/model/06b_stack.ipynb #4cd8215d
+# %% ../../nbs/model/06b_stack.ipynb #5325cac1
 @dataclass(frozen=True)
 class ClosedForm:
     "One simple model of a group of screens. Made by `closed_forms`."
@@ -156,7 +156,8 @@ class ClosedForm:
     screens:list[str]     # the group
     rows:list[str]        # labels of perturbations, see `effect_labels`; of atoms for forms of pairs
     contexts:list[str]    # contexts
-    tables:dict[str, np.ndarray] # level (c, r), answers (p, c, k), basis (k, r); or level (c, r), members (c, a, r), pairs (c, r, a, a)
+    tables:dict[str, np.ndarray] # level (c, r), answers (p, c, k), basis (k, r), of few readouts measured (p, c, k); or level (c, r), members (c, a, r), pairs (c, r, a, a)
+    settings:dict=field(default_factory=dict) # of the form
 
     def __repr__(self): return f"ClosedForm {self.form!r} of {', '.join(self.screens)}"
 
@@ -202,12 +203,13 @@ def _sums(codes, n, X):
     "(n, k) sums of the rows of X that have one code."
     return csr_matrix((np.ones(len(codes), X.dtype), (codes, np.arange(len(codes)))), shape=(n, len(codes))) @ X
 
-def _dense(P, C, pieces, basis):
+def _dense(P, C, pieces, basis, levels=None):
     "Labels and effects of the training experiments of a group: perturbations, contexts, level (c, r), D (p, c, k), seen (p, c, 1 or k). `pieces()` gives positions and standardised values, piece by piece."
     (p, pu), (c, cu) = pd.factorize(P, sort=True), pd.factorize(C, sort=True)
     total = n = 0
     for at, V in pieces(): measured = ~np.isnan(V); total = total + _sums(c[at], len(cu), np.where(measured, V, 0)); n = n + _sums(c[at], len(cu), measured.astype(np.float32))
     level = (total / np.maximum(n, 1)).astype(np.float32)
+    for j, q in enumerate(cu): level[j] = (levels or {}).get(q, level[j])
     key, back = np.unique(p * len(cu) + c, return_inverse=True); total = n = 0
     for at, V in pieces():
         measured = ~np.isnan(V); E = np.where(measured, V - level[c[at]], 0)
@@ -311,6 +313,14 @@ FORMS = {'kernel': [dict(reach=a, ridge=b) for a in (.5, 1., 3.) for b in (.3, 1
          'factors': [dict(k=100, steps=5)], 'factors, one screen': [dict(k=60, steps=6)], 'factors of profiles': [dict(k=40)], 'factors of pairs': [dict(k=20)],
          'curves, nearest genes': [dict(k=20)], 'curves, low rank': [dict(noise=1.25), dict(noise=1.4)]}   # form -> settings that are tried
 
+def _answers(form, contexts, level, D, seen, settings):
+    "Effects (p, c, k) everywhere; silent where no other context knows the perturbation."
+    if form == 'factors of profiles': full = bayesian_factors(np.where(seen, D, np.nan), **settings)
+    elif 'factors' in form: full = _factors(contexts, level, D, seen, **settings)
+    else: full = {'kernel': kernel_effects, 'nearest': nearest_effects, 'low rank': _low_rank}[form](D, seen, **settings)
+    elsewhere = (seen.any(-1).sum(1)[:, None] - seen.any(-1)) > 0
+    return np.where(elsewhere[..., None], full, np.nan).astype(np.float32)
+
 def _forms(screens, contexts, perturbations):
     "Which forms fit a group."
     most, out = max(len(s.readouts) for s in screens), []
@@ -341,6 +351,7 @@ def closed_forms(
     *,
     effects:Sequence[Effects]=(),   # of profile screens: gives the directions
     settings:Mapping[tuple, dict]|None=None, # (form, first screen) -> settings; None = all that are to be tried
+    levels:Mapping[str, np.ndarray]|None=None, # context -> (n_readouts,) standardised level that effects are measured from; None = the mean of what the context has
 ) -> list[tuple[dict, ClosedForm]]: # settings and closed form
     "Fit the closed forms that have a say on an atlas."
     out, basis = [], {n: e.basis for e in effects for n in e.screens}
@@ -360,17 +371,49 @@ def closed_forms(
             for s in FORMS[form] if settings is None else [settings[form, who[0]]] if (form, who[0]) in settings else []:
                 if form in PAIR_FORMS:
                     made = PAIR_FORMS[form](P, C, V, **s)
-                    if made: out.append((s, ClosedForm(form, names, *made)))
+                    if made: out.append((s, ClosedForm(form, names, *made, s)))
                     continue
                 if who not in dense:
                     mine = treated & np.isin(of, [names.index(n) for n in who])
-                    dense[who] = _dense(P[mine], C[mine], pieces if len(who) == len(names) else partial(_whole, V[mine]), None if B is None else B / (B[0] @ B[0]))
+                    dense[who] = _dense(P[mine], C[mine], pieces if len(who) == len(names) else partial(_whole, V[mine]), None if B is None else B / (B[0] @ B[0]), levels)
                 pu, cu, level, D, seen = dense[who]
-                answers = {'kernel': kernel_effects, 'nearest': nearest_effects, 'low rank': _low_rank}[form](D, seen, **s) if 'factors' not in form else bayesian_factors(np.where(seen, D, np.nan), **s) if form == 'factors of profiles' else _factors(cu, level, D, seen, **s)
-                elsewhere = (seen.any(-1).sum(1)[:, None] - seen.any(-1)) > 0      # silent where no other context knows the perturbation
-                answers = np.where(elsewhere[..., None], answers, np.nan).astype(np.float32)
-                out.append((s, ClosedForm(form, list(who), pu, cu, dict(level=level, answers=answers, basis=np.eye(D.shape[2], dtype=np.float32) if B is None else B))))
+                tables = dict(level=level, answers=_answers(form, cu, level, D, seen, s))
+                tables |= dict(basis=np.eye(D.shape[2], dtype=np.float32), measured=np.where(seen, D, np.nan)) if B is None else dict(basis=B)     # those of profiles are in `Effects`
+                out.append((s, ClosedForm(form, list(who), pu, cu, tables, s)))
     return out
+
+# %% ../../nbs/model/06b_stack.ipynb #085b71c2
+def extend_form(
+    form:ClosedForm, # fitted before
+    P:np.ndarray,    # (n,) labels of the perturbations of new experiments, see `effect_labels`; '' = control
+    C:np.ndarray,    # (n,) their contexts
+    *,
+    V:np.ndarray,    # (n, r) their values, standardised
+    effects:Effects|None=None, # what a form of profiles was fitted on
+    levels:Mapping[str, np.ndarray]|None=None, # (n_readouts,) standardised levels of new contexts, where they are known from elsewhere
+) -> ClosedForm: # as it is where what it was fitted on is unknown, and of pairs
+    "Fit a closed form again with more experiments."
+    t, new = form.tables, (P != '') & ~np.isnan(V).all(1); P, C, V = P[new], C[new], V[new]
+    if form.form in PAIR_FORMS or (effects is None and 'measured' not in t) or not len(P): return form
+    rows, contexts = (old + sorted(set(fresh.tolist()) - set(old)) for old, fresh in ((form.rows, P), (form.contexts, C)))
+    D = np.full((len(rows), len(contexts), t['answers'].shape[2]), np.nan, np.float32)
+    if effects is None: D[:len(form.rows), :len(form.contexts)] = t['measured']
+    else:
+        p, c = (pd.Index(mine).get_indexer(theirs)[at] for mine, theirs, at in ((form.rows, effects.perturbations, effects.p), (form.contexts, effects.contexts, effects.c)))
+        D[p[(p >= 0) & (c >= 0)], c[(p >= 0) & (c >= 0)]] = effects.values[(p >= 0) & (c >= 0)]
+    p, c = pd.Index(rows).get_indexer(P), pd.Index(contexts).get_indexer(C)
+    level = np.concatenate([t['level'], np.zeros((len(contexts) - len(form.contexts), V.shape[1]), np.float32)])
+    apart = V - (shrunken_mean(np.nan_to_num(D), ~np.isnan(D), 1.) @ t['basis'])[p]; known = ~np.isnan(apart)
+    total, n = _sums(c, len(contexts), np.where(known, apart, 0)), _sums(c, len(contexts), known.astype(np.float32))
+    level[len(form.contexts):] = (total / np.maximum(n, 1))[len(form.contexts):]
+    for j in range(len(form.contexts), len(contexts)): level[j] = (levels or {}).get(contexts[j], level[j])
+    E, known = np.nan_to_num(V - level[c]), ~np.isnan(V)
+    if effects is not None: E, known = E @ (t['basis'] / (t['basis'][0] @ t['basis'][0])).T, known.any(1, keepdims=True)
+    key, back = np.unique(p * len(contexts) + c, return_inverse=True); total, n = _sums(back, len(key), E), _sums(back, len(key), known.astype(np.float32))
+    D[key // len(contexts), key % len(contexts)] = np.where(n > 0, total / np.maximum(n, 1), np.nan)
+    seen = ~np.isnan(D) if effects is None else ~np.isnan(D).any(2, keepdims=True)
+    answers = _answers(form.form, contexts, level, np.nan_to_num(D), seen, form.settings)
+    return replace(form, rows=rows, contexts=contexts, tables={**t, 'level': level, 'answers': answers, **({} if effects is not None else dict(measured=D))})
 
 # %% ../../nbs/model/06b_stack.ipynb #eeb6d175
 @dataclass
