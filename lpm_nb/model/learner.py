@@ -324,7 +324,7 @@ def _folds(atlas, train, parts, seed):
     cut = np.cumsum([s.n_experiments for s in atlas.values()])[:-1]
     return {n: x for n, *x in zip(atlas, np.split(fold, cut), np.split(of, cut))}, len(pairs)
 
-# %% ../../nbs/model/07_learner.ipynb #4fa5f779
+# %% ../../nbs/model/07_learner.ipynb #dbc85611
 @torch.no_grad()
 def _predict_block(network, block, size=None):
     size = size or max(16, int(4e6 // max(1, network.level[block.screen].shape[1] if isinstance(network, LPMDecoder) else len(getattr(network, f'index{block.screen}')) * network.first.out_features)))
@@ -378,8 +378,9 @@ def _hold_out(networks, judged):
 def _base(network, block): return network.base(block.screen, block.members, block.local).numpy()
 
 def _levels(networks, vocab, names):
-    "Context -> its standardised level in the networks."
+    "Context -> its standardised level in the networks; the paper's have none."
     out = {}
+    if not isinstance(networks[0], LPMDecoder): return out
     for n in names:
         i = list(vocab.readouts).index(n)
         for j, c in enumerate(vocab.screen_contexts[n]): out[c] = np.mean([net.level[i][1 + j].detach().cpu().numpy() for net in networks], 0)
