@@ -14,7 +14,7 @@ from lpm_nb.analysis.mechanism import compare_kinds, embed_shared, find_off_targ
 from lpm_nb.data.screen import Atlas, Screen
 from lpm_nb.data.simulate import simulate_atlas
 from lpm_nb.data.sources import read_screen
-from lpm_nb.model.baselines import relation_vectors
+from lpm_nb.model.descriptors import relation_vectors
 from lpm_nb.model.learner import default_config, fit_lpm, load_lpm, map_config
 
 def model(folder, names, recipe, seed):

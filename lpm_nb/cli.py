@@ -7,7 +7,7 @@ __all__ = ['app', 'Screens', 'Layout', 'Power', 'train', 'predict_table', 'predi
            'benchmark', 'scaling', 'demo', 'network', 'find_symbol', 'draw_map', 'list_neighbours', 'rank_targets',
            'rank_movers', 'explore', 'main']
 
-# %% ../nbs/16_cli.ipynb #0545a924
+# %% ../nbs/16_cli.ipynb #9b6c6653
 import json, os, re, shutil, signal, subprocess, sys, time, warnings
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Annotated, Optional
 import numpy as np
 import pandas as pd
 import typer
-from .console import Bars, Jobs, Json, Quiet, read_input, read_table, result_folder, say, show_table, talk, write_table
+from .console import Bars, Jobs, Json, Quiet, read_descriptors, read_input, read_table, result_folder, say, show_table, talk, write_table
 from .core import DIRECTION, DataError, DataWarning, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_columns, check_known
 from .data.screen import Atlas, Screen, canonical_experiments
 from .data_commands import data_app
@@ -26,7 +26,16 @@ except ImportError: from click import exceptions as click_errors
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode='rich', help="[bold]lpm[/bold]: learn from many perturbation screens at once, predict the experiments nobody has run.")
 app.add_typer(data_app, name='data')
 
-# %% ../nbs/16_cli.ipynb #89e7ea5f
+# %% ../nbs/16_cli.ipynb #961f213d
+_DESCRIPTORS = "What is known of genes or drugs that no screen has, so that they can be predicted too: 'relations' (STRING, CORUM, Reactome), 'gdsc-structures', or a table (.csv, .tsv, .parquet) with names in the first column, then numbers, or a column smiles."
+
+def _described(model, descriptors, quiet):
+    "The model, told what is known beforehand."
+    if descriptors is None: return model
+    told = model.with_descriptors(read_descriptors(descriptors) if isinstance(descriptors, str) else descriptors)
+    for (n, kind), x in told.descriptors.smoothers.items(): say(f"{n}, {kind or 'no kind'}: {len(x.known)} known perturbations explain {x.explained:.0%} of the effect of one that is not known", quiet)
+    return told
+
 def _progress(epochs, members, quiet):
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     bar = Progress(TextColumn('{task.description}'), BarColumn(), TextColumn('{task.completed}/{task.total} epochs'), TextColumn('{task.fields[loss]}'), TimeRemainingColumn(), console=talk, disable=quiet, transient=True)
@@ -46,6 +55,7 @@ def train(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...', help
           members: Annotated[Optional[int], typer.Option(min=1, help='Networks in the ensemble.')] = None, epochs: Annotated[Optional[int], typer.Option(min=1, help='Passes over the data.')] = None,
           decoder: Annotated[str, typer.Option(help="'lpm' or 'paper'.")] = 'lpm', recipe: Annotated[str, typer.Option(help="'predict', for experiments nobody has run, or 'map', for embeddings of what was measured.")] = 'predict', device: Annotated[Optional[str], typer.Option(help="'cpu' or 'cuda'; default: CUDA where there is one.")] = None,
           together: Annotated[bool, typer.Option('--together', help='All members in one pass: faster on a GPU and where steps are small; they share the order of batches.')] = False,
+          descriptors: Annotated[Optional[str], typer.Option(help=_DESCRIPTORS)] = None,
           nproc: Annotated[int, typer.Option(min=1, help='Processes on this machine that train together: one for each GPU. For several machines see the notebook on training together.')] = 1,
           as_json: Json = False, quiet: Quiet = False):
     """Train an LPM on one or several screens.
@@ -59,6 +69,7 @@ def train(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...', help
     join_run(); first = who()[0] == 0; quiet = quiet or not first; as_json = as_json and first
     check_known([recipe], ['predict', 'map'], 'recipe')
     if out.exists() and not (out/'provenance.json').exists() and any(out.iterdir() if out.is_dir() else [out]): raise StorageError(f"{out} exists and is no model folder; choose another name or remove it")
+    vectors = None if descriptors is None else read_descriptors(descriptors)          # a mistake in it shall not cost a training
     atlas = Atlas([read_input(s, quiet=quiet) for s in screens])
     say(repr(atlas), quiet)
     changes = {k: v for k, v in dict(members=members, epochs=epochs).items() if v is not None}
@@ -75,13 +86,14 @@ def train(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...', help
         raise ModelError(f"an unfinished run with other data or settings is in {keep}; remove that folder to start anew") from e
     model.provenance['command'] = ' '.join(['lpm train', *screens, '--out', str(out)])
     if first: model.save(out); shutil.rmtree(keep, ignore_errors=True)
+    if first and vectors is not None: _described(model, vectors, quiet).save(out)
     leave_run()
     best = model.history.groupby('member')['valid_loss'].min().mean()
     result = dict(model=str(out), members=len(model.networks), validation_loss=None if best != best else round(float(best), 5), seconds=round(time.perf_counter() - start, 1), atoms=len(model.vocab.atoms), contexts=len(model.vocab.contexts), readouts=sum(map(len, model.vocab.readouts.values())))
     judged = 'nothing held out to judge by' if best != best else f"validation loss {result['validation_loss']} (standardised; 1 = nothing learned)"
     print(json.dumps(result)) if as_json else say(f"[green]saved {out}[/green]: {result['members']} members, {judged}, {result['seconds']} s", quiet)
 
-# %% ../nbs/16_cli.ipynb #a383fd9c
+# %% ../nbs/16_cli.ipynb #4bcabd47
 def predict_table(
     model,              # a TrainedLPM
     table:pd.DataFrame, # perturbation, context [, dose, time] [, readout]
@@ -97,8 +109,8 @@ def predict_table(
     if 'readout' in table.columns:
         wanted = canonical_labels(table['readout'], 'readout').astype(str)
         check_known(dict.fromkeys(wanted), [r for rs in model.vocab.readouts.values() for r in rs], 'readout')
-    from lpm_nb.data.loaders import encode, outside_range
-    if unknown == 'error': encode(model.vocab, asked)              # before any work
+    from lpm_nb.data.loaders import outside_range
+    if unknown == 'error': model.check_experiments(asked)
     if far := outside_range(model.vocab, asked): warnings.warn(far, DataWarning, stacklevel=2)
     home = {c: model.screens_of(c) for c in asked['context'].unique()}
     parts = []
@@ -124,15 +136,15 @@ def predict_table(
 @app.command()
 def predict(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')], experiments: Annotated[Path, typer.Argument(metavar='EXPERIMENTS', help='A table (.csv, .tsv, .parquet): perturbation, context [, dose, time] [, readout].')],
             out: Annotated[Path, typer.Option(help='.csv, .tsv, .parquet (long) or .h5ad (a Screen).')], unknown: Annotated[str, typer.Option(help="'error', or 'prior' to predict the average for symbols that the model does not know.")] = 'error',
-            as_json: Json = False, quiet: Quiet = False):
+            descriptors: Annotated[Optional[str], typer.Option(help=_DESCRIPTORS)] = None, as_json: Json = False, quiet: Quiet = False):
     """Predict experiments: value and std in the unit of the data.
 
-    Example: [bold]lpm predict model wanted.csv --out predicted.parquet[/bold]
+    Examples: [bold]lpm predict model wanted.csv --out predicted.parquet[/bold]   ·   [bold]lpm predict model new_molecules.csv --descriptors smiles.csv --out predicted.csv[/bold]
     """
     from lpm_nb.model.learner import load_lpm
     check_known([unknown], ['error', 'prior'], 'way with unknown symbols')
     if out.suffix not in ('.csv', '.tsv', '.parquet', '.h5ad'): raise DataError(f"expected an output ending in .csv, .tsv, .parquet or .h5ad, got {out.name!r}")
-    trained = load_lpm(model)
+    trained = _described(load_lpm(model), descriptors, quiet)
     table = read_table(experiments)
     if out.suffix == '.h5ad':
         check_columns(table, ['perturbation', 'context'], optional=['dose', 'time', 'readout'])

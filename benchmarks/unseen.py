@@ -1,0 +1,79 @@
+"""Genes and drugs that no screen has, predicted from what is known of them beforehand: does it work, and is it as sure as it says?
+
+A fifth of the perturbations is withheld from every screen and context. The LPM is told relations of genes (STRING, CORUM, Reactome),
+structures of molecules (Morgan fingerprints) or targets and mechanisms (Drug Repurposing Hub, DrugBank); beside it a random forest
+on the same vectors where it fits into memory, the mean of the five most similar known perturbations, and the context's mean.
+Intervals resample perturbations.
+
+    python benchmarks/unseen.py --seeds 0 1 2
+"""
+import argparse, time, warnings
+import numpy as np
+import pandas as pd
+from lpm_nb.analysis.benchmark import evaluate
+from lpm_nb.analysis.knowledge import read_mechanisms, read_targets
+from lpm_nb.core import DataError
+from lpm_nb.data.screen import Atlas
+from lpm_nb.data.sources import read_annotation, read_screen
+from lpm_nb.data.split import Split, split_perturbations
+from lpm_nb.model.baselines import fit_baseline
+from lpm_nb.model.descriptors import check_vectors, find_vectors, relation_vectors, set_vectors, structure_vectors
+from lpm_nb.model.learner import fit_lpm
+
+def structures(): return structure_vectors(read_annotation('gdsc-structures').set_index('drug')['smiles'])
+
+def pharmacology():
+    "Targets and mechanisms of action of drugs."
+    return pd.concat([set_vectors(read_mechanisms()), set_vectors(read_targets().rename(columns=dict(gene='set', drug='gene')))], axis=1).fillna(0)
+
+def both():
+    "Structures, and what is known of the drugs, of equal length."
+    a, b = structures(), pharmacology(); b.index = [i.partition(':')[2] for i in b.index]
+    return pd.concat([x.div(np.linalg.norm(x, axis=1), axis=0) for x in (a, b[~b.index.duplicated()])], axis=1).fillna(0)
+
+CASES = {'Replogle K562, relations': (('replogle-k562', 'replogle-rpe1'), relation_vectors, 'delta r'), 'Replogle RPE1, relations': (('replogle-rpe1', 'replogle-k562'), relation_vectors, 'delta r'),
+         'macrophage CRISPRi, relations': (('macrophage-crispri', 'macrophage-crispra'), relation_vectors, 'delta r'), 'NeurIPS, targets and mechanisms': (('neurips2023',), pharmacology, 'delta r'),
+         'GDSC2, structures': (('gdsc2', 'gdsc1'), structures, 'within r'), 'GDSC2, structures, targets, mechanisms': (('gdsc2', 'gdsc1'), both, 'within r')}
+
+class Given:
+    "Predictions that are there already."
+    def __init__(self, mean, std=None): self.mean, self.std = mean, std
+    def predict_screen(self, screen, table): return self.mean, self.std
+
+def most_similar(atlas, split, vectors, screen, k=5):
+    "Mean effect of the most similar known perturbations in the same context, shrunk towards none."
+    s = atlas[screen]; train, o = split.train[screen], s.obs; known = sorted({p for p in o['perturbation'][train].astype(str) if p}); at = find_vectors(vectors, known); known, at = np.array(known, object)[at >= 0], at[at >= 0]
+    U = vectors.to_numpy() / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9); C = o['context'].astype(str).to_numpy(); P = o['perturbation'].astype(str).to_numpy()
+    mean = {c: np.nanmean(s.X[train & (C == c)], 0) for c in s.contexts}; row = {(p, c): i for i, (p, c, m) in enumerate(zip(P, C, train)) if m}; out = []
+    for p, c in zip(P[split.test[screen]], C[split.test[screen]]):
+        j = find_vectors(vectors, [p])[0]; best = known[np.argsort(-(U[at] @ U[j]))] if j >= 0 else []
+        near = [row[q, c] for q in best if (q, c) in row][:k]
+        out.append(mean[c] + (np.nan_to_num(s.X[near] - mean[c]).sum(0) / (len(near) + 1) if near else 0))
+    return np.array(out, np.float32)
+
+def one(name, seed):
+    screens, read, metric = CASES[name]; atlas = Atlas([read_screen(n) for n in screens]); split = split_perturbations(atlas, test=.2, valid=0., seed=seed); screen, vectors = screens[0], check_vectors(read())
+    model = fit_lpm(atlas, split=split, seed=seed, device='cpu'); start = time.process_time(); told = model.with_descriptors(vectors); o = atlas[screen].obs[split.test[screen]]
+    mean, std = told.predict_screen(screen, o, unknown='prior'); cost = time.process_time() - start
+    there = told.descriptors.covers(o['perturbation'].astype(str), screens=[screen]); z = ((atlas[screen].X[split.test[screen]] - mean) / std)[there]; z = z[~np.isnan(z)]
+    methods = {'LPM, told': Given(mean, std), 'LPM, not told': Given(*model.predict_screen(screen, o, unknown='prior'))}
+    seen = atlas.select({n: ~split.test[n] for n in atlas}); blind = Split(split.name, *({n: part[n][~split.test[n]] for n in atlas} for part in (split.train, split.valid, split.test)), split.seed)
+    if sum(s.n_experiments for s in seen.values()) * vectors.shape[1] < 1e8: methods['random forest'] = fit_baseline('random forest', seen, split=blind, seed=seed, knowledge=vectors.rename(index=lambda x: x.rpartition(':')[2]))
+    methods['five most similar'] = Given(most_similar(atlas, split, vectors, screen)); methods['context mean'] = fit_baseline('context mean', seen, split=blind, seed=seed)
+    t = evaluate(methods, atlas, split=split, screens=[screen], seed=seed).summary; t = t[t['metric'].isin([metric, 'mse', 'discrimination'])]
+    s = told.descriptors.smoothers[screen, next(k for n, k in told.descriptors.smoothers if n == screen)]
+    return t.assign(case=name, seed=seed, described=there.mean(), known=len(s.known), explained=s.explained, rms_z=np.sqrt((z**2).mean()), in_90=(np.abs(z) < 1.645).mean(), cpu_seconds=cost)
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0]); p.add_argument('--only', nargs='*', default=list(CASES)); p.add_argument('--seeds', nargs='*', type=int, default=[0, 1, 2]); p.add_argument('--out')
+    a = p.parse_args(); warnings.simplefilter('ignore'); parts = []
+    for name in a.only:
+        for seed in a.seeds:
+            try: parts.append(one(name, seed))
+            except DataError as e: print(f'{name}: {e}'); continue
+            t = parts[-1]; print(t[['case', 'seed', 'readout', 'metric', 'method', 'value', 'low', 'high', 'gain', 'gain_low', 'gain_high']].round(3).to_string(index=False)); r = t.iloc[0]
+            print(f"described {r['described']:.0%}, {r['known']} known explain {r['explained']:.0%}; rms z {r['rms_z']:.2f}, {r['in_90']:.1%} in the 90 % interval; {r['cpu_seconds']:.0f} CPU-s\n", flush=True)
+    if a.out: pd.concat(parts).to_parquet(a.out)
+    print(pd.concat(parts).groupby(['case', 'readout', 'metric', 'method'], sort=False)['value'].mean().round(3).unstack().to_string())
+
+if __name__ == '__main__': main()
