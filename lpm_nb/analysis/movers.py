@@ -13,7 +13,7 @@ from scipy.stats import norm
 from ..core import DataError, check_known, format_perturbation
 from ..data.screen import Atlas
 
-# %% ../../nbs/analysis/12c_movers.ipynb #1d919ecd
+# %% ../../nbs/analysis/12c_movers.ipynb #87328a71
 RANKS = ('sure', 'effect', 'hope')   # unfavourable end of the interval, its middle, its favourable end
 
 def find_screen(
@@ -60,11 +60,12 @@ def find_movers(
     "Rank perturbations by what they are predicted to do to a readout."
     check_known([direction], ['up', 'down'], 'direction'); check_known([by], RANKS, 'order')
     screen = find_screen(model, readout, screen); j = model.vocab.readouts[screen].index(readout); sign = 1 if direction == 'up' else -1
-    everywhere = list(model.vocab.screen_contexts[screen]); wanted = list(contexts) if contexts is not None else everywhere; check_known(wanted, everywhere, f'context of {screen}')
+    everywhere = list(model.vocab.screen_contexts[screen]); wanted = list(contexts) if contexts is not None else everywhere
     if selective and len(everywhere) < 2: raise DataError(f"selective=True compares contexts, and screen {screen!r} has one")
+    model.check_contexts(wanted, screen)
     if atlas is not None: check_known([screen], list(atlas), 'screen of the atlas')
     if perturbations is None: perturbations = [p for p in atlas[screen].perturbations if p] if atlas is not None else [format_perturbation([a]) for a in model.vocab.atoms]
-    perturbations = list(dict.fromkeys(perturbations)); asked = everywhere if selective else wanted
+    perturbations = list(dict.fromkeys(perturbations)); asked = [*everywhere, *(c for c in wanted if c not in set(everywhere))] if selective else wanted
     t = pd.DataFrame(dict(perturbation=np.tile(np.array(perturbations, object), len(asked)), context=np.repeat(np.array(asked, object), len(perturbations)), dose=np.nan if dose is None else dose, time=np.nan if time is None else time))
     if not len(t): raise DataError("expected at least one perturbation and one context")
     model.check_experiments(t)

@@ -17,7 +17,7 @@ from ..core import DataError, StorageError, check_known, format_perturbation
 from ..data.stored import ScreenWriter
 from .learner import TrainedLPM
 
-# %% ../../nbs/model/07b_grid.ipynb #55b23348
+# %% ../../nbs/model/07b_grid.ipynb #77d4ab9d
 @patch
 def predict_grid(self:TrainedLPM,
     path:str|Path,        # of the result; ends in .zarr
@@ -37,7 +37,7 @@ def predict_grid(self:TrainedLPM,
     if screen is None and len(names) > 1: raise DataError(f"expected screen=, one of {', '.join(map(repr, names))}: each has contexts and readouts of its own")
     screen = screen or names[0]; check_known([screen], names, 'screen')
     contexts = list(self.vocab.screen_contexts[screen] if contexts is None else contexts); perturbations = [format_perturbation([a]) for a in self.vocab.atoms] if perturbations is None else list(perturbations)
-    columns = list(self.vocab.readouts[screen] if readouts is None else readouts); check_known(columns, self.vocab.readouts[screen], 'readout'); check_known(contexts, self.vocab.screen_contexts[screen], 'context')
+    columns = list(self.vocab.readouts[screen] if readouts is None else readouts); check_known(columns, self.vocab.readouts[screen], 'readout'); self.check_contexts(contexts, screen)
     for what, x in (('perturbations', perturbations), ('contexts', contexts), ('readouts', columns)):
         if not x or len(set(x)) < len(x): raise DataError(f"expected distinct {what}, at least one, got {len(x)} of which {len(set(x))} are distinct")
     doses, times = ([np.nan] if x is None else list(x) for x in (dose, time)); per = len(perturbations) * len(doses) * len(times); n = per * len(contexts)

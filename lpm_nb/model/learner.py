@@ -6,7 +6,7 @@
 __all__ = ['FEW', 'FORMAT', 'masked_mse', 'make_learner', 'train_members', 'train_member', 'Controls', 'TrainedLPM',
            'fingerprint', 'fit_lpm', 'default_config', 'map_config', 'load_lpm']
 
-# %% ../../nbs/model/07_learner.ipynb #386c2493
+# %% ../../nbs/model/07_learner.ipynb #2b7d0109
 import hashlib, json, os, platform, re, time, warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -25,11 +25,11 @@ from safetensors.torch import load_file, save_file
 import lpm_nb
 from ..core import DataError, DataWarning, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_columns, check_known, format_perturbation, parse_context, parse_perturbation, rng, sha256
 from ..data.effects import Effects, echo, effect_labels, extend_effects, measure_effects, texts
-from ..data.loaders import HINT, Block, BlockLoader, Vocab, atlas_blocks, batch_size, build_vocab, encode, make_block, outside_range, standardise, within_range
+from ..data.loaders import Block, BlockLoader, Vocab, atlas_blocks, batch_size, build_vocab, check_symbols, encode, make_block, outside_range, standardise, within_range
 from ..data.screen import Atlas, Screen, canonical_experiments
 from ..data.split import Split, prove_split
 from ..data.stored import row_chunks
-from .descriptors import LEAST, MOST, Descriptors, Smoother, check_vectors, find_vectors, fit_smoother
+from .descriptors import LEAST, MOST, Descriptors, Smoother, check_vectors, fit_smoother, leading_directions
 from .lpm import LPMConfig, LPMDecoder, gene_of, make_network, start_levels
 from .side_by_side import SideBySide
 from .together import add_gradients, add_up, lost_process, who
@@ -274,7 +274,7 @@ def train_member(
     (net,), (rows,) = train_members([network], train, [valid], config=config, seeds=[seed], order=order, skip=None if skip is None else [skip], on_epoch=tell and (lambda m, row: tell(row)), **kwargs)
     return net, rows
 
-# %% ../../nbs/model/07_learner.ipynb #b5d2f245
+# %% ../../nbs/model/07_learner.ipynb #f061e3eb
 @dataclass(frozen=True)
 class Controls:
     "The measured controls of a screen, standardised."
@@ -300,6 +300,7 @@ class TrainedLPM:
     provenance:dict           # data checksums, versions, split
     controls:dict[str, Controls]=field(default_factory=dict) # screen -> its measured controls
     descriptors:Descriptors|None=None # what is known of genes and drugs beforehand, for those that no screen has
+    context_descriptors:list[Descriptors]=field(default_factory=list) # the same of contexts; the first that knows one answers
 
     def __repr__(self): return f"TrainedLPM: {len(self.networks)} × {self.config.decoder} decoder; {self.vocab!r}"
 
@@ -583,29 +584,35 @@ def member(self:TrainedLPM,
     if not 0 <= i < len(self.networks): raise DataError(f"expected a member between 0 and {len(self.networks) - 1}, got {i}")
     return replace(self, networks=[self.networks[i]], stack=Stack([], {}))
 
-# %% ../../nbs/model/07_learner.ipynb #47576481
+# %% ../../nbs/model/07_learner.ipynb #dd32c1d8
 @patch
 def screens_of(self:TrainedLPM,
     context:str, # a context
-) -> list[str]: # names of the screens that have it; for a new one, those that share most of its parts
+) -> list[str]: # names of the screens that have it; for a new one, those whose contexts share most of its parts, the assay first
     "Which screens a context belongs to."
     there = [n for n, cs in self.vocab.screen_contexts.items() if context in cs]
     if there: return there
-    parts = set(parse_context(context))
-    score = {n: max(len(parts & set(parse_context(c))) for c in cs) for n, cs in self.vocab.screen_contexts.items()}
-    return [n for n, v in score.items() if v == max(score.values())]
+    first, *rest = parse_context(context); parts = {first, *rest}
+    score = {n: max((len(set(rest) & set(q[1:])), len(parts & set(q))) for q in map(parse_context, cs)) for n, cs in self.vocab.screen_contexts.items()}
+    best = [n for n, v in score.items() if v == max(score.values())]
+    return [n for n in best if any(d.covers([context], screens=[n])[0] for d in self.context_descriptors)] or best
 
-def _encode(model, table, unknown, screens=None):
-    "Codes of experiments, and which of them (n,) are of a perturbation that nobody measured but descriptors describe."
-    d, told = model.descriptors, np.zeros(len(table), bool)
-    if d is not None:
+def _strangers(model, table, screen=None):
+    "Two masks (n,): experiments of a perturbation that no screen has but descriptors describe, and those in a context of this sort."
+    told, placed = np.zeros((2, len(table)), bool)
+    if model.descriptors is not None:
         P = pd.Categorical(table['perturbation']).remove_unused_categories(); known = set(model.vocab.atoms); sets = [parse_perturbation(p) for p in P.categories]
         lone = np.array([len(m) == 1 and m[0] not in known for m in sets], bool)
-        if lone.any(): lone[lone] = d.covers([m[0] for m, k in zip(sets, lone) if k], screens=screens); told = lone[P.codes]
-    if told.any() and unknown == 'error':
-        check_known(pd.unique(table['context'].astype(str)), model.vocab.contexts, 'context', hint=HINT)
-        if not told.all(): encode(model.vocab, table[~told])
-    return encode(model.vocab, table, unknown='prior' if told.any() else unknown), told
+        if lone.any(): lone[lone] = model.descriptors.covers([m[0] for m, k in zip(sets, lone) if k], screens=screen and [screen]); told = lone[P.codes]
+    if model.context_descriptors:
+        C = pd.Categorical(table['context'].astype(str)); known = set(model.vocab.contexts)
+        placed = np.array([c not in known and any(_who_places(model, n, [c])[0] is not None for n in ([screen] if screen else model.screens_of(c))) for c in C.categories], bool)[C.codes]
+    return told, placed
+
+def _who_places(model, screen, contexts):
+    "Which descriptors answer for each context; the first that can."
+    able = [d.covers(contexts, screens=[screen]) for d in model.context_descriptors]
+    return [next((d for d, a in zip(model.context_descriptors, able) if a[i]), None) for i in range(len(contexts))]
 
 def _measured_atoms(model, screen):
     "Atoms of single perturbations that were measured in a screen or in one with the same readouts, as far as the model remembers."
@@ -614,38 +621,70 @@ def _measured_atoms(model, screen):
     if not rows: return [a for a in model.vocab.atoms if a]
     return sorted({m[0] for m in (parse_perturbation(r.split('@')[0]) for r in rows) if len(m) == 1 and m[0] in known})
 
-def _what_they_do(model, screen, atoms, where):
-    "(n_where, n_atoms, n_readouts) standardised predictions of known perturbations; a gene's own transcript as that of the others, for it is not what a stranger shares with it."
-    centre, scale = model.scaling[screen]; n, r = len(atoms), len(model.vocab.readouts[screen]); out = np.empty((len(where), n, r), np.float32)
-    own = {x.removeprefix('expr:'): j for j, x in enumerate(model.vocab.readouts[screen])}; i, j = (np.array(x, int) for x in zip(*[(i, own[gene_of(a)[1]]) for i, a in enumerate(atoms) if gene_of(a)[1] in own])) if any(gene_of(a)[1] in own for a in atoms) else (np.zeros(0, int),) * 2
-    labels, step = [format_perturbation([a]) for a in atoms], max(1, int(2e7 // max(n * r, 1)))
+def _what_they_do(model, screen, what, names, where):
+    "(n_where, n_names, n_readouts) standardised predictions of known atoms or contexts; a gene's own transcript as that of the others, for it is not what a stranger shares with it."
+    centre, scale = model.scaling[screen]; n, r = len(names), len(model.vocab.readouts[screen]); out = np.empty((len(where), n, r), np.float32); i = j = []
+    if what == 'perturbation':
+        own = {x.removeprefix('expr:'): k for k, x in enumerate(model.vocab.readouts[screen])}; cells = [(k, own[gene_of(a)[1]]) for k, a in enumerate(names) if gene_of(a)[1] in own]
+        i, j = np.array(cells, int).reshape(-1, 2).T; names = [format_perturbation([a]) for a in names]
+    step = max(1, int(2e7 // max(n * r, 1)))
     for k in range(0, len(where), step):
         w = where.iloc[k:k + step]; q = w.loc[np.repeat(w.index, n)].reset_index(drop=True)
-        q['perturbation'] = pd.Categorical(np.tile(labels, len(w)), labels)
+        q[what] = pd.Categorical(np.tile(names, len(w)), names)
         E = ((model.predict_screen(screen, q)[0] - centre) / scale).reshape(len(w), n, r)
         if len(i): mean = (E.sum(1, dtype=np.float64)[:, j] - E[:, i, j]) / max(n - 1, 1); E[:, i, j] = mean
         out[k:k + step] = E
     return out
 
+def _apart(table, columns):
+    "The different rows of a table in some columns, and where each of them is."
+    t = table[[c for c in columns if c in table]].reset_index(drop=True).astype({c: str for c in ('perturbation', 'context') if c in columns}); key = t.groupby(list(t), sort=False, dropna=False).ngroup().to_numpy()
+    return t.drop_duplicates().reset_index(drop=True), np.split(np.argsort(key, kind='stable'), np.cumsum(np.bincount(key))[:-1])
+
 def _answer_strangers(model, screen, table, rows, mean, var):
     "Predictions of described strangers, from those of the known in the same context, at the same dose and time; changed in place."
-    bare, d = replace(model, descriptors=None), model.descriptors
-    t = table.iloc[rows][[c for c in ('context', 'dose', 'time') if c in table]].reset_index(drop=True); t['context'] = t['context'].astype(str)
-    P = pd.Categorical(table['perturbation'].iloc[rows].astype(str)); atoms = [parse_perturbation(p)[0] for p in P.categories]; kinds = np.array([gene_of(a)[0] for a in atoms], object)
+    bare, d, t = replace(model, descriptors=None), model.descriptors, table.iloc[rows]
+    P = pd.Categorical(t['perturbation'].astype(str)); atoms = [parse_perturbation(p)[0] for p in P.categories]; kinds = np.array([d.kind(a) for a in atoms], object)
     for kind in dict.fromkeys(kinds):
-        s, mine = d.smoothers[screen, kind], np.flatnonzero(kinds[P.codes] == kind); vectors = d.vectors.to_numpy()
-        W = s.weights(vectors[find_vectors(d.vectors, s.known)], vectors[find_vectors(d.vectors, atoms)]).astype(np.float32)
-        key = t.iloc[mine].groupby(list(t), sort=False, dropna=False).ngroup().to_numpy(); where = t.iloc[mine].drop_duplicates().reset_index(drop=True); step = max(1, int(5e7 // max(len(s.known) * mean.shape[1], 1)))
+        s, mine, W = d.smoothers[screen, kind], np.flatnonzero(kinds[P.codes] == kind), d.weights(screen, kind, atoms)
+        where, there = _apart(t.iloc[mine], ('context', 'dose', 'time')); step = max(1, int(5e7 // max(len(s.known) * mean.shape[1], 1)))
         for k in range(0, len(where), step):
-            E = _what_they_do(bare, screen, s.known, where.iloc[k:k + step].reset_index(drop=True))
-            for q in range(len(E)): at = mine[key == k + q]; mean[rows[at]] = W[P.codes[at]] @ E[q]; var[rows[at]] += s.error
+            w = where.iloc[k:k + step].reset_index(drop=True)
+            for e, c, at in zip(_what_they_do(bare, screen, 'perturbation', s.known, w), w['context'], there[k:]): mean[rows[mine[at]]] = W[P.codes[mine[at]]] @ e; var[rows[mine[at]]] += s.error_in(c)
+
+def _answer_elsewhere(model, screen, table, unknown):
+    "Mean and standard deviation in described contexts, from those of the same perturbation, dose and time in the known contexts."
+    bare, (centre, scale) = replace(model, context_descriptors=[]), model.scaling[screen]
+    C = pd.Categorical(table['context'].astype(str)); who = _who_places(model, screen, list(C.categories)); r = len(centre); mean, var = np.empty((2, len(table), r), np.float32)
+    for d in {id(d): d for d in who}.values():
+        s, mine = d.smoothers[screen, 'context'], np.flatnonzero(np.array([x is d for x in who])[C.codes]); W = np.zeros((len(who), len(s.known)), np.float32)
+        told = [i for i, x in enumerate(who) if x is d]; W[told] = d.weights(screen, 'context', C.categories[told]); V = np.maximum(W, 0); V /= np.maximum(V.sum(1, keepdims=True), 1e-9)
+        where, there = _apart(table.iloc[mine], ('perturbation', 'dose', 'time')); n = len(s.known); step = max(1, int(2e7 // (n * r)))
+        for k in range(0, len(where), step):
+            w = where.iloc[k:k + step]; q = w.loc[np.repeat(w.index, n)].reset_index(drop=True).assign(context=pd.Categorical(np.tile(s.known, len(w)), s.known))
+            m, sd = bare.predict_screen(screen, q, unknown=unknown); E, U = ((m - centre) / scale).reshape(len(w), n, r), ((sd / scale)**2).reshape(len(w), n, r)
+            for e, u, p, at in zip(E, U, w['perturbation'], there[k:]): c = C.codes[mine[at]]; mean[mine[at]] = W[c] @ e; var[mine[at]] = V[c] @ u + s.error_in(p)
+    return mean * scale + centre, np.sqrt(var) * scale
 
 @patch
 def check_experiments(self:TrainedLPM,
     table:pd.DataFrame, # experiments with canonical labels: perturbation, context [, dose, time]
+    *,
+    screen:str|None=None, # in which they are asked for; None = where their contexts belong
 ) -> None:
     "One error that names all strangers, before any work; of nobody who is described beforehand."
-    _encode(self, table, 'error')
+    told, placed = _strangers(self, table, screen)
+    check_symbols(self.vocab, *(pd.Categorical(table[k][~d]).remove_unused_categories().categories.astype(str) for k, d in (('perturbation', told), ('context', placed))))
+
+@patch
+def check_contexts(self:TrainedLPM,
+    contexts:Sequence[str], # canonical labels
+    screen:str,             # name of a screen of the model
+) -> None:
+    "One error that names the contexts that a screen does not have, of none that is described beforehand."
+    mine = self.vocab.screen_contexts[screen]; other = [c for c in contexts if c not in set(mine)]
+    told = _strangers(self, pd.DataFrame(dict(perturbation='', context=other)), screen)[1] if other else []
+    check_known([c for c, t in zip(other, told) if not t], mine, f'context of {screen}')
 
 @patch
 def predict_screen(self:TrainedLPM,
@@ -655,9 +694,15 @@ def predict_screen(self:TrainedLPM,
     unknown:str='error',# 'error' or 'prior'
 ) -> tuple[np.ndarray, np.ndarray]: # mean and standard deviation, each (n, n_readouts) float32
     "Predict all readouts of one screen."
-    check_known([screen], list(self.vocab.readouts), 'screen'); table = within_range(self.vocab, table)
+    check_known([screen], list(self.vocab.readouts), 'screen'); check_known([unknown], ['error', 'prior'], 'unknown='); table = within_range(self.vocab, table)
+    if unknown == 'error': self.check_experiments(table, screen=screen)
+    told, placed = _strangers(self, table, screen)
+    if placed.any():
+        out = np.empty((2, len(table), len(self.scaling[screen][0])), np.float32); out[:, placed] = _answer_elsewhere(self, screen, table[placed], unknown)
+        if not placed.all(): out[:, ~placed] = self.predict_screen(screen, table[~placed], unknown=unknown)
+        return out[0], out[1]
     ears = _ears(self.effects)
-    codes, told = _encode(self, table, unknown, [screen])
+    codes = encode(self.vocab, table, unknown='prior')
     block = make_block(self.vocab, screen, codes, **(dict(zip(('echo', 'basis'), _hear(self.effects[ears[screen][0]], table))) if screen in ears else {}))
     centre, scale = self.scaling[screen]
     mean = m2 = None
@@ -807,7 +852,7 @@ def sensitivity(self:TrainedLPM,
         out.append(np.concatenate(parts))
     return (np.mean(out, 0) * self.scaling[screen][1]).astype(np.float32)
 
-# %% ../../nbs/model/07_learner.ipynb #45c507ce
+# %% ../../nbs/model/07_learner.ipynb #4a6389ee
 FORMAT = 2
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
@@ -824,14 +869,15 @@ def save(self:TrainedLPM,
     tensors |= {f'hardness.{k}': torch.from_numpy(v) for k, v in self.hardness.items()}
     tensors |= {f'effects.{i}.{k}': torch.from_numpy(getattr(e, k)) for i, e in enumerate(self.effects) for k in ('p', 'c', 'values', 'basis', 'covariance')}
     tensors |= {f'stack.{i}.{k}': torch.from_numpy(v) for i, f in enumerate(self.stack.forms) for k, v in f.tables.items()}
-    d = self.descriptors; told = {} if d is None else {'descriptors.vectors': d.vectors.to_numpy(), **{f'descriptors.{i}.{k}': getattr(s, k) for i, s in enumerate(d.smoothers.values()) for k in ('targets', 'error')}}
+    described = [*([] if self.descriptors is None else [self.descriptors]), *self.context_descriptors]
+    told = {f'descriptors.{q}.vectors': d.vectors.to_numpy() for q, d in enumerate(described)} | {f'descriptors.{q}.{i}.{k}': getattr(x, k) for q, d in enumerate(described) for i, x in enumerate(d.smoothers.values()) for k in ('targets', 'error')}
     tensors |= {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in told.items()}
     with atomic_path(folder) as tmp:
         tmp.mkdir()
         save_file({k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}, tmp/_FILES[0])
         (tmp/_FILES[1]).write_text(json.dumps({**asdict(self.vocab), 'units': self.units, 'controls': {n: dict(contexts=c.contexts, times=c.times) for n, c in self.controls.items()}, 'effects': [dict(screens=e.screens, perturbations=e.perturbations, contexts=e.contexts) for e in self.effects],
             'stack': dict(forms=[dict(form=f.form, screens=f.screens, rows=f.rows, contexts=f.contexts, settings=f.settings) for f in self.stack.forms], weights=self.stack.weights),
-            **({} if d is None else dict(descriptors=dict(names=list(d.vectors.index), columns=[str(c) for c in d.vectors], smoothers=[dict(screen=n, kind=k, known=s.known, reach=s.reach, ridge=s.ridge, mix=s.mix, explained=s.explained) for (n, k), s in d.smoothers.items()])))}, ensure_ascii=False, indent=0))
+            'descriptors': [dict(of=d.of, given=d.given, names=list(d.vectors.index), columns=[str(c) for c in d.vectors], smoothers=[dict(screen=n, kind=k, **{a: getattr(x, a) for a in ('known', 'reach', 'ridge', 'mix', 'explained', 'places')}) for (n, k), x in d.smoothers.items()]) for d in described]}, ensure_ascii=False, indent=0))
         (tmp/_FILES[2]).write_text(json.dumps(self.config.dict(), indent=1))
         self.history.to_csv(tmp/_FILES[3], index=False)
         p = {**self.provenance, 'format': FORMAT, 'files': {f: sha256(tmp/f) for f in _FILES}}
@@ -852,7 +898,7 @@ def load_lpm(
     if p.get('seal') != _seal(p): raise ModelError(f"{folder}/provenance.json was changed after the model was saved; restore the folder")
     for f in _FILES:
         if sha256(folder/f) != p['files'].get(f): raise ModelError(f"{folder}/{f} is not the file that was saved with this model (checksum differs); restore the folder")
-    v = json.loads((folder/'vocab.json').read_text()); units, labels, stacked = (v.pop(k) for k in ('units', 'effects', 'stack')); control, told = v.pop('controls', {}), v.pop('descriptors', None)   # a folder of before has none
+    v = json.loads((folder/'vocab.json').read_text()); units, labels, stacked = (v.pop(k) for k in ('units', 'effects', 'stack')); control, told = v.pop('controls', {}), v.pop('descriptors', [])   # a folder of before has none
     vocab = Vocab(**{**v, 'pairs': [tuple(x) for x in v['pairs']], 'dose': v['dose'] and tuple(v['dose']), 'time': v['time'] and tuple(v['time'])})
     config, t = LPMConfig(**json.loads((folder/'config.json').read_text())), load_file(folder/'weights.safetensors')
     effects = [Effects(**e, **{k: t[f'effects.{i}.{k}'].numpy() for k in ('p', 'c', 'values', 'basis', 'covariance')}) for i, e in enumerate(labels)]
@@ -863,12 +909,12 @@ def load_lpm(
             net = make_network(vocab, config, ears=_ears(effects)); head = f'member{i}.'
             net.load_state_dict({k[len(head):]: x for k, x in t.items() if k.startswith(head)}); networks.append(net.eval())
     except RuntimeError as e: raise ModelError(f"the weights in {folder} do not fit its vocabulary and settings: {str(e).splitlines()[0]}") from e
-    descriptors = told and Descriptors(pd.DataFrame(t['descriptors.vectors'].numpy(), told['names'], told['columns']), {(x.pop('screen'), x.pop('kind')): Smoother(**x, **{k: t[f'descriptors.{i}.{k}'].numpy() for k in ('targets', 'error')}) for i, x in enumerate(told['smoothers'])})
+    described = [Descriptors(pd.DataFrame(t[f'descriptors.{q}.vectors'].numpy(), d['names'], d['columns']), {(x.pop('screen'), x.pop('kind')): Smoother(**x, **{k: t[f'descriptors.{q}.{i}.{k}'].numpy() for k in ('targets', 'error')}) for i, x in enumerate(d['smoothers'])}, d['of'], d['given']) for q, d in enumerate(told)]
     return TrainedLPM(networks, vocab, config, {n: (t[f'centre.{n}'].numpy(), t[f'scale.{n}'].numpy()) for n in vocab.readouts}, {n: t[f'noise.{n}'].numpy() for n in vocab.readouts},
         {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context', 'own_gene')}, units, effects, stack, pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')},
-        {n: Controls(c['contexts'], c['times'], *(t[f'controls.{n}.{k}'].numpy() for k in ('values', 'offset', 'spread'))) for n, c in control.items()}, descriptors)
+        {n: Controls(c['contexts'], c['times'], *(t[f'controls.{n}.{k}'].numpy() for k in ('values', 'offset', 'spread'))) for n, c in control.items()}, next((d for d in described if d.of == 'perturbation'), None), [d for d in described if d.of == 'context'])
 
-# %% ../../nbs/model/07_learner.ipynb #5642063d
+# %% ../../nbs/model/07_learner.ipynb #e21793de
 def _wider(a, b): return (*a[:2], min(a[2], b[2]), max(a[3], b[3])) if a and b and len(a) == 4 else a or b   # the old scale, the range of both
 
 def _extend(old, new):
@@ -966,28 +1012,71 @@ def fine_tune(self:TrainedLPM,
         history=pd.concat([self.history.assign(stage='train'), pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True),
         provenance={**self.provenance, 'fine_tuned_on': {n: fingerprint(s) for n, s in atlas.items()}})
     fresh = _measure_controls(made, atlas, whole)
-    made = replace(made, controls={**self.controls, **{n: _join_controls(self.controls.get(n), c) for n, c in fresh.items()}}, descriptors=None)
-    return made if self.descriptors is None else made.with_descriptors(self.descriptors.vectors)   # those who were strangers may be known now
+    made = replace(made, controls={**self.controls, **{n: _join_controls(self.controls.get(n), c) for n, c in fresh.items()}}, descriptors=None, context_descriptors=[])
+    return made if not (self.descriptors or self.context_descriptors) else made.with_descriptors(self.descriptors and self.descriptors.vectors, contexts=None if not self.context_descriptors else next((d.vectors for d in self.context_descriptors if d.given), 'screens'))   # those who were strangers may be known now
 
-# %% ../../nbs/model/07_learner.ipynb #7b763dac
-@patch
-def with_descriptors(self:TrainedLPM,
-    vectors:pd.DataFrame, # index = genes or drugs such as 'STAT1', or atoms such as 'CRISPRi:STAT1'; columns = numbers
-    *,
-    contexts:int=8,       # of a screen that the weights are learned in
-) -> TrainedLPM: # a new model; this one is unchanged
-    "Tell a model what is known of genes or drugs beforehand, so that it answers for those that no screen has."
-    vectors, made, few = check_vectors(vectors), {}, {}; bare = replace(self, descriptors=None)
-    for n, cs in self.vocab.screen_contexts.items():
-        atoms = np.array(_measured_atoms(self, n), object); kinds, seen = np.array([gene_of(a)[0] for a in atoms], object), find_vectors(vectors, atoms) >= 0
-        some = [cs[i] for i in sorted(rng(0, 'contexts', n).permutation(len(cs))[:contexts])]
+# %% ../../nbs/model/07_learner.ipynb #2387bbf5
+def _usual(model, kinds=()):
+    "The middle of the doses and times of a model, for kinds of perturbations that have doses."
+    dosed = model.vocab.dosed is None or bool(set(kinds) & {gene_of(a)[0] for a in model.vocab.dosed})
+    return {k: 10 ** ((x[2] + x[3]) / 2) for k, x in (('dose', model.vocab.dose if dosed else None), ('time', model.vocab.time)) if x and len(x) == 4}
+
+def _describe_perturbations(model, vectors, places):
+    "What vectors of genes and drugs say of each screen, learned in some of its contexts."
+    d, few = Descriptors(vectors, {}), {}
+    for n, cs in model.vocab.screen_contexts.items():
+        atoms = np.array(_measured_atoms(model, n), object); kinds, seen = np.array([d.kind(a) for a in atoms], object), ~np.isnan(d.rows(atoms)).any(1)
+        some = [cs[i] for i in sorted(rng(0, 'contexts', n).permutation(len(cs))[:places])]
         for kind in dict.fromkeys(kinds):
             known = sorted(atoms[(kinds == kind) & seen]); few[n, kind] = len(known)
             if len(known) < LEAST: continue
             if len(known) > MOST: known = sorted(rng(0, 'known', n, kind).choice(known, MOST, replace=False))
-            dosed = self.vocab.dosed is None or kind in {gene_of(a)[0] for a in self.vocab.dosed}
-            where = pd.DataFrame({'context': some, **{k: 10 ** ((x[2] + x[3]) / 2) for k, x in (('dose', self.vocab.dose if dosed else None), ('time', self.vocab.time)) if x and len(x) == 4}})
-            made[n, kind] = fit_smoother(known, vectors.to_numpy()[find_vectors(vectors, known)], _what_they_do(bare, n, known, where))
-    if not made: raise DataError(f"no screen of the model has {LEAST} known perturbations of one kind with a vector (" + '; '.join(f"{n}, {k or 'no kind'}: {q}" for (n, k), q in few.items()) + f"); expected genes or drugs by name, such as {gene_of(self.vocab.atoms[0])[1]!r}, the table has {', '.join(map(repr, vectors.index[:3]))}, …")
-    digest = hashlib.sha256('\n'.join(vectors.index).encode() + np.ascontiguousarray(vectors.to_numpy()).tobytes()).hexdigest()[:16]
-    return replace(self, descriptors=Descriptors(vectors, made), provenance={**self.provenance, 'descriptors': digest})
+            d.smoothers[n, kind] = fit_smoother(known, d.rows(known), _what_they_do(model, n, 'perturbation', known, pd.DataFrame({'context': some, **_usual(model, [kind])})), places=some)
+    if not d.smoothers: raise DataError(f"no screen of the model has {LEAST} known perturbations of one kind with a vector (" + '; '.join(f"{n}, {k or 'no kind'}: {q}" for (n, k), q in few.items()) + f"); expected genes or drugs by name, such as {gene_of(model.vocab.atoms[0])[1]!r}, the table has {', '.join(map(repr, vectors.index[:3]))}, …")
+    return d
+
+def _in_contexts(model, screen, contexts):
+    "Labels of some perturbations of a screen, and what they do (n_perturbations, n_contexts, n_readouts) in these contexts."
+    atoms = np.array(_measured_atoms(model, screen), object); most = int(np.clip(1e8 / max(len(contexts) * len(model.vocab.readouts[screen]), 1), 8, 2000))
+    atoms = sorted(rng(0, 'perturbations', screen).choice(atoms, min(most, len(atoms)), replace=False)); labels = [format_perturbation([a]) for a in atoms]
+    where = pd.DataFrame([dict(perturbation=p, **_usual(model, [gene_of(a)[0]])) for p, a in zip(labels, atoms)])
+    return labels, _what_they_do(model, screen, 'context', contexts, where)
+
+def _elsewhere(model, screen):
+    "What the other screens say of systems that a screen has too: the leading directions of the effects there; None if nothing."
+    parts, mine = [], {parse_context(c)[0] for c in model.vocab.screen_contexts[screen]}
+    for n, cs in model.vocab.screen_contexts.items():
+        cs = [c for c in cs if c not in set(model.vocab.screen_contexts[screen])]; systems = [parse_context(c)[0] for c in cs]
+        if n != screen and len(set(systems) & mine) >= LEAST: parts.append(pd.DataFrame(leading_directions(_in_contexts(model, n, cs)[1]), systems).groupby(level=0).mean())
+    return None if not parts else check_vectors(pd.concat(parts, axis=1, keys=range(len(parts))).fillna(0).set_axis([f'{i}' for i in range(sum(x.shape[1] for x in parts))], axis=1))
+
+def _describe_contexts(model, vectors):
+    "What is known of contexts: from the other screens of the model first, then from vectors."
+    out, few = [], {}
+    for n, cs in model.vocab.screen_contexts.items():
+        for given, v in ((False, _elsewhere(model, n)), (True, vectors)):
+            if v is None: continue
+            d = Descriptors(v, {}, of='context', given=given); known = sorted(c for c, there in zip(cs, ~np.isnan(d.rows(cs)).any(1)) if there); few[n] = len(known)
+            if len(known) < LEAST: continue
+            if len(known) > MOST: known = sorted(rng(0, 'known', n, 'context').choice(known, MOST, replace=False))
+            labels, E = _in_contexts(model, n, known); d.smoothers[n, 'context'] = fit_smoother(known, d.rows(known), E, places=labels); out.append(d)
+    if not out: raise DataError(f"no screen of the model has {LEAST} contexts " + (f"with a vector ({'; '.join(f'{n}: {q}' for n, q in few.items())}); expected contexts or their first part by name, such as {parse_context(model.vocab.contexts[0])[0]!r}, the table has {', '.join(map(repr, vectors.index[:3]))}, …" if vectors is not None else "whose system is in another one too; give a table of vectors of the contexts"))
+    given = [d for d in out if d.given]                                    # one table for all screens
+    return [d for d in out if not d.given] + ([replace(given[0], smoothers={k: x for d in given for k, x in d.smoothers.items()})] if given else [])
+
+@patch
+def with_descriptors(self:TrainedLPM,
+    vectors:pd.DataFrame|None=None, # index = genes or drugs such as 'STAT1', or atoms such as 'CRISPRi:STAT1'; columns = numbers
+    *,
+    contexts:pd.DataFrame|str|None=None, # index = contexts, or their first part such as 'A375'; columns = numbers; or 'screens': only what other screens of the model say of the same lines
+    places:int=8,         # contexts of a screen that the weights of `vectors` are learned in
+) -> TrainedLPM: # a new model; this one is unchanged
+    "Tell a model what is known of genes, drugs or cell lines beforehand, so that it answers for those that no screen has."
+    if vectors is None and contexts is None: raise DataError("expected vectors of genes or drugs, or contexts=: vectors of cell lines")
+    if isinstance(contexts, str): check_known([contexts], ['screens'], 'word for contexts=')
+    bare = replace(self, descriptors=None, context_descriptors=[])
+    made = replace(self, descriptors=self.descriptors if vectors is None else _describe_perturbations(bare, check_vectors(vectors), places),
+                   context_descriptors=self.context_descriptors if contexts is None else _describe_contexts(bare, None if isinstance(contexts, str) else check_vectors(contexts)))
+    h = hashlib.sha256()
+    for d in [*([made.descriptors] if made.descriptors else []), *made.context_descriptors]: h.update('\n'.join([d.of, *d.vectors.index]).encode() + np.ascontiguousarray(d.vectors.to_numpy()).tobytes())
+    return replace(made, provenance={**self.provenance, 'descriptors': h.hexdigest()[:16]})
