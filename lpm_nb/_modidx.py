@@ -1041,6 +1041,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                   'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner._answer_strangers': ( 'model/learner.html#_answer_strangers',
                                                                                   'lpm_nb/model/learner.py'),
+                                      'lpm_nb.model.learner._any_pair_repeats': ( 'model/learner.html#_any_pair_repeats',
+                                                                                  'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner._apart': ('model/learner.html#_apart', 'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner._as_controls': ('model/learner.html#_as_controls', 'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner._base': ('model/learner.html#_base', 'lpm_nb/model/learner.py'),

@@ -18,8 +18,8 @@ from .core import DataError, StorageError, atomic_path
 from .data.screen import Screen
 import lpm_nb.data.stored              # Screen.open
 
-# %% ../nbs/15e_console.ipynb #91c113e6
-talk = Console(stderr=True, highlight=False)   # what is said to a person
+# %% ../nbs/15e_console.ipynb #e4648506
+talk = Console(stderr=True, highlight=False, force_jupyter=False)   # what is said to a person
 
 Quiet = Annotated[bool, typer.Option('-q', '--quiet', help='Say nothing but the result and errors.')]
 Jobs = Annotated[Optional[int], typer.Option(min=1, help='Processes that work side by side; default: one for each core, or one where there is a GPU.')]

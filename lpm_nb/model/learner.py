@@ -552,7 +552,12 @@ def fit_lpm(
     model = TrainedLPM(networks, vocab, config, scaling, noise, hard, {n: s.adata.var['unit'].astype(str).tolist() for n, s in known.items()}, effects, stack, pd.DataFrame(history), provenance)
     return replace(model, controls=_measure_controls(model, known, {n: masks[0][n] | masks[1][n] for n in known}))
 
-# %% ../../nbs/model/07_learner.ipynb #4799c1ac
+# %% ../../nbs/model/07_learner.ipynb #19838a97
+def _any_pair_repeats(atlas):
+    "Is there anything to hold out: a perturbation in two contexts, or a combination?"
+    seen = pd.concat([s.obs[['perturbation', 'context']].astype(str) for s in atlas.values()]).drop_duplicates(); seen = seen[seen['perturbation'] != '']
+    return seen['perturbation'].duplicated().any() or any(len(m) > 1 for s in atlas.values() for m in s.members.values())
+
 def default_config(
     atlas:Atlas, # what will be trained on
     **changes,   # settings to change
@@ -560,6 +565,7 @@ def default_config(
     "The default recipe for the shape of the data."
     wide = max(len(s.readouts) for s in atlas.values()) > 100
     n = sum(s.n_experiments for s in atlas.values())
+    if wide and not _any_pair_repeats(atlas): return map_config(atlas, **changes)
     paired = 2 * sum(int(s.obs['perturbation'].map({p: len(m) > 1 for p, m in s.members.items()}).astype(bool).sum()) for s in atlas.values()) > n
     recipe = dict(width=64, hidden=256, rank=256, epochs=15, lr=.002, wd_embedding=30., wd_weights=5., dropout=.5, init_std=.02, members=5) if wide else dict(width=64, layers=0, init_std=.1, epochs=20, lr=.01, wd_embedding=5., wd_weights=.1) if paired else {}
     return LPMConfig(**{**recipe, **changes})
