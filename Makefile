@@ -3,6 +3,7 @@ PY ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export UV_FIND_LINKS := $(PIP_FIND_LINKS)
+export UV_COMPILE_BYTECODE := 1
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test docs lab check export clean

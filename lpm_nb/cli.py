@@ -392,7 +392,7 @@ def network(screen: Annotated[str, typer.Argument(metavar='SCREEN', help="A cata
     if precision is not None and precision['precision'].notna().any(): show_table(precision.set_index('k'), title='against CORUM, Reactome, SIGNOR, STRING and DoRothEA; random = networks of the same degrees')
     say(f"[green]{out}: edges.parquet, network.graphml, network.cyjs, modules.csv, network.png[/green]", quiet)
 
-# %% ../nbs/16_cli.ipynb #a416fd35
+# %% ../nbs/16_cli.ipynb #0f6aca8c
 Screens = Annotated[Optional[list[Path]], typer.Option('--screen', help='File of a screen the model was trained on that is not in the catalogue; may be repeated.')]
 Layout = Annotated[str, typer.Option(help="'umap', 'tsne' or 'pca'.")]
 Power = Annotated[Optional[float], typer.Option(min=0, max=1, help='How far components are balanced; default: .5 where most perturbations are drugs, else 0.')]
@@ -505,13 +505,13 @@ def explore(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folde
     Example: [bold]lpm explore model --start vorinostat[/bold]
     """
     import tempfile
-    from lpm_nb.serve import map_note, serve_app, write_app
+    from lpm_nb import serve
     check_known([layout], ['umap', 'tsne', 'pca'], 'layout')
-    if not map_note(model, method=layout, power=power).exists(): _map(model, screens, layout, power, quiet)
+    if not serve.map_note(model, method=layout, power=power).exists(): _map(model, screens, layout, power, quiet)
     begin = find_symbol(start, json.loads((model/'vocab.json').read_text())['atoms']) if start else None
     with tempfile.TemporaryDirectory() as tmp:
         files = [f if f.suffix in ('.h5ad', '.zarr') else read_input(str(f), quiet=True).write(Path(tmp)/f'{f.stem}.h5ad') or Path(tmp)/f'{f.stem}.h5ad' for f in screens or []]
-        server, address = serve_app(write_app(Path(tmp)/'explorer.ipynb', model, screens=files, method=layout, power=power, start=begin), port=port)
+        server, address = serve.serve_app(serve.write_app(Path(tmp)/'explorer.ipynb', model, screens=files, method=layout, power=power, start=begin), port=port, server=serve.waiting)
         say(f"[green]{address}[/green]   (Ctrl-C ends it)", quiet)
         if browser:
             import webbrowser; webbrowser.open(address)
@@ -520,11 +520,11 @@ def explore(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folde
         except KeyboardInterrupt: say('ended', quiet)
         finally: server.terminate(); server.wait(10)
 
-# %% ../nbs/16_cli.ipynb #2b80d7c8
+# %% ../nbs/16_cli.ipynb #1ce6d912
 def main(
     args:list[str]|None=None, # None = those of the process
 ) -> None:
-    "The entry point of `lpm`."
+    "The command line; `start.main` is where a process begins."
     def told(message, category, filename, lineno, file=None, line=None): talk.print(f"[yellow]note:[/yellow] {message}", markup=True, soft_wrap=True) if not any(q in (args or sys.argv[1:]) for q in ('-q', '--quiet')) else None
     code = 0
     with warnings.catch_warnings():

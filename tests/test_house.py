@@ -6,7 +6,7 @@ import lpm_nb
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted(m.name for m in pkgutil.walk_packages(lpm_nb.__path__, 'lpm_nb.') if not m.ispkg and not m.name.endswith('_modidx'))
-ROOMS = ['core', 'data', 'model', 'analysis', 'suite', 'serve', 'maps', 'console', 'data_commands', 'cli']
+ROOMS = ['core', 'data', 'model', 'analysis', 'suite', 'serve', 'maps', 'console', 'data_commands', 'cli', 'start']
 
 def room(module): return module.split('.')[1]
 def imports(module):
@@ -23,7 +23,7 @@ def imports(module):
 def test_no_arrow_back(module):
     for other in imports(module):
         if other.startswith('lpm_nb.') and not other.endswith('_modidx'):
-            assert ROOMS.index(room(other)) <= ROOMS.index(room(module)), f'{module} imports {other}: core -> data -> model -> analysis -> suite -> maps -> serve -> console -> data_commands -> cli'
+            assert ROOMS.index(room(other)) <= ROOMS.index(room(module)), f'{module} imports {other}: core -> data -> model -> analysis -> suite -> maps -> serve -> console -> data_commands -> cli -> start'
 
 def test_only_the_learner_knows_fastai():
     assert [m for m in MODULES if any(o.split('.')[0] == 'fastai' for o in imports(m))] == ['lpm_nb.model.learner']

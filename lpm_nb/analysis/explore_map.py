@@ -42,7 +42,7 @@ def effect_table(
     R = len(screen.readouts)
     return pd.DataFrame(dict(context=np.repeat(cs, R), readout=screen.readouts * len(cs), predicted=mean.ravel(), std=std.ravel(), measured=measured.ravel()))
 
-# %% ../../nbs/analysis/15b_explore_map.ipynb #3439b73e
+# %% ../../nbs/analysis/15b_explore_map.ipynb #37f0b699
 _STYLE = '''<style>
 .lpm {font-family: system-ui, sans-serif; color: #222; max-width: 1260px}
 .lpm table {border-collapse: collapse; font-size: 13px; width: 100%} .lpm td, .lpm th {padding: 2px 8px 2px 0; text-align: left; border-bottom: 1px solid #eee; line-height: 1.3}
@@ -194,7 +194,7 @@ class MapExplorer(W.VBox):
                 self.enriched = enrich_neighbours(self.e, self.selected, self.sets, n=2 * self.n).query('hits > 1').head(4)
                 text += '<h3>what they have in common</h3>' + (_table(self.enriched[['set', 'hits', 'expected', 'q']], 3) if len(self.enriched) else '<span class="soft">nothing that two of them share</span>')
             except DataError as err: text += f'<p class="soft">{html.escape(str(err))}</p>'
-        self.near_table.value = text; self._show_code()
+        self.near_table.value = text
 
     def _show_effects(self):
         "Draw the effects in the chosen context."
@@ -277,7 +277,6 @@ class MapExplorer(W.VBox):
         plot_map(self.points, groups=self.groups, label=[self.selected, *self.near['symbol'].head(6)], highlight=[self.selected], ax=fig.subplots()); return fig
 
     def _show_code(self):
-        if not hasattr(self, 'enriched') or not hasattr(self, 'effects'): return
         self.shown.value = f'<h3>in a notebook</h3><code>{html.escape(self.code)}</code>'
         name = ''.join(ch if ch.isalnum() or ch in '-_' else '_' for ch in self.label[self.selected])
         tables = [_link(f'neighbours_{name}.csv', self.near.to_csv(index=False).encode(), 'text/csv')]
