@@ -1,7 +1,7 @@
 "The explorer in a real browser: a person types, clicks, chooses, takes along, and makes mistakes."
 import os, shutil
 from pathlib import Path
-import pytest
+import psutil, pytest
 
 CHROMIUM = next((p for p in (os.environ.get('LPM_CHROMIUM'), *map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome', 'chrome'))) if p), None)
 sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
@@ -28,17 +28,18 @@ def page(world):
     from lpm_nb.data.screen import Screen
     tmp, files = world; before = os.environ.get('LPM_CACHE_HOME'); os.environ['LPM_CACHE_HOME'] = str(tmp/'cache')
     prepare_map(tmp/'model', screens_of_model(tmp/'model', screens=[Screen.read(f) for f in files]), method='pca')
-    server, address = serve_app(write_app(tmp/'app.ipynb', tmp/'model', screens=files, method='pca', start='drug:D03'))
+    app, server = write_app(tmp/'app.ipynb', tmp/'model', screens=files, method='pca', start='drug:D03'), None
     try:
         with sync_api.sync_playwright() as p:
             browser = p.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'])
-            page = browser.new_page(viewport=dict(width=1280, height=1000), accept_downloads=True)
+            page = browser.new_page(viewport=dict(width=1280, height=1000), accept_downloads=True); page.goto('about:blank')
             page.faults = []; page.on('pageerror', lambda e: page.faults.append(str(e)))
+            server, address = serve_app(app); page.server = server                  # the browser waits for it, as a person's does
             page.goto(address, timeout=180_000); page.wait_for_selector('[role=status] b', timeout=180_000); page.wait_for_selector('.js-plotly-plot .points path', timeout=180_000)
             yield page
             browser.close()
     finally:
-        server.terminate(); server.wait(20)
+        if server: server.terminate(); server.wait(20)
         os.environ.pop('LPM_CACHE_HOME') if before is None else os.environ.update(LPM_CACHE_HOME=before)
 
 def chosen(page): return page.locator('[role=status] b').inner_text()
@@ -68,6 +69,8 @@ def far_points(world, n):
 
 def test_it_opens(page):
     assert chosen(page) == 'D03'
+    kernels = [c for c in psutil.Process(page.server.pid).children() if 'ipykernel' in ' '.join(c.cmdline())]
+    assert len(kernels) == 1, 'a page that is asked for too early gets a kernel of its own, beside the one that was begun for it'
     page.wait_for_function("[...document.querySelectorAll('.annotation-text')].some(t => t.textContent.includes('r = '))", timeout=180_000)      # the predictions have followed
     assert page.locator('text=neighbours of D03').count() == 1 and page.locator('text=seeds that agree').count() == 1
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280, 'the page is wider than 1,280 pixels'
