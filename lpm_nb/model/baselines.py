@@ -6,7 +6,7 @@
 __all__ = ['BASELINES', 'INFORMED', 'complete_matrix', 'Baseline', 'bilinear_effects', 'fit_baseline', 'suitable',
            'fit_baselines']
 
-# %% ../../nbs/model/08_baselines.ipynb #7617651a
+# %% ../../nbs/model/08_baselines.ipynb #4fab3769
 from dataclasses import dataclass
 from importlib.util import find_spec
 import numpy as np
@@ -17,7 +17,7 @@ from ..data.effects import effect_labels, fit_members, screen_groups
 from ..data.loaders import standardise
 from ..data.screen import Atlas, Screen
 from ..data.split import Split
-from .stack import _factors, bayesian_factors, complete_interactions, nearest_effects, shrunken_mean, soft_impute
+from .stack import _factors, additive_effects, bayesian_factors, complete_interactions, nearest_effects, shrunken_mean, soft_impute
 
 # %% ../../nbs/model/08_baselines.ipynb #d90ce2b4
 @dataclass
@@ -43,17 +43,14 @@ def _groups(atlas, masks, scaling):
         out.append((names, _Group(pd.Index(pu), pd.Index(cu), Y, atlas[names[0]].readouts)))
     return out
 
-# %% ../../nbs/model/08_baselines.ipynb #78436ee0
-def _means(Y):
-    "Context means (c, r), effects against them (p, c, r) with 0 where unseen, and how often each was seen."
-    seen = ~np.isnan(Y)
-    n = seen.sum(0)
-    cm = np.where(seen, Y, 0).sum(0) / np.maximum(n, 1)
-    return cm, np.where(seen, Y - cm, 0), seen
-
-def _additive(g, lam):
-    cm, D, seen = _means(g.Y)
-    return cm, shrunken_mean(D, seen, lam)                         # (c, r), (p, r)
+# %% ../../nbs/model/08_baselines.ipynb #055c9884
+def _levels(Y, rounds=20, lam=1.):
+    "Context levels (c, r): means of what is left after the perturbations' effects. Effects against them (p, c, r) with 0 where unseen; how often each was seen."
+    seen = ~np.isnan(Y); n = np.maximum(seen.sum(0), 1); level = np.where(seen, Y, 0).sum(0) / n
+    for _ in range(rounds):
+        D = np.where(seen, Y - level, 0); shift = np.where(seen, D - shrunken_mean(D, seen, lam)[:, None], 0).sum(0) / n; level = level + shift
+        if np.abs(shift).max() < .01: break
+    return level, np.where(seen, Y - level, 0), seen
 
 # %% ../../nbs/model/08_baselines.ipynb #cfd8d9c3
 def _svd(M, rank):
@@ -78,11 +75,11 @@ def complete_matrix(
         filled = np.where(seen, M, low)
     return low
 
-# %% ../../nbs/model/08_baselines.ipynb #11d54a92
+# %% ../../nbs/model/08_baselines.ipynb #17293374
 BASELINES = ['control', 'context mean', 'perturbation mean', 'own gene', 'additive', 'additive + low rank', 'nearest perturbations', 'bilinear ridge', 'factor analysis', 'members in context', 'members + low rank', 'random forest', 'CatBoost']   # every baseline, simplest first
 INFORMED = ['random forest', 'CatBoost']   # those that are told something of the genes
 _GRID = {'additive': [dict(lam=l) for l in (.5, 1, 2, 4, 8, 16)],
-         'additive + low rank': [dict(lam=l, rank=k, how=h, shrink=s) for l in (1, 4) for k in (2, 5, 10, 20, 30) for h, s in (('complete', .7), ('complete', 1.), ('denoise', 1.))] + [dict(lam=4, threshold=q, how='soft') for q in (.15, .25, .4)],
+         'additive + low rank': [dict(lam=l, rank=k, how=h, shrink=s) for l in (1, 4) for k in (2, 5, 10, 20, 30) for h, s in (('complete', .7), ('complete', 1.), ('denoise', 1.))] + [dict(lam=4, threshold=q, how='soft') for q in (.15, .25, .4, .8, 1.2)],
          'nearest perturbations': [dict(lam=4, k=k, mix=m) for k in (5, 15, 40) for m in (.25, .5, 1.)],
          'bilinear ridge': [dict(rank=k, ridge=r) for k in (5, 15, 40) for r in (.03, .3, 3., 30.)],
          'factor analysis': [dict(k=k) for k in (10, 30, 60)],
@@ -184,9 +181,13 @@ def _prepare(method, params, g, knowledge=None):
             rows = np.flatnonzero(~np.isnan(g.Y[:, j]).any(1))
             if len(rows): out['fits'][j] = fit_members([members[i] for i in rows], g.Y[rows, j].astype(np.float64), ridge=params['ridge'])
         return out
-    cm, D, seen = _means(g.Y)
-    lam = params.get('lam', 0)
-    out |= dict(cm=cm, pm=shrunken_mean(D, seen, lam), n=seen.sum(1))
+    plain, few = np.where(np.isnan(g.Y), 0, g.Y).sum(0) / np.maximum((~np.isnan(g.Y)).sum(0), 1), g.Y.shape[2] < 20
+    if few: cm, usual = additive_effects(g.Y, g.contexts); seen = ~np.isnan(g.Y); D = np.where(seen, g.Y - cm, 0)
+    else: cm, D, seen = _levels(g.Y)
+    lam = params.get('lam', 4.)
+    out |= dict(plain=plain, cm=cm, pm=shrunken_mean(D, seen, lam), n=seen.sum(1))
+    if few: out['usual'] = usual = usual - cm
+    else: usual = np.broadcast_to(out['pm'][:, None], D.shape)
     control = g.perturbations.get_indexer([''])[0]
     out['control'] = g.Y[control] if control >= 0 else np.full(cm.shape, np.nan, np.float32)
     raw = np.where(seen, g.Y, 0).sum(1)
@@ -196,12 +197,12 @@ def _prepare(method, params, g, knowledge=None):
     if method == 'own gene': out['own'] = _own_gene(g, D, seen)
     if method in INFORMED: out['trees'] = _Trees(g, D, seen, knowledge, **params)
     if method == 'factor analysis':
-        if D.shape[2] < 20: effects = _factors(g.contexts, cm, D, seen, **params)
+        if few: effects = _factors(g.contexts, cm, D, seen, usual, **params)
         else: B = _leading(D, seen, max(10, int(seen.any(-1).sum()) // 10)); effects = bayesian_factors(np.where(seen.any(-1, keepdims=True), D @ B.T, np.nan), **params) @ B
         out['effects'] = effects.astype(np.float32)
     if method == 'additive + low rank':
         if params['how'] in ('complete', 'soft'):
-            E = np.where(seen, D - out['pm'][:, None], np.nan); M = E.reshape(len(E), -1)
+            E = np.where(seen, D - usual, np.nan); M = E.reshape(len(E), -1)
             out['low'] = (complete_matrix(M, params['rank'], shrink=params['shrink']) if params['how'] == 'complete' else soft_impute(M, threshold=params['threshold'])).reshape(E.shape)
         else:
             rows = D[seen.any(2)]
@@ -224,9 +225,9 @@ def _answer(method, g, p, c, table):
                     at, low = g['pairs'][j]; out[i] += low[at[m[0]], at[m[1]]]
         return out
     known_p, known_c = (p >= 0)[:, None], (c >= 0)[:, None]
-    cm = np.where(known_c, g['cm'][c], g['cm'].mean(0))
-    if method == 'control': return np.where(known_c & ~np.isnan(g['control'][c]), g['control'][c], cm)
-    if method == 'context mean': return cm
+    plain, cm = (np.where(known_c, g[k][c], g[k].mean(0)) for k in ('plain', 'cm'))
+    if method == 'control': return np.where(known_c & ~np.isnan(g['control'][c]), g['control'][c], plain)
+    if method == 'context mean': return plain
     if method in INFORMED:
         out, rows = np.array(cm), np.flatnonzero(c >= 0)
         if len(rows): out[rows] += g['trees'].predict(effect_labels(table)[rows], c[rows])
@@ -237,12 +238,12 @@ def _answer(method, g, p, c, table):
             if j >= 0 and _gene(x) in at: out[i, at[_gene(x)]] += g['own'][j]
         return out
     if 'effects' in g: return cm + np.where(known_p & known_c, g['effects'][p, c], 0)
-    if method == 'perturbation mean': return np.where(known_p, g['raw'][p], cm)
-    out = cm + np.where(known_p, g['pm'][p], 0)
+    if method == 'perturbation mean': return np.where(known_p, g['raw'][p], plain)
+    out = cm + np.where(known_p, np.where(known_c, g['usual'][p, c], g['usual'][p].mean(1)) if 'usual' in g else g['pm'][p], 0)
     if 'low' in g: out = out + np.where(known_p & known_c, g['low'][p, c], 0)
     return out
 
-# %% ../../nbs/model/08_baselines.ipynb #fe71332d
+# %% ../../nbs/model/08_baselines.ipynb #0e1b79ce
 def _inner(atlas, train, seed, share=.1):
     "A tenth of the training pairs for tuning."
     f = pd.concat([s.obs[['perturbation', 'context']].astype(str) for s in atlas.values()])
@@ -277,7 +278,7 @@ def fit_baseline(
             def loss(params, h=h, goal=goal):
                 m = _prepare(method, params, h, knowledge)
                 return np.mean([np.nanmean((_answer(method, m, m['p'].get_indexer(effect_labels(o)), m['c'].get_indexer(o['context'].astype(str).to_numpy(object)), o) - y)**2) for _, o, y in goal])
-            usable = [q for q in grid if q.get('how') != 'denoise' or h.Y.shape[2] > 50]
+            usable = [q for q in grid if (q.get('how') != 'denoise' or h.Y.shape[2] > 50) and (h.Y.shape[2] >= 20 or method not in ('additive', 'additive + low rank') or q['lam'] == 4)]      # few readouts choose the shrinkage themselves
             if goal: best = min(usable, key=loss)
         final.append(_prepare(method, best, g, knowledge)); chosen.append(best)
         for n in names: home[n] = i

@@ -327,7 +327,7 @@ def _folds(atlas, train, parts, seed):
     cut = np.cumsum([s.n_experiments for s in atlas.values()])[:-1]
     return {n: x for n, *x in zip(atlas, np.split(fold, cut), np.split(of, cut))}, len(pairs)
 
-# %% ../../nbs/model/07_learner.ipynb #dbc85611
+# %% ../../nbs/model/07_learner.ipynb #7f5f20e5
 @torch.no_grad()
 def _predict_block(network, block, size=None):
     size = size or max(16, int(4e6 // max(1, network.level[block.screen].shape[1] if isinstance(network, LPMDecoder) else len(getattr(network, f'index{block.screen}')) * network.first.out_features)))
@@ -417,7 +417,10 @@ def _fit_stack(networks, vocab, held, folds, known, scaling, effects):
             for pattern, rows in voice_patterns(voices, len(h.table)):
                 q = 1 + pattern.count('1')
                 add_fold(sums[n].setdefault(pattern, Equations(np.zeros((q, q)), np.zeros(q))), y[rows], base=base[rows], voices=[h.answer[rows], *(v[rows] for v, on in zip(voices, pattern) if on == '1')], spread=h.spread[rows])
-    stack = Stack([], {n: {p: solve_weights(e).tolist() for p, e in es.items()} for n, es in sums.items()})
+    def weigh(n, pattern, e):
+        speak = [k[0] for k, on in zip(kinds[n], pattern) if on == '1']
+        return solve_weights(e, settled='additive' in speak and 'interactions' not in speak).tolist()
+    stack = Stack([], {n: {p: weigh(n, p, e) for p, e in es.items()} for n, es in sums.items()})
     for h, n, base, voices in said: h.answer, h.trust = stack.mix(n, voices, base=base, net=h.answer)
     for n in names:                                                    # where no pair of a context was ever seen, no fold can judge: its own singles count
         voices = [k[0] for k in kinds[n]]
