@@ -703,6 +703,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'lpm_nb.data.screen._check_values': ('data/screen.html#_check_values', 'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen._numbers': ('data/screen.html#_numbers', 'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen._pivot': ('data/screen.html#_pivot', 'lpm_nb/data/screen.py'),
+                                    'lpm_nb.data.screen._tell_case': ('data/screen.html#_tell_case', 'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen._treated_dose': ('data/screen.html#_treated_dose', 'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen._union': ('data/screen.html#_union', 'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen.add_kind': ('data/screen.html#add_kind', 'lpm_nb/data/screen.py'),

@@ -165,7 +165,7 @@ def interaction_map(
         o = leaves_list(optimal_leaf_ordering(z, d) if len(genes) <= 1000 else z); M, genes = M[np.ix_(o, o)], [genes[k] for k in o]
     return pd.DataFrame(M, genes, genes)
 
-# %% ../../nbs/analysis/13d_interactions.ipynb #d02ac0ce
+# %% ../../nbs/analysis/13d_interactions.ipynb #ef810bc3
 def score_interactions(
     predicted:pd.DataFrame|np.ndarray, # (n,) or (n, n_methods) predicted interactions, columns are methods
     measured:np.ndarray, # (n,)
@@ -174,6 +174,8 @@ def score_interactions(
     gene2:Sequence[str], # (n,) the other
     share:float=.05,     # what counts as strong, on each side
     against:str|None=None, # a method: also tell the difference to it
+    std:pd.DataFrame|None=None, # (n, some methods) standard deviations: these methods rank pairs by how likely they are to be strong, the others by what they predict
+    strong:tuple[float, float]|None=None, # with std: what counts as strong beforehand, such as quantiles of the training interactions
     draws:int=200,       # resamples of genes
     seed:int=0,          # of these
 ) -> pd.DataFrame: # method, metric ('r', 'AUPRC sick', 'AUPRC buffering'), value, low, high [, gain, gain_low, gain_high]
@@ -182,16 +184,19 @@ def score_interactions(
     y = np.asarray(measured, float)
     if len(P) != len(y) or len(gene1) != len(y) or len(gene2) != len(y): raise DataError(f"expected one prediction, gene1 and gene2 for each of {len(y)} measurements, got {len(P)}, {len(gene1)}, {len(gene2)}")
     if against is not None: check_known([against], list(map(str, P)), 'method')
+    if (std is None) != (strong is None): raise DataError("std= and strong= go together: how likely a pair is strong needs its uncertainty and what strong is")
+    if std is not None: check_known(list(std), list(P), 'method of std=')
     keep = ~np.isnan(y) & ~P.isna().any(axis=1).to_numpy()
     if keep.sum() < 20: raise DataError(f"only {int(keep.sum())} pairs have a measured and a predicted interaction; expected at least 20")
-    X, y = P.to_numpy(float)[keep], y[keep]
+    X, y = P.to_numpy(float)[keep], y[keep]; sick, buffering = X.copy(), X.copy()
+    for m in std if std is not None else (): j, u = list(P).index(m), np.maximum(std[m].to_numpy(float)[keep], 1e-12); sick[:, j], buffering[:, j] = (X[:, j] - strong[0]) / u, (X[:, j] - strong[1]) / u
     codes, genes = pd.factorize(np.r_[np.asarray(gene1, object)[keep], np.asarray(gene2, object)[keep]]); a, b = codes[:len(y)], codes[len(y):]
     lo, hi = np.quantile(y, [share, 1 - share])
     def stats(w):
         use = w > 0; v, yy = w[use], y[use]; out = []
-        for x in X[use].T:
+        for x, x_low, x_high in zip(X[use].T, sick[use].T, buffering[use].T):
             mx, my = np.average(x, weights=v), np.average(yy, weights=v); c = np.average((x - mx) * (yy - my), weights=v); sx, sy = np.average((x - mx)**2, weights=v), np.average((yy - my)**2, weights=v)
-            out.append([c / np.sqrt(sx * sy) if sx > 1e-24 and sy > 0 else 0., average_precision_score(yy <= lo, -x, sample_weight=v) if (yy <= lo).any() else np.nan, average_precision_score(yy >= hi, x, sample_weight=v) if (yy >= hi).any() else np.nan])
+            out.append([c / np.sqrt(sx * sy) if sx > 1e-24 and sy > 0 else 0., average_precision_score(yy <= lo, -x_low, sample_weight=v) if (yy <= lo).any() else np.nan, average_precision_score(yy >= hi, x_high, sample_weight=v) if (yy >= hi).any() else np.nan])
         return np.array(out)
     value, g = stats(np.ones(len(y))), rng(seed, 'genes')
     boot = []

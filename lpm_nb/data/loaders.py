@@ -59,7 +59,7 @@ def build_vocab(
         dose=_log_stats(np.concatenate([s.obs['dose'] for s in atlas.values()])), time=_log_stats(np.concatenate([s.obs['time'] for s in atlas.values()])),
         max_members=max([1, *map(len, members.values())]), dosed=sorted({a for s in atlas.values() for p in s.obs.loc[s.obs['dose'] > 0, 'perturbation'].unique() for a in members[p]}))
 
-# %% ../../nbs/data/05_loaders.ipynb #8ee863ea
+# %% ../../nbs/data/05_loaders.ipynb #2aebcce9
 HINT = "Pass unknown='prior' (CLI: --unknown prior) to predict with what is known of the average"   # for whom a model does not know
 
 def outside_range(
@@ -69,8 +69,12 @@ def outside_range(
     "Which doses and times lie beyond those of the training data, where a prediction is that of the edge."
     said = []
     for c, stats, unit in (('dose', vocab.dose, 'µM'), ('time', vocab.time, 'h')):
-        if c not in table or not stats or len(stats) < 4: continue
-        v = pd.to_numeric(table[c], errors='coerce').to_numpy(float); low, high = 10**stats[2], 10**stats[3]
+        if c not in table or (stats and len(stats) < 4): continue
+        v = pd.to_numeric(table[c], errors='coerce').to_numpy(float)
+        if not stats:
+            if (v > 0).any(): said.append(f"{int((v > 0).sum()):,} experiments have a {c}, but the training data have none; it is left aside")
+            continue
+        low, high = 10**stats[2], 10**stats[3]
         n = int(((v > 0) & ((v < low * .99) | (v > high * 1.01))).sum())
         if n: said.append(f"{n:,} experiments have a {c} outside of what was tried ({low:.3g} to {high:.3g} {unit}); they are predicted as at its edge")
     return '; '.join(said)
@@ -82,7 +86,8 @@ def within_range(
     "What a model takes an experiment for."
     new = {}
     for c, stats in (('dose', vocab.dose), ('time', vocab.time)):
-        if c not in table or not stats or len(stats) < 4: continue
+        if c not in table or (stats and len(stats) < 4): continue
+        if not stats: new[c] = np.full(len(table), np.nan, np.float32); continue      # nothing is known of it
         v = pd.to_numeric(table[c], errors='coerce').to_numpy(np.float32); low, high = 10**stats[2], 10**stats[3]
         new[c] = np.where(v < low * .99, np.float32(low), np.where(v > high * 1.01, np.float32(high), v))
         if c == 'dose' and vocab.dosed is not None: new[c][~_may_have_dose(vocab, table['perturbation'])] = np.nan

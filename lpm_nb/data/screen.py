@@ -395,7 +395,20 @@ def read(
     if layer is not None: s.adata.layers['spread'] = layer
     return s
 
-# %% ../../nbs/data/01_screen.ipynb #03d5898c
+# %% ../../nbs/data/01_screen.ipynb #25550200
+_told = set()      # an atlas is made more than once on the way from screens to a model
+
+def _tell_case(screens):
+    "Warn of perturbations and contexts that two screens write in different case."
+    for field in ('perturbations', 'contexts'):
+        forms = {}
+        for s in screens:
+            for x in getattr(s, field): forms.setdefault(x.lower(), {}).setdefault(x, s.name)
+        apart = [f for f in forms.values() if len(set(f.values())) > 1 and len(f) > 1]
+        if not apart or (field, str(apart[0]), len(apart)) in _told: continue
+        (a, of_a), (b, of_b) = list(apart[0].items())[:2]; _told.add((field, str(apart[0]), len(apart)))
+        warnings.warn(f"{len(apart):,} {field} are written in different case in two screens (first: {a!r} of {of_a!r}, {b!r} of {of_b!r}) and are kept apart, so neither screen learns from the other there; `harmonise` gives several screens one name for one thing", DataWarning, stacklevel=4)
+
 class Atlas(Mapping):
     "Several screens that share perturbations, contexts or readouts; a mapping from name to screen."
     def __init__(
@@ -410,6 +423,7 @@ class Atlas(Mapping):
         if len(self._screens) < len(screens):
             twice = pd.Series([s.name for s in screens])
             raise DataError(f"expected distinct screen names, got {twice[twice.duplicated()].iloc[0]!r} twice; rename one with screen.select(slice(None), name=…)")
+        if len(screens) > 1: _tell_case(screens)
 
     def __getitem__(self, name):
         check_known([name], list(self._screens), 'screen')
