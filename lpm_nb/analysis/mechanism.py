@@ -161,7 +161,13 @@ def embed_shared(
         out.append(total.div(sum(pd.Series(1., t.index).reindex(ps).fillna(0) for t in ts), axis=0))
     return Embedding(pd.concat(out).astype(np.float32), name or ('shared readouts' if model is None else 'LPM on shared readouts'))
 
-# %% ../../nbs/analysis/12_mechanism.ipynb #cafa903c
+# %% ../../nbs/analysis/12_mechanism.ipynb #f515c3b9
+def _as_known(names, symbols):
+    "Names as the symbols write them: annotation is in lower case, a user's drugs often are not."
+    exact, lower = set(symbols), {}
+    for s in symbols: lower.setdefault(s.lower(), s)
+    return names.map(lambda x: x if x in exact else lower.get(str(x).lower(), x))
+
 def suggest_targets(
     e:Embedding,            # drugs, and genetic perturbations if there are any
     drug:str,               # whose target
@@ -173,7 +179,7 @@ def suggest_targets(
 ) -> pd.DataFrame: # gene, known (True if it is among the drug's own), direct (standard deviations above the mean gene; NaN if not perturbed), votes (0…1), voters; best first
     "Candidate targets of a drug."
     check_known([drug], e.symbols, 'symbol of this embedding')
-    check_columns(targets, ['drug', 'gene'])
+    check_columns(targets, ['drug', 'gene']); targets = targets.assign(drug=_as_known(targets['drug'], e.symbols))
     others = [s for s in e.symbols if s != drug and s.startswith('drug:') and s in set(targets['drug'])]
     votes, voters, where, loss = {}, {}, e if direct is None else direct, pd.Series(dtype=float)
     if direct is not None: check_known([drug], direct.symbols, 'symbol of the embedding of direct evidence')
@@ -185,7 +191,7 @@ def suggest_targets(
             for x in hit.loc[hit['drug'] == r.symbol, 'gene'].unique():
                 votes[x] = votes.get(x, 0) + r.similarity / total / np.sqrt(common[x]); voters.setdefault(x, []).append(r.symbol.removeprefix('drug:'))
     if any(s.partition(':')[0] in DIRECTION for s in where.symbols): loss = _gene_scores(compare_kinds(where)).loc[drug]
-    if not votes and loss.empty: raise DataError(f"nothing to judge {drug!r} by: no annotated drug near it, and no genetic perturbations in {e.name!r}")
+    if not votes and loss.empty: raise DataError(f"nothing to judge {drug!r} by: {'no annotated drug is near it' if others else 'none of the other drugs of this embedding is in the table of targets'}, and no genetic perturbations in {e.name!r}")
     genes = sorted({*votes, *loss.index})
     own = set(targets.loc[targets['drug'] == drug, 'gene'])
     t = pd.DataFrame(dict(gene=genes, known=[x in own for x in genes], direct=loss.reindex(genes).to_numpy(float), votes=[votes.get(x, 0.) for x in genes], voters=[', '.join(voters.get(x, [])[:5]) for x in genes]))
