@@ -1090,6 +1090,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'lpm_nb.model.learner._seal': ('model/learner.html#_seal', 'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner._share': ('model/learner.html#_share', 'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner._strangers': ('model/learner.html#_strangers', 'lpm_nb/model/learner.py'),
+                                      'lpm_nb.model.learner._tell_shared': ('model/learner.html#_tell_shared', 'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner._threads': ('model/learner.html#_threads', 'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner._usual': ('model/learner.html#_usual', 'lpm_nb/model/learner.py'),
                                       'lpm_nb.model.learner._what_they_do': ('model/learner.html#_what_they_do', 'lpm_nb/model/learner.py'),

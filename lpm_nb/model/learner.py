@@ -593,7 +593,7 @@ def member(self:TrainedLPM,
     if not 0 <= i < len(self.networks): raise DataError(f"expected a member between 0 and {len(self.networks) - 1}, got {i}")
     return replace(self, networks=[self.networks[i]], stack=Stack([], {}))
 
-# %% ../../nbs/model/07_learner.ipynb #dd32c1d8
+# %% ../../nbs/model/07_learner.ipynb #677edb86
 @patch
 def screens_of(self:TrainedLPM,
     context:str, # a context
@@ -778,6 +778,17 @@ def _measure_controls(model, atlas, masks):
         out[n] = Controls([c for c, _ in each], [t if t == t else None for _, t in each], values.astype(np.float32), offset.astype(np.float32), np.where(np.isnan(spread), 1., spread).astype(np.float32))
     return out
 
+def _tell_shared(model, home, columns):
+    "Warn where two screens could answer, or answer in two units."
+    unit = {n: dict(zip(rs, model.units[n])) for n, rs in model.vocab.readouts.items()}; reads = {n: {r: u for r, u in unit[n].items() if r in set(columns)} for ns in home.values() for n in ns}
+    for c, ns in home.items():
+        both = [r for r in reads[ns[0]] if any(r in reads[n] for n in ns[1:])]
+        if both and len(ns) > 1: warnings.warn(f"{' and '.join(map(repr, ns))} both have the context {c!r} and read {both[0]!r} (unit {', '.join(repr(reads[n].get(both[0], '')) for n in ns)}); the answer is that of {ns[0]!r}. For another, ask predict_screen, or give the contexts of each screen its assay, such as {c + '|' + ns[-1]!r}", DataWarning, stacklevel=3); break
+    names = list(dict.fromkeys(ns[0] for ns in home.values()))
+    for r in columns:
+        us = {reads[n][r]: n for n in reversed(names) if reads[n].get(r)}
+        if len(us) > 1: warnings.warn(f"{r!r} has the unit " + ' and '.join(f'{u!r} in {n!r}' for u, n in us.items()) + "; every row is in the unit of its own screen", DataWarning, stacklevel=3); break
+
 @patch
 def predict(self:TrainedLPM,
     experiments:pd.DataFrame, # perturbation, context [, dose µM, time h]
@@ -797,7 +808,7 @@ def predict(self:TrainedLPM,
     columns = list(dict.fromkeys(r for n in names for r in self.vocab.readouts[n]))
     if readouts is not None:
         check_known(readouts, columns, 'readout'); columns = list(dict.fromkeys(readouts))
-    at = {r: j for j, r in enumerate(columns)}
+    at = {r: j for j, r in enumerate(columns)}; _tell_shared(self, home, columns)
     mean, std = np.full((len(t), len(columns)), np.nan, np.float32), np.full((len(t), len(columns)), np.nan, np.float32)
     unit = dict.fromkeys(columns, '')
     for n in names:
