@@ -175,7 +175,7 @@ def score_interactions(
     share:float=.05,     # what counts as strong, on each side
     against:str|None=None, # a method: also tell the difference to it
     std:pd.DataFrame|None=None, # (n, some methods) standard deviations: these methods rank pairs by how likely they are to be strong, the others by what they predict
-    strong:tuple[float, float]|None=None, # with std: what counts as strong beforehand, such as quantiles of the training interactions
+    strong:tuple|None=None, # with std: (low, high), what counts as strong beforehand, such as quantiles of the training interactions: numbers, or (n,) arrays
     draws:int=200,       # resamples of genes
     seed:int=0,          # of these
 ) -> pd.DataFrame: # method, metric ('r', 'AUPRC sick', 'AUPRC buffering'), value, low, high [, gain, gain_low, gain_high]
@@ -189,7 +189,8 @@ def score_interactions(
     keep = ~np.isnan(y) & ~P.isna().any(axis=1).to_numpy()
     if keep.sum() < 20: raise DataError(f"only {int(keep.sum())} pairs have a measured and a predicted interaction; expected at least 20")
     X, y = P.to_numpy(float)[keep], y[keep]; sick, buffering = X.copy(), X.copy()
-    for m in std if std is not None else (): j, u = list(P).index(m), np.maximum(std[m].to_numpy(float)[keep], 1e-12); sick[:, j], buffering[:, j] = (X[:, j] - strong[0]) / u, (X[:, j] - strong[1]) / u
+    low, high = (np.broadcast_to(x, len(keep))[keep] for x in strong or (0., 0.))
+    for m in std if std is not None else (): j, u = list(P).index(m), np.maximum(std[m].to_numpy(float)[keep], 1e-12); sick[:, j], buffering[:, j] = (X[:, j] - low) / u, (X[:, j] - high) / u
     codes, genes = pd.factorize(np.r_[np.asarray(gene1, object)[keep], np.asarray(gene2, object)[keep]]); a, b = codes[:len(y)], codes[len(y):]
     lo, hi = np.quantile(y, [share, 1 - share])
     def stats(w):
