@@ -16,7 +16,9 @@ def write_readme():
     nb, out = json.loads((ROOT/'nbs/index.ipynb').read_text()), []
     for c in nb['cells']:
         s = ''.join(c['source']).strip()
-        if c['cell_type'] == 'markdown': out.append(re.sub(r'\((?!https?:)((?:data/|model/|analysis/|tutorials/|explanations/)?[\w]+\.ipynb|images/[\w.]+)\)', r'(nbs/\1)', s))
+        if c['cell_type'] == 'markdown':
+            out.append(re.sub(r'\((?!https?:)((?:data/|model/|analysis/|tutorials/|explanations/)?[\w]+\.ipynb|images/[\w.]+)\)',
+                r'(nbs/\1)', s))
         elif c['cell_type'] == 'code' and s and not re.search(r'^#\| *(hide|include: *false|default_exp)', s, re.M):
             out.append('```python\n' + '\n'.join(l for l in s.splitlines() if not l.startswith('#|')) + '\n```')
             for o in c.get('outputs', []):
@@ -33,7 +35,8 @@ def front_matter(nb):
 def with_smalldocs(proc, out):
     "The fallback where Quarto cannot be had: the same pages and the same sidebar."
     from latex2mathml.converter import convert
-    stage = proc.parent/'_stage'; shutil.rmtree(stage, ignore_errors=True); shutil.copytree(proc, stage, ignore=shutil.ignore_patterns('_docs', '.*', 'nbs'))
+    stage = proc.parent/'_stage'; shutil.rmtree(stage, ignore_errors=True)
+    shutil.copytree(proc, stage, ignore=shutil.ignore_patterns('_docs', '.*', 'nbs'))
     config = (proc/'_quarto.yml').read_text()
     for f in sorted(stage.rglob('*.ipynb')):
         to = front_matter(json.loads(f.read_text())).get('output-file')
@@ -44,7 +47,8 @@ def with_smalldocs(proc, out):
     for f in sorted(stage.rglob('*.ipynb')):                           # links to notebooks follow their new names
         nb = json.loads(f.read_text())
         for c in nb['cells']:
-            if c['cell_type'] == 'markdown': c['source'] = re.sub(r'(\]\((?:(?:\w+|\.\.)/)*)\d+[a-z]?_(\w+\.ipynb\))', r'\1\2', ''.join(c['source']))
+            if c['cell_type'] == 'markdown':
+                c['source'] = re.sub(r'(\]\((?:(?:\w+|\.\.)/)*)\d+[a-z]?_(\w+\.ipynb\))', r'\1\2', ''.join(c['source']))
         f.write_text(json.dumps(nb))
     subprocess.run([str(Path(sys.executable).with_name('smalldocs')), 'render', str(stage)], check=True)
     def math(m): return convert(html.unescape(m[3]), display='block' if m[1] == 'display' else 'inline')
@@ -58,7 +62,8 @@ def build():
     cfg = get_config(); out = cfg.config_path/cfg.doc_path.name
     proc = proc_nbs(n_workers=1, force=True)
     if shutil.which('quarto') and '--no-quarto' not in sys.argv:
-        subprocess.run(['quarto', 'render', '--no-cache'], cwd=proc, check=True); shutil.rmtree(out, ignore_errors=True); shutil.move(proc/cfg.doc_path.name, out)
+        subprocess.run(['quarto', 'render', '--no-cache'], cwd=proc, check=True)
+        shutil.rmtree(out, ignore_errors=True); shutil.move(proc/cfg.doc_path.name, out)
         print('built with quarto')
     else:
         with_smalldocs(proc, out)

@@ -14,7 +14,8 @@ import argparse, time, warnings
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from lpm_nb.analysis.interactions import fit_expectation, genetic_interactions, interaction_map, nearest_interactions, pair_genes, score_interactions
+from lpm_nb.analysis.interactions import (fit_expectation, genetic_interactions, interaction_map, nearest_interactions, pair_genes,
+    score_interactions)
 from lpm_nb.core import rng
 from lpm_nb.data.screen import Atlas
 from lpm_nb.data.sources import read_screen
@@ -27,7 +28,8 @@ def withhold(atlas, name, share, *, seed, part):
     test = {n: np.zeros(s.n_experiments, bool) for n, s in atlas.items()}
     pairs = np.flatnonzero(pair_genes(atlas[name].obs['perturbation'].astype(str))['a'].notna()); size = round(share * len(pairs))
     test[name][rng(seed, 'gi').permutation(pairs)[part * size:(part + 1) * size]] = True
-    split = Split(f'{share:.0%} of pairs', {n: ~t for n, t in test.items()}, {n: np.zeros_like(t) for n, t in test.items()}, test, seed); prove_split(atlas, split)
+    split = Split(f'{share:.0%} of pairs', {n: ~t for n, t in test.items()}, {n: np.zeros_like(t) for n, t in test.items()}, test, seed)
+    prove_split(atlas, split)
     return split
 
 def nearest(screen, expectation, train, pairs, seed):
@@ -36,7 +38,10 @@ def nearest(screen, expectation, train, pairs, seed):
     hide = rng(seed, 'k').random(len(known)) < .1
     def predict(table, k, labels):
         M = interaction_map(table, order=False); P = pd.DataFrame(nearest_interactions(M.to_numpy(), k=k), M.index, M.columns)
-        g = pair_genes(labels); return P.reindex(index=M.index.union(g['a'].unique()), columns=M.index.union(g['b'].unique())).fillna(0).to_numpy()[[*map(M.index.union(g['a'].unique()).get_loc, g['a'])], [*map(M.index.union(g['b'].unique()).get_loc, g['b'])]]
+        g = pair_genes(labels)
+        return P.reindex(index=M.index.union(g['a'].unique()),
+            columns=M.index.union(g['b'].unique())).fillna(0).to_numpy()[[*map(M.index.union(g['a'].unique()).get_loc, g['a'])],
+            [*map(M.index.union(g['b'].unique()).get_loc, g['b'])]]
     k = max((5, 10, 20, 40, 80), key=lambda k: np.corrcoef(predict(known[~hide], k, known['perturbation'][hide]), known['gi'][hide])[0, 1])
     return predict(known, k, pairs), k
 
@@ -46,7 +51,8 @@ def predict(atlas, name, split, *, file, seed):
     if file is not None and file.exists(): P = pd.read_parquet(file)
     else:
         P = pd.DataFrame(dict(perturbation=labels))
-        for b in ('members in context', 'members + low rank'): P[b] = fit_baseline(b, atlas, split=split, seed=seed).predict_screen(name, table)[0][:, 0]
+        for b in ('members in context', 'members + low rank'):
+            P[b] = fit_baseline(b, atlas, split=split, seed=seed).predict_screen(name, table)[0][:, 0]
         mean, std = fit_lpm(atlas, split=split, seed=seed).predict_screen(name, table); P['LPM'], P['std'] = mean[:, 0], std[:, 0]
         if file is not None: file.parent.mkdir(parents=True, exist_ok=True); P.to_parquet(file)
     if list(P['perturbation']) != list(labels): raise SystemExit(f'{file} is of another split: remove it')
@@ -57,28 +63,36 @@ def interactions(screen, P, split, *, how, seed):
     name = screen.name; train, test = split.train[name], split.test[name]
     e = fit_expectation(screen, context=screen.contexts[0], how=how, train=train)
     true = genetic_interactions(screen, expectation=e, rows=test); expected = true['expected'].to_numpy()
-    for method, column in (('LPM', 'LPM'), ('additive', 'members in context'), ('low rank', 'members + low rank')): true[method] = P[column].to_numpy() - expected
+    for method, column in (('LPM', 'LPM'), ('additive', 'members in context'), ('low rank', 'members + low rank')):
+        true[method] = P[column].to_numpy() - expected
     true['nearest genes'], k = nearest(screen, e, train, true['perturbation'], seed)
     low, high = np.nanquantile(genetic_interactions(screen, expectation=e, rows=train)['gi'], [.05, .95])
-    return true.assign(std=P['std'].to_numpy(), low=low, high=high, k=k, inside=np.abs(P['LPM'].to_numpy() - true['phenotype'].to_numpy()) < 1.645 * P['std'].to_numpy())
+    return true.assign(std=P['std'].to_numpy(), low=low, high=high, k=k, inside=np.abs(P['LPM'].to_numpy() - true['phenotype'].to_numpy())
+        < 1.645 * P['std'].to_numpy())
 
 def one(line, share, o):
     name, other = f'horlbeck-{line}', {'jurkat': 'horlbeck-k562', 'k562': 'horlbeck-jurkat'}[line]
     atlas, parts = Atlas([read_screen(name), read_screen(other)]), []
     for part in range(o.splits or int(1 / share)):
         split = withhold(atlas, name, share, seed=o.seed, part=part)
-        P = predict(atlas, name, split, file=o.keep/f'{line}_{share}_{o.seed}{f"_{part}" if part else ""}.parquet' if o.keep else None, seed=o.seed)
+        P = predict(atlas, name, split, file=o.keep/f'{line}_{share}_{o.seed}{f"_{part}" if part else ""}.parquet' if o.keep else None,
+            seed=o.seed)
         parts.append(interactions(atlas[name], P, split, how=o.expectation, seed=o.seed).assign(part=part))
     true = pd.concat(parts, ignore_index=True); methods = ['LPM', 'additive', 'low rank', 'nearest genes']
-    rank = dict(std=true[['std']].set_axis(['LPM'], axis=1), strong=(true['low'].to_numpy(), true['high'].to_numpy())) if not o.by_mean else {}
+    rank = dict(std=true[['std']].set_axis(['LPM'], axis=1),
+        strong=(true['low'].to_numpy(), true['high'].to_numpy())) if not o.by_mean else {}
     truths = {'measured': (methods, true['gi'])}
     if line == 'k562':
-        published = read_screen('horlbeck-k562-gi'); gi = pd.Series(published.X[:, 0].astype(float), published.obs['perturbation'].astype(str).to_numpy())
+        published = read_screen('horlbeck-k562-gi')
+        gi = pd.Series(published.X[:, 0].astype(float), published.obs['perturbation'].astype(str).to_numpy())
         truths['published'] = ([*methods, 'measured growth'], true['perturbation'].map(gi))
     pred = true[methods].assign(**{'measured growth': true['gi']}); out = []
     for truth, (which, y) in truths.items():
-        for against in o.against: out.append(score_interactions(pred[which], y, gene1=true['gene1'], gene2=true['gene2'], draws=o.draws, seed=o.seed, against=against, **rank).assign(truth=truth, against=against))
-    return pd.concat(out).assign(line=line, withheld=share, splits=len(parts), pairs=len(true), k=true['k'].median(), coverage_90=true['inside'].mean())
+        for against in o.against:
+            out.append(score_interactions(pred[which], y, gene1=true['gene1'], gene2=true['gene2'], draws=o.draws, seed=o.seed,
+                against=against, **rank).assign(truth=truth, against=against))
+    return pd.concat(out).assign(line=line, withheld=share, splits=len(parts), pairs=len(true), k=true['k'].median(),
+        coverage_90=true['inside'].mean())
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -96,12 +110,18 @@ def main():
     for line in o.lines:
         for share in o.shares:
             t = time.process_time(); r = one(line, share, o); rows.append(r); pd.concat(rows).to_csv(o.out, index=False); first = r.iloc[0]
-            print(f'\n{line}, {share:.0%} of the pairs withheld, {first["splits"]} splits, {first["pairs"]:,} pairs judged, {o.expectation} expectation, nearest k={first["k"]:.0f}, '
+            print(f'\n{line}, {share:.0%} of the pairs withheld, {first["splits"]} splits, {first["pairs"]:,} pairs judged, '
+                f'{o.expectation} expectation, nearest k={first["k"]:.0f}, '
                   f'90 % intervals of growth cover {first["coverage_90"]:.3f}, {time.process_time() - t:.0f} CPU-s')
             for truth, g in r.groupby('truth', sort=False):
-                once = g[g['against'] == o.against[0]]; once = once.assign(score=[f'{v:.3f} [{l:.3f}, {h:.3f}]' for v, l, h in zip(once['value'], once['low'], once['high'])])
-                print(f'against {truth} interactions\n', once.pivot(index='method', columns='metric', values='score').reindex(index=once['method'].unique(), columns=once['metric'].unique()).to_string())
-                mine = g[g['method'] == 'LPM']; mine = mine.assign(gain=[f'{v:+.3f} [{l:+.3f}, {h:+.3f}]' for v, l, h in zip(mine['gain'], mine['gain_low'], mine['gain_high'])])
-                print('LPM minus\n', mine.pivot(index='against', columns='metric', values='gain').reindex(index=o.against, columns=mine['metric'].unique()).to_string(), flush=True)
+                once = g[g['against'] == o.against[0]]
+                once = once.assign(score=[f'{v:.3f} [{l:.3f}, {h:.3f}]' for v, l, h in zip(once['value'], once['low'], once['high'])])
+                print(f'against {truth} interactions\n', once.pivot(index='method', columns='metric',
+                    values='score').reindex(index=once['method'].unique(), columns=once['metric'].unique()).to_string())
+                mine = g[g['method'] == 'LPM']
+                mine = mine.assign(gain=[f'{v:+.3f} [{l:+.3f}, {h:+.3f}]'
+                    for v, l, h in zip(mine['gain'], mine['gain_low'], mine['gain_high'])])
+                print('LPM minus\n', mine.pivot(index='against', columns='metric', values='gain').reindex(index=o.against,
+                    columns=mine['metric'].unique()).to_string(), flush=True)
 
 if __name__ == '__main__': main()

@@ -20,7 +20,8 @@ print(len(edges), round(time.process_time() - c, 1), round(time.perf_counter() -
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument('--sizes', nargs='+', default=['250x1000', '500x2000', '1000x4000', '2000x8500']); a.add_argument('--methods', nargs='+', default=['mean difference', 'direct effects', 'ridge', 'co-function'])
+    a.add_argument('--sizes', nargs='+', default=['250x1000', '500x2000', '1000x4000', '2000x8500'])
+    a.add_argument('--methods', nargs='+', default=['mean difference', 'direct effects', 'ridge', 'co-function'])
     o = a.parse_args()
     print(f'{"perturbed × read out":>22s} {"method":16s} {"edges":>12s} {"CPU s":>7s} {"wall s":>7s} {"peak GiB":>9s}')
     for size in o.sizes:

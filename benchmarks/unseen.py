@@ -25,16 +25,20 @@ def structures(): return structure_vectors(read_annotation('gdsc-structures').se
 
 def pharmacology():
     "Targets and mechanisms of action of drugs."
-    return pd.concat([set_vectors(read_mechanisms()), set_vectors(read_targets().rename(columns=dict(gene='set', drug='gene')))], axis=1).fillna(0)
+    return pd.concat([set_vectors(read_mechanisms()), set_vectors(read_targets().rename(columns=dict(gene='set', drug='gene')))],
+        axis=1).fillna(0)
 
 def both():
     "Structures, and what is known of the drugs, of equal length."
     a, b = structures(), pharmacology(); b.index = [i.partition(':')[2] for i in b.index]
     return pd.concat([x.div(np.linalg.norm(x, axis=1), axis=0) for x in (a, b[~b.index.duplicated()])], axis=1).fillna(0)
 
-CASES = {'Replogle K562, relations': (('replogle-k562', 'replogle-rpe1'), relation_vectors, 'delta r'), 'Replogle RPE1, relations': (('replogle-rpe1', 'replogle-k562'), relation_vectors, 'delta r'),
-         'macrophage CRISPRi, relations': (('macrophage-crispri', 'macrophage-crispra'), relation_vectors, 'delta r'), 'NeurIPS, targets and mechanisms': (('neurips2023',), pharmacology, 'delta r'),
-         'GDSC2, structures': (('gdsc2', 'gdsc1'), structures, 'within r'), 'GDSC2, structures, targets, mechanisms': (('gdsc2', 'gdsc1'), both, 'within r')}
+CASES = {'Replogle K562, relations': (('replogle-k562', 'replogle-rpe1'), relation_vectors, 'delta r'),
+    'Replogle RPE1, relations': (('replogle-rpe1', 'replogle-k562'), relation_vectors, 'delta r'),
+         'macrophage CRISPRi, relations': (('macrophage-crispri', 'macrophage-crispra'), relation_vectors, 'delta r'),
+             'NeurIPS, targets and mechanisms': (('neurips2023',), pharmacology, 'delta r'),
+         'GDSC2, structures': (('gdsc2', 'gdsc1'), structures, 'within r'),
+             'GDSC2, structures, targets, mechanisms': (('gdsc2', 'gdsc1'), both, 'within r')}
 
 LINES = {'GDSC2 lines, tissues': (('gdsc2',), 'tissues'), 'GDSC2 lines, known from GDSC1': (('gdsc2', 'gdsc1'), 'screens')}
 
@@ -45,9 +49,13 @@ class Given:
 
 def most_similar(atlas, split, vectors, screen, k=5):
     "Mean effect of the most similar known perturbations in the same context, shrunk towards none."
-    s = atlas[screen]; train, o = split.train[screen], s.obs; known = sorted({p for p in o['perturbation'][train].astype(str) if p}); at = find_vectors(vectors, known); known, at = np.array(known, object)[at >= 0], at[at >= 0]
-    U = vectors.to_numpy() / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9); C = o['context'].astype(str).to_numpy(); P = o['perturbation'].astype(str).to_numpy()
-    mean = {c: np.nanmean(s.X[train & (C == c)], 0) for c in s.contexts}; row = {(p, c): i for i, (p, c, m) in enumerate(zip(P, C, train)) if m}; out = []
+    s = atlas[screen]; train, o = split.train[screen], s.obs
+    known = sorted({p for p in o['perturbation'][train].astype(str) if p}); at = find_vectors(vectors, known)
+    known, at = np.array(known, object)[at >= 0], at[at >= 0]
+    U = vectors.to_numpy() / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    C = o['context'].astype(str).to_numpy(); P = o['perturbation'].astype(str).to_numpy()
+    mean = {c: np.nanmean(s.X[train & (C == c)], 0) for c in s.contexts}
+    row = {(p, c): i for i, (p, c, m) in enumerate(zip(P, C, train)) if m}; out = []
     for p, c in zip(P[split.test[screen]], C[split.test[screen]]):
         j = find_vectors(vectors, [p])[0]; best = known[np.argsort(-(U[at] @ U[j]))] if j >= 0 else []
         near = [row[q, c] for q in best if (q, c) in row][:k]
@@ -55,54 +63,100 @@ def most_similar(atlas, split, vectors, screen, k=5):
     return np.array(out, np.float32)
 
 def one(name, seed):
-    screens, read, metric = CASES[name]; atlas = Atlas([read_screen(n) for n in screens]); split = split_perturbations(atlas, test=.2, valid=0., seed=seed); screen, vectors = screens[0], check_vectors(read())
-    described = {n: split.test[n] & (find_vectors(vectors, s.obs['perturbation'].astype(str)) >= 0) for n, s in atlas.items()}; share = described[screen].sum() / split.test[screen].sum(); split = Split(split.name, split.train, split.valid, described, seed)
-    model = fit_lpm(atlas, split=split, seed=seed, device='cpu'); start = time.process_time(); told = model.with_descriptors(vectors); o = atlas[screen].obs[split.test[screen]]
+    screens, read, metric = CASES[name]; atlas = Atlas([read_screen(n) for n in screens])
+    split = split_perturbations(atlas, test=.2, valid=0., seed=seed)
+    screen, vectors = screens[0], check_vectors(read())
+    described = {n: split.test[n] & (find_vectors(vectors, s.obs['perturbation'].astype(str)) >= 0) for n, s in atlas.items()}
+    share = described[screen].sum() / split.test[screen].sum()
+    split = Split(split.name, split.train, split.valid, described, seed)
+    model = fit_lpm(atlas, split=split, seed=seed, device='cpu'); start = time.process_time()
+    told = model.with_descriptors(vectors); o = atlas[screen].obs[split.test[screen]]
     mean, std = told.predict_screen(screen, o); cost = time.process_time() - start
     z = (atlas[screen].X[split.test[screen]] - mean) / std; z = z[~np.isnan(z)]
     methods = {'LPM, told': Given(mean, std), 'LPM, not told': Given(*model.predict_screen(screen, o, unknown='prior'))}
-    rest = {n: split.train[n] | split.valid[n] for n in atlas}; seen = atlas.select(rest); blind = Split(split.name, *({n: part[n][rest[n]] for n in atlas} for part in (split.train, split.valid, split.test)), split.seed)
-    if sum(s.n_experiments for s in seen.values()) * vectors.shape[1] < 1e8: methods['random forest'] = fit_baseline('random forest', seen, split=blind, seed=seed, knowledge=vectors.rename(index=lambda x: x.rpartition(':')[2]))
-    methods['five most similar'] = Given(most_similar(atlas, split, vectors, screen)); methods['context mean'] = fit_baseline('context mean', seen, split=blind, seed=seed)
-    t = evaluate(methods, atlas, split=split, screens=[screen], seed=seed).summary; t = t[t['metric'].isin([metric, 'mse', 'discrimination'])]
+    rest = {n: split.train[n] | split.valid[n] for n in atlas}; seen = atlas.select(rest)
+    blind = Split(split.name, *({n: part[n][rest[n]] for n in atlas} for part in (split.train, split.valid, split.test)), split.seed)
+    if sum(s.n_experiments for s in seen.values()) * vectors.shape[1] < 1e8:
+        methods['random forest'] = fit_baseline('random forest', seen, split=blind, seed=seed,
+            knowledge=vectors.rename(index=lambda x: x.rpartition(':')[2]))
+    methods['five most similar'] = Given(most_similar(atlas, split, vectors, screen))
+    methods['context mean'] = fit_baseline('context mean', seen, split=blind, seed=seed)
+    t = evaluate(methods, atlas, split=split, screens=[screen], seed=seed).summary
+    t = t[t['metric'].isin([metric, 'mse', 'discrimination'])]
     s = told.descriptors.smoothers[screen, next(k for n, k in told.descriptors.smoothers if n == screen)]
-    return t.assign(case=name, seed=seed, described=share, known=len(s.known), explained=s.explained, rms_z=np.sqrt((z**2).mean()), in_90=(np.abs(z) < 1.645).mean(), cpu_seconds=cost)
+    return t.assign(case=name, seed=seed, described=share, known=len(s.known), explained=s.explained, rms_z=np.sqrt((z**2).mean()),
+        in_90=(np.abs(z) < 1.645).mean(), cpu_seconds=cost)
 
 def by_tissue(screen, train, test, k=5.):
     "A drug's mean over the tissue's known lines, shrunk towards its mean over all lines; k=None: that mean."
-    lines = line_vectors(); plain = {''.join(q for q in x.upper() if q.isalnum()): x for x in lines.index}; kinds = [c for c in lines if c.startswith('tissue:')]; best = (lines[kinds] > 0).idxmax(axis=1)
-    of = {c: best.get(plain.get(''.join(q for q in parse_context(c)[0].upper() if q.isalnum())), '?') for c in screen.contexts}; o = screen.obs.assign(tissue=screen.obs['context'].astype(str).map(of)).astype(dict(perturbation=str)); X = pd.DataFrame(screen.X[train])
-    mean, g = X.groupby(o['perturbation'][train].to_numpy()).mean(), X.groupby([o['perturbation'][train].to_numpy(), o['tissue'][train].to_numpy()]); total, n = g.sum(), g.count(); at = pd.MultiIndex.from_frame(o.loc[test, ['perturbation', 'tissue']]); m = mean.reindex(o['perturbation'][test]).to_numpy()
-    return m if k is None else ((total.reindex(at).fillna(0).to_numpy() + k * m) / (n.reindex(at).fillna(0).to_numpy() + k)).astype(np.float32)
+    lines = line_vectors(); plain = {''.join(q for q in x.upper() if q.isalnum()): x for x in lines.index}
+    kinds = [c for c in lines if c.startswith('tissue:')]; best = (lines[kinds] > 0).idxmax(axis=1)
+    of = {c: best.get(plain.get(''.join(q for q in parse_context(c)[0].upper() if q.isalnum())), '?') for c in screen.contexts}
+    o = screen.obs.assign(tissue=screen.obs['context'].astype(str).map(of)).astype(dict(perturbation=str))
+    X = pd.DataFrame(screen.X[train])
+    mean, g = X.groupby(o['perturbation'][train].to_numpy()).mean(), X.groupby([o['perturbation'][train].to_numpy(),
+        o['tissue'][train].to_numpy()])
+    total, n = g.sum(), g.count(); at = pd.MultiIndex.from_frame(o.loc[test, ['perturbation', 'tissue']])
+    m = mean.reindex(o['perturbation'][test]).to_numpy()
+    return m if k is None else ((total.reindex(at).fillna(0).to_numpy() + k * m)
+        / (n.reindex(at).fillna(0).to_numpy() + k)).astype(np.float32)
 
 def transferred(model, screen, other, table):
     "What another screen says of the drug in the line, less what it says of it in all lines, on top of the drug's mean."
-    def ask(n, ps, cs): return ((model.predict_screen(n, pd.DataFrame(dict(perturbation=np.repeat(ps, len(cs)), context=np.tile(cs, len(ps)))))[0] - model.scaling[n][0]) / model.scaling[n][1]).reshape(len(ps), len(cs), -1)
-    P, C = table['perturbation'].astype(str).to_numpy(), table['context'].astype(str).to_numpy(); mine = [p for p in dict.fromkeys(P)]; there = list(model.vocab.screen_contexts[other]); sibling = {parse_context(c)[0]: i for i, c in enumerate(there)}
-    E = ask(other, [f'{a}' for a in model.vocab.atoms if a], there); D = E - E.mean(1, keepdims=True); row = {a: i for i, a in enumerate(x for x in model.vocab.atoms if x)}; level = ask(screen, mine, model.vocab.screen_contexts[screen]).mean(1); at = {p: i for i, p in enumerate(mine)}
-    new = np.array([level[at[p]] + (D[row[p], sibling[parse_context(c)[0]]] if parse_context(c)[0] in sibling else 0) for p, c in zip(P, C)]); return (new * model.scaling[screen][1] + model.scaling[screen][0]).astype(np.float32)
+    def ask(n, ps, cs):
+        return ((model.predict_screen(n, pd.DataFrame(dict(perturbation=np.repeat(ps, len(cs)), context=np.tile(cs, len(ps)))))[0]
+            - model.scaling[n][0]) / model.scaling[n][1]).reshape(len(ps), len(cs), -1)
+    P, C = table['perturbation'].astype(str).to_numpy(), table['context'].astype(str).to_numpy()
+    mine = [p for p in dict.fromkeys(P)]; there = list(model.vocab.screen_contexts[other])
+    sibling = {parse_context(c)[0]: i for i, c in enumerate(there)}
+    E = ask(other, [f'{a}' for a in model.vocab.atoms if a], there); D = E - E.mean(1, keepdims=True)
+    row = {a: i for i, a in enumerate(x for x in model.vocab.atoms if x)}
+    level = ask(screen, mine, model.vocab.screen_contexts[screen]).mean(1)
+    at = {p: i for i, p in enumerate(mine)}
+    new = np.array([level[at[p]] + (D[row[p], sibling[parse_context(c)[0]]] if parse_context(c)[0] in sibling else 0)
+        for p, c in zip(P, C)])
+    return (new * model.scaling[screen][1] + model.scaling[screen][0]).astype(np.float32)
 
 def one_of_lines(name, seed):
-    screens, how = LINES[name]; atlas = Atlas([read_screen(n) for n in screens]); screen = screens[0]; s = atlas[screen]; contexts = np.array(s.contexts, object)
-    if how == 'screens': known = {parse_context(c)[0] for c in atlas[screens[1]].contexts}; contexts = np.array([c for c in contexts if parse_context(c)[0] in known], object)
-    away = set(contexts[rng(seed, 'lines').permutation(len(contexts))[:len(contexts) // 5]]); gone = {n: x.obs['context'].astype(str).isin(away).to_numpy() for n, x in atlas.items()}; test = {n: g & (n == screen) & (atlas[n].obs['perturbation'] != '').to_numpy() for n, g in gone.items()}
+    screens, how = LINES[name]; atlas = Atlas([read_screen(n) for n in screens]); screen = screens[0]
+    s = atlas[screen]; contexts = np.array(s.contexts, object)
+    if how == 'screens':
+        known = {parse_context(c)[0] for c in atlas[screens[1]].contexts}
+        contexts = np.array([c for c in contexts if parse_context(c)[0] in known], object)
+    away = set(contexts[rng(seed, 'lines').permutation(len(contexts))[:len(contexts) // 5]])
+    gone = {n: x.obs['context'].astype(str).isin(away).to_numpy() for n, x in atlas.items()}
+    test = {n: g & (n == screen) & (atlas[n].obs['perturbation'] != '').to_numpy() for n, g in gone.items()}
     split = Split('whole lines', {n: ~g for n, g in gone.items()}, {n: np.zeros(len(g), bool) for n, g in gone.items()}, test, seed)
-    model = fit_lpm(atlas, split=split, seed=seed, device='cpu'); start = time.process_time(); told = model.with_descriptors(contexts='screens' if how == 'screens' else line_vectors()); o = s.obs[test[screen]]
-    mean, std = told.predict_screen(screen, o); cost = time.process_time() - start; z = (s.X[test[screen]] - mean) / std; z = z[~np.isnan(z)]
-    methods = {'LPM, told': Given(mean, std), 'LPM, not told': Given(*model.predict_screen(screen, o, unknown='prior')), 'tissue mean': Given(by_tissue(s, split.train[screen], test[screen])),
-               'perturbation mean': Given(by_tissue(s, split.train[screen], test[screen], k=None)), **({'from the other assay': Given(transferred(model, screen, screens[1], o))} if how == 'screens' else {})}
-    t = evaluate(methods, atlas, split=split, screens=[screen], seed=seed).summary; t = t[t['metric'].isin(['within r', 'mse'])]; x = next(d.smoothers[screen, 'context'] for d in told.context_descriptors if (screen, 'context') in d.smoothers)
-    return t.assign(case=name, seed=seed, described=1., known=len(x.known), explained=x.explained, rms_z=np.sqrt((z**2).mean()), in_90=(np.abs(z) < 1.645).mean(), cpu_seconds=cost)
+    model = fit_lpm(atlas, split=split, seed=seed, device='cpu'); start = time.process_time()
+    told = model.with_descriptors(contexts='screens' if how == 'screens' else line_vectors())
+    o = s.obs[test[screen]]
+    mean, std = told.predict_screen(screen, o); cost = time.process_time() - start
+    z = (s.X[test[screen]] - mean) / std; z = z[~np.isnan(z)]
+    methods = {'LPM, told': Given(mean, std), 'LPM, not told': Given(*model.predict_screen(screen, o, unknown='prior')),
+        'tissue mean': Given(by_tissue(s, split.train[screen], test[screen])),
+               'perturbation mean': Given(by_tissue(s, split.train[screen], test[screen], k=None)),
+                   **({'from the other assay': Given(transferred(model, screen, screens[1], o))} if how == 'screens' else {})}
+    t = evaluate(methods, atlas, split=split, screens=[screen], seed=seed).summary
+    t = t[t['metric'].isin(['within r', 'mse'])]
+    x = next(d.smoothers[screen, 'context'] for d in told.context_descriptors if (screen, 'context') in d.smoothers)
+    return t.assign(case=name, seed=seed, described=1., known=len(x.known), explained=x.explained, rms_z=np.sqrt((z**2).mean()),
+        in_90=(np.abs(z) < 1.645).mean(), cpu_seconds=cost)
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0]); p.add_argument('--only', nargs='*', default=[*CASES, *LINES]); p.add_argument('--seeds', nargs='*', type=int, default=[0, 1, 2]); p.add_argument('--out')
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument('--only', nargs='*', default=[*CASES, *LINES])
+    p.add_argument('--seeds', nargs='*', type=int, default=[0, 1, 2]); p.add_argument('--out')
     a = p.parse_args(); warnings.simplefilter('ignore'); parts = []
     for name in a.only:
         for seed in a.seeds:
             try: parts.append((one_of_lines if name in LINES else one)(name, seed))
             except DataError as e: print(f'{name}: {e}'); continue
-            t = parts[-1]; print(t[['case', 'seed', 'readout', 'metric', 'method', 'value', 'low', 'high', 'gain', 'gain_low', 'gain_high']].round(3).to_string(index=False)); r = t.iloc[0]
-            print(f"described {r['described']:.0%}, {r['known']} known explain {r['explained']:.0%}; rms z {r['rms_z']:.2f}, {r['in_90']:.1%} in the 90 % interval; {r['cpu_seconds']:.0f} CPU-s\n", flush=True)
+            t = parts[-1]
+            print(t[['case', 'seed', 'readout', 'metric', 'method', 'value', 'low', 'high', 'gain', 'gain_low',
+                'gain_high']].round(3).to_string(index=False))
+            r = t.iloc[0]
+            print(f"described {r['described']:.0%}, {r['known']} known explain {r['explained']:.0%}; rms z {r['rms_z']:.2f}, "
+                f"{r['in_90']:.1%} in the 90 % interval; {r['cpu_seconds']:.0f} CPU-s\n", flush=True)
     if a.out: pd.concat(parts).to_parquet(a.out)
     print(pd.concat(parts).groupby(['case', 'readout', 'metric', 'method'], sort=False)['value'].mean().round(3).unstack().to_string())
 

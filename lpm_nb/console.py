@@ -22,7 +22,8 @@ import lpm_nb.data.stored              # Screen.open
 talk = Console(stderr=True, highlight=False, force_jupyter=False)   # what is said to a person
 
 Quiet = Annotated[bool, typer.Option('-q', '--quiet', help='Say nothing but the result and errors.')]
-Jobs = Annotated[Optional[int], typer.Option(min=1, help='Processes that work side by side; default: one for each core, or one where there is a GPU.')]
+Jobs = Annotated[Optional[int],
+    typer.Option(min=1, help='Processes that work side by side; default: one for each core, or one where there is a GPU.')]
 Json = Annotated[bool, typer.Option('--json', help='Print the result as JSON.')]
 
 def say(
@@ -54,8 +55,11 @@ class Bars:
         *,
         of_bytes:bool=True, # sizes, else counts
     ):
-        from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-        self.bar, self.tasks = Progress(TextColumn('{task.description}'), BarColumn(), *([DownloadColumn(), TransferSpeedColumn()] if of_bytes else [MofNCompleteColumn()]), TimeRemainingColumn(), console=talk, disable=quiet, transient=True), {}
+        from rich.progress import (BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn,
+            TransferSpeedColumn)
+        self.bar, self.tasks = Progress(TextColumn('{task.description}'), BarColumn(),
+            *([DownloadColumn(), TransferSpeedColumn()] if of_bytes else [MofNCompleteColumn()]), TimeRemainingColumn(), console=talk,
+            disable=quiet, transient=True), {}
     def __enter__(self): self.bar.start(); return self
     def __exit__(self, *why): self.bar.stop()
     def __call__(self, name, done, total): # the bar of a name is so far
@@ -72,7 +76,9 @@ def read_table(
     try:
         if path.suffix == '.parquet': return pd.read_parquet(path)
         t = pd.read_csv(path, sep='\t' if path.suffix in ('.tsv', '.txt') else ',', keep_default_na=False, dtype=str)
-    except Exception as e: raise StorageError(f"{path} cannot be read as {path.suffix or 'a table'}: {type(e).__name__}: {(str(e).splitlines() or [''])[0]}; it is damaged or of another kind") from e
+    except Exception as e:
+        raise StorageError(f"{path} cannot be read as {path.suffix or 'a table'}: {type(e).__name__}: {(str(e).splitlines() or [''])[0]}; "
+            "it is damaged or of another kind") from e
     for c in ('value', 'dose', 'time'):
         if c in t: t[c] = t[c].str.strip().replace({'': None, 'NA': None, 'N/A': None, 'NaN': None, 'nan': None})
     return t
@@ -86,19 +92,25 @@ def read_descriptors(
     if spec == 'gdsc-structures':
         from lpm_nb.data.sources import read_annotation
         return structure_vectors(read_annotation(spec).set_index('drug')['smiles'])
-    if Path(spec).suffix not in ('.csv', '.tsv', '.txt', '.parquet'): raise DataError(f"expected 'relations' (STRING, CORUM and Reactome), 'gdsc-structures' or a table ending in .csv, .tsv or .parquet, got {spec!r}")
+    if Path(spec).suffix not in ('.csv', '.tsv', '.txt', '.parquet'):
+        raise DataError("expected 'relations' (STRING, CORUM and Reactome), 'gdsc-structures' or a table ending in .csv, .tsv or "
+            f".parquet, got {spec!r}")
     t = read_table(spec); lower = {str(c).strip().lower(): c for c in t}
     if {'entity1', 'entity2'} <= lower.keys(): return relation_vectors(t.rename(columns={lower[c]: c for c in ('entity1', 'entity2')}))
     if not isinstance(t.index, pd.RangeIndex): t = t.reset_index()                 # a parquet file may keep the names as its index
     names = t.columns[0]
-    if t.shape[1] < 2 or names == lower.get('smiles'): raise DataError(f"{spec}: expected names of genes or drugs in the first column, then numbers or a column smiles; got the columns {', '.join(map(repr, t.columns[:4]))}")
+    if t.shape[1] < 2 or names == lower.get('smiles'):
+        raise DataError(f"{spec}: expected names of genes or drugs in the first column, then numbers or a column smiles; got the columns "
+            f"{', '.join(map(repr, t.columns[:4]))}")
     t = t.set_index(names)
     if 'smiles' in lower: return structure_vectors(t[lower['smiles']])
     return _numbers(t, spec)
 
 def _numbers(t, spec):
     numbers = t.apply(pd.to_numeric, errors='coerce')
-    if bad := [c for c in t if numbers[c].isna().any()]: raise DataError(f"{spec}: column {bad[0]!r} holds something that is no number ({t.loc[numbers[bad[0]].isna(), bad[0]].iloc[0]!r} of {numbers.index[numbers[bad[0]].isna()][0]!r}); expected names in the first column and numbers in all others")
+    if bad := [c for c in t if numbers[c].isna().any()]:
+        raise DataError(f"{spec}: column {bad[0]!r} holds something that is no number ({t.loc[numbers[bad[0]].isna(), bad[0]].iloc[0]!r} "
+            f"of {numbers.index[numbers[bad[0]].isna()][0]!r}); expected names in the first column and numbers in all others")
     return numbers
 
 def read_context_descriptors(
@@ -108,10 +120,14 @@ def read_context_descriptors(
     from lpm_nb.model.descriptors import line_vectors
     if spec == 'screens': return spec
     if spec == 'tissues': return line_vectors()
-    if Path(spec).suffix not in ('.csv', '.tsv', '.txt', '.parquet'): raise DataError(f"expected 'tissues' (Cell Model Passports), 'screens' (what the model's other screens say of a line) or a table ending in .csv, .tsv or .parquet, got {spec!r}")
+    if Path(spec).suffix not in ('.csv', '.tsv', '.txt', '.parquet'):
+        raise DataError("expected 'tissues' (Cell Model Passports), 'screens' (what the model's other screens say of a line) or a table "
+            f"ending in .csv, .tsv or .parquet, got {spec!r}")
     t = read_table(spec)
     if not isinstance(t.index, pd.RangeIndex): t = t.reset_index()
-    if t.shape[1] < 2: raise DataError(f"{spec}: expected names of contexts or cell lines in the first column, then numbers, or columns tissue or cancer_type; got the columns {', '.join(map(repr, t.columns[:4]))}")
+    if t.shape[1] < 2:
+        raise DataError(f"{spec}: expected names of contexts or cell lines in the first column, then numbers, or columns tissue or "
+            f"cancer_type; got the columns {', '.join(map(repr, t.columns[:4]))}")
     if {'tissue', 'cancer_type'} & set(t.columns[1:]): return line_vectors(t.rename(columns={t.columns[0]: 'model_name'}))
     return _numbers(t.set_index(t.columns[0]), spec)
 
@@ -123,15 +139,19 @@ def read_input(
     "A SCREEN argument as a Screen."
     path = Path(spec)
     if path.suffix in ('.h5ad', '.zarr') or (path.is_dir() and (path/'zarr.json').exists()):
-        size = sum(f.stat().st_size for f in path.rglob('*') if f.is_file()) if path.is_dir() else path.stat().st_size if path.exists() else 0
-        return Screen.open(path) if size > os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 8 else Screen.read(path)       # a large one stays on disk
+        size = sum(f.stat().st_size for f in path.rglob('*')
+            if f.is_file()) if path.is_dir() else path.stat().st_size if path.exists() else 0
+        # a large one stays on disk
+        return Screen.open(path) if size > os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 8 else Screen.read(path)
     if path.suffix in ('.csv', '.tsv', '.txt', '.parquet'):
         t = read_table(path)
         s = Screen.from_long(t, name=path.stem, replicates='mean', source=path.name)
         n = int((s.obs['n_replicates'] > 1).sum())
         if n: say(f"[yellow]{path.name}: {n:,} experiments are repeated; their replicates were averaged[/yellow]", quiet)
         from lpm_nb.data.cells import is_control
-        if like := [p for p in s.perturbations if p and is_control(p.rpartition(':')[2])]: say(f"[yellow]{path.name}: {', '.join(map(repr, like[:3]))} {'looks' if len(like) == 1 else 'look'} like a control but {'is' if len(like) == 1 else 'are'} taken as a perturbation; leave the perturbation of controls empty[/yellow]", quiet)
+        if like := [p for p in s.perturbations if p and is_control(p.rpartition(':')[2])]:
+            say(f"[yellow]{path.name}: {', '.join(map(repr, like[:3]))} {'looks' if len(like) == 1 else 'look'} like a control but "
+                f"{'is' if len(like) == 1 else 'are'} taken as a perturbation; leave the perturbation of controls empty[/yellow]", quiet)
         return s
     from lpm_nb.data.sources import read_screen
     if path.exists(): raise DataError(f"expected a catalogue name or a file ending in .h5ad, .zarr, .csv, .tsv or .parquet, got {spec!r}")
@@ -153,6 +173,9 @@ def write_table(
 ) -> Path:
     "Write a table, whole or not at all."
     path = Path(path)
-    if path.suffix not in ('.csv', '.tsv', '.parquet'): raise DataError(f"expected an output ending in .csv, .tsv, .parquet or .h5ad, got {path.name!r}")
-    with atomic_path(path) as tmp: table.to_parquet(tmp, index=False) if path.suffix == '.parquet' else table.to_csv(tmp, index=False, sep='\t' if path.suffix == '.tsv' else ',')
+    if path.suffix not in ('.csv', '.tsv', '.parquet'):
+        raise DataError(f"expected an output ending in .csv, .tsv, .parquet or .h5ad, got {path.name!r}")
+    with atomic_path(path) as tmp:
+        table.to_parquet(tmp, index=False) if path.suffix == '.parquet' else table.to_csv(tmp, index=False,
+            sep='\t' if path.suffix == '.tsv' else ',')
     return path

@@ -105,21 +105,27 @@ def canonical_labels(
     missing = codes < 0
     raw = [str(u) for u in uniques]
     if missing.any() and kind != 'perturbation':
-        raise DataError(f"expected a {kind} in every row, got {int(missing.sum())} empty ones (first at row {int(np.argmax(missing))}); fill or drop them")
+        raise DataError(f"expected a {kind} in every row, got {int(missing.sum())} empty ones (first at row {int(np.argmax(missing))}); "
+            "fill or drop them")
     if kind == 'perturbation': new = [format_perturbation(parse_perturbation(r)) for r in raw]
     elif kind == 'context':    new = [format_context(parse_context(r)) for r in raw]
     else:                      new = [r.strip() for r in raw]
     if kind == 'readout' and '' in new: raise DataError("expected a name for every readout, got an empty one; name or drop it")
     spaced = [r for r, c in zip(raw, new) if r != r.strip()]
-    if spaced: warnings.warn(f"surrounding whitespace removed from {len(spaced)} {kind} labels: {_few(spaced)}", DataWarning, stacklevel=stacklevel)
+    if spaced:
+        warnings.warn(f"surrounding whitespace removed from {len(spaced)} {kind} labels: {_few(spaced)}", DataWarning,
+            stacklevel=stacklevel)
     if kind == 'perturbation':
-        odd = [r for r in new if '+' in r and any(a.count('(') != a.count(')') or a.count('[') != a.count(']') for a in parse_perturbation(r))]
-        if odd: warnings.warn(f"{len(odd)} perturbations were split at a '+' inside brackets: {_few(odd)}; if the plus belongs to the name write '\\+'",
+        odd = [r for r in new if '+' in r and any(a.count('(') != a.count(')') or a.count('[') != a.count(']')
+            for a in parse_perturbation(r))]
+        if odd: warnings.warn(f"{len(odd)} perturbations were split at a '+' inside brackets: {_few(odd)}; if the plus belongs to the name "
+            "write '\\+'",
                               DataWarning, stacklevel=stacklevel)
     lower = {}
     for label in sorted(set(new)): lower.setdefault(label.lower(), []).append(label)
     cased = [v for v in lower.values() if len(v) > 1]
-    if cased: warnings.warn(f"{len(cased)} {kind} labels differ only in case and are kept apart: {_few('/'.join(v) for v in cased)}; rename them if they are one thing",
+    if cased: warnings.warn(f"{len(cased)} {kind} labels differ only in case and are kept apart: {_few('/'.join(v) for v in cased)}; "
+        "rename them if they are one thing",
                             DataWarning, stacklevel=stacklevel)
     if missing.any(): new, codes = new + [''], np.where(missing, len(new), codes)
     cats = sorted(set(new))
@@ -127,7 +133,8 @@ def canonical_labels(
     return pd.Categorical.from_codes(np.asarray([where[c] for c in new], dtype=np.int64)[codes] if len(codes) else codes, categories=cats)
 
 # %% ../nbs/00_core.ipynb #b7873ca7
-DIRECTION = {'CRISPRi': -1, 'CRISPRko': -1, 'CRISPR': -1, 'KO': -1, 'shRNA': -1, 'siRNA': -1, 'CRISPRa': 1, 'OE': 1}   # kind of perturbation -> does it take its gene away (-1) or add to it (+1)
+# kind of perturbation -> does it take its gene away (-1) or add to it (+1)
+DIRECTION = {'CRISPRi': -1, 'CRISPRko': -1, 'CRISPR': -1, 'KO': -1, 'shRNA': -1, 'siRNA': -1, 'CRISPRa': 1, 'OE': 1}
 
 # %% ../nbs/00_core.ipynb #7f7b0e8b
 def check_known(
@@ -148,7 +155,8 @@ def check_known(
     raise UnknownSymbolError(f"unknown {kind}: {told}{more}; {len(have)} are known{'. ' + hint if hint else ''}")
 
 # %% ../nbs/00_core.ipynb #393121ca
-_LOOKS = {'dose': re.compile(r'(?i)^(pert_)?i?(dose|dosage|conc(entration)?)([ _.(\[-].*)?$'), 'time': re.compile(r'(?i)^(pert_)?i?(time|hours?|duration)([ _.(\[-].*)?$')}
+_LOOKS = {'dose': re.compile(r'(?i)^(pert_)?i?(dose|dosage|conc(entration)?)([ _.(\[-].*)?$'),
+    'time': re.compile(r'(?i)^(pert_)?i?(time|hours?|duration)([ _.(\[-].*)?$')}
 
 def check_columns(
     table:pd.DataFrame,       # the table that came
@@ -158,13 +166,18 @@ def check_columns(
     rows:bool=False,          # also ask for at least one row
 ) -> None:
     "Raise `DataError` when a table lacks columns or rows, or has a column that looks like a dose or a time and would be ignored."
-    if not isinstance(table, pd.DataFrame): raise DataError(f"expected a table (pandas DataFrame) with the columns {', '.join(need)}, got {type(table).__name__}")
+    if not isinstance(table, pd.DataFrame):
+        raise DataError(f"expected a table (pandas DataFrame) with the columns {', '.join(need)}, got {type(table).__name__}")
     lost = [c for c in need if c not in table.columns]
     may = f" (optional: {', '.join(optional)})" if optional else ''
-    if lost: raise DataError(f"expected the columns {', '.join(need)}{may}, got {', '.join(map(str, table.columns)) or 'none'}; missing: {', '.join(lost)}")
+    if lost:
+        raise DataError(f"expected the columns {', '.join(need)}{may}, got {', '.join(map(str, table.columns)) or 'none'}; missing: "
+            f"{', '.join(lost)}")
     for c in {'dose', 'time'} & set(optional):
         like = [x for x in table.columns if str(x) not in (*need, *optional) and _LOOKS[c].match(str(x))]
-        if like: raise DataError(f"the column {str(like[0])!r} looks like a {c} and would be ignored: give it as {c!r} in {dict(dose='µM', time='h')[c]}, drop it if it is none, or let `lpm data add` understand the file")
+        if like:
+            raise DataError(f"the column {str(like[0])!r} looks like a {c} and would be ignored: give it as {c!r} in "
+                f"{dict(dose='µM', time='h')[c]}, drop it if it is none, or let `lpm data add` understand the file")
     if rows and not len(table): raise DataError(f"the table of {', '.join(need)} is empty: expected at least one row")
 
 # %% ../nbs/00_core.ipynb #1886526c

@@ -20,7 +20,8 @@ from .data.screen import Screen
 data_app = typer.Typer(no_args_is_help=True, help="Screens: the catalogue, public ones, your own.")
 
 @data_app.command('list')
-def data_list(kind: Annotated[str, typer.Option(help="'screen' (data folder), 'public' (fetched on request), 'added' (yours), 'annotation', or 'all'; default: all screens.")] = 'screens', as_json: Json = False):
+def data_list(kind: Annotated[str, typer.Option(help="'screen' (data folder), 'public' (fetched on request), 'added' (yours), "
+    "'annotation', or 'all'; default: all screens.")] = 'screens', as_json: Json = False):
     """What there is, and what of it is here.
 
     Examples: [bold]lpm data list[/bold]   ·   [bold]lpm data list --kind public[/bold]
@@ -32,7 +33,9 @@ def data_list(kind: Annotated[str, typer.Option(help="'screen' (data folder), 'p
     show_table(t if as_json else t[['title', 'unit', 'licence', 'kind', 'here']], as_json=as_json)
 
 @data_app.command('describe')
-def data_describe(name: Annotated[str, typer.Argument(help='A name of the list, or a file.')], figure: Annotated[Optional[Path], typer.Option(help='Draw the quality report into this file (.png, .svg, .pdf).')] = None, as_json: Json = False):
+def data_describe(name: Annotated[str, typer.Argument(help='A name of the list, or a file.')],
+    figure: Annotated[Optional[Path], typer.Option(help='Draw the quality report into this file (.png, .svg, .pdf).')] = None,
+    as_json: Json = False):
     """What a source is, where it comes from, what to watch out for, what is in it, and how good it is.
 
     Examples: [bold]lpm data describe gdsc2[/bold]   ·   [bold]lpm data describe tahoe --figure tahoe.png[/bold]
@@ -40,14 +43,18 @@ def data_describe(name: Annotated[str, typer.Argument(help='A name of the list, 
     from lpm_nb.data.quality import check_screen
     from lpm_nb.data.sources import CATALOGUE, list_sources, read_annotation
     src = CATALOGUE.get(name)
-    facts = dict(title=src.title, unit=src.unit, licence=src.licence, citation=src.citation, traps=src.traps, fetch=src.fetch) if src else {}
+    facts = dict(title=src.title, unit=src.unit, licence=src.licence, citation=src.citation, traps=src.traps,
+        fetch=src.fetch) if src else {}
     quality = pd.DataFrame(columns=['value', 'expected', 'verdict', 'meaning'])
     if src is not None and src.kind == 'annotation': facts |= dict(rows=len(t := read_annotation(name)), columns=', '.join(t.columns))
     elif src is not None and src.kind == 'public' and not list_sources(kind='public').loc[name, 'here']: facts['here'] = 'no'
     else:
         s = read_input(name, quiet=True); q = check_screen(s); quality = q.checks.set_index('check')
-        facts |= dict(experiments=s.n_experiments, perturbations=len(s.perturbations), contexts=len(s.contexts), readouts=len(s.readouts), measured=round(1 - float(np.isnan(s.X).mean()), 4),
-            replicated=int((s.obs['n_replicates'] > 1).sum()), doses=int(s.obs['dose'].nunique()), examples='; '.join(f'{p or "(control)"} in {c}' for p, c in zip(s.obs['perturbation'][:3], s.obs['context'][:3])), readout_examples=', '.join(s.readouts[:4]))
+        facts |= dict(experiments=s.n_experiments, perturbations=len(s.perturbations), contexts=len(s.contexts), readouts=len(s.readouts),
+            measured=round(1 - float(np.isnan(s.X).mean()), 4),
+            replicated=int((s.obs['n_replicates'] > 1).sum()), doses=int(s.obs['dose'].nunique()),
+                examples='; '.join(f'{p or "(control)"} in {c}' for p, c in zip(s.obs['perturbation'][:3], s.obs['context'][:3])),
+                readout_examples=', '.join(s.readouts[:4]))
         if figure is not None:
             from lpm_nb.analysis.plot_screen import plot_quality
             plot_quality(q).savefig(figure, dpi=150); say(f'written: {figure}', as_json)
@@ -58,8 +65,12 @@ def data_describe(name: Annotated[str, typer.Argument(help='A name of the list, 
 
 # %% ../nbs/15f_data_commands.ipynb #16c07478
 @data_app.command('get')
-def data_get(name: Annotated[str, typer.Argument(help='A name of the list.')], out: Annotated[Optional[Path], typer.Option(help='Also write it as a Screen (.h5ad, .zarr) or a long table (.csv, .parquet).')] = None,
-             dry_run: Annotated[bool, typer.Option('--dry-run', help='Only say what would be fetched: files, sizes, licence, disk.')] = False, mirror: Annotated[Optional[str], typer.Option(help='A folder, or an https address, that has the files by name.')] = None, as_json: Json = False, quiet: Quiet = False):
+def data_get(name: Annotated[str, typer.Argument(help='A name of the list.')],
+    out: Annotated[Optional[Path], typer.Option(help='Also write it as a Screen (.h5ad, .zarr) or a long table (.csv, .parquet).')] = None,
+             dry_run: Annotated[bool, typer.Option('--dry-run',
+                 help='Only say what would be fetched: files, sizes, licence, disk.')] = False,
+                 mirror: Annotated[Optional[str], typer.Option(help='A folder, or an https address, that has the files by name.')] = None,
+                 as_json: Json = False, quiet: Quiet = False):
     """Fetch a source, verify it, build the screen, and optionally write it out.
 
     Examples: [bold]lpm data get gdsc2 --out gdsc2.h5ad[/bold]   ·   [bold]lpm data get lincs-compounds --dry-run[/bold]
@@ -78,12 +89,17 @@ def data_get(name: Annotated[str, typer.Argument(help='A name of the list.')], o
         e = PUBLIC[name]; say(f"{e.title}. Licence: {e.licence}. Cite: {e.citation}. Note: {e.traps}.", quiet)
         if dry_run:
             import shutil
-            t = plan_fetch(e.remotes); folder = next(p for p in (files_home(), *files_home().parents) if p.exists()); left = t['MB_left'].sum()
-            say(f"{len(t)} files into {files_home()}: {left / 1e3:.1f} GB to fetch{' at least' if t['MB'].isna().any() else ''}, {shutil.disk_usage(folder).free / 1e9:.1f} GB free; the screen is kept in {screens_home()}", quiet)
-            return show_table((t if len(t) <= 12 else pd.concat([t.head(6), t.tail(2)])).fillna('unknown').set_index('file'), as_json=as_json)
+            t = plan_fetch(e.remotes)
+            folder = next(p for p in (files_home(), *files_home().parents) if p.exists())
+            left = t['MB_left'].sum()
+            say(f"{len(t)} files into {files_home()}: {left / 1e3:.1f} GB to fetch{' at least' if t['MB'].isna().any() else ''}, "
+                f"{shutil.disk_usage(folder).free / 1e9:.1f} GB free; the screen is kept in {screens_home()}", quiet)
+            return show_table((t if len(t) <= 12 else pd.concat([t.head(6), t.tail(2)])).fillna('unknown').set_index('file'),
+                as_json=as_json)
         if (screens_home()/f'{name}.h5ad').exists(): got = read_screen(name)
         else:
-            with Bars(quiet) as files: paths = {r.name: fetch_file(r, mirror=mirror, on_bytes=lambda a, b, r=r: files(r.name, a, b)) for r in e.remotes}
+            with Bars(quiet) as files:
+                paths = {r.name: fetch_file(r, mirror=mirror, on_bytes=lambda a, b, r=r: files(r.name, a, b)) for r in e.remotes}
             with Bars(quiet, of_bytes=False) as rows: got = get_public(name, files=paths, on_rows=lambda a, b: rows('building', a, b))
     else:
         say(f"{src.title}. Licence: {src.licence}", quiet)
@@ -103,27 +119,53 @@ def _cluster(address):
     from distributed import Client
     if address.isdigit(): return Client(n_workers=int(address), threads_per_worker=1, dashboard_address=None)
     try: return Client(address, timeout='20s')
-    except (OSError, ValueError) as e: raise StorageError(f"no Dask scheduler answers at {address!r} ({type(e).__name__}); start one with `dask scheduler`, or give a number of processes") from e
+    except (OSError, ValueError) as e:
+        raise StorageError(f"no Dask scheduler answers at {address!r} ({type(e).__name__}); start one with `dask scheduler`, or give a "
+            "number of processes") from e
 
 @data_app.command('add')
-def data_add(file: Annotated[Path, typer.Argument(metavar='FILE', help='.h5ad, .zarr, .gct, .gctx, .csv, .tsv, .parquet or .xlsx')], name: Annotated[Optional[str], typer.Option(help="Of the screen; default: the file's.")] = None,
-             perturbation_key: Annotated[Optional[str], typer.Option(help='Column with what was done.')] = None, context_key: Annotated[Optional[list[str]], typer.Option(help='Column with the cell line or tissue (several: give it several times); or a text for all rows, such as K562.')] = None, assay: Annotated[Optional[str], typer.Option(help='Last part of each context.')] = None,
-             kind: Annotated[Optional[str], typer.Option(help="'drug', 'CRISPRi', 'CRISPRa', 'CRISPRko', 'shRNA', 'OE'.")] = None, control: Annotated[Optional[list[str]], typer.Option(help='A label of control (several: give it several times).')] = None, joined: Annotated[Optional[str], typer.Option(help="What joins members of a combination, such as '_'.")] = None,
-             readout_key: Annotated[Optional[str], typer.Option(help='Column of readouts, or the name of the only one.')] = None, value_key: Annotated[Optional[str], typer.Option(help='Column of values.')] = None, columns: Annotated[str, typer.Option(help="A matrix has 'readouts' or 'contexts' as its columns.")] = 'readouts',
-             dose_key: Annotated[Optional[str], typer.Option(help='Column of doses.')] = None, dose_unit: Annotated[str, typer.Option(help='Their unit, or the column that has it.')] = 'µM', time_key: Annotated[Optional[str], typer.Option(help='Column of times in h.')] = None, batch_key: Annotated[Optional[str], typer.Option(help='Column of plates, wells or lanes.')] = None,
-             genes: Annotated[Optional[str], typer.Option(help='.h5ad: column of var with gene symbols.')] = None, scale: Annotated[Optional[str], typer.Option(help="Cells: 'as is', 'log' or 'z'.")] = None, unit: Annotated[str, typer.Option(help='Of the values.')] = '', min_cells: Annotated[int, typer.Option(min=1, help='Cells: smaller groups are left out.')] = 10, sheet: Annotated[Optional[str], typer.Option(help='.xlsx: which sheet.')] = None,
-             dask: Annotated[Optional[str], typer.Option(help="Cells: a Dask cluster that takes the means, 'tcp://scheduler:8786', or a number of processes on this machine.")] = None,
-             dry_run: Annotated[bool, typer.Option('--dry-run', help='Only say what was understood.')] = False, overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace a screen of the same name.')] = False, as_json: Json = False, quiet: Quiet = False):
+def data_add(file: Annotated[Path, typer.Argument(metavar='FILE', help='.h5ad, .zarr, .gct, .gctx, .csv, .tsv, .parquet or .xlsx')],
+    name: Annotated[Optional[str], typer.Option(help="Of the screen; default: the file's.")] = None,
+             perturbation_key: Annotated[Optional[str], typer.Option(help='Column with what was done.')] = None,
+                 context_key: Annotated[Optional[list[str]], typer.Option(help='Column with the cell line or tissue (several: give it '
+                 'several times); or a text for all rows, such as K562.')] = None,
+                 assay: Annotated[Optional[str], typer.Option(help='Last part of each context.')] = None,
+             kind: Annotated[Optional[str], typer.Option(help="'drug', 'CRISPRi', 'CRISPRa', 'CRISPRko', 'shRNA', 'OE'.")] = None,
+                 control: Annotated[Optional[list[str]], typer.Option(help='A label of control (several: give it several times).')] = None,
+                 joined: Annotated[Optional[str], typer.Option(help="What joins members of a combination, such as '_'.")] = None,
+             readout_key: Annotated[Optional[str], typer.Option(help='Column of readouts, or the name of the only one.')] = None,
+                 value_key: Annotated[Optional[str], typer.Option(help='Column of values.')] = None,
+                 columns: Annotated[str, typer.Option(help="A matrix has 'readouts' or 'contexts' as its columns.")] = 'readouts',
+             dose_key: Annotated[Optional[str], typer.Option(help='Column of doses.')] = None,
+                 dose_unit: Annotated[str, typer.Option(help='Their unit, or the column that has it.')] = 'µM',
+                 time_key: Annotated[Optional[str], typer.Option(help='Column of times in h.')] = None,
+                 batch_key: Annotated[Optional[str], typer.Option(help='Column of plates, wells or lanes.')] = None,
+             genes: Annotated[Optional[str], typer.Option(help='.h5ad: column of var with gene symbols.')] = None,
+                 scale: Annotated[Optional[str], typer.Option(help="Cells: 'as is', 'log' or 'z'.")] = None,
+                 unit: Annotated[str, typer.Option(help='Of the values.')] = '',
+                 min_cells: Annotated[int, typer.Option(min=1, help='Cells: smaller groups are left out.')] = 10,
+                 sheet: Annotated[Optional[str], typer.Option(help='.xlsx: which sheet.')] = None,
+             dask: Annotated[Optional[str], typer.Option(help="Cells: a Dask cluster that takes the means, 'tcp://scheduler:8786', or a "
+                 "number of processes on this machine.")] = None,
+             dry_run: Annotated[bool, typer.Option('--dry-run', help='Only say what was understood.')] = False,
+                 overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace a screen of the same name.')] = False,
+                 as_json: Json = False, quiet: Quiet = False):
     """Say what is understood of a file, and add it as a screen.
 
     Example: [bold]lpm data add my.h5ad --perturbation-key gene --context-key K562 --kind CRISPRi --control non-targeting --dry-run[/bold]
     """
     from lpm_nb.data.own import add_screen, understand
     contexts = list(context_key or []); ctx = contexts[0] if len(contexts) == 1 else contexts or None
-    u = understand(file, name=name, perturbation=perturbation_key, context=ctx, assay=assay, kind=kind, control=control or (), joined=joined, readout=readout_key, value=value_key, columns=columns, dose=dose_key, dose_unit=dose_unit, time=time_key, batch=batch_key, genes=genes, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet)
+    u = understand(file, name=name, perturbation=perturbation_key, context=ctx, assay=assay, kind=kind, control=control or (),
+        joined=joined, readout=readout_key, value=value_key, columns=columns, dose=dose_key, dose_unit=dose_unit, time=time_key,
+        batch=batch_key, genes=genes, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet)
     if dry_run: return show_table(u.table().set_index('what'), title=f'{u.name}: what was understood', as_json=as_json)
     if not as_json and not quiet: show_table(u.table().set_index('what'), title=f'{u.name}: what was understood')
     with contextlib.ExitStack() as open_:
-        client = open_.enter_context(_cluster(dask)) if dask else None; bars = open_.enter_context(Bars(quiet or as_json, of_bytes=False)); s = add_screen(u, overwrite=overwrite, on_rows=lambda a, b: bars('reading', a, b), client=client)
-    if as_json: return show_table(pd.DataFrame([dict(name=s.name, experiments=s.n_experiments, readouts=len(s.readouts))]).set_index('name'), as_json=True)
+        client = open_.enter_context(_cluster(dask)) if dask else None
+        bars = open_.enter_context(Bars(quiet or as_json, of_bytes=False))
+        s = add_screen(u, overwrite=overwrite, on_rows=lambda a, b: bars('reading', a, b), client=client)
+    if as_json:
+        return show_table(pd.DataFrame([dict(name=s.name, experiments=s.n_experiments, readouts=len(s.readouts))]).set_index('name'),
+            as_json=True)
     say(f"added: {s!r}", quiet)

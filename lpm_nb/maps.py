@@ -83,13 +83,17 @@ def screens_of_model(
     if not file.exists(): raise ModelError(f"{folder} is no model folder (no provenance.json); train one with `lpm train`")
     names = list(json.loads(file.read_text())['screens']); given = {s.name: s for s in screens}
     strange = [n for n in given if n not in names]
-    if strange: raise DataError(f"the model of {folder} was not trained on {', '.join(map(repr, strange))}; it knows {', '.join(map(repr, names))}")
+    if strange:
+        raise DataError(f"the model of {folder} was not trained on {', '.join(map(repr, strange))}; it knows {', '.join(map(repr, names))}")
     lost = [n for n in names if n not in given and n not in CATALOGUE and n not in added_screens()]
-    if lost: raise DataError(f"the model was trained on {', '.join(map(repr, lost))}, which the catalogue does not have; name the file of each as well")
+    if lost:
+        raise DataError(f"the model was trained on {', '.join(map(repr, lost))}, which the catalogue does not have; name the file of each "
+            "as well")
     with warnings.catch_warnings():
         warnings.simplefilter('ignore'); return Atlas([given[n] if n in given else read_screen(n) for n in names])
 
-def _read_map(keep): return Embedding(pd.read_parquet(keep/'vectors.parquet'), 'LPM', tuple(pd.read_parquet(f) for f in sorted(keep.glob('seed*.parquet'))))
+def _read_map(keep):
+    return Embedding(pd.read_parquet(keep/'vectors.parquet'), 'LPM', tuple(pd.read_parquet(f) for f in sorted(keep.glob('seed*.parquet'))))
 
 def prepare_map(
     folder:str|Path,     # of the model
@@ -113,12 +117,19 @@ def prepare_map(
     else:
         from lpm_nb.model.learner import load_lpm
         model = load_lpm(folder); lost = [n for n in atlas if n not in model.vocab.readouts]
-        if lost: raise DataError(f"the model of {folder} was not trained on {', '.join(map(repr, lost))}; it knows {', '.join(map(repr, model.vocab.readouts))}")
-        if say: say(f'predicting {len(wanted):,} perturbations in {sum(len(s.contexts) for s in atlas.values()):,} contexts of the screens that tried them, by the ensemble and by each of its {len(model.networks)} members')
-        def part(m, s): return reduce_embedding(embed_responses(m, s, perturbations=[p for p in s.perturbations if p in keep_these]), components=100 if power else 300, power=power)
+        if lost:
+            raise DataError(f"the model of {folder} was not trained on {', '.join(map(repr, lost))}; it knows "
+                f"{', '.join(map(repr, model.vocab.readouts))}")
+        if say:
+            say(f'predicting {len(wanted):,} perturbations in {sum(len(s.contexts) for s in atlas.values()):,} contexts of the screens '
+                f'that tried them, by the ensemble and by each of its {len(model.networks)} members')
+        def part(m, s):
+            return reduce_embedding(embed_responses(m, s, perturbations=[p for p in s.perturbations if p in keep_these]),
+                components=100 if power else 300, power=power)
         keep_these, many = set(wanted), [s for s in atlas.values() if len(set(wanted) & set(s.perturbations)) >= 4]
         if not many: raise DataError("no screen of this model has four perturbations or more to put on a map")
-        tables = [join_embeddings([part(m, s) for s in many]).vectors for m in (model, *(model.member(i) for i in range(len(model.networks))))]
+        tables = [join_embeddings([part(m, s) for s in many]).vectors
+            for m in (model, *(model.member(i) for i in range(len(model.networks))))]
         for t in tables: t.columns = [f'c{i}' for i in range(t.shape[1])]
         with atomic_path(keep) as tmp:
             tmp.mkdir(parents=True)
@@ -163,9 +174,12 @@ def open_explorer(
     from lpm_nb.analysis.explore_map import MapExplorer
     known = None if screens else _known_map(folder, method, power)           # files may have changed: they are read
     if known: e, points, atlas = *known[:2], {n: LazyScreen(n, labels) for n, labels in known[2].items()}
-    else: atlas = screens_of_model(folder, screens=[Screen.read(s) for s in screens]); e, points = prepare_map(folder, atlas, method=method, power=power)
+    else:
+        atlas = screens_of_model(folder, screens=[Screen.read(s) for s in screens])
+        e, points = prepare_map(folder, atlas, method=method, power=power)
     late = LazyModel(folder); view = MapExplorer(e, points, screens=atlas, model=late, sets=known_sets(), start=start, enrich=False)
-    drawn = threading.Event(); view.plot.observe(lambda change: change['name'].startswith('_js2py') and drawn.set())     # what a page tells of the plot that it has drawn
+    # what a page tells of the plot that it has drawn
+    drawn = threading.Event(); view.plot.observe(lambda change: change['name'].startswith('_js2py') and drawn.set())
     def behind():
         "Enrichment; screens, the one on show first; then the model. None of it in the way of the page."
         drawn.wait(); view.refresh(enrich=True)

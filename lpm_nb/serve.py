@@ -24,9 +24,13 @@ def write_app(
 ) -> Path:
     "A notebook of one cell that shows the explorer."
     from lpm_nb.core import atomic_path
-    source = f"{_LEAN}\nimport warnings; warnings.simplefilter('ignore')\nfrom lpm_nb.maps import open_explorer\nopen_explorer({str(Path(folder).resolve())!r}, {[str(Path(s).resolve()) for s in screens]!r}, method={method!r}, power={power!r}, start={start!r})"
+    source = (f"{_LEAN}\nimport warnings; warnings.simplefilter('ignore')\nfrom lpm_nb.maps import "
+        f"open_explorer\nopen_explorer({str(Path(folder).resolve())!r}, {[str(Path(s).resolve()) for s in screens]!r}, method={method!r}, "
+        f"power={power!r}, start={start!r})")
     cell = dict(cell_type='code', id='explorer', execution_count=None, metadata={}, outputs=[], source=source)
-    with atomic_path(path) as tmp: tmp.write_text(json.dumps(dict(cells=[cell], metadata=dict(kernelspec=dict(name='python3', language='python', display_name='Python 3'), title='LPM explorer'), nbformat=4, nbformat_minor=5)))
+    with atomic_path(path) as tmp:
+        tmp.write_text(json.dumps(dict(cells=[cell], metadata=dict(kernelspec=dict(name='python3', language='python',
+            display_name='Python 3'), title='LPM explorer'), nbformat=4, nbformat_minor=5)))
     return Path(path)
 
 def free_port(
@@ -45,7 +49,8 @@ waiting = None      # the server that the entry point of `lpm` has begun, if any
 def begin_server(
 ) -> subprocess.Popen: # for `serve_app`; it ends by itself if nothing is asked of it and this process ends
     "A server that loads what it needs and waits for a notebook."
-    return subprocess.Popen([sys.executable, '-c', _SERVER], env={'OMP_NUM_THREADS': '1', **os.environ, 'PYTHONWARNINGS': 'ignore'}, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, '-c', _SERVER], env={'OMP_NUM_THREADS': '1', **os.environ, 'PYTHONWARNINGS': 'ignore'},
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 def serve_app(
     notebook:str|Path, # written by `write_app`
@@ -64,9 +69,13 @@ def serve_app(
     try: server.stdin.write(json.dumps([str(notebook), f'--port={port}', *_OPTIONS]) + '\n'); server.stdin.close()
     except OSError: pass      # it has ended: why is on its stderr
     for _ in range(600):
-        if server.poll() is not None: reader.join(5); raise StorageError(f"the page could not be served: {''.join(said).strip().splitlines()[-1:] or 'voila ended'}; is port {port} free?")
+        if server.poll() is not None:
+            reader.join(5)
+            raise StorageError(f"the page could not be served: {''.join(said).strip().splitlines()[-1:] or 'voila ended'}; is port {port} "
+                "free?")
         with socket.socket() as s:
-            if s.connect_ex(('127.0.0.1', port)) == 0: begun.wait(10); break      # whoever asks before the kernel has started gets another one, and the two are in each other's way
+            # whoever asks before the kernel has started gets another one, and the two are in each other's way
+            if s.connect_ex(('127.0.0.1', port)) == 0: begun.wait(10); break
         time.sleep(.05)
     return server, f'http://127.0.0.1:{port}'
 

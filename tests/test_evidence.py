@@ -35,8 +35,8 @@ def check(m):
     np.testing.assert_allclose(m.delta_pearson(p, t, reference=ref), [pearsonr(a, b)[0] for a, b in zip(p - ref, t - ref)])
     np.testing.assert_allclose(m.direction_accuracy(p, t, reference=ref), (np.sign(p - ref) == np.sign(t - ref)).mean(1))
     same = np.tile(t[:1], (6, 1))
-    np.testing.assert_allclose(m.discrimination(same, t), [1, *(m.discrimination(same, t)[1:])])          # the profile itself is the nearest
-    np.testing.assert_allclose(m.discrimination(t, t), 1); np.testing.assert_allclose(m.discrimination(t, same), .5)      # all alike: chance
+    np.testing.assert_allclose(m.discrimination(same, t), [1, *(m.discrimination(same, t)[1:])])  # the profile itself is the nearest
+    np.testing.assert_allclose(m.discrimination(t, t), 1); np.testing.assert_allclose(m.discrimination(t, same), .5)  # all alike: chance
     np.testing.assert_allclose(m.discrimination(-t, t), 0)
     short = np.array([[1., 2, np.nan, 4]])
     np.testing.assert_allclose(m.mse(short, np.array([[2., 2, 9, 6]])), 5 / 3)                               # a gap is left out
@@ -46,26 +46,36 @@ def test_the_metrics(): check(metrics())
 
 def test_peers_say_the_same():
     "Equality with cell-eval and scperteval on the fixture of benchmarks/peer_scores.py."
-    said = json.loads((Path(__file__).parent/'peer_scores.json').read_text()); cell, sc = said['cell-eval'], said['scperteval']; m = metrics()
-    g = np.random.default_rng(7); true = g.normal(size=(12, 30)); pred = .15 * true + g.normal(size=true.shape); control = g.normal(size=30); n = len(true)
+    said = json.loads((Path(__file__).parent/'peer_scores.json').read_text())
+    cell, sc = said['cell-eval'], said['scperteval']; m = metrics()
+    g = np.random.default_rng(7); true = g.normal(size=(12, 30))
+    pred = .15 * true + g.normal(size=true.shape); control = g.normal(size=30); n = len(true)
     def close(a, b): np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
-    close(m.mse(pred, true), cell['mse']); close(m.mse(pred, true), sc['mse']); close(m.r2(pred, true), sc['r2']); close(m.pearson(pred, true), sc['pearson'])
-    delta = m.delta_pearson(pred, true, reference=np.tile(control, (n, 1))); close(delta, cell['pearson_delta']); close(delta, sc['pearson_delta'])
+    close(m.mse(pred, true), cell['mse']); close(m.mse(pred, true), sc['mse'])
+    close(m.r2(pred, true), sc['r2']); close(m.pearson(pred, true), sc['pearson'])
+    delta = m.delta_pearson(pred, true, reference=np.tile(control, (n, 1)))
+    close(delta, cell['pearson_delta']); close(delta, sc['pearson_delta'])
     ours = {by: m.discrimination(pred, true, reference=np.tile(control, (n, 1)), by=by) for by in ('l1', 'l2', 'cosine')}
-    for by, v in ours.items(): close(1 - (1 - v) * (n - 1) / n, cell[f'discrimination_{by}'])        # cell-eval counts itself among the others
+    for by, v in ours.items(): close(1 - (1 - v) * (n - 1) / n, cell[f'discrimination_{by}'])  # cell-eval counts itself among the others
     close(m.discrimination(pred, true, by='l2'), sc['nir'])
     assert len({tuple(v) for v in ours.values()}) == 3, 'the fixture must tell the three apart'
 
 MISTAKES = {
-    'sign of the delta': (("p, t = np.asarray(pred, np.float64) - reference, np.asarray(true, np.float64) - reference", "p, t = reference - np.asarray(pred, np.float64), np.asarray(true, np.float64) - reference"),),
-    'one reference forgotten': (("np.asarray(true, np.float64) - reference\n    p = np.where", "np.asarray(true, np.float64)\n    p = np.where"),),
-    'ties in order of appearance': (("rankdata(np.where(seen, x, np.inf), axis=1)", "rankdata(np.where(seen, x, np.inf), axis=1, method='ordinal')"),),
+    'sign of the delta': (("p, t = np.asarray(pred, np.float64) - reference, np.asarray(true, np.float64) - reference",
+        "p, t = reference - np.asarray(pred, np.float64), np.asarray(true, np.float64) - reference"),),
+    'one reference forgotten': (("np.asarray(true, np.float64) - reference\n    p = np.where",
+        "np.asarray(true, np.float64)\n    p = np.where"),),
+    'ties in order of appearance': (("rankdata(np.where(seen, x, np.inf), axis=1)",
+        "rankdata(np.where(seen, x, np.inf), axis=1, method='ordinal')"),),
     'ties of the discrimination lost': ((".5 * ((np.abs(sim - own)", ".0 * ((np.abs(sim - own)"),),
     'discrimination upside down': (("(sim < own - 1e-12)", "(sim > own + 1e-12)"),),
-    'mean over the wrong axis': (("n = seen.sum(1)\n    return np.where(n > 0, np.where(seen, x, 0).sum(1)", "n = np.full(len(x), seen.sum() / len(x))\n    return np.where(n > 0, np.where(seen, x, 0).sum(0)[:len(x)]"),),
-    'gaps counted as zero': (("gap = np.isnan(pred) | np.isnan(true)", "pred, true = np.nan_to_num(pred), np.nan_to_num(true); gap = np.isnan(pred)"),),
+    'mean over the wrong axis': (("n = seen.sum(1)\n    return np.where(n > 0, np.where(seen, x, 0).sum(1)", "n = np.full(len(x), "
+        "seen.sum() / len(x))\n    return np.where(n > 0, np.where(seen, x, 0).sum(0)[:len(x)]"),),
+    'gaps counted as zero': (("gap = np.isnan(pred) | np.isnan(true)",
+        "pred, true = np.nan_to_num(pred), np.nan_to_num(true); gap = np.isnan(pred)"),),
     'variance around zero': (("total = _mean((t - _mean(t, seen)[:, None])**2, seen)", "total = _mean(t**2, seen)"),),
-    'interval far too narrow': (("np.quantile(means, [(1 - level) / 2, (1 + level) / 2])", "np.quantile(means, [level / 2, 1 - level / 2])"),),
+    'interval far too narrow': (("np.quantile(means, [(1 - level) / 2, (1 + level) / 2])",
+        "np.quantile(means, [level / 2, 1 - level / 2])"),),
 }
 
 @pytest.mark.parametrize('mistake', MISTAKES)
@@ -73,15 +83,19 @@ def test_a_broken_metric_is_noticed(mistake):
     with pytest.raises(AssertionError): check(metrics(*MISTAKES[mistake]))
 
 def leaky():
-    s = Screen.from_arrays(np.random.default_rng(0).normal(size=(24, 1)), perturbation=['A', 'B', 'A+B', 'C', 'D', 'E'] * 4, context=[c for c in 'wxyz' for _ in range(6)], readouts=['g'], name='s')
-    twin = Screen.from_arrays(s.X, perturbation=[f'{p[2]}+{p[0]}' if len(p) == 3 else p for p in s.obs['perturbation'].astype(str)], context=s.obs['context'].astype(str), readouts=['g'], name='twin')
-    atlas = Atlas([s, twin]); test = np.arange(24) % 6 == 2                                     # A+B held out in one screen, B+A trained on in the other
-    return atlas, Split('leaky', {'s': ~test, 'twin': np.ones(24, bool)}, {n: np.zeros(24, bool) for n in atlas}, {'s': test, 'twin': np.zeros(24, bool)})
+    s = Screen.from_arrays(np.random.default_rng(0).normal(size=(24, 1)), perturbation=['A', 'B', 'A+B', 'C', 'D', 'E'] * 4,
+        context=[c for c in 'wxyz' for _ in range(6)], readouts=['g'], name='s')
+    twin = Screen.from_arrays(s.X, perturbation=[f'{p[2]}+{p[0]}' if len(p) == 3 else p for p in s.obs['perturbation'].astype(str)],
+        context=s.obs['context'].astype(str), readouts=['g'], name='twin')
+    atlas = Atlas([s, twin]); test = np.arange(24) % 6 == 2  # A+B held out in one screen, B+A trained on in the other
+    return atlas, Split('leaky', {'s': ~test, 'twin': np.ones(24, bool)}, {n: np.zeros(24, bool) for n in atlas},
+        {'s': test, 'twin': np.zeros(24, bool)})
 
 def test_a_leaky_split_is_caught(tmp_path):
     atlas, split = leaky()
     with pytest.raises(LeakageError, match=r'4 test experiments .* are also trained on'): prove_split(atlas, split)
-    with pytest.raises(LeakageError): run_suite(tmp_path, tasks={'leaky': Task(lambda seed: atlas, lambda a, seed: split, 's', 'pooled r', 'g')}, device='cpu')
+    with pytest.raises(LeakageError):
+        run_suite(tmp_path, tasks={'leaky': Task(lambda seed: atlas, lambda a, seed: split, 's', 'pooled r', 'g')}, device='cpu')
     assert not list((tmp_path/'cells').iterdir())
 
 def test_the_quick_suite_orders_the_methods(tmp_path):
@@ -93,8 +107,10 @@ def test_the_quick_suite_orders_the_methods(tmp_path):
     for m in ('control', 'context mean', 'additive', 'nearest perturbations', 'members in context'):
         assert gain['simulated growth', 'pooled r', 'growth', m] > 0, m
     value = t.set_index(['task', 'metric', 'method'])['value']
-    assert value['simulated pairs', 'delta r', 'LPM'] > value['simulated pairs', 'delta r', 'additive'] > value['simulated pairs', 'delta r', 'context mean']
-    assert value['simulated pairs', 'mse', 'LPM'] < min(value['simulated pairs', 'mse', m] for m in ('additive', 'additive + low rank', 'nearest perturbations', 'bilinear ridge'))
+    assert value['simulated pairs', 'delta r', 'LPM'] > value['simulated pairs', 'delta r', 'additive'] > value['simulated pairs',
+        'delta r', 'context mean']
+    assert value['simulated pairs', 'mse', 'LPM'] < min(value['simulated pairs', 'mse', m]
+        for m in ('additive', 'additive + low rank', 'nearest perturbations', 'bilinear ridge'))
     assert suite_table(t).loc['simulated pairs: delta r', 'LPM']
 
 def test_two_processes_make_only_what_is_missing(tmp_path):

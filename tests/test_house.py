@@ -23,7 +23,8 @@ def imports(module):
 def test_no_arrow_back(module):
     for other in imports(module):
         if other.startswith('lpm_nb.') and not other.endswith('_modidx'):
-            assert ROOMS.index(room(other)) <= ROOMS.index(room(module)), f'{module} imports {other}: core -> data -> model -> analysis -> suite -> maps -> serve -> console -> data_commands -> cli -> start'
+            assert ROOMS.index(room(other)) <= ROOMS.index(room(
+                module)), f'{module} imports {other}: core -> data -> model -> analysis -> suite -> maps -> serve -> console -> data_commands -> cli -> start'
 
 def test_only_the_learner_knows_fastai():
     assert [m for m in MODULES if any(o.split('.')[0] == 'fastai' for o in imports(m))] == ['lpm_nb.model.learner']
@@ -36,8 +37,10 @@ def test_plot_takes_tables():
     assert not any(o.startswith(('lpm_nb.model', 'torch')) for o in imports('lpm_nb.analysis.plot'))
 
 def test_import_is_light():
-    code = "import sys, time; t = time.perf_counter(); import lpm_nb; t = time.perf_counter() - t; print(t, [m for m in ('torch', 'fastai', 'seaborn', 'pandas') if m in sys.modules])"
-    best = min((subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.split(' ', 1) for _ in range(3)), key=lambda r: float(r[0]))
+    code = ("import sys, time; t = time.perf_counter(); import lpm_nb; t = time.perf_counter() - t; print(t, [m for m in ('torch', "
+        "'fastai', 'seaborn', 'pandas') if m in sys.modules])")
+    best = min((subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.split(' ', 1)
+        for _ in range(3)), key=lambda r: float(r[0]))
     assert best[1].strip() == '[]' and float(best[0]) < .2, best
 
 def test_quarto_config_is_one_file():
@@ -51,15 +54,18 @@ def test_readme_is_current(tmp_path):
 
 def public(module):
     m = importlib.import_module(module)
-    return [getattr(m, n) for n in m.__all__ if not n.startswith('_') and inspect.isfunction(getattr(m, n, None)) and getattr(m, n).__module__ == module]
+    return [getattr(m, n) for n in m.__all__ if not n.startswith('_') and inspect.isfunction(getattr(m, n, None))
+        and getattr(m, n).__module__ == module]
 
 @pytest.mark.parametrize('module', MODULES)
 def test_public_functions_are_documented(module):
     for f in public(module):
         assert f.__doc__, f'{module}.{f.__name__} has no docstring'
         positional = [p for p in inspect.signature(f).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        if module not in ('lpm_nb.cli', 'lpm_nb.data_commands') and not f.__name__ in ('encode', 'make_block', 'atlas_blocks', 'steady_state', 'train_member', 'make_learner', 'data_list'):
-            assert len([p for p in positional if p.name != 'self']) <= 3, f'{module}.{f.__name__} takes {len(positional)} positional parameters'
+        if module not in ('lpm_nb.cli', 'lpm_nb.data_commands') and not f.__name__ in ('encode', 'make_block', 'atlas_blocks',
+            'steady_state', 'train_member', 'make_learner', 'data_list'):
+            assert len([p for p in positional
+                if p.name != 'self']) <= 3, f'{module}.{f.__name__} takes {len(positional)} positional parameters'
 
 def test_speaks_of_itself_only():
     words = re.compile(r'/work/|before-stop|\bH200\b|subagent', re.I)

@@ -25,7 +25,8 @@ def test_order_does_not_matter(atoms, r):
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from(['context', 'system']))
 def test_no_split_leaks(seed, by):
-    s = Screen.from_arrays(np.random.default_rng(seed).normal(size=(24, 1)), perturbation=['A', 'B', 'A+B', 'C', '', 'A+A'] * 4, context=[c for c in ('x|1', 'x|2', 'y|1', 'y|2') for _ in range(6)], readouts=['g'], name='s')
+    s = Screen.from_arrays(np.random.default_rng(seed).normal(size=(24, 1)), perturbation=['A', 'B', 'A+B', 'C', '', 'A+A'] * 4,
+        context=[c for c in ('x|1', 'x|2', 'y|1', 'y|2') for _ in range(6)], readouts=['g'], name='s')
     proof = prove_split(Atlas(s), split_pairs(Atlas(s), test=.2, seed=seed, by=by))
     assert (proof.perturbation != '').all() and (by == 'context' or not proof.same_system_other_assay.any())
 
@@ -33,7 +34,9 @@ def test_no_split_leaks(seed, by):
 def test_metrics_are_symmetric_and_bounded(seed):
     g = np.random.default_rng(seed); a, b = g.normal(size=(2, 4, 9)); order = g.permutation(9)
     np.testing.assert_allclose(pearson(a, b), pearson(b, a)); assert (np.abs(pearson(a, b)) <= 1 + 1e-9).all()
-    np.testing.assert_allclose(pearson(a, b), pearson(a[:, order], b[:, order])); np.testing.assert_allclose(spearman(np.exp(a), b), spearman(a, b)); np.testing.assert_allclose(mse(a, a), 0)
+    np.testing.assert_allclose(pearson(a, b), pearson(a[:, order], b[:, order]))
+    np.testing.assert_allclose(spearman(np.exp(a), b), spearman(a, b))
+    np.testing.assert_allclose(mse(a, a), 0)
     d = discrimination(a, b); assert ((d >= 0) & (d <= 1)).all()
     lo = bootstrap(a.ravel(), seed=seed); assert lo[1] <= lo[0] <= lo[2]
 
@@ -47,11 +50,14 @@ def test_long_round_trip():
 @pytest.fixture(scope='module')
 def table(tmp_path_factory):
     d = tmp_path_factory.mktemp('run')
-    simulate_atlas(seed=1, n_genes=25, n_systems=3, n_drugs=8, n_doubles=20).atlas['sim-rna'].to_long().drop(columns='n_replicates').to_parquet(d/'s.parquet')
-    pd.DataFrame(dict(perturbation=['CRISPRi:G03', 'CRISPRi:G05+CRISPRi:G01', ''], context='line2|sim-rna')).to_csv(d/'want.csv', index=False)
+    simulate_atlas(seed=1, n_genes=25, n_systems=3, n_drugs=8,
+        n_doubles=20).atlas['sim-rna'].to_long().drop(columns='n_replicates').to_parquet(d/'s.parquet')
+    pd.DataFrame(dict(perturbation=['CRISPRi:G03', 'CRISPRi:G05+CRISPRi:G01', ''], context='line2|sim-rna')).to_csv(d/'want.csv',
+        index=False)
     return d
 
-def train(table, out): return [*LPM, 'train', str(table/'s.parquet'), '--out', str(table/out), '--members', '2', '--epochs', '16', '--seed', '3', '-q']
+def train(table, out):
+    return [*LPM, 'train', str(table/'s.parquet'), '--out', str(table/out), '--members', '2', '--epochs', '16', '--seed', '3', '-q']
 
 @pytest.fixture(scope='module')
 def whole(table): subprocess.run(train(table, 'whole'), check=True); return table/'whole'
@@ -75,12 +81,15 @@ def test_killed_and_resumed_equals_uninterrupted(table, whole):
     h = pd.read_csv(table/'killed/history.csv')
     assert h[h.member == 1].epoch.tolist() == list(range(16)) and not (table/'.killed.checkpoint').exists()
     assert [r['seconds'] for r in before] == h[h.member == 1].seconds.tolist()[:len(before)], 'a finished epoch was run again'
-    a, b = (subprocess.run([*LPM, 'predict', str(table/m), str(table/'want.csv'), '--out', str(table/f'{m}.csv'), '-q'], check=True) and pd.read_csv(table/f'{m}.csv') for m in ('whole', 'killed'))
+    a, b = (subprocess.run([*LPM, 'predict', str(table/m), str(table/'want.csv'), '--out', str(table/f'{m}.csv'), '-q'], check=True)
+        and pd.read_csv(table/f'{m}.csv') for m in ('whole', 'killed'))
     np.testing.assert_allclose(a.value, b.value, atol=1e-5); np.testing.assert_allclose(a['std'], b['std'], atol=1e-5)
 
 @one_process
 def test_saved_here_loaded_there_bit_for_bit(table, whole):
-    code = f"from lpm_nb.model.learner import load_lpm; import pandas as pd, numpy as np; m = load_lpm(r'{whole}'); s = m.predict(pd.read_csv(r'{table}/want.csv', keep_default_na=False)); np.save(r'{table}/there.npy', np.stack([s.X, s.adata.layers['std']]))"
+    code = (f"from lpm_nb.model.learner import load_lpm; import pandas as pd, numpy as np; m = load_lpm(r'{whole}'); s = "
+        f"m.predict(pd.read_csv(r'{table}/want.csv', keep_default_na=False)); np.save(r'{table}/there.npy', np.stack([s.X, "
+        "s.adata.layers['std']]))")
     subprocess.run([sys.executable, '-c', code], check=True)
     from lpm_nb.model.learner import load_lpm
     s = load_lpm(whole).predict(pd.read_csv(table/'want.csv', keep_default_na=False))

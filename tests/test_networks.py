@@ -15,7 +15,8 @@ GENES = [v.removeprefix('expr:') for v in CELLS.var_names]
 
 def effects(values, direction=-1):
     names = pd.Index(GENES[:len(values)])
-    return GeneEffects(pd.DataFrame(values, names, pd.Index(GENES[:values.shape[1]])), pd.Series(direction, names), pd.Series(0., GENES[:values.shape[1]]), 'c', 's', 'KO', origin=pd.Series('measured', names))
+    return GeneEffects(pd.DataFrame(values, names, pd.Index(GENES[:values.shape[1]])), pd.Series(direction, names),
+        pd.Series(0., GENES[:values.shape[1]]), 'c', 's', 'KO', origin=pd.Series('measured', names))
 
 @pytest.mark.parametrize('edges', [12, 40, 80])
 def test_equals_causalbench(edges):
@@ -27,12 +28,16 @@ def test_equals_causalbench(edges):
     judge = reference.Evaluator(np.asarray(CELLS.X, float), labels, GENES)
     own = score_cells(net, CELLS, omissions=10**6).iloc[0]
     state = random.getstate()
-    theirs = judge.evaluate_network(pairs, max_path_length=3, check_false_omission_rate=own['omitted'] > 0, omission_estimation_size=int(own['omitted']))   # all omitted pairs: then it draws each of them
+    # all omitted pairs: then it draws each of them
+    theirs = judge.evaluate_network(pairs, max_path_length=3, check_false_omission_rate=own['omitted'] > 0,
+        omission_estimation_size=int(own['omitted']))
     random.setstate(state)
-    assert own['true_positives'] == theirs['output_graph']['true_positives'] and own['false_positives'] == theirs['output_graph']['false_positives']
+    assert own['true_positives'] == theirs['output_graph']['true_positives'] and own['false_positives'] == theirs['output_graph'][
+        'false_positives']
     assert own['mean_wasserstein'] == pytest.approx(theirs['output_graph']['wasserstein_distance']['mean'], rel=1e-6)
     if own['omitted']:
-        assert own['false_omission_rate'] == pytest.approx(theirs['false_omission_rate']) and own['omitted_wasserstein'] == pytest.approx(theirs['negative_mean_wasserstein'], rel=1e-6)
+        assert own['false_omission_rate'] == pytest.approx(theirs['false_omission_rate']) and own['omitted_wasserstein'] == pytest.approx(
+            theirs['negative_mean_wasserstein'], rel=1e-6)
 
 def test_complete_graph_ends():
     "Where CausalBench's own estimate would draw for ever."
@@ -54,14 +59,17 @@ def test_laws_of_inference(seed):
         warnings.simplefilter('ignore')
         for m in ('mean difference', 'robust z', 'ridge', 'direct effects', 'correlation', 'co-function'):
             t = infer_edges(effects(V), m)
-            assert (t['source'].astype(str) != t['target'].astype(str)).all() and not t.duplicated(['source', 'target']).any() and t['score'].is_monotonic_decreasing
+            assert (t['source'].astype(str) != t['target'].astype(str)).all() and not t.duplicated(['source',
+                'target']).any() and t['score'].is_monotonic_decreasing
             assert np.allclose(t['score'], t['weight'].abs())
             one = t.set_index(['source', 'target'])['weight'].sort_index()
             double = infer_edges(effects(2 * V), m).set_index(['source', 'target'])['weight'].sort_index()
             assert np.allclose(double, one * (2 if m == 'mean difference' else 1), atol=1e-4), m       # a unit is no edge
             order = g.permutation(8); e = effects(V)
             shuffled = GeneEffects(e.values.iloc[order], e.direction.iloc[order], e.reference, 'c', 's', 'KO', origin=e.origin.iloc[order])
-            assert np.allclose(infer_edges(shuffled, m).astype({'source': str, 'target': str}).set_index(['source', 'target'])['weight'].sort_index(), infer_edges(e, m).astype({'source': str, 'target': str}).set_index(['source', 'target'])['weight'].sort_index(), atol=1e-4), m
+            assert np.allclose(infer_edges(shuffled, m).astype({'source': str, 'target': str}).set_index(['source',
+                'target'])['weight'].sort_index(), infer_edges(e, m).astype({'source': str, 'target': str}).set_index(['source',
+                'target'])['weight'].sort_index(), atol=1e-4), m
 
 def test_linear_network_is_recovered_exactly():
     "Modular response analysis on noise-free linear total effects gives back every direct edge and its sign, for losses and gains."
@@ -69,7 +77,9 @@ def test_linear_network_is_recovered_exactly():
     for direction in (-1, 1):
         R = np.zeros((12, 12))
         for s in range(12):                                            # clamp s; the others follow x = xB
-            rest = np.delete(np.arange(12), s); x = np.linalg.solve((np.eye(11) - B[np.ix_(rest, rest)]).T, 2. * direction * B[s, rest]); R[s, rest], R[s, s] = x, 2. * direction
+            rest = np.delete(np.arange(12), s)
+            x = np.linalg.solve((np.eye(11) - B[np.ix_(rest, rest)]).T, 2. * direction * B[s, rest])
+            R[s, rest], R[s, s] = x, 2. * direction
         t = infer_edges(effects(R, direction), 'direct effects', penalty=1e-10).set_index(['source', 'target'])['weight']
         found = np.array([[t.get((a, b), 0.) for b in GENES] for a in GENES])
         assert np.allclose(found, B, atol=1e-5)
@@ -80,12 +90,14 @@ def test_nan_effects_make_no_edges():
         if m in ('GIES', 'boosted trees', 'lasso', 'shrunken t', 'co-function'): continue
         with warnings.catch_warnings():
             warnings.simplefilter('ignore'); t = infer_edges(effects(V), m)
-        assert np.isfinite(t['score']).all() and not ((t['source'] == GENES[2]) & (t['target'] == GENES[5])).any() and not (t['target'] == GENES[7]).any(), m
+        assert np.isfinite(t['score']).all() and not ((t['source'] == GENES[2]) & (t['target'] == GENES[5])).any() and not (t['target']
+            == GENES[7]).any(), m
 
 def test_relations_symmetric_and_bounded():
     net = infer_edges(gene_effects(SIM.atlas['sim-rna'], context='line1|sim-rna', kind='CRISPRi', reference='median'))
     rel = pd.DataFrame(dict(gene1=GENES[:6], gene2=GENES[6:]))
-    a, b = score_relations(net, rel, k=[10, 50], shuffles=3), score_relations(net, rel.rename(columns=dict(gene1='gene2', gene2='gene1')), k=[10, 50], shuffles=3)
+    a, b = score_relations(net, rel, k=[10, 50], shuffles=3), score_relations(net, rel.rename(columns=dict(gene1='gene2', gene2='gene1')),
+        k=[10, 50], shuffles=3)
     pd.testing.assert_frame_equal(a, b)
     assert a[['precision', 'recall', 'random']].apply(lambda c: c.between(0, 1).all()).all() and a['recall'].is_monotonic_increasing
 

@@ -8,7 +8,8 @@ from nbdev.test import test_nb as run_notebook
 
 CFG = get_config()
 NOTEBOOKS = sorted(Path(p) for p in nbglob(CFG.nbs_path))
-HAS_DATA = any((Path(os.environ.get('LPM_DATA_HOME', CFG.config_path.parent/'shared/data'))/f).exists() for f in ['neurips2023_ranknorm_x30_int8.h5ad'])
+HAS_DATA = any((Path(os.environ.get('LPM_DATA_HOME', CFG.config_path.parent/'shared/data'))/f).exists()
+    for f in ['neurips2023_ranknorm_x30_int8.h5ad'])
 run_notebook.__test__ = False
 
 @pytest.mark.parametrize('nb', NOTEBOOKS, ids=lambda p: p.name)

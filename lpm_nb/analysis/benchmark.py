@@ -22,12 +22,16 @@ from ..data.split import Split, prove_split
 class Evaluation:
     "Scores of several methods on the same held-out experiments."
     scores:pd.DataFrame      # tidy: method, dataset, split, context, perturbation, readout, metric, value
-    summary:pd.DataFrame     # method, dataset, readout, metric, value, low, high, gain, gain_low, gain_high (against the other methods: see `champion`), ceiling (what the truth would score; NaN = unknown)
+    # method, dataset, readout, metric, value, low, high, gain, gain_low, gain_high (against the other methods: see `champion`), ceiling
+    # (what the truth would score; NaN = unknown)
+    summary:pd.DataFrame
     predictions:dict         # screen -> (table of test experiments, truth, {method: (mean, std)})
     champion:str             # the method that the gains compare with each other one
 
 PROFILE = 20   # a screen with at least this many readouts is a profile screen
-METRICS = {'delta r': 1, 'r': 1, 'spearman': 1, 'r2': 1, 'mse': -1, 'discrimination': 1, 'direction': 1, 'delta r top 50': 1, 'within r': 1, 'pooled r': 1, 'interaction r': 1}   # metric -> 1 if larger is better
+# metric -> 1 if larger is better
+METRICS = {'delta r': 1, 'r': 1, 'spearman': 1, 'r2': 1, 'mse': -1, 'discrimination': 1, 'direction': 1, 'delta r top 50': 1, 'within r': 1,
+    'pooled r': 1, 'interaction r': 1}
 
 def _reference(screen, train):
     "Mean of the training perturbations of each context; of all where a context has none."
@@ -41,19 +45,23 @@ def _reference(screen, train):
 def _profile_scores(preds, Y, table, reference):
     ref = np.stack([reference[c] for c in table['context'].astype(str)])
     for method, (P, _) in preds.items():
-        values = {'delta r': delta_pearson(P, Y, reference=ref), 'delta r top 50': delta_pearson(P, Y, reference=ref, top=50), 'r': pearson(P, Y), 'spearman': spearman(P, Y), 'r2': r2(P, Y), 'mse': mse(P, Y), 'direction': direction_accuracy(P, Y, reference=ref)}
+        values = {'delta r': delta_pearson(P, Y, reference=ref), 'delta r top 50': delta_pearson(P, Y, reference=ref, top=50),
+            'r': pearson(P, Y), 'spearman': spearman(P, Y), 'r2': r2(P, Y), 'mse': mse(P, Y),
+            'direction': direction_accuracy(P, Y, reference=ref)}
         d = np.full(len(Y), np.nan)
         for c in table['context'].unique():
             rows = (table['context'] == c).to_numpy(); d[rows] = discrimination(P[rows], Y[rows], reference=ref[rows])
         values['discrimination'] = d
-        yield from (pd.DataFrame(dict(method=method, context=table['context'].astype(str).to_numpy(), perturbation=table['perturbation'].astype(str).to_numpy(), readout='all', metric=k, value=v)) for k, v in values.items())
+        yield from (pd.DataFrame(dict(method=method, context=table['context'].astype(str).to_numpy(),
+            perturbation=table['perturbation'].astype(str).to_numpy(), readout='all', metric=k, value=v)) for k, v in values.items())
 
 def _scalar_scores(preds, Y, table, readouts, least=5):
     p = table['perturbation'].astype(str).to_numpy(); codes, names = pd.factorize(p)
     order = np.argsort(codes, kind='stable'); parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
     for method, (P, _) in preds.items():
         for j, r in enumerate(readouts):
-            yield pd.DataFrame(dict(method=method, context='all', perturbation=names, readout=r, metric='mse', value=[np.nanmean((P[i, j] - Y[i, j])**2) if (~np.isnan(Y[i, j])).any() else np.nan for i in parts]))
+            yield pd.DataFrame(dict(method=method, context='all', perturbation=names, readout=r, metric='mse',
+                value=[np.nanmean((P[i, j] - Y[i, j])**2) if (~np.isnan(Y[i, j])).any() else np.nan for i in parts]))
             if max(map(len, parts)) >= least:
                 yield pd.DataFrame(dict(method=method, context='all', perturbation=names, readout=r, metric='within r',
                     value=[pearson(P[i, j][None], Y[i, j][None])[0] if (~np.isnan(Y[i, j])).sum() >= least else np.nan for i in parts]))
@@ -63,13 +71,16 @@ def _expected(table, screen, train):
     members = [parse_perturbation(x) for x in table['perturbation'].astype(str)]; several = np.array([len(m) > 1 for m in members])
     if several.sum() < 20: return None
     c, out = table['context'].astype(str).to_numpy(), np.full((len(members), len(screen.readouts)), np.nan)
-    own = screen.obs['perturbation'].astype(str).map({x: len(parse_perturbation(x)) > 1 for x in screen.perturbations}).to_numpy(bool) & train
+    own = screen.obs['perturbation'].astype(str).map({x: len(parse_perturbation(x)) > 1
+        for x in screen.perturbations}).to_numpy(bool) & train
     for j in range(out.shape[1]):
         for k in np.unique(c[several]):
             rows = np.flatnonzero(own & (screen.obs['context'] == k).to_numpy() & ~np.isnan(screen.X[:, j]))
             if len(rows) < 20: continue
-            level, effect = fit_members([parse_perturbation(x) for x in screen.obs['perturbation'].iloc[rows].astype(str)], screen.X[rows, j:j+1].astype(np.float64))
-            here = np.flatnonzero(several & (c == k)); out[here, j] = [level[0] + sum(effect.get(a, [0.])[0] for a in members[i]) for i in here]
+            level, effect = fit_members([parse_perturbation(x) for x in screen.obs['perturbation'].iloc[rows].astype(str)],
+                screen.X[rows, j:j+1].astype(np.float64))
+            here = np.flatnonzero(several & (c == k))
+            out[here, j] = [level[0] + sum(effect.get(a, [0.])[0] for a in members[i]) for i in here]
     return out
 
 def _pooled(preds, Y, table, readouts, expected, seed):
@@ -77,7 +88,9 @@ def _pooled(preds, Y, table, readouts, expected, seed):
     p, names = table['perturbation'].astype(str).to_numpy(), list(preds)
     for base, metric in ((np.zeros_like(Y), 'pooled r'), (expected, 'interaction r')):
         for j, r in enumerate(readouts):
-            if base is not None and (~np.isnan(base[:, j])).sum() >= 20: yield metric, r, names, *pooled_pearson(np.stack([preds[m][0][:, j] for m in names], 1) - base[:, [j]], Y[:, j] - base[:, j], p, seed=seed)
+            if base is not None and (~np.isnan(base[:, j])).sum() >= 20:
+                yield metric, r, names, *pooled_pearson(np.stack([preds[m][0][:, j] for m in names], 1) - base[:, [j]],
+                    Y[:, j] - base[:, j], p, seed=seed)
 
 def _noise(screen, test, sd):
     "(n, n_readouts) variance of the noise in the test values; None where nothing tells it."
@@ -85,27 +98,35 @@ def _noise(screen, test, sd):
     if sd is None:
         if screen.spread is None: return None
         v = np.asarray(screen.spread, np.float32)**2
-        if np.isfinite(v).any(1).mean() < .5: return None                    # what is repeated now and then is repeated for a reason, and not like the rest
+        if np.isfinite(v).any(1).mean() < .5: return None  # what is repeated now and then is repeated for a reason, and not like the rest
         v = np.array([c[np.isfinite(c)].mean() if np.isfinite(c).any() else np.nan for c in v.T])
     else:
         v = np.asarray(sd, np.float64)**2
-        if v.shape not in ((), (len(screen.readouts),)) or not (np.asarray(sd) >= 0).all(): raise DataError(f"noise of screen {screen.name!r}: expected one standard deviation of a measurement or one for each of its {len(screen.readouts)} readouts, none below 0, got {sd!r}")
+        if v.shape not in ((), (len(screen.readouts),)) or not (np.asarray(sd) >= 0).all():
+            raise DataError(f"noise of screen {screen.name!r}: expected one standard deviation of a measurement or one for each of its "
+                f"{len(screen.readouts)} readouts, none below 0, got {sd!r}")
     return np.broadcast_to(v, (1, len(screen.readouts))) / n[test]
 
 def _ceilings(noise, Y, table, reference, expected, readouts, wide):
     "(metric, readout) -> what the truth itself would score."
     def r(noise, y, axis=None): # of y, along an axis
-        with np.errstate(all='ignore'): return np.sqrt(np.clip(1 - np.nanmean(np.where(np.isnan(y), np.nan, noise), axis=axis) / np.nanvar(y, axis=axis), 0, 1))
+        with np.errstate(all='ignore'):
+            return np.sqrt(np.clip(1 - np.nanmean(np.where(np.isnan(y), np.nan, noise), axis=axis) / np.nanvar(y, axis=axis), 0, 1))
     if noise is None: return {}
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', RuntimeWarning)                      # a row without values has no ceiling
         if wide:
             ref = np.stack([reference[c] for c in table['context'].astype(str)])
-            rows = pd.DataFrame({'delta r': r(noise, Y - ref, 1), 'r': r(noise, Y, 1), 'mse': np.nanmean(np.where(np.isnan(Y), np.nan, noise), axis=1)})
-            return {(k, 'all'): v for k, v in rows.groupby([table[c].astype(str).to_numpy() for c in ('perturbation', 'context')]).mean().mean().items()}   # doses first, as the scores
+            rows = pd.DataFrame({'delta r': r(noise, Y - ref, 1), 'r': r(noise, Y, 1),
+                'mse': np.nanmean(np.where(np.isnan(Y), np.nan, noise), axis=1)})
+            # doses first, as the scores
+            return {(k, 'all'): v for k, v in rows.groupby([table[c].astype(str).to_numpy()
+                for c in ('perturbation', 'context')]).mean().mean().items()}
         parts = [i for i in table.groupby(table['perturbation'].astype(str)).indices.values()]; out = {}
         for j, k in enumerate(readouts):
-            out |= {('pooled r', k): r(noise[:, j], Y[:, j]), ('within r', k): np.nanmean([r(noise[i, j], Y[i, j]) for i in parts if (~np.isnan(Y[i, j])).sum() >= 5] or [np.nan]), ('mse', k): np.nanmean(np.where(np.isnan(Y[:, j]), np.nan, noise[:, j]))}
+            out |= {('pooled r', k): r(noise[:, j], Y[:, j]), ('within r',
+                k): np.nanmean([r(noise[i, j], Y[i, j]) for i in parts if (~np.isnan(Y[i, j])).sum() >= 5] or [np.nan]),
+                ('mse', k): np.nanmean(np.where(np.isnan(Y[:, j]), np.nan, noise[:, j]))}
             if expected is not None: out['interaction r', k] = r(noise[:, j], Y[:, j] - expected[:, j])
     return out
 
@@ -121,7 +142,8 @@ def evaluate(
     seed:int=0,                   # of the resampling
 ) -> Evaluation:
     "Score methods on the held-out experiments of a split."
-    if not isinstance(methods, Mapping): raise DataError(f"expected methods by name, such as {{'LPM': model}}, got {type(methods).__name__}")
+    if not isinstance(methods, Mapping):
+        raise DataError(f"expected methods by name, such as {{'LPM': model}}, got {type(methods).__name__}")
     if not methods: raise DataError("expected at least one method")
     prove_split(atlas, split)
     champion = champion or next(iter(methods))
@@ -137,21 +159,25 @@ def evaluate(
         kept[n] = (table.reset_index(drop=True), Y, preds)
         wide = Y.shape[1] >= PROFILE
         reference, expected = _reference(s, train) if wide else None, None if wide else _expected(table, s, train)
-        ceiling |= {(n, *k): v for k, v in _ceilings(_noise(s, test, (noise or {}).get(n)), Y, table, reference, expected, s.readouts, wide).items()}
-        t = pd.concat(_profile_scores(preds, Y, table, reference) if wide else _scalar_scores(preds, Y, table, s.readouts), ignore_index=True)
+        ceiling |= {(n, *k): v for k, v in _ceilings(_noise(s, test, (noise or {}).get(n)), Y, table, reference, expected, s.readouts,
+            wide).items()}
+        t = pd.concat(_profile_scores(preds, Y, table, reference) if wide else _scalar_scores(preds, Y, table, s.readouts),
+            ignore_index=True)
         t.insert(1, 'dataset', n); t.insert(2, 'split', split.name); scores.append(t)
         for (metric, readout), g in t.groupby(['metric', 'readout'], sort=False):
             w = g.pivot_table(index=['perturbation', 'context'], columns='method', values='value', sort=False, dropna=False)
             who = w.index.get_level_values(0).to_numpy()
             for m in methods:
                 v, lo, hi = bootstrap(w[m], groups=who, seed=seed)
-                summary.append((m, n, readout, metric, v, lo, hi, *(bootstrap(METRICS[metric] * (w[champion] - w[m]), groups=who, seed=seed) if m != champion else (np.nan,) * 3)))
+                summary.append((m, n, readout, metric, v, lo, hi, *(bootstrap(METRICS[metric] * (w[champion] - w[m]), groups=who,
+                    seed=seed) if m != champion else (np.nan,) * 3)))
         if not wide:
             for metric, readout, names, r, draws in _pooled(preds, Y, table, s.readouts, expected, seed):
                 c = names.index(champion)
                 for i, m in enumerate(names):
                     gain = draws[:, c] - draws[:, i]
-                    summary.append((m, n, readout, metric, r[i], *np.quantile(draws[:, i], [.025, .975]), *((r[c] - r[i], *np.quantile(gain, [.025, .975])) if m != champion else (np.nan,) * 3)))
+                    summary.append((m, n, readout, metric, r[i], *np.quantile(draws[:, i], [.025, .975]),
+                        *((r[c] - r[i], *np.quantile(gain, [.025, .975])) if m != champion else (np.nan,) * 3)))
     if not scores: raise DataError(f"split {split.name!r} has no test experiment in the chosen screens")
     columns = ['method', 'dataset', 'readout', 'metric', 'value', 'low', 'high', 'gain', 'gain_low', 'gain_high']
     summary = pd.DataFrame(summary, columns=columns)
@@ -159,7 +185,8 @@ def evaluate(
     return Evaluation(pd.concat(scores, ignore_index=True), summary, kept, champion)
 
 # %% ../../nbs/analysis/10_benchmark.ipynb #ea4b2292
-HEADLINE = [('delta r', 'all'), ('mse', 'all'), ('discrimination', 'all'), ('within r', None), ('pooled r', None), ('interaction r', None)]   # (metric, readout) in the order of a report
+# (metric, readout) in the order of a report
+HEADLINE = [('delta r', 'all'), ('mse', 'all'), ('discrimination', 'all'), ('within r', None), ('pooled r', None), ('interaction r', None)]
 
 def league_table(
     evaluation:Evaluation, # from `evaluate`
@@ -174,7 +201,8 @@ def league_table(
     for metric, readout in HEADLINE:
         for r in dict.fromkeys(t.loc[(t['metric'] == metric) & ((t['readout'] == readout) if readout else True), 'readout']):
             q = t[(t['metric'] == metric) & (t['readout'] == r)].set_index('method')
-            out[metric if r == 'all' else f'{metric} {r}'] = {m: f"{x.value:.{digits}f} [{x.low:.{digits}f}, {x.high:.{digits}f}]" + ('' if not x.gain_low > 0 else ' *') for m, x in q.iterrows()}
+            out[metric if r == 'all' else f'{metric} {r}'] = {m: f"{x.value:.{digits}f} [{x.low:.{digits}f}, {x.high:.{digits}f}]"
+                + ('' if not x.gain_low > 0 else ' *') for m, x in q.iterrows()}
     table = pd.DataFrame(out).reindex(list(dict.fromkeys(t['method'])))
     top = {(m if r == 'all' else f'{m} {r}'): v for (m, r), v in t.groupby(['metric', 'readout'])['ceiling'].first().dropna().items()}
     if set(top) & set(table): table.loc['ceiling (noise)'] = [f'{top[c]:.{digits}f}' if c in top else '–' for c in table]

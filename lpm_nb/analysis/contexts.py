@@ -33,7 +33,9 @@ def embed_contexts(
     np.add.at(total, i, np.nan_to_num(X)); np.add.at(count, i, ~np.isnan(X))
     with np.errstate(all='ignore'): Z = np.where(count > 0, total / count, np.nan).reshape(len(C), -1)
     Z = Z[:, (~np.isnan(Z)).mean(0) >= least]; keep = (~np.isnan(Z)).mean(1) >= least; Z = Z[keep]
-    if keep.sum() < 3 or not Z.shape[1]: raise DataError(f"fewer than 3 contexts of {screen.name!r} have {least:.0%} of the values; lower `least`, or complete the screen with a model")
+    if keep.sum() < 3 or not Z.shape[1]:
+        raise DataError(f"fewer than 3 contexts of {screen.name!r} have {least:.0%} of the values; lower `least`, or complete the screen "
+            "with a model")
     for _ in range(3):                                                     # missing values: to and fro until both means are gone
         Z = Z - np.nanmean(Z, 0); Z = Z - np.nanmean(Z, 1, keepdims=True)
     return Embedding(pd.DataFrame(np.nan_to_num(Z).astype(np.float32), pd.Index(C[keep].astype(str), name='context')), name)
@@ -45,7 +47,8 @@ def read_tissues(
     t = read_annotation('cell-model-passports').dropna(subset=['tissue'])
     def plain(x): return ''.join(ch for ch in str(x).upper() if ch.isalnum())
     of = dict(zip(t['model_name'].map(plain), t['tissue']))
-    of |= {plain(str(c).split('_')[0]): x for c, x in zip(t['CCLE_ID'], t['tissue']) if isinstance(c, str) and plain(c.split('_')[0]) not in of}
+    of |= {plain(str(c).split('_')[0]): x for c, x in zip(t['CCLE_ID'], t['tissue']) if isinstance(c, str)
+        and plain(c.split('_')[0]) not in of}
     return pd.Series({c: of[plain(parse_context(c)[0])] for c in contexts if plain(parse_context(c)[0]) in of}, name='tissue', dtype=object)
 
 def score_grouping(
@@ -62,7 +65,8 @@ def score_grouping(
     if len(groups) < 2: raise DataError(f"expected at least 2 groups of {min_size} or more labelled symbols, got {len(groups)}")
     labels = labels[labels.isin(groups)]; S = similarity(e).loc[labels.index, labels.index].to_numpy().copy()
     np.fill_diagonal(S, np.nan); n = len(S)
-    rank = np.argsort(np.argsort(np.where(np.isnan(S), -np.inf, S), axis=1, kind='stable'), axis=1, kind='stable').astype(float) - 1     # 0 … n-2 among the others
+    # 0 … n-2 among the others
+    rank = np.argsort(np.argsort(np.where(np.isnan(S), -np.inf, S), axis=1, kind='stable'), axis=1, kind='stable').astype(float) - 1
     Y = (labels.to_numpy()[:, None] == np.array(groups, object)[None]).astype(float)
     def auroc(Y):
         m = Y.sum(0) - 1; inside = np.einsum('ig,ij,jg->g', Y, np.where(np.isnan(S), 0, rank), Y)
@@ -92,10 +96,12 @@ def find_deviations(
             effect = np.bincount(p, v - level[c], len(effect)) / (np.bincount(p, minlength=len(effect)) + shrink)
         n = np.bincount(p)[p] - 1; usual = (np.bincount(p, v - level[c])[p] - (v - level[c])) / (n + shrink); guess = level[c] + usual
     else:
-        if np.shape(expected) != y.shape: raise DataError(f"expected one prediction for each of the {len(y)} experiments, got shape {np.shape(expected)}")
+        if np.shape(expected) != y.shape:
+            raise DataError(f"expected one prediction for each of the {len(y)} experiments, got shape {np.shape(expected)}")
         guess = np.asarray(expected, np.float64)[seen]
         if np.isnan(guess).any(): raise DataError(f"{int(np.isnan(guess).sum())} measured experiments have no prediction")
     rest = v - guess; spread = 1.4826 * np.median(np.abs(rest - np.median(rest))) or rest.std() or 1.
     z = rest / (spread * np.sqrt(1 + (1 / (n + shrink) if expected is None else 0))); q = 2 * norm.sf(np.abs(z))
-    t = pd.DataFrame(dict(perturbation=o['perturbation'].astype(str).to_numpy()[seen], context=o['context'].astype(str).to_numpy()[seen], value=v, expected=guess, z=z, p=q, q=false_discovery_control(q)))
+    t = pd.DataFrame(dict(perturbation=o['perturbation'].astype(str).to_numpy()[seen], context=o['context'].astype(str).to_numpy()[seen],
+        value=v, expected=guess, z=z, p=q, q=false_discovery_control(q)))
     return t.iloc[np.argsort(t['p'].to_numpy(), kind='stable')].reset_index(drop=True)

@@ -57,23 +57,32 @@ def score_cells(
     source, target = edges['source'].astype(str).to_numpy(object), edges['target'].astype(str).to_numpy(object)
     sizes = [len(edges)] if k is None else sorted({min(int(x), len(edges)) for x in k})
     top = max(sizes, default=0); source, target = source[:top], target[:top]
-    check_known(sorted(set(target)), genes, 'target gene of an edge', hint='It is not read out in these cells: restrict the network with infer_edges(…, targets=…)')
-    check_known(sorted(set(source)), sorted(rows), 'source gene of an edge', hint='These cells hold no perturbation of it, so nothing can be said of the edge')
-    if pd.MultiIndex.from_arrays([source, target]).duplicated().any(): raise DataError("an edge is listed twice; drop_duplicates(['source', 'target']) first")
+    check_known(sorted(set(target)), genes, 'target gene of an edge',
+        hint='It is not read out in these cells: restrict the network with infer_edges(…, targets=…)')
+    check_known(sorted(set(source)), sorted(rows), 'source gene of an edge',
+        hint='These cells hold no perturbation of it, so nothing can be said of the edge')
+    if pd.MultiIndex.from_arrays([source, target]).duplicated().any():
+        raise DataError("an edge is listed twice; drop_duplicates(['source', 'target']) first")
     w, p = _shift(source, target, rows, control, X, at)
     perturbed = [g for g in genes if g in rows]
     out = []
     for n in sizes:
-        row = dict(k=n, true_positives=int((p[:n] < alpha).sum()), false_positives=int((p[:n] >= alpha).sum()), precision=float((p[:n] < alpha).mean()) if n else np.nan, mean_wasserstein=float(w[:n].mean()) if n else np.nan)
+        row = dict(k=n, true_positives=int((p[:n] < alpha).sum()), false_positives=int((p[:n] >= alpha).sum()),
+            precision=float((p[:n] < alpha).mean()) if n else np.nan, mean_wasserstein=float(w[:n].mean()) if n else np.nan)
         if omissions:
-            A = coo_matrix((np.ones(n, bool), ([at.get(s, -1) for s in source[:n]], [at[t] for t in target[:n]])), (len(genes), len(genes))) if all(s in at for s in source[:n]) else None
-            if A is None: raise DataError("a source is not among the genes that are read out; omitted pairs cannot be told apart by paths, pass omissions=0")
+            A = coo_matrix((np.ones(n, bool), ([at.get(s, -1) for s in source[:n]], [at[t] for t in target[:n]])),
+                (len(genes), len(genes))) if all(s in at for s in source[:n]) else None
+            if A is None:
+                raise DataError("a source is not among the genes that are read out; omitted pairs cannot be told apart by paths, pass "
+                    "omissions=0")
             free = ~connected_pairs(A, rounds=rounds)[[at[g] for g in perturbed]].toarray()
             free[np.arange(len(perturbed)), [at[g] for g in perturbed]] = False
             i, j = np.nonzero(free); m = len(i)
             if m > omissions: pick = np.sort(rng(seed, 'omitted', n).choice(m, omissions, replace=False)); i, j = i[pick], j[pick]
-            ow, op = _shift(np.array(perturbed, object)[i], np.array(genes, object)[j], rows, control, X, at) if m else (np.empty(0), np.empty(0))
-            row |= dict(omitted=m, tested=len(i), false_omission_rate=float((op < alpha).mean()) if m else np.nan, omitted_wasserstein=float(ow.mean()) if m else np.nan)
+            ow, op = _shift(np.array(perturbed, object)[i], np.array(genes, object)[j], rows, control, X, at) if m else (np.empty(0),
+                np.empty(0))
+            row |= dict(omitted=m, tested=len(i), false_omission_rate=float((op < alpha).mean()) if m else np.nan,
+                omitted_wasserstein=float(ow.mean()) if m else np.nan)
         out.append(row)
     return pd.DataFrame(out)
 
@@ -115,9 +124,12 @@ def score_relations(
     def hits(u, v): return sum((x, y) in truth or (not directed and (y, x) in truth) for x, y in zip(u.tolist(), v.tolist()))
     out, g = [], rng(seed, 'degrees')
     for n in sorted({min(int(x), len(s)) for x in k}):
-        h = hits(s[:n], t[:n]); null = np.array([hits(s[:n], _shuffled(s[:n], t[:n], g)) for _ in range(shuffles)]) / max(n, 1) if n and shuffles else np.full(1, np.nan)
+        h = hits(s[:n], t[:n])
+        null = np.array([hits(s[:n], _shuffled(s[:n], t[:n], g)) for _ in range(shuffles)]) / max(n, 1) if n and shuffles else np.full(1,
+            np.nan)
         mean, sd = null.mean(), null.std(ddof=1) if len(null) > 1 else np.nan
-        out.append(dict(k=n, hits=h, precision=h / n if n else np.nan, recall=h / possible if possible else np.nan, random=mean, random_sd=sd, fold=h / n / mean if n and mean > 0 else np.nan, z=(h / n - mean) / sd if n and sd > 0 else np.nan))
+        out.append(dict(k=n, hits=h, precision=h / n if n else np.nan, recall=h / possible if possible else np.nan, random=mean,
+            random_sd=sd, fold=h / n / mean if n and mean > 0 else np.nan, z=(h / n - mean) / sd if n and sd > 0 else np.nan))
     return pd.DataFrame(out)
 
 # %% ../../nbs/analysis/13b_edge_scores.ipynb #f1ab74b1
@@ -140,13 +152,18 @@ def score_network(
     if 'weight' in truth: place(V, truth, np.sign(truth['weight'].to_numpy()))
     off = np.zeros((n, n), bool); off[rows] = True; np.fill_diagonal(off, False)
     y, s = T[off] > 0, S[off]
-    if not y.any() or y.all(): raise DataError(f"expected some true edges and some pairs without, got {int(y.sum())} true of {len(y)} pairs")
+    if not y.any() or y.all():
+        raise DataError(f"expected some true edges and some pairs without, got {int(y.sum())} true of {len(y)} pairs")
     k = int(y.sum()) if k is None else k
-    best = np.zeros((n, n), bool); flat = np.flatnonzero(off.ravel()); order = flat[np.argsort(-S.ravel()[flat], kind='stable')][:k]; best.ravel()[order[S.ravel()[order] > 0]] = True
+    best = np.zeros((n, n), bool); flat = np.flatnonzero(off.ravel())
+    order = flat[np.argsort(-S.ravel()[flat], kind='stable')][:k]
+    best.ravel()[order[S.ravel()[order] > 0]] = True
     one = (T > 0) & (T.T == 0) & off & off.T; i, j = np.nonzero(one)
     told = S[i, j] != S[j, i]
     shown = (T > 0) & (W != 0) & (V != 0) & off
     miss, extra = (T > 0) & off & ~best, best & ~(T > 0)
     turned = int((miss & extra.T).sum())                                             # one wrong way round is one mistake, not two
-    return dict(auprc=float(average_precision_score(y, s)), auroc=float(roc_auc_score(y, s)), chance=float(y.mean()), precision_at_k=float((best & (T > 0)).sum() / max(k, 1)),
-                direction=float((S[i, j] > S[j, i])[told].mean()) if told.any() else np.nan, sign=float((W == V)[shown].mean()) if shown.any() else np.nan, hamming=int(miss.sum() + extra.sum() - turned))
+    return dict(auprc=float(average_precision_score(y, s)), auroc=float(roc_auc_score(y, s)), chance=float(y.mean()),
+        precision_at_k=float((best & (T > 0)).sum() / max(k, 1)),
+                direction=float((S[i, j] > S[j, i])[told].mean()) if told.any() else np.nan, sign=float((W == V)[shown].mean())
+                    if shown.any() else np.nan, hamming=int(miss.sum() + extra.sum() - turned))

@@ -28,13 +28,20 @@ class Embedding:
 
     def __post_init__(self):
         v = self.vectors
-        if not isinstance(v, pd.DataFrame) or not len(v) or not v.shape[1]: raise DataError(f"expected a table of vectors with symbols as its index, got {type(v).__name__} of shape {getattr(v, 'shape', None)}")
-        if v.index.has_duplicates: raise DataError(f"symbol {v.index[v.index.duplicated()][0]!r} has two vectors in {self.name!r}; average or drop one")
-        if not np.isfinite(v.to_numpy(np.float64)).all(): raise DataError(f"{self.name!r} has vectors that are not finite (first: {v.index[~np.isfinite(v.to_numpy(np.float64)).all(1)][0]!r})")
+        if not isinstance(v, pd.DataFrame) or not len(v) or not v.shape[1]:
+            raise DataError(f"expected a table of vectors with symbols as its index, got {type(v).__name__} of shape "
+                f"{getattr(v, 'shape', None)}")
+        if v.index.has_duplicates:
+            raise DataError(f"symbol {v.index[v.index.duplicated()][0]!r} has two vectors in {self.name!r}; average or drop one")
+        if not np.isfinite(v.to_numpy(np.float64)).all():
+            raise DataError(f"{self.name!r} has vectors that are not finite (first: "
+                f"{v.index[~np.isfinite(v.to_numpy(np.float64)).all(1)][0]!r})")
         for s in self.seeds:
             if not s.index.equals(v.index): raise DataError(f"the seeds of {self.name!r} have other symbols than its vectors")
 
-    def __repr__(self): return f"Embedding {self.name!r}: {len(self.vectors):,} symbols × {self.vectors.shape[1]}" + (f", {len(self.seeds)} seeds" if self.seeds else '')
+    def __repr__(self):
+        return f"Embedding {self.name!r}: {len(self.vectors):,} symbols × {self.vectors.shape[1]}" + (f", {len(self.seeds)} seeds"
+            if self.seeds else '')
     @property
     def symbols(self) -> list[str]: return self.vectors.index.tolist()
     def keep(self, symbols:Sequence[str]) -> 'Embedding': # of these symbols, in this order
@@ -48,7 +55,8 @@ def align_embeddings(
     if not len(tables): raise DataError("expected at least one table of vectors, got none")
     first, out = tables[0] - tables[0].mean(), []
     for t in tables:
-        if not t.index.equals(first.index) or t.shape != first.shape: raise DataError(f"expected tables with equal rows and width, got {t.shape} beside {first.shape}")
+        if not t.index.equals(first.index) or t.shape != first.shape:
+            raise DataError(f"expected tables with equal rows and width, got {t.shape} beside {first.shape}")
         z = t - t.mean(); R, _ = scipy.linalg.orthogonal_procrustes(z.to_numpy(), first.to_numpy())
         out.append(pd.DataFrame(z.to_numpy() @ R, z.index, first.columns))
     return out
@@ -94,7 +102,8 @@ def _join(pieces, perturbations):
         size = np.linalg.norm(Z, axis=1); size = size[size > 0]
         out.append(Z / (size.mean() if len(size) else 1)); labels += [(c, r) for c in contexts for r in readouts]
     Z = np.concatenate(out, 1); keep = np.abs(Z).max(0) > 0
-    return pd.DataFrame(Z[:, keep].astype(np.float32), pd.Index(perturbations, name='perturbation'), pd.MultiIndex.from_tuples([x for x, k in zip(labels, keep) if k], names=['context', 'readout']))
+    return pd.DataFrame(Z[:, keep].astype(np.float32), pd.Index(perturbations, name='perturbation'),
+        pd.MultiIndex.from_tuples([x for x, k in zip(labels, keep) if k], names=['context', 'readout']))
 
 def _layout(atlas, perturbations, readouts):
     atlas = Atlas(atlas) if isinstance(atlas, Screen) else atlas
@@ -120,7 +129,9 @@ def embed_responses(
         usual, cs = _typical(s).reindex(wanted), [c for c in s.contexts if contexts is None or c in set(contexts)]
         if not cs: continue
         at = [s.readouts.index(r) for r in mine]; spread = np.nanstd(s.X[:, at], 0).mean() or 1
-        t = pd.DataFrame(dict(perturbation=pd.Categorical(np.tile(wanted, len(cs)), wanted), context=pd.Categorical(np.repeat(cs, len(wanted)), cs), dose=np.tile(usual['dose'], len(cs)), time=np.tile(usual['time'], len(cs))))
+        t = pd.DataFrame(dict(perturbation=pd.Categorical(np.tile(wanted, len(cs)), wanted),
+            context=pd.Categorical(np.repeat(cs, len(wanted)), cs), dose=np.tile(usual['dose'], len(cs)),
+            time=np.tile(usual['time'], len(cs))))
         P = np.asarray(model.predict_screen(n, t)[0][:, at], np.float64).reshape(len(cs), len(wanted), -1)
         parts = [_hide_own(P[k], wanted, mine) for k in range(len(cs))]
         pieces.append((_centred(np.concatenate(parts, 1) / spread, len(mine) < 20), cs, mine))
@@ -164,7 +175,9 @@ def reduce_embedding(
     def one(v):
         Z = v.to_numpy(np.float64); Z = Z - Z.mean(0); k = min(components, min(Z.shape) - 1)
         if k < 1: raise DataError(f"{e.name!r} has too few symbols or dimensions to reduce: {v.shape}")
-        if k < min(Z.shape) / 3: U, s, _ = scipy.sparse.linalg.svds(Z, k, random_state=0, return_singular_vectors='u'); U, s = U[:, ::-1], s[::-1]
+        if k < min(Z.shape) / 3:
+            U, s, _ = scipy.sparse.linalg.svds(Z, k, random_state=0, return_singular_vectors='u')
+            U, s = U[:, ::-1], s[::-1]
         else: U, s, _ = np.linalg.svd(Z, full_matrices=False)
         keep = s[:k] > s[0] * 1e-6
         return pd.DataFrame(U[:, :k][:, keep] * s[:k][keep]**(1 - power), v.index)
@@ -195,7 +208,8 @@ def join_embeddings(
 ) -> Embedding: # of all symbols; each part's centred vectors at length 1, zeros where a part does not have the symbol
     "Several embeddings side by side."
     if not parts: raise DataError("expected at least one embedding, got none")
-    if len({len(e.seeds) for e in parts}) > 1: raise DataError(f"expected parts with the same number of seeds, got {', '.join(str(len(e.seeds)) for e in parts)}")
+    if len({len(e.seeds) for e in parts}) > 1:
+        raise DataError(f"expected parts with the same number of seeds, got {', '.join(str(len(e.seeds)) for e in parts)}")
     symbols = list(dict.fromkeys(s for e in parts for s in e.symbols))
     def side(tables):
         out = []
@@ -235,7 +249,8 @@ def neighbours(
         for v in e.seeds:
             top = set(who[np.argsort(-_to_one(v, symbol)[who], kind='stable')[:n]]); votes += [who[o] in top for o in order]
         votes /= len(e.seeds)
-    return pd.DataFrame(dict(symbol=np.array(e.symbols, object)[who[order]], similarity=s[order], percentile=100 * (1 - np.arange(len(order)) / max(len(who), 1)), agreement=votes))
+    return pd.DataFrame(dict(symbol=np.array(e.symbols, object)[who[order]], similarity=s[order],
+        percentile=100 * (1 - np.arange(len(order)) / max(len(who), 1)), agreement=votes))
 
 # %% ../../nbs/analysis/11_embedding.ipynb #0d6d84ba
 def short(
@@ -288,13 +303,15 @@ def cluster_embedding(
         n = max(tries or [2], key=lambda k: silhouette_score(D, cut(e.vectors, k), metric='precomputed'))
     if not 1 < n < N: raise DataError(f"expected between 2 and {N - 1} clusters, got {n}")
     home = cut(e.vectors, n); g = rng(seed, 'halves')
-    others = list(e.seeds) or [e.vectors.iloc[:, g.permutation(e.vectors.shape[1])[:max(1, e.vectors.shape[1] // 2)]] for _ in range(halves)]
+    others = list(e.seeds) or [e.vectors.iloc[:, g.permutation(e.vectors.shape[1])[:max(1, e.vectors.shape[1] // 2)]]
+        for _ in range(halves)]
     stability = np.zeros(n)
     for v in others:
         there = np.eye(n)[cut(v, n)]; here = np.eye(n)[home]
         both = here.T @ there; stability += (both / (here.sum(0)[:, None] + there.sum(0)[None] - both)).max(1) / len(others)
     size = np.bincount(home, minlength=n); name = np.empty(n, int); name[np.argsort(-size, kind='stable')] = np.arange(1, n + 1)
-    return pd.DataFrame(dict(symbol=e.symbols, cluster=name[home], size=size[home], stability=stability[home])).sort_values(['cluster', 'symbol'], ignore_index=True)
+    return pd.DataFrame(dict(symbol=e.symbols, cluster=name[home], size=size[home], stability=stability[home])).sort_values(['cluster',
+        'symbol'], ignore_index=True)
 
 # %% ../../nbs/analysis/11_embedding.ipynb #8778c46c
 LAYOUTS = ['umap', 'tsne', 'pca']   # ways to draw vectors on a plane
@@ -345,11 +362,14 @@ def recover_relations(
     if not embeddings: raise DataError("expected at least one embedding, got none")
     reference = reference or list(embeddings)[-1]; check_known([reference], list(embeddings), 'method')
     shared = sorted(set.intersection(*({bare(s) for s in e.symbols} for e in embeddings.values())))
-    if len(shared) < 10: raise DataError(f"the embeddings share {len(shared)} genes; expected at least 10. Symbols are compared without their kind")
+    if len(shared) < 10:
+        raise DataError(f"the embeddings share {len(shared)} genes; expected at least 10. Symbols are compared without their kind")
     i, j = np.triu_indices(len(shared), 1); S = {}
     for m, e in embeddings.items():
         v = e.vectors.set_axis([bare(s) for s in e.symbols])
-        if v.index.has_duplicates: raise DataError(f"gene {v.index[v.index.duplicated()][0]!r} is in {m!r} more than once, with several kinds of perturbation; keep() one kind")
+        if v.index.has_duplicates:
+            raise DataError(f"gene {v.index[v.index.duplicated()][0]!r} is in {m!r} more than once, with several kinds of perturbation; "
+                "keep() one kind")
         S[m] = similarity(v).loc[shared, shared].to_numpy()[i, j]
     code = {s: k for k, s in enumerate(shared)}
     t = relations[relations['gene1'].isin(code) & relations['gene2'].isin(code)]
@@ -370,7 +390,9 @@ def recover_relations(
             for m in S: each[m][k] = score(m, wij)
         for m in S:
             lo, hi = np.nanquantile(each[m], [.025, .975], axis=0); dl, dh = np.nanquantile(each[m] - each[reference], [.025, .975], axis=0)
-            rows += [dict(method=m, database=d, metric=q, value=whole[m][k], low=lo[k], high=hi[k], gain=whole[m][k] - whole[reference][k], gain_low=dl[k], gain_high=dh[k], relations=int(y.sum()), genes=len(shared)) for k, q in enumerate(['AUC', 'average precision', 'recall'])]
+            rows += [dict(method=m, database=d, metric=q, value=whole[m][k], low=lo[k], high=hi[k], gain=whole[m][k] - whole[reference][k],
+                gain_low=dl[k], gain_high=dh[k], relations=int(y.sum()), genes=len(shared))
+                for k, q in enumerate(['AUC', 'average precision', 'recall'])]
     if not rows: raise DataError(f"fewer than 5 relations among the {len(shared)} genes of these embeddings in every database")
     return pd.DataFrame(rows)
 
@@ -401,11 +423,12 @@ def annotate_function(
     scores = {}
     for m, e in embeddings.items():
         v = e.vectors.set_axis([bare(s) for s in e.symbols])
-        if v.index.has_duplicates: raise DataError(f"gene {v.index[v.index.duplicated()][0]!r} is in {m!r} more than once; keep() one kind of perturbation")
+        if v.index.has_duplicates:
+            raise DataError(f"gene {v.index[v.index.duplicated()][0]!r} is in {m!r} more than once; keep() one kind of perturbation")
         v = v.loc[shared]
         Z = (reduce_embedding(Embedding(v), components=width).vectors if v.shape[1] > width else v).to_numpy(np.float64)
         Z = (Z - Z.mean(0)) / np.sqrt((Z.std(0)**2).mean())
-        right, possible = np.zeros(len(names)), np.zeros(len(names))           # ordered pairs of a member and another gene, inside each fold
+        right, possible = np.zeros(len(names)), np.zeros(len(names))  # ordered pairs of a member and another gene, inside each fold
         for train, test in KFold(folds, shuffle=True, random_state=seed).split(Z):
             said = RidgeCV(alphas=np.logspace(-1, 4, 11), alpha_per_target=True).fit(Z[train], Y[train]).predict(Z[test])
             y = Y[test]; n1 = y.sum(0)

@@ -31,13 +31,16 @@ class NetworkView(W.VBox):
         sets:pd.DataFrame|None=None, # set, gene: to name modules
     ):
         effects = {effects.context: effects} if isinstance(effects, GeneEffects) else dict(effects)
-        if not effects or not all(isinstance(e, GeneEffects) for e in effects.values()): raise DataError("expected GeneEffects, or a mapping from a context to GeneEffects")
+        if not effects or not all(isinstance(e, GeneEffects) for e in effects.values()):
+            raise DataError("expected GeneEffects, or a mapping from a context to GeneEffects")
         self.effects, self.method, self.sets, self.undirected = effects, method, sets, method == 'co-function'
         self._tables = {}
         wide = W.Layout(width='440px'); style = dict(description_width='110px')
         self.context = W.Dropdown(options=list(effects), description='context', layout=wide, style=style)
-        self.top = W.IntSlider(value=min(top, most), min=10, max=most, step=10, description='edges', continuous_update=False, layout=wide, style=style)
-        self.focus = W.Combobox(placeholder='a gene, or empty for all', description='focus gene', ensure_option=False, layout=wide, style=style)
+        self.top = W.IntSlider(value=min(top, most), min=10, max=most, step=10, description='edges', continuous_update=False, layout=wide,
+            style=style)
+        self.focus = W.Combobox(placeholder='a gene, or empty for all', description='focus gene', ensure_option=False, layout=wide,
+            style=style)
         self.said, self.picture, self.table = W.HTML(), W.Image(format='png', layout=W.Layout(max_width='100%', width='900px')), W.HTML()
         for w in (self.context, self.top, self.focus): w.observe(self._draw, 'value')
         super().__init__([self.context, self.top, self.focus, self.said, self.picture, self.table])
@@ -46,14 +49,15 @@ class NetworkView(W.VBox):
     def _edges(self, context):
         if context not in self._tables:
             t = infer_edges(self.effects[context], self.method, top=4 * self.top.max)
-            if self.undirected: t = t[t['weight'] > 0]; a, b = t['source'].astype(str), t['target'].astype(str); t = t[a < b]      # a pair once
+            if self.undirected: t = t[t['weight'] > 0]; a, b = t['source'].astype(str), t['target'].astype(str); t = t[a < b]  # a pair once
             self._tables[context] = t.head(self.top.max).reset_index(drop=True)
         return self._tables[context]
 
     @property
     def code(self) -> str: # the call that makes what is shown, without the widget
         "The call behind the picture."
-        return f"build_graph(infer_edges(effects[{self.context.value!r}], {self.method!r}), top={self.top.value})" + (f"   # and of it the neighbourhood of {self.focus.value!r}" if self.focus.value else '')
+        return f"build_graph(infer_edges(effects[{self.context.value!r}], {self.method!r}), top={self.top.value})" + (
+            f"   # and of it the neighbourhood of {self.focus.value!r}" if self.focus.value else '')
 
     def _draw(self, change=None):
         "Draw again after a choice."
@@ -63,15 +67,23 @@ class NetworkView(W.VBox):
         gene = self.focus.value.strip()
         known = {g.lower(): g for g in G}
         note, ring = '', []
-        if gene and gene.lower() in known: ring = [known[gene.lower()]]; G = nx.ego_graph(G.to_undirected() if not self.undirected else G, ring[0]) if self.undirected else G.edge_subgraph([*G.in_edges(ring[0]), *G.out_edges(ring[0])])
+        if gene and gene.lower() in known:
+            ring = [known[gene.lower()]]
+            G = nx.ego_graph(G.to_undirected() if not self.undirected else G,
+                ring[0]) if self.undirected else G.edge_subgraph([*G.in_edges(ring[0]), *G.out_edges(ring[0])])
         elif gene:
             try: check_known([gene], sorted(G), 'gene of this network')
             except LookupError as e: note = f'{e} — showing all; more edges may bring it in'
         modules = find_communities(G, min_size=5) if not ring else None
-        names = {} if modules is None or self.sets is None or modules.empty else {r.community: tidy_name(r.set) for r in name_communities(modules, self.sets, background=self.effects[self.context.value].sources if self.undirected else sorted({*self.effects[self.context.value].sources, *self.effects[self.context.value].genes})).itertuples() if r.set}
-        self.edges = pd.DataFrame([(u, v, d['score'], d.get('weight', d['score'])) for u, v, d in G.edges(data=True)], columns=['source', 'target', 'score', 'weight']).sort_values('score', ascending=False, ignore_index=True)
-        fig = Figure(figsize=(9, 6.5), layout='constrained', dpi=100); FigureCanvasAgg(fig)      # a figure of our own: nothing pops up in the notebook
+        names = {} if modules is None or self.sets is None or modules.empty else {r.community: tidy_name(r.set)
+            for r in name_communities(modules, self.sets, background=self.effects[self.context.value].sources if self.undirected
+            else sorted({*self.effects[self.context.value].sources, *self.effects[self.context.value].genes})).itertuples() if r.set}
+        self.edges = pd.DataFrame([(u, v, d['score'], d.get('weight', d['score'])) for u, v, d in G.edges(data=True)],
+            columns=['source', 'target', 'score', 'weight']).sort_values('score', ascending=False, ignore_index=True)
+        # a figure of our own: nothing pops up in the notebook
+        fig = Figure(figsize=(9, 6.5), layout='constrained', dpi=100); FigureCanvasAgg(fig)
         plot_network(self.edges, layout_graph(G, modules, names=names), directed=not self.undirected, focus=ring, ax=fig.subplots())
         png = BytesIO(); fig.savefig(png, format='png')
-        self.picture.value, self.said.value = png.getvalue(), f"<b>{len(G)} genes, {len(self.edges)} edges</b> in {self.context.value}" + (f'<br><span style="color:#b00">{note}</span>' if note else '') + f'<br><code>{self.code}</code>'
+        self.picture.value, self.said.value = png.getvalue(), f"<b>{len(G)} genes, {len(self.edges)} edges</b> in {self.context.value}" + (
+            f'<br><span style="color:#b00">{note}</span>' if note else '') + f'<br><code>{self.code}</code>'
         self.table.value = self.edges.head(12).round(3).to_html(index=False, border=0)

@@ -38,7 +38,8 @@ def build_graph(
     if top is not None: t = t.head(top)
     t = t.assign(source=t['source'].astype(str), target=t['target'].astype(str))
     if 'weight' in t: t['sign'] = np.sign(t['weight']).astype(int)
-    G = nx.from_pandas_edgelist(t, 'source', 'target', edge_attr=[c for c in t if c not in ('source', 'target')] or None, create_using=nx.DiGraph)
+    G = nx.from_pandas_edgelist(t, 'source', 'target', edge_attr=[c for c in t if c not in ('source', 'target')] or None,
+        create_using=nx.DiGraph)
     return G
 
 def similarity_graph(
@@ -71,12 +72,15 @@ def find_communities(
     U = nx.Graph(); U.add_nodes_from(sorted(G))
     for a, b, d in G.edges(data=True):
         if a != b: U.add_edge(a, b, score=max(abs(d.get('score', 1.)), U.get_edge_data(a, b, {}).get('score', 0.)))
-    if U.number_of_edges() == 0: return pd.DataFrame(dict(community=pd.Series(dtype=int), gene=pd.Series(dtype=str), agreement=pd.Series(dtype=float)))
+    if U.number_of_edges() == 0:
+        return pd.DataFrame(dict(community=pd.Series(dtype=int), gene=pd.Series(dtype=str), agreement=pd.Series(dtype=float)))
     genes = list(U); at = {g: i for i, g in enumerate(genes)}
     parts = []
     for r in range(runs):
         label = np.empty(len(genes), int)
-        for k, c in enumerate(nx.community.louvain_communities(U, weight='score', resolution=resolution, seed=int(rng(seed, 'louvain', r).integers(2**31)))): label[[at[g] for g in c]] = k
+        for k, c in enumerate(nx.community.louvain_communities(U, weight='score', resolution=resolution,
+            seed=int(rng(seed, 'louvain', r).integers(2**31)))):
+            label[[at[g] for g in c]] = k
         parts.append(label)
     together = np.mean([p[:, None] == p[None] for p in parts], 0)
     best = max(parts, key=lambda p: -np.abs((p[:, None] == p[None]) - together).sum())
@@ -95,7 +99,9 @@ def name_communities(
     rows = []
     for k, g in communities.groupby('community'):
         e = enrich_sets(g['gene'], sets, background=background); ok = len(e) and e['q'].iloc[0] <= max_q
-        rows.append(dict(community=k, genes=len(g), agreement=g['agreement'].iloc[0], **(e.iloc[0][['set', 'hits', 'size', 'fold', 'q']].to_dict() if ok else dict(set='', hits=0, size=0, fold=np.nan, q=np.nan)), members=' '.join(g['gene'])))
+        rows.append(dict(community=k, genes=len(g), agreement=g['agreement'].iloc[0],
+            **(e.iloc[0][['set', 'hits', 'size', 'fold', 'q']].to_dict() if ok else dict(set='', hits=0, size=0, fold=np.nan, q=np.nan)),
+            members=' '.join(g['gene'])))
     return pd.DataFrame(rows, columns=['community', 'genes', 'agreement', 'set', 'hits', 'size', 'fold', 'q', 'members'])
 
 # %% ../../nbs/analysis/13c_graph.ipynb #be6d07aa
@@ -106,9 +112,12 @@ def find_hubs(
 ) -> pd.DataFrame: # gene, targets, regulators, mean_score, activates (share of its targets), betweenness
     "Genes with the most targets."
     between = nx.betweenness_centrality(G) if len(G) <= 2000 else nx.betweenness_centrality(G, k=500, seed=0)
-    rows = [dict(gene=g, targets=G.out_degree(g), regulators=G.in_degree(g), mean_score=np.mean([d['score'] for *_, d in G.out_edges(g, data=True)]) if G.out_degree(g) else np.nan,
-                 activates=np.mean([d.get('sign', 0) > 0 for *_, d in G.out_edges(g, data=True)]) if G.out_degree(g) else np.nan, betweenness=between[g]) for g in G]
-    return pd.DataFrame(rows, columns=['gene', 'targets', 'regulators', 'mean_score', 'activates', 'betweenness']).sort_values(['targets', 'mean_score'], ascending=False, kind='stable').head(top).reset_index(drop=True)
+    rows = [dict(gene=g, targets=G.out_degree(g), regulators=G.in_degree(g),
+        mean_score=np.mean([d['score'] for *_, d in G.out_edges(g, data=True)]) if G.out_degree(g) else np.nan,
+                 activates=np.mean([d.get('sign', 0) > 0 for *_, d in G.out_edges(g, data=True)]) if G.out_degree(g) else np.nan,
+                     betweenness=between[g]) for g in G]
+    return pd.DataFrame(rows, columns=['gene', 'targets', 'regulators', 'mean_score', 'activates', 'betweenness']).sort_values(['targets',
+        'mean_score'], ascending=False, kind='stable').head(top).reset_index(drop=True)
 
 def compare_contexts(
     a:GeneEffects, # in one context
@@ -118,13 +127,18 @@ def compare_contexts(
 ) -> pd.DataFrame: # source, target, effect_a, effect_b, difference [, z, p], largest first
     "Effects of the same perturbations in two contexts, and where they differ."
     s, t = [x for x in a.sources if x in set(b.sources)], [g for g in a.genes if g in set(b.genes)]
-    if not s or not t: raise DataError(f"{a.context!r} and {b.context!r} share {len(s)} perturbed genes and {len(t)} readouts; there is nothing to compare")
-    A, B = a.values.loc[s, t].to_numpy(float) * a.direction[s].to_numpy(float)[:, None], b.values.loc[s, t].to_numpy(float) * b.direction[s].to_numpy(float)[:, None]
+    if not s or not t:
+        raise DataError(
+            f"{a.context!r} and {b.context!r} share {len(s)} perturbed genes and {len(t)} readouts; there is nothing to compare")
+    A, B = a.values.loc[s, t].to_numpy(float) * a.direction[s].to_numpy(float)[:, None], b.values.loc[s,
+        t].to_numpy(float) * b.direction[s].to_numpy(float)[:, None]
     d = B - A; same = np.array(s, object)[:, None] == np.array(t, object)[None]
     i, j = np.nonzero(np.isfinite(d) & ~same)
-    out = pd.DataFrame(dict(source=pd.Categorical.from_codes(i.astype(np.int32), s), target=pd.Categorical.from_codes(j.astype(np.int32), t), effect_a=A[i, j], effect_b=B[i, j], difference=d[i, j]))
+    out = pd.DataFrame(dict(source=pd.Categorical.from_codes(i.astype(np.int32), s),
+        target=pd.Categorical.from_codes(j.astype(np.int32), t), effect_a=A[i, j], effect_b=B[i, j], difference=d[i, j]))
     if a.std is not None and b.std is not None:
-        out['z'] = out['difference'] / np.sqrt(a.std.loc[s, t].to_numpy(float)[i, j]**2 + b.std.loc[s, t].to_numpy(float)[i, j]**2); out['p'] = 2 * norm.sf(out['z'].abs())
+        out['z'] = out['difference'] / np.sqrt(a.std.loc[s, t].to_numpy(float)[i, j]**2 + b.std.loc[s, t].to_numpy(float)[i, j]**2)
+        out['p'] = 2 * norm.sf(out['z'].abs())
     return out.reindex(out['difference'].abs().sort_values(ascending=False, kind='stable').index[:top]).reset_index(drop=True)
 
 def find_routes(
@@ -147,7 +161,8 @@ def find_routes(
             if n >= 20 * most: break
             if len(path) - 1 > max_edges: continue
             d = [G[u][v] for u, v in zip(path, path[1:])]
-            rows.append(dict(route=' → '.join(path), edges=len(d), strength=min(x['score'] for x in d), sign=int(np.prod([x.get('sign', 0) for x in d])), length=sum(1 / max(x['score'], 1e-12) for x in d)))
+            rows.append(dict(route=' → '.join(path), edges=len(d), strength=min(x['score'] for x in d),
+                sign=int(np.prod([x.get('sign', 0) for x in d])), length=sum(1 / max(x['score'], 1e-12) for x in d)))
             if sum(r['route'].startswith(s + ' ') for r in rows) >= most: break
     t = pd.DataFrame(rows, columns=['route', 'edges', 'strength', 'sign', 'length'])
     return t.sort_values('length', kind='stable').head(most).drop(columns='length').reset_index(drop=True)
@@ -185,7 +200,7 @@ def layout_graph(
     seed:int=0,                # of the layout
 ) -> pd.DataFrame: # gene, x, y, community (-1 = none), name, degree
     "Coordinates of the nodes, community by community; nodes without an edge are left out."
-    def ordered(nodes, pairs):                                                     # networkx keeps sets, whose order differs from process to process
+    def ordered(nodes, pairs):  # networkx keeps sets, whose order differs from process to process
         H = nx.Graph(); H.add_nodes_from(sorted(nodes)); H.add_edges_from(sorted(tuple(sorted(p)) for p in pairs)); return H
     U = ordered([n for n, d in G.degree() if d], G.edges())
     if len(U) == 0: return pd.DataFrame(dict(gene=[], x=[], y=[], community=[], name=[], degree=[]))
@@ -195,15 +210,20 @@ def layout_graph(
     inner, radius = {}, {}
     for k, members in groups.items():
         sub = ordered(members, U.subgraph(members).edges())
-        p = nx.spring_layout(sub, seed=seed, weight=None, k=1.6 / np.sqrt(len(members)), iterations=150) if len(members) > 1 else {members[0]: np.zeros(2)}
+        p = nx.spring_layout(sub, seed=seed, weight=None, k=1.6 / np.sqrt(len(members)),
+            iterations=150) if len(members) > 1 else {members[0]: np.zeros(2)}
         xy = np.array([p[g] for g in members]); xy = xy - xy.mean(0); size = np.sqrt(len(members))
-        far = np.hypot(*xy.T); inner[k], radius[k] = xy / max(np.quantile(far, .9), 1e-9) * size * np.minimum(1, 1.3 * np.quantile(far, .9) / np.maximum(far, 1e-9))[:, None], size * 1.3   # a stray gene does not shrink its module
+        # a stray gene does not shrink its module
+        far = np.hypot(*xy.T)
+        inner[k], radius[k] = xy / max(np.quantile(far, .9), 1e-9) * size * np.minimum(1,
+            1.3 * np.quantile(far, .9) / np.maximum(far, 1e-9))[:, None], size * 1.3
     big = sorted((k for k in groups if k >= 0), key=lambda k: -len(groups[k]))
     centre, placed = {}, []
     for n, k in enumerate(big):                                                       # a spiral outwards, as close in as there is room
         if not n: centre[k] = np.zeros(2)
         else:
-            angle = next(a for a in np.arange(0, 400, .1) if all(np.hypot(*(np.array([np.cos(a), np.sin(a)]) * a * .3 - centre[o])) > 1.12 * (radius[o] + radius[k]) for o in placed))
+            angle = next(a for a in np.arange(0, 400, .1) if all(np.hypot(*(np.array([np.cos(a), np.sin(a)]) * a * .3 - centre[o]))
+                > 1.12 * (radius[o] + radius[k]) for o in placed))
             centre[k] = np.array([np.cos(angle), np.sin(angle)]) * angle * .3
         placed.append(k)
     out = max((np.hypot(*centre[k]) + radius[k] for k in big), default=0.) + 2

@@ -64,7 +64,8 @@ def fit_expectation(
 ) -> Expectation:
     "Learn the expected value of pairs in one context from its singles and pairs."
     check_known([how], ['additive', 'members', 'quadratic'], 'expectation'); check_known([context], screen.contexts, 'context')
-    if readout is None and len(screen.readouts) > 1: raise DataError(f"screen {screen.name!r} has {len(screen.readouts)} readouts; choose one with readout=…")
+    if readout is None and len(screen.readouts) > 1:
+        raise DataError(f"screen {screen.name!r} has {len(screen.readouts)} readouts; choose one with readout=…")
     readout = readout or screen.readouts[0]; check_known([readout], screen.readouts, 'readout')
     rows = (screen.obs['context'] == context).to_numpy() & (True if train is None else np.asarray(train, bool))
     y = screen.X[rows, screen.readouts.index(readout)].astype(np.float64); rows = np.flatnonzero(rows)[~np.isnan(y)]; y = y[~np.isnan(y)]
@@ -75,24 +76,28 @@ def fit_expectation(
     if how == 'members':
         level, effect = fit_members(members, y[:, None])
         return Expectation(how, context, readout, float(level[0]), pd.Series({a: float(v[0]) for a, v in effect.items()}), None)
-    if not lone.any(): raise DataError(f"no single perturbations among the training measurements of {context!r}; use how='members', which needs none")
+    if not lone.any():
+        raise DataError(f"no single perturbations among the training measurements of {context!r}; use how='members', which needs none")
     if not len(control): warnings.warn(f"no unperturbed experiment in {context!r}: its value is taken to be 0", DataWarning, stacklevel=2)
     level = float(control.mean()) if len(control) else 0.
     single = pd.Series(y[lone] - level, [m[0] for m, l in zip(members, lone) if l]).groupby(level=0).mean()
     if how == 'additive': return Expectation(how, context, readout, level, single, None)
     g = pair_genes(labels); pairs = g['a'].notna().to_numpy(); g, z = g[pairs], y[pairs]
-    if len(z) < least: raise DataError(f"only {len(z)} training pairs in {context!r}; a parabola needs at least {least}, use how='additive'")
+    if len(z) < least:
+        raise DataError(f"only {len(z)} training pairs in {context!r}; a parabola needs at least {least}, use how='additive'")
     t = pd.DataFrame(dict(q=np.r_[g['a'], g['b']], x=np.r_[g['b'].map(single), g['a'].map(single)].astype(float), y=np.r_[z, z])).dropna()
     mean, curves = np.polyfit(t['x'], t['y'] - t['q'].map(single).fillna(0), 2), {}
     for q, d in t.groupby('q'):
-        curves[q] = np.polyfit(d['x'], d['y'], 2) if len(d) >= least and d['x'].nunique() > 3 else mean + np.array([0, 0, single.get(q, np.nan)])
+        curves[q] = np.polyfit(d['x'], d['y'], 2) if len(d) >= least and d['x'].nunique() > 3 else mean + np.array([0, 0,
+            single.get(q, np.nan)])
     for q in single.index.difference(list(curves)): curves[q] = mean + np.array([0, 0, single[q]])        # seen alone only
     return Expectation(how, context, readout, level, single, pd.DataFrame(curves, index=['x2', 'x1', 'x0']).T)
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #35d1a02a
 def _table(labels, value, expectation, std):
     g = pair_genes(labels); e = expectation(labels)
-    t = pd.DataFrame(dict(perturbation=np.asarray(labels, object), gene1=g['a'], gene2=g['b'], phenotype=np.asarray(value, float), expected=e))
+    t = pd.DataFrame(dict(perturbation=np.asarray(labels, object), gene1=g['a'], gene2=g['b'], phenotype=np.asarray(value, float),
+        expected=e))
     t['gi'] = t['phenotype'] - t['expected']
     if std is not None: t['std'] = np.asarray(std, float)
     return t
@@ -109,7 +114,8 @@ def genetic_interactions(
     double = {p: len(m) == 2 and m[0] != m[1] for p, m in screen.members.items()}
     here &= screen.obs['perturbation'].map(double).to_numpy(bool)
     if not here.any(): raise DataError(f"no pairs of two different perturbations among these experiments of {expectation.context!r}")
-    t = _table(screen.obs['perturbation'].astype(str).to_numpy(object)[here], screen.X[here, screen.readouts.index(expectation.readout)], expectation, None if noise is None else np.full(here.sum(), noise))
+    t = _table(screen.obs['perturbation'].astype(str).to_numpy(object)[here], screen.X[here, screen.readouts.index(expectation.readout)],
+        expectation, None if noise is None else np.full(here.sum(), noise))
     return t[t['phenotype'].notna()].reset_index(drop=True)
 
 def predict_interactions(
@@ -142,7 +148,9 @@ def call_interactions(
     q:float=.05,        # false-discovery rate of a call
 ) -> pd.DataFrame: # the table with low, high, p, q, call ('synthetic sick', 'buffering' or 'none'), strongest first
     "Call synthetic-sick and buffering pairs."
-    if 'std' not in table: raise DataError("a call needs a standard deviation of each interaction: predict with a model that gives one, or pass noise=… to genetic_interactions")
+    if 'std' not in table:
+        raise DataError("a call needs a standard deviation of each interaction: predict with a model that gives one, or pass noise=… to "
+            "genetic_interactions")
     t = table.dropna(subset=['gi', 'std']).copy(); s = t['std'].clip(lower=1e-12); h = norm.ppf((1 + level) / 2)
     t['low'], t['high'], t['p'] = t['gi'] - h * s, t['gi'] + h * s, 2 * norm.sf(np.abs(t['gi']) / s)
     t['q'] = false_discovery_control(t['p']) if len(t) else t['p']
@@ -182,22 +190,32 @@ def score_interactions(
     "Predicted against measured interactions, with intervals over genes."
     P = predicted if isinstance(predicted, pd.DataFrame) else pd.DataFrame(np.asarray(predicted)).rename(columns=lambda c: f'method {c}')
     y = np.asarray(measured, float)
-    if len(P) != len(y) or len(gene1) != len(y) or len(gene2) != len(y): raise DataError(f"expected one prediction, gene1 and gene2 for each of {len(y)} measurements, got {len(P)}, {len(gene1)}, {len(gene2)}")
+    if len(P) != len(y) or len(gene1) != len(y) or len(gene2) != len(y):
+        raise DataError(f"expected one prediction, gene1 and gene2 for each of {len(y)} measurements, got {len(P)}, {len(gene1)}, "
+            f"{len(gene2)}")
     if against is not None: check_known([against], list(map(str, P)), 'method')
-    if (std is None) != (strong is None): raise DataError("std= and strong= go together: how likely a pair is strong needs its uncertainty and what strong is")
+    if (std is None) != (strong is None):
+        raise DataError("std= and strong= go together: how likely a pair is strong needs its uncertainty and what strong is")
     if std is not None: check_known(list(std), list(P), 'method of std=')
     keep = ~np.isnan(y) & ~P.isna().any(axis=1).to_numpy()
     if keep.sum() < 20: raise DataError(f"only {int(keep.sum())} pairs have a measured and a predicted interaction; expected at least 20")
     X, y = P.to_numpy(float)[keep], y[keep]; sick, buffering = X.copy(), X.copy()
     low, high = (np.broadcast_to(x, len(keep))[keep] for x in strong or (0., 0.))
-    for m in std if std is not None else (): j, u = list(P).index(m), np.maximum(std[m].to_numpy(float)[keep], 1e-12); sick[:, j], buffering[:, j] = (X[:, j] - low) / u, (X[:, j] - high) / u
-    codes, genes = pd.factorize(np.r_[np.asarray(gene1, object)[keep], np.asarray(gene2, object)[keep]]); a, b = codes[:len(y)], codes[len(y):]
+    for m in std if std is not None else ():
+        j, u = list(P).index(m), np.maximum(std[m].to_numpy(float)[keep], 1e-12)
+        sick[:, j], buffering[:, j] = (X[:, j] - low) / u, (X[:, j] - high) / u
+    codes, genes = pd.factorize(np.r_[np.asarray(gene1, object)[keep], np.asarray(gene2, object)[keep]])
+    a, b = codes[:len(y)], codes[len(y):]
     lo, hi = np.quantile(y, [share, 1 - share])
     def stats(w):
         use = w > 0; v, yy = w[use], y[use]; out = []
         for x, x_low, x_high in zip(X[use].T, sick[use].T, buffering[use].T):
-            mx, my = np.average(x, weights=v), np.average(yy, weights=v); c = np.average((x - mx) * (yy - my), weights=v); sx, sy = np.average((x - mx)**2, weights=v), np.average((yy - my)**2, weights=v)
-            out.append([c / np.sqrt(sx * sy) if sx > 1e-24 and sy > 0 else 0., average_precision_score(yy <= lo, -x_low, sample_weight=v) if (yy <= lo).any() else np.nan, average_precision_score(yy >= hi, x_high, sample_weight=v) if (yy >= hi).any() else np.nan])
+            mx, my = np.average(x, weights=v), np.average(yy, weights=v)
+            c = np.average((x - mx) * (yy - my), weights=v)
+            sx, sy = np.average((x - mx)**2, weights=v), np.average((yy - my)**2, weights=v)
+            out.append([c / np.sqrt(sx * sy) if sx > 1e-24 and sy > 0 else 0., average_precision_score(yy <= lo, -x_low, sample_weight=v)
+                if (yy <= lo).any() else np.nan, average_precision_score(yy >= hi, x_high, sample_weight=v) if (yy >= hi).any()
+                else np.nan])
         return np.array(out)
     value, g = stats(np.ones(len(y))), rng(seed, 'genes')
     boot = []
@@ -210,6 +228,7 @@ def score_interactions(
         for s, metric in enumerate(('r', 'AUPRC sick', 'AUPRC buffering')):
             row = dict(method=name, metric=metric, value=value[m, s], low=q(boot[:, m, s])[0], high=q(boot[:, m, s])[1])
             if against is not None:
-                o = names.index(against); d = boot[:, m, s] - boot[:, o, s]; row |= dict(gain=value[m, s] - value[o, s], gain_low=q(d)[0], gain_high=q(d)[1])
+                o = names.index(against); d = boot[:, m, s] - boot[:, o, s]
+                row |= dict(gain=value[m, s] - value[o, s], gain_low=q(d)[0], gain_high=q(d)[1])
             rows.append(row)
     return pd.DataFrame(rows)

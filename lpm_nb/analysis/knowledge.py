@@ -24,7 +24,8 @@ def join_relations(
     if not tables: raise DataError("expected at least one table of relations, got none")
     rows = []
     for name, t in tables.items():
-        if t.shape[1] < 2: raise DataError(f"the relations of {name!r} need two columns of gene symbols, got {', '.join(map(str, t.columns))}")
+        if t.shape[1] < 2:
+            raise DataError(f"the relations of {name!r} need two columns of gene symbols, got {', '.join(map(str, t.columns))}")
         a, b = t.iloc[:, 0].astype(str).to_numpy(object), t.iloc[:, 1].astype(str).to_numpy(object)
         keep = a != b                                                  # a protein that binds itself says nothing about two genes
         rows.append(pd.DataFrame(dict(gene1=np.minimum(a, b)[keep], gene2=np.maximum(a, b)[keep], databases=name)).drop_duplicates())
@@ -64,7 +65,9 @@ def enrich_sets(
 ) -> pd.DataFrame: # set, hits, size, expected, fold, p, q, genes; best first
     "Gene sets that are over-represented among some genes (hypergeometric test, Benjamini–Hochberg)."
     chosen, pool = set(genes), set(background)
-    if not chosen <= pool: raise DataError(f"{len(chosen - pool)} chosen genes are not in the background (first: {sorted(chosen - pool)[0]!r}); the background is every gene that could have been chosen")
+    if not chosen <= pool:
+        raise DataError(f"{len(chosen - pool)} chosen genes are not in the background (first: {sorted(chosen - pool)[0]!r}); the "
+            "background is every gene that could have been chosen")
     check_columns(sets, ['set', 'gene'])
     t = sets[sets['gene'].isin(pool)].drop_duplicates(['set', 'gene'])
     size = t.groupby('set', observed=True)['gene'].nunique(); size = size[(size >= min_size) & (size <= max_size)]
@@ -72,7 +75,8 @@ def enrich_sets(
     hits = hit.map(len).reindex(size.index, fill_value=0).astype(int)
     p = scipy.stats.hypergeom.sf(hits - 1, len(pool), size, len(chosen))
     expected = size * len(chosen) / max(len(pool), 1)
-    out = pd.DataFrame(dict(hits=hits, size=size, expected=expected, fold=hits / expected.replace(0, np.nan), p=p, q=scipy.stats.false_discovery_control(p) if len(p) else p, genes=hit.reindex(size.index)))
+    out = pd.DataFrame(dict(hits=hits, size=size, expected=expected, fold=hits / expected.replace(0, np.nan), p=p,
+        q=scipy.stats.false_discovery_control(p) if len(p) else p, genes=hit.reindex(size.index)))
     out['genes'] = out['genes'].map(lambda g: ' '.join(g) if isinstance(g, list) else '')
     return out.sort_values(['p', 'hits'], ascending=[True, False], kind='stable').rename_axis('set').reset_index()
 
@@ -88,7 +92,8 @@ def read_gene_sets(
     return pd.concat([read_annotation(names[c]) for c in collections], ignore_index=True)
 
 # %% ../../nbs/analysis/10b_knowledge.ipynb #a9e91e3a
-_TAKES, _ADDS = ('inhibit', 'antagonist', 'block', 'suppress', 'inverse agonist', 'negative', 'degrad', 'antisense', 'cross-linking', 'inactivator', 'depleter'), ('agonist', 'activator', 'stimul', 'opener', 'potentiator', 'inducer', 'positive')
+_TAKES, _ADDS = ('inhibit', 'antagonist', 'block', 'suppress', 'inverse agonist', 'negative', 'degrad', 'antisense', 'cross-linking',
+    'inactivator', 'depleter'), ('agonist', 'activator', 'stimul', 'opener', 'potentiator', 'inducer', 'positive')
 
 def read_sign(
     action:str, # words, such as 'HDAC inhibitor'
@@ -116,14 +121,17 @@ def read_targets(
     parts = []
     if 'hub' in databases:
         t = read_annotation('repurposing-hub-drugs').dropna(subset='target')
-        t = t.assign(drug=t['pert_iname'].map(drug_atom), gene=t['target'].str.split('|'), sign=t['moa'].map(read_sign), databases='hub').explode('gene')
+        t = t.assign(drug=t['pert_iname'].map(drug_atom), gene=t['target'].str.split('|'), sign=t['moa'].map(read_sign),
+            databases='hub').explode('gene')
         parts.append(t[['drug', 'gene', 'sign', 'databases']])
     if 'drugbank' in databases:
         t, symbol = read_annotation('drugbank-proteins'), entrez_symbols()
         t = t[(t['category'] == 'target') & t['entrez_gene_id'].isin(symbol.index)]
         name = read_annotation('drugbank-names').set_index('drugbank_id')['name']
         t = t[t['drugbank_id'].isin(name.index)]
-        parts.append(pd.DataFrame(dict(drug=t['drugbank_id'].map(name).map(drug_atom), gene=t['entrez_gene_id'].map(symbol), sign=t['actions'].fillna('').map(read_sign), databases='drugbank')))
+        parts.append(pd.DataFrame(dict(drug=t['drugbank_id'].map(name).map(drug_atom), gene=t['entrez_gene_id'].map(symbol),
+            sign=t['actions'].fillna('').map(read_sign), databases='drugbank')))
     t = pd.concat(parts, ignore_index=True); t['gene'] = t['gene'].astype(str).str.strip()
-    t = t.groupby(['drug', 'gene'], as_index=False).agg(low=('sign', 'min'), high=('sign', 'max'), databases=('databases', lambda d: '|'.join(dict.fromkeys(d))))
+    t = t.groupby(['drug', 'gene'], as_index=False).agg(low=('sign', 'min'), high=('sign', 'max'),
+        databases=('databases', lambda d: '|'.join(dict.fromkeys(d))))
     return t.assign(sign=np.where(t['low'] * t['high'] < 0, 0, t['low'] + t['high']).clip(-1, 1))[['drug', 'gene', 'sign', 'databases']]

@@ -32,7 +32,8 @@ def _compare(each, reference, unit, seed):
     for m in dict.fromkeys(each['method']):
         for q in dict.fromkeys(each['metric']):
             v, lo, hi = bootstrap(wide[m, q], seed=seed); d, dl, dh = bootstrap(wide[m, q] - wide[reference, q], seed=seed)
-            rows.append(dict(method=m, metric=q, value=v, low=lo, high=hi, gain=d, gain_low=dl, gain_high=dh, n=int(wide[m, q].notna().sum())))
+            rows.append(dict(method=m, metric=q, value=v, low=lo, high=hi, gain=d, gain_low=dl, gain_high=dh,
+                n=int(wide[m, q].notna().sum())))
     return pd.DataFrame(rows)
 
 def retrieve_classes(
@@ -45,18 +46,22 @@ def retrieve_classes(
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # summary: method, metric, value, low, high, gain, gain_low, gain_high, n (classes); and each: class, size, method, metric, value
     "How well symbols of one class find each other."
     if not embeddings: raise DataError("expected at least one embedding, got none")
-    check_columns(sets, ['set', 'gene']); reference = reference or list(embeddings)[-1]; check_known([reference], list(embeddings), 'method')
+    check_columns(sets, ['set', 'gene']); reference = reference or list(embeddings)[-1]
+    check_known([reference], list(embeddings), 'method')
     common = set.intersection(*(set(e.symbols) for e in embeddings.values()))
     t = sets[sets['gene'].isin(common)].drop_duplicates(['set', 'gene'])
     shared = sorted(t['gene'].unique()); size = t['set'].value_counts(); size = size[(size >= min_size) & (size < len(shared))]
-    if size.empty: raise DataError(f"no class has {min_size} or more of the {len(common)} shared symbols, or one has them all; classes name symbols as the embedding does, such as 'drug:vorinostat'")
+    if size.empty:
+        raise DataError(f"no class has {min_size} or more of the {len(common)} shared symbols, or one has them all; classes name symbols "
+            "as the embedding does, such as 'drug:vorinostat'")
     at = {s: i for i, s in enumerate(shared)}; rows = []
     for m, e in embeddings.items():
         S = similarity(e).loc[shared, shared].to_numpy()
         for k in sorted(size.index):
             mine = np.zeros(len(shared), bool); mine[[at[x] for x in t.loc[t['set'] == k, 'gene']]] = True
             got = np.mean([_rank_metrics(np.delete(S[i], i), np.delete(mine, i)) for i in np.flatnonzero(mine)], 0)
-            rows += [dict(zip(('class', 'size', 'method', 'metric', 'value'), (k, int(mine.sum()), m, q, v))) for q, v in zip(['mAP', 'AUROC', *(f'found among {r}' for r in RANKS)], got)]
+            rows += [dict(zip(('class', 'size', 'method', 'metric', 'value'), (k, int(mine.sum()), m, q, v)))
+                for q, v in zip(['mAP', 'AUROC', *(f'found among {r}' for r in RANKS)], got)]
     each = pd.DataFrame(rows)
     return _compare(each, reference, 'class', seed), each
 
@@ -72,7 +77,9 @@ def compare_kinds(
     drugs = list(drugs) if drugs is not None else of.index[of == 'drug'].tolist(); check_known(drugs, e.symbols, 'symbol of this embedding')
     there = [k for k in DIRECTION if (of == k).any()]
     if kinds is not None: check_known(kinds, there, 'kind of genetic perturbation in this embedding'); there = list(kinds)
-    if not drugs or not there: raise DataError(f"{e.name!r} has {len(drugs)} drugs and {'no ' if not there else ''}genetic perturbations; both kinds have to be in one embedding (of a model that was trained on both, or of profiles on shared readouts)")
+    if not drugs or not there:
+        raise DataError(f"{e.name!r} has {len(drugs)} drugs and {'no ' if not there else ''}genetic perturbations; both kinds have to be "
+            "in one embedding (of a model that was trained on both, or of profiles on shared readouts)")
     D = unit_vectors(e.vectors.loc[drugs])
     return pd.concat([pd.DataFrame(D @ unit_vectors(e.vectors.loc[of.index[of == k]]).T, drugs, of.index[of == k]) for k in there], axis=1)
 
@@ -103,34 +110,45 @@ def retrieve_targets(
     check_columns(targets, ['drug', 'gene', 'sign'])
     reference = reference or list(similarities)[-1]; check_known([reference], list(similarities), 'method')
     G = {m: _gene_scores(S) for m, S in similarities.items()}
-    drugs, genes = (sorted(set.intersection(*(set(x) for x in xs))) for xs in ([t.index for t in G.values()], [t.columns for t in G.values()]))
+    drugs, genes = (sorted(set.intersection(*(set(x) for x in xs)))
+        for xs in ([t.index for t in G.values()], [t.columns for t in G.values()]))
     t = targets[targets['drug'].isin(drugs) & targets['gene'].isin(genes)].drop_duplicates(['drug', 'gene'])
-    if len(t) < 2: raise DataError(f"{len(t)} of the targets are drugs and genes of these similarities ({len(drugs)} drugs, {len(genes)} genes); expected at least 2")
+    if len(t) < 2:
+        raise DataError(f"{len(t)} of the targets are drugs and genes of these similarities ({len(drugs)} drugs, {len(genes)} genes); "
+            "expected at least 2")
     asking = sorted(t['drug'].unique())
-    d, k, sign = t['drug'].map({x: i for i, x in enumerate(asking)}).to_numpy(int), t['gene'].map({x: i for i, x in enumerate(genes)}).to_numpy(int), t['sign'].to_numpy(int) if signed else np.zeros(len(t), int)
+    d, k, sign = t['drug'].map({x: i for i, x in enumerate(asking)}).to_numpy(int), t['gene'].map({x: i
+        for i, x in enumerate(genes)}).to_numpy(int), t['sign'].to_numpy(int) if signed else np.zeros(len(t), int)
     n, g = len(asking), rng(seed, 'targets'); rows, random, summary = [], {}, []
     for m in G:
         A = G[m].loc[asking, genes].to_numpy()
         views = {-1: A, 1: -A, 0: np.abs(A)}
-        place = {s: ((rankdata(-v, axis=1) - 1), (rankdata(-v, axis=0) - 1)) for s, v in views.items()}       # 0 = first; ties share the middle
+        place = {s: ((rankdata(-v, axis=1) - 1), (rankdata(-v, axis=0) - 1)) for s, v in views.items()}  # 0 = first; ties share the middle
         def look(dd, place=place): return np.array([[place[s][0][i, j], place[s][1][i, j]] for i, j, s in zip(dd, k, sign)])
         for way, (r, size) in enumerate(zip(look(d).T, (len(genes), n))):
-            rows.append(pd.DataFrame(dict(drug=t['drug'].to_numpy(), gene=t['gene'].to_numpy(), method=m, direction=('drug to target', 'target to drug')[way], percentile=100 * r / max(size - 1, 1), rank=r + 1)))
+            rows.append(pd.DataFrame(dict(drug=t['drug'].to_numpy(), gene=t['gene'].to_numpy(), method=m,
+                direction=('drug to target', 'target to drug')[way], percentile=100 * r / max(size - 1, 1), rank=r + 1)))
         random[m] = [look(g.permutation(n)[d]) for _ in range(shuffles)]
     each = pd.concat(rows, ignore_index=True)
     for way, (direction, unit, size) in enumerate((('drug to target', d, len(genes)), ('target to drug', k, n))):
         def metrics(r, unit=unit, size=size): # (pairs,) places -> one row per asking unit
             first = pd.Series(r).groupby(unit).min()
-            return pd.DataFrame({'AUROC': pd.Series(1 - r / max(size - 1, 1)).groupby(unit).mean(), 'percentile of the best target': 100 * first / max(size - 1, 1), **{f'found among {q}': (first < q).astype(float) for q in RANKS if q < size}})
+            return pd.DataFrame({'AUROC': pd.Series(1 - r / max(size - 1, 1)).groupby(unit).mean(),
+                'percentile of the best target': 100 * first / max(size - 1, 1),
+                **{f'found among {q}': (first < q).astype(float) for q in RANKS if q < size}})
         table = {m: metrics(each.loc[(each['method'] == m) & (each['direction'] == direction), 'rank'].to_numpy() - 1) for m in G}
         for m in G:
             chance = np.array([metrics(r[:, way]).mean().to_numpy() for r in random[m]])
             for q, name in enumerate(table[m].columns):
-                v, lo, hi = bootstrap(table[m][name].to_numpy(), seed=seed); a, al, ah = bootstrap((table[m][name] - table[reference][name]).to_numpy(), seed=seed)
+                v, lo, hi = bootstrap(table[m][name].to_numpy(), seed=seed)
+                a, al, ah = bootstrap((table[m][name] - table[reference][name]).to_numpy(), seed=seed)
                 better = chance[:, q] <= v if name.startswith('percentile') else chance[:, q] >= v
-                summary.append(dict(direction=direction, method=m, metric=name, value=v, low=lo, high=hi, gain=a, gain_low=al, gain_high=ah, random=chance[:, q].mean(), p=(1 + better.sum()) / (1 + shuffles), n=len(table[m])))
-            mid = float(np.median(table[m]['percentile of the best target'])); b = np.median(rng(seed, 'median').choice(table[m]['percentile of the best target'].to_numpy(), (2000, len(table[m]))), 1)
-            summary.append(dict(direction=direction, method=m, metric='median percentile', value=mid, low=np.quantile(b, .025), high=np.quantile(b, .975), gain=np.nan, gain_low=np.nan, gain_high=np.nan, random=np.nan, p=np.nan, n=len(table[m])))
+                summary.append(dict(direction=direction, method=m, metric=name, value=v, low=lo, high=hi, gain=a, gain_low=al, gain_high=ah,
+                    random=chance[:, q].mean(), p=(1 + better.sum()) / (1 + shuffles), n=len(table[m])))
+            mid = float(np.median(table[m]['percentile of the best target']))
+            b = np.median(rng(seed, 'median').choice(table[m]['percentile of the best target'].to_numpy(), (2000, len(table[m]))), 1)
+            summary.append(dict(direction=direction, method=m, metric='median percentile', value=mid, low=np.quantile(b, .025),
+                high=np.quantile(b, .975), gain=np.nan, gain_low=np.nan, gain_high=np.nan, random=np.nan, p=np.nan, n=len(table[m])))
     return pd.DataFrame(summary), each
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #0d5e8b68
@@ -153,7 +171,8 @@ def embed_shared(
         for k in (k for k, ns in of.items() if n in ns):
             ps = [p for p in s.perturbations if p.partition(':')[0] == k and '+' not in p]
             if not mine or len(ps) < 2: continue
-            e = embed_profiles(s, perturbations=ps, readouts=mine) if model is None else embed_responses(model, s, perturbations=ps, readouts=mine)
+            e = embed_profiles(s, perturbations=ps, readouts=mine) if model is None else embed_responses(model, s, perturbations=ps,
+                readouts=mine)
             tables.setdefault(k, []).append(e.vectors.T.groupby(level='readout').mean().T)
     wide = sorted(common); out = []
     for ts in tables.values():
@@ -189,15 +208,21 @@ def suggest_targets(
         total = near['similarity'].sum()
         for r in near.itertuples():
             for x in hit.loc[hit['drug'] == r.symbol, 'gene'].unique():
-                votes[x] = votes.get(x, 0) + r.similarity / total / np.sqrt(common[x]); voters.setdefault(x, []).append(r.symbol.removeprefix('drug:'))
+                votes[x] = votes.get(x, 0) + r.similarity / total / np.sqrt(common[x])
+                voters.setdefault(x, []).append(r.symbol.removeprefix('drug:'))
     if any(s.partition(':')[0] in DIRECTION for s in where.symbols): loss = _gene_scores(compare_kinds(where)).loc[drug]
-    if not votes and loss.empty: raise DataError(f"nothing to judge {drug!r} by: {'no annotated drug is near it' if others else 'none of the other drugs of this embedding is in the table of targets'}, and no genetic perturbations in {e.name!r}")
+    if not votes and loss.empty:
+        raise DataError(f"nothing to judge {drug!r} by: "
+            f"{'no annotated drug is near it' if others else 'none of the other drugs of this embedding is in the table of targets'}, and "
+            f"no genetic perturbations in {e.name!r}")
     genes = sorted({*votes, *loss.index})
     own = set(targets.loc[targets['drug'] == drug, 'gene'])
-    t = pd.DataFrame(dict(gene=genes, known=[x in own for x in genes], direct=loss.reindex(genes).to_numpy(float), votes=[votes.get(x, 0.) for x in genes], voters=[', '.join(voters.get(x, [])[:5]) for x in genes]))
+    t = pd.DataFrame(dict(gene=genes, known=[x in own for x in genes], direct=loss.reindex(genes).to_numpy(float),
+        votes=[votes.get(x, 0.) for x in genes], voters=[', '.join(voters.get(x, [])[:5]) for x in genes]))
     big = t['votes'].max() or 1
     order = (t['direct'].fillna(0).clip(lower=0) / 3 + t['votes'] / big).to_numpy()
-    return t.iloc[np.lexsort((-t['direct'].fillna(0), -order))].head(top).reset_index(drop=True)      # where nothing speaks for a gene, the least spoken against first
+    # where nothing speaks for a gene, the least spoken against first
+    return t.iloc[np.lexsort((-t['direct'].fillna(0), -order))].head(top).reset_index(drop=True)
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #44c12b8f
 def _running_sum(profiles, hit):
@@ -221,10 +246,12 @@ def query_signature(
 ) -> pd.DataFrame: # symbol, score (-1…1), p, q; most similar first, the reversing ones last
     "Perturbations that look like a signature."
     check_known([method], ['cosine', 'connectivity'], 'method')
-    if not isinstance(e.vectors.columns, pd.MultiIndex): raise DataError(f"{e.name!r} has no readouts to meet a signature; use an embedding of profiles (embed_profiles, embed_responses)")
+    if not isinstance(e.vectors.columns, pd.MultiIndex):
+        raise DataError(f"{e.name!r} has no readouts to meet a signature; use an embedding of profiles (embed_profiles, embed_responses)")
     v = e.vectors
     if context is not None:
-        check_known([context], v.columns.unique('context').tolist(), 'context of this embedding'); v = v.xs(context, axis=1, level='context')
+        check_known([context], v.columns.unique('context').tolist(), 'context of this embedding')
+        v = v.xs(context, axis=1, level='context')
     else: v = v.T.groupby(level='readout').mean().T
     named = {r.removeprefix('expr:'): j for j, r in enumerate(v.columns)} | {r: j for j, r in enumerate(v.columns)}
     up, down = list(dict.fromkeys(up)), list(dict.fromkeys(down))
@@ -233,7 +260,9 @@ def query_signature(
     if both: raise DataError(f"{sorted(both)[0]!r} is both up and down")
     wanted = dict(signature) if signature is not None else {**dict.fromkeys(up, 1.), **dict.fromkeys(down, -1.)}
     value = np.zeros(v.shape[1]); there = [k for k in wanted if k in named]
-    if len(there) < 2: raise DataError(f"{len(there)} of the {len(wanted)} genes of the signature are readouts of {e.name!r} (it has {v.shape[1]:,}, such as {', '.join(map(str, v.columns[:3]))}); expected at least 2")
+    if len(there) < 2:
+        raise DataError(f"{len(there)} of the {len(wanted)} genes of the signature are readouts of {e.name!r} (it has {v.shape[1]:,}, such "
+            f"as {', '.join(map(str, v.columns[:3]))}); expected at least 2")
     value[[named[k] for k in there]] = [float(wanted[k]) for k in there]
     if not np.isfinite(value).all(): raise DataError("the signature has values that are not finite")
     X = v.to_numpy(np.float64)
@@ -264,12 +293,14 @@ def find_surprises(
     name = {bare(s): s for s in e.symbols} | {s: s for s in e.symbols}
     t = sets[sets['gene'].isin(name)].assign(symbol=lambda x: x['gene'].map(name)).drop_duplicates(['set', 'symbol'])
     size = t['set'].value_counts(); names = sorted(size.index[size >= min_size]); symbols = sorted(t['symbol'].unique()); N = len(symbols)
-    if not names or N <= n + 1: raise DataError(f"{N} annotated symbols and {len(names)} classes of {min_size} or more; expected more than n + 1 = {n + 1} symbols and at least one class")
+    if not names or N <= n + 1:
+        raise DataError(f"{N} annotated symbols and {len(names)} classes of {min_size} or more; expected more than n + 1 = {n + 1} symbols "
+            "and at least one class")
     full = t.groupby('symbol')['set'].agg('; '.join); A = np.zeros((N, len(names)), bool); t = t[t['set'].isin(names)]
     A[t['symbol'].map({s: i for i, s in enumerate(symbols)}), t['set'].map({s: i for i, s in enumerate(names)})] = True
     S = similarity(e).loc[symbols, symbols].to_numpy().copy(); np.fill_diagonal(S, -np.inf)
     near = np.argsort(-S, axis=1, kind='stable')[:, :n]
-    table = np.array([hypergeom.sf(np.arange(n + 1) - 1, N - 1, k, n) for k in range(A.sum(0).max() + 1)])        # [size of the class, hits]
+    table = np.array([hypergeom.sf(np.arange(n + 1) - 1, N - 1, k, n) for k in range(A.sum(0).max() + 1)])  # [size of the class, hits]
     def look(A):
         hits = A[near].sum(1); p = table[A.sum(0)[None] - A, hits]                  # the drug itself cannot be its own neighbour
         return np.where(A, 1., p), hits
@@ -278,7 +309,8 @@ def find_surprises(
     corrected = (1 + np.searchsorted(null, least, side='right')) / (1 + len(null))
     own = np.array([(A[near[i]] & A[i]).any(1).sum() for i in range(N)])
     i = np.arange(N)
-    out = pd.DataFrame(dict(symbol=symbols, labels=[full.get(s, '') for s in symbols], own=own, found=np.array(names, object)[best], hits=hits[i, best], expected=n * (A.sum(0)[best] - A[i, best]) / (N - 1), p=corrected, q=false_discovery_control(corrected),
+    out = pd.DataFrame(dict(symbol=symbols, labels=[full.get(s, '') for s in symbols], own=own, found=np.array(names, object)[best],
+        hits=hits[i, best], expected=n * (A.sum(0)[best] - A[i, best]) / (N - 1), p=corrected, q=false_discovery_control(corrected),
         neighbours=[', '.join(symbols[j].partition(':')[2] for j in near[k] if A[j, best[k]]) for k in range(N)]))
     return out.sort_values(['p', 'hits'], ascending=[True, False], kind='stable', ignore_index=True)
 
@@ -290,12 +322,15 @@ def explain_likeness(
     n:int=10,               # readouts
 ) -> pd.DataFrame: # context, readout, value, of_others (mean), share (of the similarity); largest first
     "The readouts that make a perturbation resemble others."
-    if not isinstance(e.vectors.columns, pd.MultiIndex): raise DataError(f"{e.name!r} has no readouts to explain a likeness by; use an embedding of profiles (embed_profiles, embed_responses)")
+    if not isinstance(e.vectors.columns, pd.MultiIndex):
+        raise DataError(f"{e.name!r} has no readouts to explain a likeness by; use an embedding of profiles (embed_profiles, "
+            "embed_responses)")
     check_known([symbol, *others], e.symbols, 'symbol of this embedding')
     if not len(others): raise DataError("expected at least one other symbol")
     v = e.vectors - e.vectors.mean(); a, b = v.loc[symbol].to_numpy(np.float64), v.loc[list(others)].mean().to_numpy(np.float64)
     share = a * b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12); top = np.argsort(-share, kind='stable')[:n]
-    return pd.DataFrame(dict(context=v.columns.get_level_values('context')[top], readout=v.columns.get_level_values('readout')[top], value=a[top], of_others=b[top], share=share[top]))
+    return pd.DataFrame(dict(context=v.columns.get_level_values('context')[top], readout=v.columns.get_level_values('readout')[top],
+        value=a[top], of_others=b[top], share=share[top]))
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #da363c94
 def find_off_targets(
@@ -311,14 +346,17 @@ def find_off_targets(
     t = t[t.groupby('set')['gene'].transform('size') >= min_size]
     if len(t) < 10: raise DataError(f"{len(t)} drugs of {e.name!r} are in a class of {min_size} or more; expected at least 10 to judge by")
     Z = e.vectors.loc[drugs]; Z = Z - Z.mean()
-    rest = pd.DataFrame([Z.loc[d].to_numpy() - np.median(Z.loc[[x for x in mates if x != d]].to_numpy(), 0) for mates in t.groupby('set')['gene'].agg(list) for d in mates], [d for mates in t.groupby('set')['gene'].agg(list) for d in mates])
+    rest = pd.DataFrame([Z.loc[d].to_numpy() - np.median(Z.loc[[x for x in mates if x != d]].to_numpy(), 0)
+        for mates in t.groupby('set')['gene'].agg(list) for d in mates], [d for mates in t.groupby('set')['gene'].agg(list) for d in mates])
     others = e.vectors.loc[[s for s in e.symbols if s.partition(':')[0] in DIRECTION and '+' not in s]]
     S = compare_kinds(Embedding(pd.concat([rest.set_axis(e.vectors.columns, axis=1), others]), e.name), drugs=rest.index.tolist())
     G = _gene_scores(S); z = G.to_numpy()
-    n = len(z) - 1; mean = (z.sum(0) - z) / n; sd = np.sqrt(np.maximum(((z**2).sum(0) - z**2) / n - mean**2, 1e-12) * n / (n - 1))     # of the other drugs
+    # of the other drugs
+    n = len(z) - 1; mean = (z.sum(0) - z) / n; sd = np.sqrt(np.maximum(((z**2).sum(0) - z**2) / n - mean**2, 1e-12) * n / (n - 1))
     z = (z - mean) / sd
     if targets is not None:
         known = targets[targets['drug'].isin(G.index) & targets['gene'].isin(G.columns)]
         z[G.index.get_indexer(known['drug']), G.columns.get_indexer(known['gene'])] = -np.inf
     best = z.argmax(1); top = z[np.arange(len(z)), best]; p = -np.expm1(z.shape[1] * np.log1p(-student.sf(top / np.sqrt(1 + 1 / n), n - 1)))
-    return pd.DataFrame(dict(drug=G.index, set=t.set_index('gene')['set'].reindex(G.index).to_numpy(), gene=G.columns.to_numpy()[best], z=top, p=p, q=false_discovery_control(p))).sort_values('p', kind='stable', ignore_index=True)
+    return pd.DataFrame(dict(drug=G.index, set=t.set_index('gene')['set'].reindex(G.index).to_numpy(), gene=G.columns.to_numpy()[best],
+        z=top, p=p, q=false_discovery_control(p))).sort_values('p', kind='stable', ignore_index=True)

@@ -16,7 +16,8 @@ from ..core import DataError, rng
 # %% ../../nbs/analysis/09_metrics.ipynb #a2f77ed3
 def _pair(pred, true):
     pred, true = np.asarray(pred, np.float64), np.asarray(true, np.float64)
-    if pred.shape != true.shape or pred.ndim != 2: raise DataError(f"expected two matrices of one shape (n, n_readouts), got {pred.shape} and {true.shape}")
+    if pred.shape != true.shape or pred.ndim != 2:
+        raise DataError(f"expected two matrices of one shape (n, n_readouts), got {pred.shape} and {true.shape}")
     gap = np.isnan(pred) | np.isnan(true)
     return np.where(gap, np.nan, pred), np.where(gap, np.nan, true), ~gap
 
@@ -72,7 +73,8 @@ def delta_pearson(
 ) -> np.ndarray: # (n,)
     "Pearson correlation of predicted and true change against a reference."
     p, t = np.asarray(pred, np.float64) - reference, np.asarray(true, np.float64) - reference
-    p = np.where(np.abs(p) < 1e-5 * np.maximum(1, np.abs(reference)), 0, p)     # a prediction of the reference itself is no prediction of a change
+    # a prediction of the reference itself is no prediction of a change
+    p = np.where(np.abs(p) < 1e-5 * np.maximum(1, np.abs(reference)), 0, p)
     if top is not None and top < t.shape[1]:
         size = np.where(np.isnan(t), -1, np.abs(t))
         cut = np.partition(size, -top, axis=1)[:, -top][:, None]
@@ -91,8 +93,11 @@ def direction_accuracy(
     return _mean(np.where(p == 0, .5, np.sign(p) == np.sign(t)), seen)
 
 # %% ../../nbs/analysis/09_metrics.ipynb #5d1eec43
-def _cosine(p, t): return (p / np.maximum(np.linalg.norm(p, axis=1, keepdims=True), 1e-12)) @ (t / np.maximum(np.linalg.norm(t, axis=1, keepdims=True), 1e-12)).T
-_LIKENESS = {'cosine': _cosine, 'l1': lambda p, t: -scipy.spatial.distance.cdist(p, t, 'cityblock'), 'l2': lambda p, t: -scipy.spatial.distance.cdist(p, t)}
+def _cosine(p, t):
+    return (p / np.maximum(np.linalg.norm(p, axis=1, keepdims=True), 1e-12)) @ (t / np.maximum(np.linalg.norm(t, axis=1, keepdims=True),
+        1e-12)).T
+_LIKENESS = {'cosine': _cosine, 'l1': lambda p, t: -scipy.spatial.distance.cdist(p, t, 'cityblock'),
+    'l2': lambda p, t: -scipy.spatial.distance.cdist(p, t)}
 
 def discrimination(
     pred:np.ndarray,      # (n, n_readouts) of one context
@@ -168,7 +173,7 @@ def pooled_pearson(
         for q in Q:
             sp, spp, spt = (w @ q).T
             with np.errstate(all='ignore'): out.append((spt - sp * st / n) / np.sqrt((spp - sp**2 / n) * (stt - st**2 / n)))
-        return np.nan_to_num(np.stack(out, 1))                                                         # a constant prediction correlates with nothing
+        return np.nan_to_num(np.stack(out, 1))  # a constant prediction correlates with nothing
     return r(np.ones((1, len(S))))[0], r(_resamples(len(S), draws, seed))
 
 # %% ../../nbs/analysis/09_metrics.ipynb #80f3a5bf

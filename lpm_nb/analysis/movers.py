@@ -25,14 +25,18 @@ def find_screen(
     have = [n for n, r in model.vocab.readouts.items() if readout in r]
     if screen is None:
         if not have: check_known([readout], sorted({r for rs in model.vocab.readouts.values() for r in rs}), 'readout')
-        if len(have) > 1: raise DataError(f"{readout!r} is read in {len(have)} screens of the model; choose one with screen= (--in): {', '.join(map(repr, have))}")
+        if len(have) > 1:
+            raise DataError(f"{readout!r} is read in {len(have)} screens of the model; choose one with screen= (--in): "
+                f"{', '.join(map(repr, have))}")
         return have[0]
-    check_known([screen], list(model.vocab.readouts), 'screen'); check_known([readout], model.vocab.readouts[screen], f'readout of {screen}')
+    check_known([screen], list(model.vocab.readouts), 'screen')
+    check_known([readout], model.vocab.readouts[screen], f'readout of {screen}')
     return screen
 
 def _answers(model, screen, j, table, values=4e6):
     "Mean and standard deviation of one readout, in pieces, since a screen may have thousands."
-    step = max(1, int(values // len(model.vocab.readouts[screen]))); parts = [model.predict_screen(screen, table.iloc[a:a + step]) for a in range(0, len(table), step)]
+    step = max(1, int(values // len(model.vocab.readouts[screen])))
+    parts = [model.predict_screen(screen, table.iloc[a:a + step]) for a in range(0, len(table), step)]
     return tuple(np.concatenate([p[k][:, j] for p in parts]).astype(np.float64) for k in (0, 1))
 
 def _beyond_others(x):
@@ -64,17 +68,25 @@ def find_movers(
     if selective and len(everywhere) < 2: raise DataError(f"selective=True compares contexts, and screen {screen!r} has one")
     model.check_contexts(wanted, screen)
     if atlas is not None: check_known([screen], list(atlas), 'screen of the atlas')
-    if perturbations is None: perturbations = [p for p in atlas[screen].perturbations if p] if atlas is not None else [format_perturbation([a]) for a in model.vocab.atoms]
-    perturbations = list(dict.fromkeys(perturbations)); asked = [*everywhere, *(c for c in wanted if c not in set(everywhere))] if selective else wanted
-    t = pd.DataFrame(dict(perturbation=np.tile(np.array(perturbations, object), len(asked)), context=np.repeat(np.array(asked, object), len(perturbations)), dose=np.nan if dose is None else dose, time=np.nan if time is None else time))
+    if perturbations is None:
+        perturbations = [p for p in atlas[screen].perturbations if p] if atlas is not None else [format_perturbation([a])
+            for a in model.vocab.atoms]
+    perturbations = list(dict.fromkeys(perturbations))
+    asked = [*everywhere, *(c for c in wanted if c not in set(everywhere))] if selective else wanted
+    t = pd.DataFrame(dict(perturbation=np.tile(np.array(perturbations, object), len(asked)),
+        context=np.repeat(np.array(asked, object), len(perturbations)), dose=np.nan if dose is None else dose, time=np.nan if time is None
+        else time))
     if not len(t): raise DataError("expected at least one perturbation and one context")
     model.check_experiments(t)
     value, std = (x.reshape(len(asked), -1) for x in _answers(model, screen, j, t))
     known = screen in getattr(model, 'controls', {})
-    base = _answers(model, screen, j, pd.DataFrame(dict(perturbation='', context=asked, dose=np.nan, time=np.nan if time is None else time)))[0] if known else value.mean(1)
+    base = _answers(model, screen, j, pd.DataFrame(dict(perturbation='', context=asked, dose=np.nan, time=np.nan if time is None
+        else time)))[0] if known else value.mean(1)
     effect = value - base[:, None]
     if selective: k = len(asked) - 1; effect, std = _beyond_others(effect), np.sqrt(std**2 + ((std**2).sum(0) - std**2) / k**2)
-    out = t[['perturbation', 'context']].assign(effect=effect.ravel(), std=std.ravel(), sure=(sign * effect - 1.645 * std).ravel(), hope=(sign * effect + 1.645 * std).ravel(), probability=norm.sf((least - sign * effect) / np.maximum(std, 1e-12)).ravel(), against='control' if known else 'mean of the perturbations')
+    out = t[['perturbation', 'context']].assign(effect=effect.ravel(), std=std.ravel(), sure=(sign * effect - 1.645 * std).ravel(),
+        hope=(sign * effect + 1.645 * std).ravel(), probability=norm.sf((least - sign * effect) / np.maximum(std, 1e-12)).ravel(),
+        against='control' if known else 'mean of the perturbations')
     if atlas is not None:
         s = atlas[screen]; o = s.obs.assign(_v=np.asarray(s.X[:, s.readouts.index(readout)]))
         for c, v in (('dose', dose), ('time', time)):

@@ -42,11 +42,13 @@ class GeneEffects:
     def __repr__(self):
         made = ', '.join(f'{n} {k}' for k, n in self.origin.value_counts().items())
         return f"GeneEffects of {len(self.values)} genes ({made}) on {self.values.shape[1]:,} genes in {self.context!r}"
-    def label(self, gene): return f'{self.kind}:{escape(gene)}' if self.kind else escape(gene) # the perturbation of a gene, as the screen calls it
+    # the perturbation of a gene, as the screen calls it
+    def label(self, gene): return f'{self.kind}:{escape(gene)}' if self.kind else escape(gene)
     def keep(self, sources:Sequence[str]) -> 'GeneEffects': # of these sources only
         check_known(list(sources), self.sources, 'source gene')
         cut = list(sources)
-        return replace(self, values=self.values.loc[cut], direction=self.direction[cut], std=None if self.std is None else self.std.loc[cut], origin=self.origin[cut])
+        return replace(self, values=self.values.loc[cut], direction=self.direction[cut], std=None if self.std is None
+            else self.std.loc[cut], origin=self.origin[cut])
 
 # %% ../../nbs/analysis/13_network.ipynb #2b80f426
 def _single_genes(screen, context, kind):
@@ -58,10 +60,12 @@ def _single_genes(screen, context, kind):
     there = {kinds[x] for x in p[here] if kinds[x] is not None}
     if kind is None:
         genetic = sorted(k for k in there if k in DIRECTION or k == '')
-        if len(genetic) > 1: raise DataError(f"{context!r} has genes perturbed in several ways ({', '.join(genetic)}); choose one with kind=… (--kind)")
+        if len(genetic) > 1:
+            raise DataError(f"{context!r} has genes perturbed in several ways ({', '.join(genetic)}); choose one with kind=… (--kind)")
         if not genetic: raise DataError(f"no single-gene perturbations in {context!r}; its kinds are {', '.join(sorted(there)) or 'none'}")
         kind = genetic[0]
-    elif kind not in there: raise DataError(f"no perturbations of kind {kind!r} in {context!r}; its kinds are {', '.join(map(repr, sorted(there)))}")
+    elif kind not in there:
+        raise DataError(f"no perturbations of kind {kind!r} in {context!r}; its kinds are {', '.join(map(repr, sorted(there)))}")
     rows = np.flatnonzero(here & np.array([kinds[x] == kind for x in p]))
     return rows, [atom[x].rpartition(':')[2] for x in p[rows]], kind
 
@@ -77,19 +81,24 @@ def gene_effects(
     "The measured effects of single-gene perturbations in one context."
     check_known([context], screen.contexts, 'context'); check_known([reference], ['control', 'median', 'mean', 'none'], 'reference')
     rows, sources, kind = _single_genes(screen, context, kind)
-    if len(set(sources)) < len(sources): raise DataError(f"{len(sources) - len(set(sources))} genes of {context!r} are perturbed several times (at several doses or times?); select one experiment per gene first")
+    if len(set(sources)) < len(sources):
+        raise DataError(f"{len(sources) - len(set(sources))} genes of {context!r} are perturbed several times (at several doses or "
+            "times?); select one experiment per gene first")
     at = [j for j, r in enumerate(screen.readouts) if r.startswith('expr:')]
     if not at: raise DataError(f"screen {screen.name!r} has no readouts 'expr:GENE'; a network of genes needs their expression")
     genes = [screen.readouts[j].removeprefix('expr:') for j in at]
     if direction is None:
         direction = DIRECTION.get(kind or context.rpartition('|')[2])
-        if direction is None: raise DataError(f"is a perturbation of {context!r} a loss or a gain of its gene? pass direction=-1 or direction=+1")
+        if direction is None:
+            raise DataError(f"is a perturbation of {context!r} a loss or a gain of its gene? pass direction=-1 or direction=+1")
     here = (screen.obs['context'] == context).to_numpy()
     X = screen.X[rows][:, at].astype(np.float64)
     zero = np.zeros(len(at))
     if reference == 'control':
         c = here & (screen.obs['perturbation'] == '').to_numpy()
-        if not c.any(): raise DataError(f"no control experiments in {context!r}; pass reference='median' (what is specific to a perturbation) or reference='none' (the values are changes already)")
+        if not c.any():
+            raise DataError(f"no control experiments in {context!r}; pass reference='median' (what is specific to a perturbation) or "
+                "reference='none' (the values are changes already)")
         zero = np.nanmean(screen.X[c][:, at].astype(np.float64), 0)
     elif reference != 'none': zero = (np.nanmedian if reference == 'median' else np.nanmean)(X, 0)
     std = None
@@ -99,7 +108,8 @@ def gene_effects(
         std = screen.spread[rows][:, at].astype(np.float64) / np.sqrt(n)
         std = np.where(np.isnan(std), np.sqrt(np.nanmean(std**2, 0)), std) if (~np.isnan(std)).any() else None
     index, columns = pd.Index(sources, name='source'), pd.Index(genes, name='gene')
-    return GeneEffects(pd.DataFrame(X - zero, index, columns), pd.Series(direction, index), pd.Series(zero, columns), context, screen.name, kind,
+    return GeneEffects(pd.DataFrame(X - zero, index, columns), pd.Series(direction, index), pd.Series(zero, columns), context, screen.name,
+        kind,
                        None if std is None else pd.DataFrame(std, index, columns), pd.Series('measured', index))
 
 # %% ../../nbs/analysis/13_network.ipynb #894c9460
@@ -127,7 +137,8 @@ def impute_effects(
     have = set(effects.sources)
     ask = [s for s in dict.fromkeys([*effects.sources, *sources]) if how != 'missing' or s not in have]
     if not ask: return effects
-    if how == 'combine' and (effects.std is None or effects.std.isna().all(axis=None)): raise DataError("combining needs the standard error of the measured effects; pass noise=… to gene_effects, or use how='missing'")
+    if how == 'combine' and (effects.std is None or effects.std.isna().all(axis=None)):
+        raise DataError("combining needs the standard error of the measured effects; pass noise=… to gene_effects, or use how='missing'")
     table = pd.DataFrame(dict(perturbation=[effects.label(s) for s in ask], context=effects.context, dose=np.nan, time=np.nan))
     mean, std = (None if x is None else _columns(x, model, effects) for x in model.predict_screen(effects.screen, table))
     index = pd.Index(ask, name='source')
@@ -138,13 +149,15 @@ def impute_effects(
         if S is None: raise DataError("combining needs the standard deviation of the predictions, this model gives none")
         both = [s for s in ask if s in have]
         noise, value = effects.std.loc[both]**2, effects.values.loc[both]
-        prior = np.maximum(S.loc[both]**2 - noise, .05 * S.loc[both]**2)           # of the true effect: a measurement's variance less its noise
+        prior = np.maximum(S.loc[both]**2 - noise, .05 * S.loc[both]**2)  # of the true effect: a measurement's variance less its noise
         w = prior / (prior + noise)
-        P.loc[both] = np.where(value.isna(), P.loc[both], w * value + (1 - w) * P.loc[both]); S.loc[both] = np.sqrt(w * noise); origin[both] = 'combined'
+        P.loc[both] = np.where(value.isna(), P.loc[both], w * value + (1 - w) * P.loc[both])
+        S.loc[both] = np.sqrt(w * noise); origin[both] = 'combined'
     elif how == 'missing':
         P = pd.concat([effects.values, P]); origin = pd.concat([effects.origin, origin])
         before = effects.std if effects.std is not None else pd.DataFrame(np.nan, effects.values.index, effects.values.columns)
-        S = None if S is None and effects.std is None else pd.concat([before, S if S is not None else pd.DataFrame(np.nan, index, effects.values.columns)])
+        S = None if S is None and effects.std is None else pd.concat([before, S if S is not None
+            else pd.DataFrame(np.nan, index, effects.values.columns)])
     return replace(effects, values=P, std=S, origin=origin, direction=pd.Series(int(effects.direction.iloc[0]), P.index))
 
 # %% ../../nbs/analysis/13_network.ipynb #a93de16b
@@ -156,9 +169,11 @@ def sensitivity_effects(
 ) -> GeneEffects: # values are derivatives
     "The model's own view: how each gene moves along the embedding of each perturbation."
     ask = list(dict.fromkeys(effects.sources if sources is None else sources))
-    x = _columns(model.sensitivity(effects.screen, pd.DataFrame(dict(perturbation=[effects.label(s) for s in ask], context=effects.context, dose=np.nan, time=np.nan))), model, effects)
+    x = _columns(model.sensitivity(effects.screen, pd.DataFrame(dict(perturbation=[effects.label(s) for s in ask], context=effects.context,
+        dose=np.nan, time=np.nan))), model, effects)
     index = pd.Index(ask, name='source')
-    return replace(effects, values=pd.DataFrame(x, index, effects.values.columns), std=None, origin=pd.Series('predicted', index), direction=pd.Series(int(effects.direction.iloc[0]), index))
+    return replace(effects, values=pd.DataFrame(x, index, effects.values.columns), std=None, origin=pd.Series('predicted', index),
+        direction=pd.Series(int(effects.direction.iloc[0]), index))
 
 # %% ../../nbs/analysis/13_network.ipynb #c35a673f
 def _effect(e, own, seed): # total effects as they are
@@ -175,7 +190,9 @@ def _robust_z(e, own, seed, centre=True): # against what other perturbations do 
 def _shrunken_t(e, own, seed, s0=None): # Tusher et al. 2001: a small constant keeps tiny errors from winning
     if e.std is None: raise DataError("the shrunken t needs standard errors; pass noise=… to gene_effects, or use 'robust z'")
     S = e.std.to_numpy(float); blank = np.isnan(S).all(1)
-    if blank.any(): raise DataError(f"{int(blank.sum())} of {len(S)} sources have no standard errors (first: {e.sources[int(blank.argmax())]!r}); pass noise=… to gene_effects, or use 'robust z'")
+    if blank.any():
+        raise DataError(f"{int(blank.sum())} of {len(S)} sources have no standard errors (first: {e.sources[int(blank.argmax())]!r}); pass "
+            "noise=… to gene_effects, or use 'robust z'")
     t = e.values.to_numpy(float) / (S + (np.nanmedian(S) if s0 is None else s0))
     return t, 2 * norm.sf(np.abs(e.values.to_numpy(float) / np.maximum(S, 1e-12)))
 
@@ -184,7 +201,9 @@ def _block(e, own):
     "(n_sources, n_sources) effects among the sources, their own ones possibly given."
     inside = [s for s in e.sources if s in e.values.columns]
     lost = len(e.sources) - len(inside)
-    if lost: warnings.warn(f"{lost} of {len(e.sources)} sources are not read out themselves and can explain nothing; they get no direct edges", DataWarning, stacklevel=4)
+    if lost:
+        warnings.warn(f"{lost} of {len(e.sources)} sources are not read out themselves and can explain nothing; they get no direct edges",
+            DataWarning, stacklevel=4)
     if len(inside) < 3: raise DataError(f"only {len(inside)} sources are read out themselves; direct effects need at least 3")
     R = np.nan_to_num(e.values.loc[inside, inside].to_numpy(float))
     if own is not None: np.fill_diagonal(R, own * e.direction[inside].to_numpy(float))
@@ -223,7 +242,8 @@ def _penalty(inside, R, Y, columns, seed, most=2000):
         if g in at: mine[i, at[g]] = True
     def loss(q):
         lever = ((V**2) @ (np.maximum(w, 0) / (np.maximum(w, 0) + q * size)))
-        return np.mean(((Y[:, probe] - R @ _ridge_rest(R, Y[:, probe], inside, some, q * size)) / np.maximum(1 - lever, 1e-3)[:, None])[~mine]**2)
+        return np.mean(((Y[:, probe] - R @ _ridge_rest(R, Y[:, probe], inside, some, q * size)) / np.maximum(1 - lever, 1e-3)[:,
+            None])[~mine]**2)
     return min(10. ** np.arange(-3, 2.1, .5), key=loss)
 
 def _ridge(e, own, seed, penalty=None):
@@ -254,9 +274,13 @@ def _correlation(e, own, seed, method='pearson'):
 
 def _partial(e, own, seed, most=3000):
     inside, _, _ = _association(e)
-    if e.values.shape[1] > most: raise DataError(f"partial correlation inverts a matrix of all genes, here {e.values.shape[1]:,} × {e.values.shape[1]:,}; choose at most {most:,} with targets=…, or use 'ridge'")
+    if e.values.shape[1] > most:
+        raise DataError(f"partial correlation inverts a matrix of all genes, here {e.values.shape[1]:,} × {e.values.shape[1]:,}; choose at "
+            f"most {most:,} with targets=…, or use 'ridge'")
     X = np.nan_to_num(e.values.to_numpy(float)); X = (X - X.mean(0)) / np.maximum(X.std(0), 1e-12)
-    K = GridSearchCV(ShrunkCovariance(), dict(shrinkage=[.1, .3, .5, .7, .9, .95, .98])).fit(X).best_estimator_.precision_; d = np.sqrt(np.diag(K))   # by the likelihood of held-out experiments
+    # by the likelihood of held-out experiments
+    K = GridSearchCV(ShrunkCovariance(), dict(shrinkage=[.1, .3, .5, .7, .9, .95, .98])).fit(X).best_estimator_.precision_
+    d = np.sqrt(np.diag(K))
     r = -K / np.outer(d, d); at = [e.genes.index(s) for s in inside]
     return _spread(e, inside, r[at])
 
@@ -285,7 +309,8 @@ class _Stop:
 
 def _trees(e, own, seed, n_estimators=500, learning_rate=.02, max_features=.1, subsample=.9):
     def fit(X, y):
-        m = GradientBoostingRegressor(n_estimators=n_estimators, learning_rate=learning_rate, max_features=max_features, subsample=subsample, random_state=seed).fit(X, y, monitor=_Stop())
+        m = GradientBoostingRegressor(n_estimators=n_estimators, learning_rate=learning_rate, max_features=max_features,
+            subsample=subsample, random_state=seed).fit(X, y, monitor=_Stop())
         sign = np.sign((X - X.mean(0)).T @ (y - y.mean()))
         return m.feature_importances_ * len(m.estimators_) * np.where(sign == 0, 1, sign)
     return _per_target(e, fit)
@@ -302,7 +327,8 @@ def profile_correlation(
     for i, s in enumerate(e.sources):
         if s in at: D[i, at[s]] = 0                                        # that the own transcript falls says nothing of function
     Z = D - D.mean(1, keepdims=True); length = (Z**2).sum(1)
-    if e.std is not None and e.origin is not None: length = length + unexplained * np.where((e.origin == 'predicted').to_numpy(), np.nan_to_num(e.std.to_numpy(float)**2).sum(1), 0)
+    if e.std is not None and e.origin is not None:
+        length = length + unexplained * np.where((e.origin == 'predicted').to_numpy(), np.nan_to_num(e.std.to_numpy(float)**2).sum(1), 0)
     R = (Z @ Z.T) / np.maximum(np.sqrt(np.outer(length, length)), 1e-12); np.fill_diagonal(R, np.nan)
     return pd.DataFrame(R, e.values.index, pd.Index(e.sources, name='target'))
 
@@ -314,14 +340,20 @@ def _gies(e, own, seed, most=40):
     import gies
     from gies.scores.gauss_int_l0_pen import GaussIntL0Pen
     inside, R = _block(e, own)
-    if len(inside) > most: raise DataError(f"GIES searches graphs greedily and takes hours beyond {most} genes, here {len(inside)}; choose sources with effects.keep([…])")
+    if len(inside) > most:
+        raise DataError(f"GIES searches graphs greedily and takes hours beyond {most} genes, here {len(inside)}; choose sources with "
+            "effects.keep([…])")
     score = GaussIntL0Pen([np.zeros((1, len(R)))] + [r[None] for r in R], [[]] + [[i] for i in range(len(R))])
     total = R.T @ R
-    score.part_sample_cov = np.stack([(total - np.outer(r, r)) / (len(R) - 1) for r in R]) + 1e-3 * np.trace(total) / len(R)**2 * np.eye(len(R))   # of gene k over all experiments but its own
+    # of gene k over all experiments but its own
+    score.part_sample_cov = np.stack([(total - np.outer(r, r)) / (len(R) - 1)
+        for r in R]) + 1e-3 * np.trace(total) / len(R)**2 * np.eye(len(R))
     A, _ = gies.fit(score)
     sure = np.where(A > 0, np.where(A.T > 0, .5, 1.), 0.)                 # an edge that could point either way counts half
     out = np.full(e.values.shape, np.nan)
-    out[np.ix_([e.sources.index(s) for s in inside], [e.genes.index(s) for s in inside])] = sure * np.where(R < 0, -1, 1) * (np.abs(R) / np.abs(R).max() * .01 + .99)   # equally sure edges in the order of their effects
+    # equally sure edges in the order of their effects
+    out[np.ix_([e.sources.index(s) for s in inside], [e.genes.index(s) for s in inside])] = sure * np.where(R < 0, -1,
+        1) * (np.abs(R) / np.abs(R).max() * .01 + .99)
     return out, None
 
 # %% ../../nbs/analysis/13_network.ipynb #6b897811
@@ -331,40 +363,52 @@ def sample_distances(
 ) -> dict[str, np.ndarray]: # each (n_genes,): 'wasserstein', 'ks', 'p' (Mann–Whitney, two-sided), 'difference' (mean of b - a)
     "Distances between two samples, gene by gene, all genes at once."
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not len(a) or not len(b): raise DataError(f"expected two samples (n, n_genes) and (m, n_genes), got {a.shape} and {b.shape}")
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not len(a) or not len(b):
+        raise DataError(f"expected two samples (n, n_genes) and (m, n_genes), got {a.shape} and {b.shape}")
     x = np.concatenate([a, b]); order = np.argsort(x, axis=0, kind='stable')
     step = np.where(order < len(a), 1 / len(a), -1 / len(b)).cumsum(0)[:-1]       # F_a - F_b after each value
     gap = np.diff(np.take_along_axis(x, order, 0), axis=0)
     if min(len(a), len(b)) > 8: p = mannwhitneyu(a, b, axis=0).pvalue
-    else: p = np.array([mannwhitneyu(a[:, j], b[:, j]).pvalue for j in range(a.shape[1])])   # scipy chooses exact or asymptotic for all genes together
-    return dict(wasserstein=(np.abs(step) * gap).sum(0), ks=np.where(gap > 0, np.abs(step), 0).max(0, initial=0), p=np.nan_to_num(np.atleast_1d(p), nan=1.), difference=b.mean(0) - a.mean(0))
+    # scipy chooses exact or asymptotic for all genes together
+    else: p = np.array([mannwhitneyu(a[:, j], b[:, j]).pvalue for j in range(a.shape[1])])
+    return dict(wasserstein=(np.abs(step) * gap).sum(0), ks=np.where(gap > 0, np.abs(step), 0).max(0, initial=0),
+        p=np.nan_to_num(np.atleast_1d(p), nan=1.), difference=b.mean(0) - a.mean(0))
 
 # %% ../../nbs/analysis/13_network.ipynb #20c2130c
 def split_cells(
     cells:ad.AnnData, # (n_cells, n_genes) log expression; obs['perturbation'], '' = control
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, list[str]]: # {gene: rows of its cells}, rows of controls, (n_cells, n_genes) values, gene names
     "Single cells by the gene that is perturbed in them; combinations are left out."
-    if 'perturbation' not in cells.obs: raise DataError(f"expected single cells with obs['perturbation'] ('' = control), got the columns {', '.join(map(str, cells.obs.columns)) or 'none'}")
+    if 'perturbation' not in cells.obs:
+        raise DataError("expected single cells with obs['perturbation'] ('' = control), got the columns "
+            f"{', '.join(map(str, cells.obs.columns)) or 'none'}")
     p = cells.obs['perturbation'].astype(str).to_numpy(object)
     control = np.flatnonzero(p == '')
     if not len(control): raise DataError("no control cells: obs['perturbation'] must be '' for unperturbed cells")
     single = {x: m[0] for x in sorted(set(p)) if len(m := parse_perturbation(x)) == 1}
     kinds = {a.rpartition(':')[0] for a in single.values()}
-    if len(kinds) != 1 or not kinds <= set(DIRECTION): raise DataError(f"expected cells of one kind of genetic perturbation ({', '.join(DIRECTION)}), got {', '.join(map(repr, sorted(kinds))) or 'none'}")
+    if len(kinds) != 1 or not kinds <= set(DIRECTION):
+        raise DataError(f"expected cells of one kind of genetic perturbation ({', '.join(DIRECTION)}), got "
+            f"{', '.join(map(repr, sorted(kinds))) or 'none'}")
     X = cells.X.toarray() if hasattr(cells.X, 'toarray') else np.asarray(cells.X)
-    return {a.rpartition(':')[2]: np.flatnonzero(p == x) for x, a in single.items()}, control, X, [str(v).removeprefix('expr:') for v in cells.var_names]
+    return {a.rpartition(':')[2]: np.flatnonzero(p == x) for x, a in single.items()}, control, X, [str(v).removeprefix('expr:')
+        for v in cells.var_names]
 
 def _cells(cells, statistic):
     "GeneEffects whose values are a statistic over single cells, signed by the mean difference, and p-values."
     rows, control, X, genes = split_cells(cells)
     d = [sample_distances(X[control], X[r]) for r in rows.values()]
-    stat, p, sign = (np.stack(x) for x in ([-np.log10(np.maximum(q['p'], 1e-300)) if statistic == 'p' else q[statistic] for q in d], [q['p'] for q in d], [np.where(q['difference'] < 0, -1, 1) for q in d]))
-    index, kind = pd.Index(rows, name='source'), next(m[0].rpartition(':')[0] for x in sorted(set(cells.obs['perturbation'].astype(str))) if len(m := parse_perturbation(x)) == 1)
-    return GeneEffects(pd.DataFrame(stat * sign, index, pd.Index(genes, name='gene')), pd.Series(DIRECTION[kind], index), pd.Series(0., genes), 'cells', 'cells', kind, origin=pd.Series('measured', index)), p
+    stat, p, sign = (np.stack(x) for x in ([-np.log10(np.maximum(q['p'], 1e-300)) if statistic == 'p' else q[statistic] for q in d],
+        [q['p'] for q in d], [np.where(q['difference'] < 0, -1, 1) for q in d]))
+    index, kind = pd.Index(rows, name='source'), next(m[0].rpartition(':')[0] for x in sorted(set(cells.obs['perturbation'].astype(str)))
+        if len(m := parse_perturbation(x)) == 1)
+    return GeneEffects(pd.DataFrame(stat * sign, index, pd.Index(genes, name='gene')), pd.Series(DIRECTION[kind], index),
+        pd.Series(0., genes), 'cells', 'cells', kind, origin=pd.Series('measured', index)), p
 
 METHODS = {   # method -> what it computes from GeneEffects; 'co-function' has no direction
     'mean difference': _effect, 'robust z': _robust_z, 'shrunken t': _shrunken_t, 'direct effects': _direct, 'ridge': _ridge,
-    'correlation': _correlation, 'partial correlation': _partial, 'lasso': _lasso, 'boosted trees': _trees, 'GIES': _gies, 'co-function': _cofunction}
+    'correlation': _correlation, 'partial correlation': _partial, 'lasso': _lasso, 'boosted trees': _trees, 'GIES': _gies,
+        'co-function': _cofunction}
 CELL_METHODS = {'wasserstein': 'wasserstein', 'ks': 'ks', 'mann-whitney': 'p'}   # method -> statistic over single cells
 
 def infer_edges(
@@ -382,12 +426,14 @@ def infer_edges(
         check_known([method], list(CELL_METHODS), 'method for single cells')
         data, p = _cells(data, CELL_METHODS[method])
         return _edge_table(data, data.values.to_numpy(float), p, targets, top)
-    if not isinstance(data, GeneEffects): raise DataError(f"expected GeneEffects (see gene_effects) or single cells as AnnData, got {type(data).__name__}")
+    if not isinstance(data, GeneEffects):
+        raise DataError(f"expected GeneEffects (see gene_effects) or single cells as AnnData, got {type(data).__name__}")
     check_known([method], list(METHODS), 'method for effects', hint=f"Single cells have {', '.join(CELL_METHODS)}")
     if targets is not None and method == 'partial correlation':
         check_known(list(targets), data.genes, 'target gene')
         wanted = {*targets, *data.sources}; data = replace(data, values=data.values.loc[:, [g in wanted for g in data.genes]], std=None)
-    if method == 'co-function': data = replace(data, values=profile_correlation(data, **options), std=None)   # its targets are the perturbed genes, read out or not
+    # its targets are the perturbed genes, read out or not
+    if method == 'co-function': data = replace(data, values=profile_correlation(data, **options), std=None)
     W, p = METHODS[method](data, own, seed, **options)
     return _edge_table(data, W, p, targets, top)
 
@@ -404,7 +450,8 @@ def _edge_table(e, W, p, targets, top):
     i, j = np.nonzero(ok); w = (W * e.direction.to_numpy(float)[:, None])[i, j].astype(np.float32)
     q = false_discovery_control(p[i, j]) if p is not None and len(i) else None
     order = np.argsort(-np.abs(w), kind='stable')[:top]
-    t = pd.DataFrame(dict(source=pd.Categorical.from_codes(i[order].astype(np.int32), e.sources), target=pd.Categorical.from_codes(j[order].astype(np.int32), e.genes), score=np.abs(w[order]), weight=w[order]))
+    t = pd.DataFrame(dict(source=pd.Categorical.from_codes(i[order].astype(np.int32), e.sources),
+        target=pd.Categorical.from_codes(j[order].astype(np.int32), e.genes), score=np.abs(w[order]), weight=w[order]))
     if p is not None: t['p'], t['q'] = (p[i, j][order], q[order]) if len(i) else ([], [])
     return t
 
@@ -436,11 +483,13 @@ def edge_significance(
     "P-values and false-discovery rates of inferred edges against worlds without edges."
     check_known([method], list(METHODS), 'method for effects')
     null = null or ('shuffle' if method in ASSOCIATIONS else 'noise'); check_known([null], ['shuffle', 'noise'], 'null')
-    if null == 'shuffle' and method not in ASSOCIATIONS: raise DataError(f"shuffling leaves the effects that {method!r} looks at, in other places; use null='noise'")
+    if null == 'shuffle' and method not in ASSOCIATIONS:
+        raise DataError(f"shuffling leaves the effects that {method!r} looks at, in other places; use null='noise'")
     if method == 'ridge' and options.get('penalty') is None:               # chosen once: scores under two penalties do not compare
         inside, R, Y = _filled(effects, options.get('own')); options['penalty'] = _penalty(inside, R, Y, effects.genes, seed)
     found, g = infer_edges(effects, method, seed=seed, **options), rng(seed, 'edgeless')
-    scores = np.sort(np.concatenate([infer_edges(_edgeless(effects, null, g), method, seed=seed, **options)['score'].to_numpy() for _ in range(rounds)]))
+    scores = np.sort(np.concatenate([infer_edges(_edgeless(effects, null, g), method, seed=seed, **options)['score'].to_numpy()
+        for _ in range(rounds)]))
     p = (len(scores) - np.searchsorted(scores, found['score'].to_numpy(), side='left') + 1) / (len(scores) + 1)
     return found.assign(p=p, q=false_discovery_control(p) if len(p) else p)
 
@@ -466,7 +515,9 @@ def edge_stability(
     seen, rows = pd.Series(0, dict.fromkeys(s for e in draws for s in e.sources), dtype=int), []
     for e in draws:
         seen[e.sources] += 1
-        rows.append(infer_edges(e, method, top=k, seed=seed, **options)[['source', 'target', 'score', 'weight']].astype({'source': str, 'target': str}))
-    t = pd.concat(rows).groupby(['source', 'target'], as_index=False).agg(score=('score', 'mean'), weight=('weight', 'mean'), found=('score', 'size'))
+        rows.append(infer_edges(e, method, top=k, seed=seed, **options)[['source', 'target', 'score', 'weight']].astype({'source': str,
+            'target': str}))
+    t = pd.concat(rows).groupby(['source', 'target'], as_index=False).agg(score=('score', 'mean'), weight=('weight', 'mean'),
+        found=('score', 'size'))
     t['stability'] = t.pop('found') / t['source'].map(seen)
     return t.sort_values(['stability', 'score'], ascending=False, kind='stable').reset_index(drop=True)

@@ -28,7 +28,8 @@ def plot_map(
     ax:Axes|None=None,            # where to draw
 ) -> Axes:
     "A map of symbols."
-    if points.shape[1] != 2 or not len(points): raise DataError(f"expected a table of symbols with two coordinates, got shape {points.shape}")
+    if points.shape[1] != 2 or not len(points):
+        raise DataError(f"expected a table of symbols with two coordinates, got shape {points.shape}")
     check_known([*label, *highlight], points.index, 'symbol of this map')
     if ax is None: _, ax = plt.subplots(figsize=(6.4, 5.2), layout='constrained', dpi=120)
     xy = points.to_numpy(); group = pd.Series({} if groups is None else dict(groups), dtype=object).reindex(points.index)
@@ -37,9 +38,13 @@ def plot_map(
     ax.scatter(*xy[rest].T, s=size * .7, color='#c9c9c9', linewidths=0, zorder=1)
     hues = [PALETTE[i] for i in (0, 2, 4, 5, 6, 3, 7)] + [INK]
     for k, c in zip(big, hues):
-        mine = (group == k).to_numpy(); ax.scatter(*xy[mine].T, s=size * 2.2, color=c, edgecolors='white', linewidths=.4, label=f'{k} ({mine.sum()})', zorder=3)
-    if len(highlight): ax.scatter(*points.loc[list(highlight)].to_numpy().T, s=size * 7, facecolors='none', edgecolors=INK, linewidths=1.2, zorder=4)
-    pad = .04 * np.ptp(xy, 0); ax.set(xticks=[], yticks=[], xlim=(xy[:, 0].min() - pad[0], xy[:, 0].max() + pad[0]), ylim=(xy[:, 1].min() - pad[1], xy[:, 1].max() + pad[1]))
+        mine = (group == k).to_numpy()
+        ax.scatter(*xy[mine].T, s=size * 2.2, color=c, edgecolors='white', linewidths=.4, label=f'{k} ({mine.sum()})', zorder=3)
+    if len(highlight):
+        ax.scatter(*points.loc[list(highlight)].to_numpy().T, s=size * 7, facecolors='none', edgecolors=INK, linewidths=1.2, zorder=4)
+    pad = .04 * np.ptp(xy, 0)
+    ax.set(xticks=[], yticks=[], xlim=(xy[:, 0].min() - pad[0], xy[:, 0].max() + pad[0]),
+        ylim=(xy[:, 1].min() - pad[1], xy[:, 1].max() + pad[1]))
     sns.despine(ax=ax, left=True, bottom=True)
     if len(big): ax.legend(frameon=False, fontsize=8, loc='center left', bbox_to_anchor=(1, .5), handletextpad=.3)
     if len(label):
@@ -47,7 +52,8 @@ def plot_map(
         ax.figure.draw_without_rendering()
         texts = [ax.text(*points.loc[s], short(s), fontsize=7.5, color=INK, zorder=5) for s in dict.fromkeys(label)]
         near = points.loc[list(dict.fromkeys(label))].to_numpy()
-        adjust_text(texts, x=near[:, 0], y=near[:, 1], ax=ax, arrowprops=dict(arrowstyle='-', color='#888888', lw=.5), expand=(1.2, 1.5), force_text=(.4, .6), iter_lim=600)
+        adjust_text(texts, x=near[:, 0], y=near[:, 1], ax=ax, arrowprops=dict(arrowstyle='-', color='#888888', lw=.5), expand=(1.2, 1.5),
+            force_text=(.4, .6), iter_lim=600)
     return ax
 
 # %% ../../nbs/analysis/14d_plot_map.ipynb #e2865ab5
@@ -59,15 +65,20 @@ def plot_neighbourhood(
 ) -> Axes:
     "Heat map of similarities with a dendrogram."
     S = similarities.to_numpy(np.float64); n = len(S)
-    if S.shape != (n, n) or n < 3 or not np.allclose(S, S.T, atol=1e-6): raise DataError(f"expected a symmetric table of at least 3 symbols, got shape {S.shape}")
+    if S.shape != (n, n) or n < 3 or not np.allclose(S, S.T, atol=1e-6):
+        raise DataError(f"expected a symmetric table of at least 3 symbols, got shape {S.shape}")
     if ax is None: _, ax = plt.subplots(figsize=(2.6 + .19 * n, 2.2 + .19 * n), layout='constrained', dpi=120)
     D = np.clip(1 - S, 0, None); np.fill_diagonal(D, 0)
     tree = linkage(squareform((D + D.T) / 2, checks=False), 'average', optimal_ordering=True); order = leaves_list(tree)
     image = ax.imshow(S[np.ix_(order, order)], cmap='RdBu_r', vmin=-1, vmax=1, aspect='equal')
-    names = [short(similarities.index[i]) for i in order]; ax.set_yticks(range(n), names, fontsize=7); ax.set_xticks([]); ax.tick_params(length=0)
-    top = ax.inset_axes([0, 1.01, 1, .14]); dendrogram(tree, ax=top, no_labels=True, color_threshold=0, above_threshold_color='#777777', link_color_func=lambda k: '#777777'); top.axis('off')
+    names = [short(similarities.index[i]) for i in order]; ax.set_yticks(range(n), names, fontsize=7)
+    ax.set_xticks([]); ax.tick_params(length=0)
+    top = ax.inset_axes([0, 1.01, 1, .14])
+    dendrogram(tree, ax=top, no_labels=True, color_threshold=0, above_threshold_color='#777777', link_color_func=lambda k: '#777777')
+    top.axis('off')
     if groups:
-        kinds = list(dict.fromkeys(groups.get(s) for s in similarities.index if groups.get(s) is not None))[:8]; hues = dict(zip(kinds, [PALETTE[i] for i in (0, 2, 4, 5, 6, 3, 7)] + [INK]))
+        kinds = list(dict.fromkeys(groups.get(s) for s in similarities.index if groups.get(s) is not None))[:8]
+        hues = dict(zip(kinds, [PALETTE[i] for i in (0, 2, 4, 5, 6, 3, 7)] + [INK]))
         strip = ax.inset_axes([1.01, 0, .03, 1]); strip.set(xlim=(0, 1), ylim=(n - .5, -.5)); strip.axis('off')
         for y, i in enumerate(order):
             k = groups.get(similarities.index[i])
@@ -88,8 +99,12 @@ def plot_retrieval(
     check_columns(each, ['method', 'percentile'], rows=True)
     if ax is None: _, ax = plt.subplots(figsize=(4.2, 3.4), layout='constrained', dpi=120)
     for i, (m, t) in enumerate(each.groupby('method', sort=False)):
-        x = np.sort(t['percentile'].to_numpy()); ax.step(np.r_[0, x, 100], np.r_[0, np.arange(1, len(x) + 1) / len(x), 1], where='post', color=PALETTE[i % len(PALETTE)], lw=1.6, label=m)
-    ax.plot([0, 100], [0, 1], color=INK, ls='--', lw=.8); ax.set(xlim=(0, 100), ylim=(0, 1.02), xlabel='share of the ranking, %', ylabel='share of the targets found'); sns.despine(ax=ax); ax.legend(frameon=False, fontsize=8, loc='lower right')
+        x = np.sort(t['percentile'].to_numpy())
+        ax.step(np.r_[0, x, 100], np.r_[0, np.arange(1, len(x) + 1) / len(x), 1], where='post', color=PALETTE[i % len(PALETTE)], lw=1.6,
+            label=m)
+    ax.plot([0, 100], [0, 1], color=INK, ls='--', lw=.8)
+    ax.set(xlim=(0, 100), ylim=(0, 1.02), xlabel='share of the ranking, %', ylabel='share of the targets found')
+    sns.despine(ax=ax); ax.legend(frameon=False, fontsize=8, loc='lower right')
     return ax
 
 # %% ../../nbs/analysis/14d_plot_map.ipynb #0e8056a1
@@ -109,7 +124,8 @@ def plot_volcano(
     if ax is None: _, ax = plt.subplots(figsize=(4.6, 3.8), layout='constrained', dpi=120)
     v, s = t['value'].to_numpy(), np.abs(t['value'] / t['std']).to_numpy(); size = np.quantile(np.abs(v), .95) if size is None else size
     sure = (np.abs(v) >= size) & (s >= z)
-    for keep, c in ((~sure, '#c9c9c9'), (sure & (v > 0), PALETTE[6]), (sure & (v < 0), PALETTE[0])): ax.scatter(v[keep], s[keep], s=9, color=c, linewidths=0)
+    for keep, c in ((~sure, '#c9c9c9'), (sure & (v > 0), PALETTE[6]), (sure & (v < 0), PALETTE[0])):
+        ax.scatter(v[keep], s[keep], s=9, color=c, linewidths=0)
     ax.axhline(z, color=INK, lw=.6, ls=':')
     for x in (-size, size): ax.axvline(x, color=INK, lw=.6, ls=':')
     ax.set(xlabel=f"predicted effect{', ' + unit if unit else ''}", ylabel='|effect| / its standard deviation'); sns.despine(ax=ax)
@@ -117,7 +133,8 @@ def plot_volcano(
     if len(top):
         from adjustText import adjust_text
         ax.figure.draw_without_rendering()
-        adjust_text([ax.text(v[i], s[i], str(t['readout'].iloc[i]).removeprefix('expr:'), fontsize=7.5, color=INK) for i in top], ax=ax, arrowprops=dict(arrowstyle='-', color='#888888', lw=.5), iter_lim=200)
+        adjust_text([ax.text(v[i], s[i], str(t['readout'].iloc[i]).removeprefix('expr:'), fontsize=7.5, color=INK) for i in top], ax=ax,
+            arrowprops=dict(arrowstyle='-', color='#888888', lw=.5), iter_lim=200)
     return ax
 
 def plot_doses(

@@ -26,8 +26,10 @@ def tidy_name(
 ) -> str: # 'rRNA processing'
     "A gene set's name for people."
     words = str(name).split('_')
-    if len(words) > 1 and words[0] in ('REACTOME', 'KEGG', 'BIOCARTA', 'PID', 'HALLMARK', 'WP', 'SIG', 'NABA', 'SA', 'ST'): words = words[1:]
-    acronyms = dict(rrna='rRNA', trna='tRNA', mrna='mRNA', ncrna='ncRNA', snrna='snRNA', dna='DNA', rna='RNA', atp='ATP', srp='SRP', er='ER', tca='TCA', uch='UCH', mtorc1='mTORC1', mtor='mTOR', ii='II', iii='III', i='I', g1='G1', g2='G2')
+    if len(words) > 1 and words[0] in ('REACTOME', 'KEGG', 'BIOCARTA', 'PID', 'HALLMARK', 'WP', 'SIG', 'NABA', 'SA', 'ST'):
+        words = words[1:]
+    acronyms = dict(rrna='rRNA', trna='tRNA', mrna='mRNA', ncrna='ncRNA', snrna='snRNA', dna='DNA', rna='RNA', atp='ATP', srp='SRP',
+        er='ER', tca='TCA', uch='UCH', mtorc1='mTORC1', mtor='mTOR', ii='II', iii='III', i='I', g1='G1', g2='G2')
     words, out = [acronyms.get(w.lower(), w.lower()) for w in words], ['']
     for w in words:
         if out[-1] and len(out[-1]) + 1 + len(w) > width: out.append(w)
@@ -50,34 +52,48 @@ def plot_network(
     e = edges.assign(source=edges['source'].astype(str), target=edges['target'].astype(str))
     e = e[e['source'].isin(at.index) & e['target'].isin(at.index)]
     hues = [c for c in PALETTE if c != PALETTE[1]]                                   # grey is for genes of no module
-    colour = {k: hues[i] if i < len(hues) else '#6a6a6a' for i, k in enumerate(sorted(k for k in home.unique() if k >= 0))} | {-1: '#cccccc'}
+    colour = {k: hues[i] if i < len(hues) else '#6a6a6a' for i, k in enumerate(sorted(k for k in home.unique()
+        if k >= 0))} | {-1: '#cccccc'}
     if directed and len(e):
         value = e['weight'] if 'weight' in e else e['sign'] if 'sign' in e else pd.Series(1, e.index)
         big = max(e['score'].max(), 1e-12) if 'score' in e else 1.
         for (s, t), v, w in zip(e[['source', 'target']].values, value, e['score'] if 'score' in e else value.abs()):
-            ax.annotate('', at.loc[t], at.loc[s], arrowprops=dict(arrowstyle='-|>', color=RAISES if v > 0 else LOWERS, lw=.4 + 1.4 * w / big, alpha=.7, shrinkA=3, shrinkB=4, mutation_scale=7, connectionstyle='arc3,rad=.08'), zorder=1)
+            ax.annotate('', at.loc[t], at.loc[s], arrowprops=dict(arrowstyle='-|>', color=RAISES if v > 0 else LOWERS,
+                lw=.4 + 1.4 * w / big, alpha=.7, shrinkA=3, shrinkB=4, mutation_scale=7, connectionstyle='arc3,rad=.08'), zorder=1)
     elif len(e):
         a, b = at.loc[e['source']].to_numpy(), at.loc[e['target']].to_numpy()
         ha, hb = home.loc[e['source']].to_numpy(), home.loc[e['target']].to_numpy(); inside = (ha == hb) & (ha >= 0)
         ax.add_collection(LineCollection(np.stack([a, b], 1)[~inside], colors='#999999', linewidths=.35, alpha=.3, zorder=1))
-        ax.add_collection(LineCollection(np.stack([a, b], 1)[inside], colors=[colour[k] for k in ha[inside]], linewidths=.5, alpha=.4, zorder=2))
+        ax.add_collection(LineCollection(np.stack([a, b], 1)[inside], colors=[colour[k] for k in ha[inside]], linewidths=.5, alpha=.4,
+            zorder=2))
     size = 10 + 45 * np.sqrt(nodes['degree'] / max(nodes['degree'].max(), 1))
     ax.scatter(nodes['x'], nodes['y'], s=size, c=[colour[k] for k in nodes['community']], edgecolors='white', linewidths=.4, zorder=3)
-    if len(focus): f = nodes[nodes['gene'].isin(list(focus))]; ax.scatter(f['x'], f['y'], s=90, facecolors='none', edgecolors=INK, linewidths=1.4, zorder=4)
+    if len(focus):
+        f = nodes[nodes['gene'].isin(list(focus))]
+        ax.scatter(f['x'], f['y'], s=90, facecolors='none', edgecolors=INK, linewidths=1.4, zorder=4)
     span = max(np.ptp(nodes['x']), np.ptp(nodes['y']), 1e-9); pad = .12 * span
-    ax.set(xlim=(nodes['x'].min() - pad, nodes['x'].max() + pad), ylim=(nodes['y'].min() - pad, nodes['y'].max() + pad), xticks=[], yticks=[]); ax.set_aspect('equal'); sns.despine(ax=ax, left=True, bottom=True)
+    ax.set(xlim=(nodes['x'].min() - pad, nodes['x'].max() + pad), ylim=(nodes['y'].min() - pad, nodes['y'].max() + pad), xticks=[],
+        yticks=[])
+    ax.set_aspect('equal'); sns.despine(ax=ax, left=True, bottom=True)
     taken = []
     def free(box): return not any(box.x0 < o.x1 and o.x0 < box.x1 and box.y0 < o.y1 and o.y0 < box.y1 for o in taken)
-    ax.figure.draw_without_rendering()                                              # the layout has to be settled before extents mean anything
+    ax.figure.draw_without_rendering()  # the layout has to be settled before extents mean anything
     frame = ax.get_window_extent()
     named = nodes[nodes['name'] != ''].drop_duplicates('community') if 'name' in nodes else nodes[:0]
     for r in named.sort_values('community').itertuples():
         g = nodes[nodes['community'] == r.community]
-        spots = [(g['x'].mean(), g['y'].max() + .015 * span, 'center', 'bottom'), (g['x'].mean(), g['y'].min() - .015 * span, 'center', 'top'), (g['x'].max() + .01 * span, g['y'].mean(), 'left', 'center'), (g['x'].min() - .01 * span, g['y'].mean(), 'right', 'center')]
+        spots = [(g['x'].mean(), g['y'].max() + .015 * span, 'center', 'bottom'),
+            (g['x'].mean(), g['y'].min() - .015 * span, 'center', 'top'), (g['x'].max() + .01 * span, g['y'].mean(), 'left', 'center'),
+            (g['x'].min() - .01 * span, g['y'].mean(), 'right', 'center')]
         best = None
         for x, y, ha, va in spots:
-            t = ax.text(x, y, r.name, ha=ha, va=va, fontsize=8.5, fontweight='bold', color=INK, zorder=6, linespacing=1.05, bbox=dict(facecolor='white', alpha=.75, edgecolor='none', pad=.8)); t.set_in_layout(False); box = t.get_window_extent()
-            dots = ax.transData.transform(nodes[['x', 'y']].to_numpy()); hit = ((dots[:, 0] > box.x0) & (dots[:, 0] < box.x1) & (dots[:, 1] > box.y0) & (dots[:, 1] < box.y1)).sum() + 1000 * (not free(box)) + 300 * (box.x0 < frame.x0 or box.x1 > frame.x1 or box.y0 < frame.y0 or box.y1 > frame.y1)
+            t = ax.text(x, y, r.name, ha=ha, va=va, fontsize=8.5, fontweight='bold', color=INK, zorder=6, linespacing=1.05,
+                bbox=dict(facecolor='white', alpha=.75, edgecolor='none', pad=.8))
+            t.set_in_layout(False); box = t.get_window_extent()
+            dots = ax.transData.transform(nodes[['x', 'y']].to_numpy())
+            hit = ((dots[:, 0] > box.x0) & (dots[:, 0] < box.x1) & (dots[:, 1] > box.y0)
+                & (dots[:, 1] < box.y1)).sum() + 1000 * (not free(box)) + 300 * (box.x0 < frame.x0 or box.x1 > frame.x1
+                or box.y0 < frame.y0 or box.y1 > frame.y1)
             if best is None or hit < best[0]:
                 if best is not None: best[1].remove()
                 best = (hit, t, box)
@@ -88,7 +104,9 @@ def plot_network(
     for gene in dict.fromkeys(wanted):
         if shown >= labels and gene not in focus: break
         if gene not in at.index: continue
-        t = ax.annotate(gene, at.loc[gene], xytext=(0, 3.5), textcoords='offset points', ha='center', va='bottom', fontsize=5.5, color=INK, zorder=5); t.set_in_layout(False); box = t.get_window_extent()
+        t = ax.annotate(gene, at.loc[gene], xytext=(0, 3.5), textcoords='offset points', ha='center', va='bottom', fontsize=5.5, color=INK,
+            zorder=5)
+        t.set_in_layout(False); box = t.get_window_extent()
         if free(box) or gene in focus: taken.append(box); shown += 1
         else: t.remove()
     if directed and len(e):
@@ -108,7 +126,8 @@ def plot_interaction_map(
     if ax is None: _, ax = plt.subplots(figsize=(6, 5.2), layout='constrained', dpi=120)
     limit = limit or float(np.nanquantile(np.abs(M.to_numpy()), .99)) or 1.
     cmap = sns.blend_palette([LOWERS, '#ffffff', RAISES], as_cmap=True); cmap.set_bad('#d9d9d9')
-    im = ax.imshow(np.ma.masked_invalid(M.to_numpy()), cmap=cmap, vmin=-limit, vmax=limit, interpolation='nearest' if len(M) < 200 else 'antialiased')
+    im = ax.imshow(np.ma.masked_invalid(M.to_numpy()), cmap=cmap, vmin=-limit, vmax=limit, interpolation='nearest' if len(M) < 200
+        else 'antialiased')
     names = [str(g).split(':')[-1] for g in M.index]
     if len(M) <= 60: ax.set_xticks(range(len(M)), names, rotation=90, fontsize=5.5); ax.set_yticks(range(len(M)), names, fontsize=5.5)
     else: ax.set(xticks=[], yticks=[], xlabel=f'{len(M)} genes', ylabel=f'{len(M)} genes')
@@ -131,5 +150,6 @@ def plot_precision(
         ax.plot(g.index, g[metric], marker='o', ms=3.5, lw=1.5, color=c, label=m)
         if {'low', 'high'} <= set(g): ax.fill_between(g.index, g['low'], g['high'], color=c, alpha=.15, lw=0)
         if metric == 'precision' and 'random' in g: ax.plot(g.index, g['random'], ls=':', lw=1, color=c)
-    ax.set_xscale('log'); ax.set(xlabel='edges in the network', ylabel=label or metric); sns.despine(ax=ax); ax.legend(frameon=False, fontsize=8, loc='center left', bbox_to_anchor=(1, .5))
+    ax.set_xscale('log'); ax.set(xlabel='edges in the network', ylabel=label or metric); sns.despine(ax=ax)
+    ax.legend(frameon=False, fontsize=8, loc='center left', bbox_to_anchor=(1, .5))
     return ax

@@ -26,7 +26,8 @@ def plot_own_readouts(
     "Where the perturbed gene itself stands among all perturbations; without any effect the bars are level."
     check_columns(own, ['percentile', 'context'], rows=True); ax = _axes(ax)
     ax.hist(own['percentile'], bins=np.linspace(0, 1, 21), color=PALETTE[0]); ax.axhline(len(own) / 20, color=INK, ls='--', lw=.8)
-    ax.set(xlim=(0, 1), xlabel='percentile of the own gene (1 = moved most)', ylabel='perturbations', title='own readout'); sns.despine(ax=ax)
+    ax.set(xlim=(0, 1), xlabel='percentile of the own gene (1 = moved most)', ylabel='perturbations', title='own readout')
+    sns.despine(ax=ax)
     return ax
 
 def plot_reliability(
@@ -36,8 +37,13 @@ def plot_reliability(
 ) -> Axes:
     "How much of each readout replicates agree on."
     check_columns(replicates, ['reliability'], rows=True); ax = _axes(ax); r = replicates['reliability'].clip(lower=-.5)
-    if len(r) <= 12: ax.barh(replicates['readout'].astype(str), r, color=PALETTE[2], height=.6); ax.set(xlim=(min(0, r.min()), 1), xlabel='variance that replicates agree on', title='replicates')
-    else: ax.hist(r, bins=30, color=PALETTE[2]); ax.axvline(r.median(), color=INK, ls='--', lw=.8); ax.set(xlabel='variance that replicates agree on', ylabel='readouts', title='replicates')
+    if len(r) <= 12:
+        ax.barh(replicates['readout'].astype(str), r, color=PALETTE[2], height=.6)
+        ax.set(xlim=(min(0, r.min()), 1), xlabel='variance that replicates agree on', title='replicates')
+    else:
+        ax.hist(r, bins=30, color=PALETTE[2])
+        ax.axvline(r.median(), color=INK, ls='--', lw=.8)
+        ax.set(xlabel='variance that replicates agree on', ylabel='readouts', title='replicates')
     sns.despine(ax=ax)
     return ax
 
@@ -49,8 +55,12 @@ def plot_agreement(
     "Likeness of a perturbation's profiles in different contexts, against its strength; weak ones should be near 0."
     check_columns(agreement, ['strength', 'agreement'], rows=True); ax = _axes(ax)
     weak = agreement['strength'] <= agreement['strength'].quantile(1 / 3)
-    for k, c, label in ((~weak, '#c9c9c9', None), (weak, PALETTE[6], f"weakest third: mean {agreement.loc[weak, 'agreement'].mean():.2f}")): ax.scatter(agreement.loc[k, 'strength'], agreement.loc[k, 'agreement'], s=10, color=c, linewidths=0, label=label)
-    ax.axhline(0, color=INK, ls='--', lw=.8); ax.set(ylim=(min(-.2, agreement['agreement'].min() - .05), 1), xlabel='strength (root mean square)', ylabel='correlation between contexts', title='alike in all contexts?'); sns.despine(ax=ax); ax.legend(frameon=False, fontsize=8, loc='upper left')
+    for k, c, label in ((~weak, '#c9c9c9', None), (weak, PALETTE[6], f"weakest third: mean {agreement.loc[weak, 'agreement'].mean():.2f}")):
+        ax.scatter(agreement.loc[k, 'strength'], agreement.loc[k, 'agreement'], s=10, color=c, linewidths=0, label=label)
+    ax.axhline(0, color=INK, ls='--', lw=.8)
+    ax.set(ylim=(min(-.2, agreement['agreement'].min() - .05), 1), xlabel='strength (root mean square)',
+        ylabel='correlation between contexts', title='alike in all contexts?')
+    sns.despine(ax=ax); ax.legend(frameon=False, fontsize=8, loc='upper left')
     return ax
 
 def plot_missing(
@@ -61,8 +71,14 @@ def plot_missing(
     "Experiments of each context, and the share of their values that was measured."
     check_columns(missing, ['context', 'measured', 'experiments'], rows=True); ax = _axes(ax)
     if len(missing) <= 12:
-        t = missing.sort_values('experiments'); y = [str(c) if len(str(c)) <= 28 else str(c)[:27] + '…' for c in t['context']]; ax.barh(y, t['experiments'], color='#dddddd', height=.6); ax.barh(y, t['experiments'] * t['measured'], color=PALETTE[4], height=.6); ax.set(xlabel='experiments (grey: not measured)', title='measured')
-    else: ax.scatter(missing['experiments'], missing['measured'], s=10, color=PALETTE[4], alpha=.6, linewidths=0); ax.set(ylim=(-.02, 1.02), xlabel='experiments of a context', ylabel='share of values measured', title='measured')
+        t = missing.sort_values('experiments')
+        y = [str(c) if len(str(c)) <= 28 else str(c)[:27] + '…' for c in t['context']]
+        ax.barh(y, t['experiments'], color='#dddddd', height=.6)
+        ax.barh(y, t['experiments'] * t['measured'], color=PALETTE[4], height=.6)
+        ax.set(xlabel='experiments (grey: not measured)', title='measured')
+    else:
+        ax.scatter(missing['experiments'], missing['measured'], s=10, color=PALETTE[4], alpha=.6, linewidths=0)
+        ax.set(ylim=(-.02, 1.02), xlabel='experiments of a context', ylabel='share of values measured', title='measured')
     sns.despine(ax=ax)
     return ax
 
@@ -70,8 +86,11 @@ def plot_quality(
     quality, # `lpm_nb.data.quality.check_screen` of a screen
 ) -> Figure: # a panel for each table that has something to show
     "The quality report of a screen in one figure."
-    if not all(hasattr(quality, k) for k in ('own', 'replicates', 'agreement', 'missing')): raise DataError(f"expected the quality report of a screen, got {type(quality).__name__}; make one with check_screen(screen)")
-    panels = [(f, t) for f, t in ((plot_missing, quality.missing if len(quality.missing) > 1 or not len(quality.own) + len(quality.replicates) else []), (plot_reliability, quality.replicates), (plot_own_readouts, quality.own), (plot_agreement, quality.agreement)) if len(t)]
+    if not all(hasattr(quality, k) for k in ('own', 'replicates', 'agreement', 'missing')):
+        raise DataError(f"expected the quality report of a screen, got {type(quality).__name__}; make one with check_screen(screen)")
+    panels = [(f, t) for f, t in ((plot_missing, quality.missing if len(quality.missing) > 1
+        or not len(quality.own) + len(quality.replicates) else []), (plot_reliability, quality.replicates),
+        (plot_own_readouts, quality.own), (plot_agreement, quality.agreement)) if len(t)]
     fig, axes = plt.subplots(1, len(panels), figsize=(4. * len(panels), 3.1), layout='constrained', dpi=110, squeeze=False)
     for (f, t), ax in zip(panels, axes[0]): f(t, ax=ax)
     fig.suptitle(quality.name, fontsize=11)

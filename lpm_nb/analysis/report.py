@@ -47,18 +47,26 @@ def _dataset(e, name, screen):
     present = [m for m, _ in HEADLINE if (s['metric'] == m).any() and m != 'mse']
     wide = Y.shape[1] >= PROFILE
     last = list(dict.fromkeys(s['readout']))[-1]
-    figures = [_figure(lambda m=m: plot_methods(s[s['readout'] == (('all' if wide else last))], m, label=f"{m}{'' if wide else ', ' + last}"), f"{m}: every method with its 95 % interval.") for m in present[:3]]
+    figures = [_figure(lambda m=m: plot_methods(s[s['readout'] == (('all' if wide else last))], m,
+        label=f"{m}{'' if wide else ', ' + last}"), f"{m}: every method with its 95 % interval.") for m in present[:3]]
     P = preds[e.champion][0]; j = slice(None) if wide else screen.readouts.index(last)
-    r = np.random.default_rng(0); flat = (Y[:, j].ravel(), P[:, j].ravel()); pick = r.choice(len(flat[0]), min(len(flat[0]), 200_000), replace=False)
-    figures.append(_figure(lambda: plot_agreement(flat[0][pick], flat[1][pick], unit='' if wide else screen.adata.var['unit'].astype(str)[last]), f'{e.champion}: held-out values, predicted against measured{"" if wide else ", " + last}.'))
+    r = np.random.default_rng(0); flat = (Y[:, j].ravel(), P[:, j].ravel())
+    pick = r.choice(len(flat[0]), min(len(flat[0]), 200_000), replace=False)
+    figures.append(_figure(lambda: plot_agreement(flat[0][pick], flat[1][pick], unit='' if wide
+        else screen.adata.var['unit'].astype(str)[last]),
+        f'{e.champion}: held-out values, predicted against measured{"" if wide else ", " + last}.'))
     score = 'delta r' if wide else 'within r'
     t = e.scores[(e.scores['dataset'] == name) & (e.scores['metric'] == score) & (e.scores['readout'] == ('all' if wide else last))]
     if len(t) and t['value'].notna().any():
-        rival = s[(s['metric'] == score) & (s['method'] != e.champion) & (s['readout'] == ('all' if wide else last))].sort_values('value')['method'].iloc[-1]
-        figures.append(_figure(lambda: plot_paired(t, a=e.champion, b=rival), f'{score} of each perturbation: {e.champion} against the best other method, {rival}.'))
-    note = f"{len(Y):,} held-out experiments. " + ('Scores per experiment over its readouts; delta r against the mean of the training perturbations of the context.' if wide else
+        rival = s[(s['metric'] == score) & (s['method'] != e.champion)
+            & (s['readout'] == ('all' if wide else last))].sort_values('value')['method'].iloc[-1]
+        figures.append(_figure(lambda: plot_paired(t, a=e.champion, b=rival),
+            f'{score} of each perturbation: {e.champion} against the best other method, {rival}.'))
+    note = f"{len(Y):,} held-out experiments. " + ('Scores per experiment over its readouts; delta r against the mean of the training '
+        'perturbations of the context.' if wide else
         '«within r»: correlation over contexts, per perturbation, then averaged; pooled r is mostly the perturbation’s own mean.')
-    return dict(name=name, note=note + (f" {screen.meta['note'][0].upper() + screen.meta['note'][1:]}." if screen.meta['note'] else ''), table=_html(league_table(e, name)), figures=figures)
+    return dict(name=name, note=note + (f" {screen.meta['note'][0].upper() + screen.meta['note'][1:]}." if screen.meta['note'] else ''),
+        table=_html(league_table(e, name)), figures=figures)
 
 def write_report(
     evaluation:Evaluation, # from `evaluate`
@@ -72,14 +80,19 @@ def write_report(
 ) -> Path:
     "Write the report of an evaluation as one self-contained HTML file."
     proof = prove_split(atlas, split)
-    seen = proof.groupby('screen').agg(test_experiments=('perturbation', 'size'), perturbation_seen_in_other_contexts=('contexts_with_perturbation', lambda v: f'{(v > 0).mean():.1%}'),
-        all_atoms_seen=('atoms_seen', lambda v: f'{v.mean():.1%}'), same_system_in_another_assay=('same_system_other_assay', lambda v: f'{v.mean():.1%}'))
+    seen = proof.groupby('screen').agg(test_experiments=('perturbation', 'size'),
+        perturbation_seen_in_other_contexts=('contexts_with_perturbation', lambda v: f'{(v > 0).mean():.1%}'),
+        all_atoms_seen=('atoms_seen', lambda v: f'{v.mean():.1%}'),
+            same_system_in_another_assay=('same_system_other_assay', lambda v: f'{v.mean():.1%}'))
     seen.columns = [c.replace('_', ' ') for c in seen.columns]
-    figures = [_figure(lambda: plot_calibration(calibration(evaluation)), 'Calibration: share of held-out values inside the interval that the model gave. On the diagonal is honest.')]
+    figures = [_figure(lambda: plot_calibration(calibration(evaluation)), 'Calibration: share of held-out values inside the interval that '
+        'the model gave. On the diagonal is honest.')]
     def losses():
         ax = plt.subplots(figsize=(4.5, 3.2), layout='constrained')[1]
-        for i, g in model.history.groupby('member'): ax.plot(g['epoch'], g['valid_loss'], color=PALETTE[i % len(PALETTE)], lw=1.4, label=f'member {i}')
-        ax.set(xlabel='epoch', ylabel='validation loss (standardised)'); ax.spines[['top', 'right']].set_visible(False); ax.legend(frameon=False, fontsize=8)
+        for i, g in model.history.groupby('member'):
+            ax.plot(g['epoch'], g['valid_loss'], color=PALETTE[i % len(PALETTE)], lw=1.4, label=f'member {i}')
+        ax.set(xlabel='epoch', ylabel='validation loss (standardised)')
+        ax.spines[['top', 'right']].set_visible(False); ax.legend(frameon=False, fontsize=8)
         return ax
     figures.append(_figure(losses, 'Training: each member of the ensemble validates on another part of the training pairs.'))
     def embedding():
@@ -88,11 +101,16 @@ def write_report(
         xy = pd.DataFrame(u[:, :2] * w[:2], z.index, ['x', 'y']); far = (xy**2).sum(axis=1).sort_values().index[-14:]
         kinds = [s.split(':')[0] if ':' in s else 'perturbation' for s in z.index]
         return plot_map(xy, groups=dict(zip(z.index, kinds)) if len(set(kinds)) > 1 else None, label=list(far))
-    figures.append(_figure(embedding, 'The learned perturbations on their first two principal components; the most unusual ones are named.'))
-    sources = pd.DataFrame([dict(screen=n, source=s.meta['source'], licence=s.meta['licence'], citation=s.meta['citation'], data=s.meta['checksum']) for n, s in atlas.items()])
+    figures.append(_figure(embedding,
+        'The learned perturbations on their first two principal components; the most unusual ones are named.'))
+    sources = pd.DataFrame([dict(screen=n, source=s.meta['source'], licence=s.meta['licence'], citation=s.meta['citation'],
+        data=s.meta['checksum']) for n, s in atlas.items()])
     names = {'overview': atlas.overview()}
-    page = _PAGE.render(title=title, lead=lead, overview=_html(names['overview'].rename(columns=lambda c: c.replace('_', ' ')).round(3)), champion=evaluation.champion,
-        question=f'{split!r}. No held-out (perturbation, context) pair is in the training data in any spelling; this is checked, not assumed. What else the training saw of the held-out experiments:', proof=_html(seen),
-        datasets=[_dataset(evaluation, n, atlas[n]) for n in evaluation.predictions], figures=figures, sources=_html(sources, index=False), provenance=json.dumps({**model.provenance, 'config': model.config.dict()}, indent=1, ensure_ascii=False))
+    page = _PAGE.render(title=title, lead=lead, overview=_html(names['overview'].rename(columns=lambda c: c.replace('_', ' ')).round(3)),
+        champion=evaluation.champion,
+        question=f'{split!r}. No held-out (perturbation, context) pair is in the training data in any spelling; this is checked, not '
+            'assumed. What else the training saw of the held-out experiments:', proof=_html(seen),
+        datasets=[_dataset(evaluation, n, atlas[n]) for n in evaluation.predictions], figures=figures, sources=_html(sources, index=False),
+            provenance=json.dumps({**model.provenance, 'config': model.config.dict()}, indent=1, ensure_ascii=False))
     with atomic_path(path) as tmp: tmp.write_text(page, encoding='utf-8')
     return Path(path)

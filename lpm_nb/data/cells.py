@@ -18,7 +18,10 @@ from .signatures import drug_atom, to_hours, to_micromolar, unique_names
 from .summarise import pseudobulk
 
 # %% ../../nbs/data/02f_cells.ipynb #7a840384
-CONTROLS = ('control', 'ctrl', 'non-targeting', 'nontargeting', 'non_targeting', 'ntc', 'dmso', 'dmso_tf', 'dimethyl sulfoxide', 'vehicle', 'negative', 'negative control', 'negctrl', 'neg_ctrl', 'neg control', 'nt', 'sgnt', 'sgntc', 'non-targeting control', 'nontargeting control', 'safe-targeting', 'safe_targeting', 'scramble', 'scrambled', 'pbs', 'unperturbed', 'untreated', 'mock')   # labels of control, in any case
+# labels of control, in any case
+CONTROLS = ('control', 'ctrl', 'non-targeting', 'nontargeting', 'non_targeting', 'ntc', 'dmso', 'dmso_tf', 'dimethyl sulfoxide', 'vehicle',
+    'negative', 'negative control', 'negctrl', 'neg_ctrl', 'neg control', 'nt', 'sgnt', 'sgntc', 'non-targeting control',
+    'nontargeting control', 'safe-targeting', 'safe_targeting', 'scramble', 'scrambled', 'pbs', 'unperturbed', 'untreated', 'mock')
 
 def is_control(
     label:str, # one member of a label
@@ -26,7 +29,8 @@ def is_control(
 ) -> bool:
     "Does this say control?"
     low = str(label).strip().lower()
-    return label in set(extra) or low in CONTROLS or re.sub(r'[\W_]*(?:g|sg|guide)?\d*$', '', low) in CONTROLS or bool(re.match(r'(dmso|vehicle)(\s+[\d(]|\()', low))
+    return label in set(extra) or low in CONTROLS or re.sub(r'[\W_]*(?:g|sg|guide)?\d*$', '',
+        low) in CONTROLS or bool(re.match(r'(dmso|vehicle)(\s+[\d(]|\()', low))
 
 def label_atoms(
     labels:Sequence[str],  # distinct labels
@@ -40,7 +44,8 @@ def label_atoms(
     controls, out = set(controls), {}
     for l in labels:
         members = [m.strip() for m in (str(l).split(joined) if joined and not is_control(l, controls) else [str(l)])]
-        if '' in members: raise DataError(f"expected members joined by {joined!r}, got {l!r} with an empty one; choose what joins them with joined=")
+        if '' in members:
+            raise DataError(f"expected members joined by {joined!r}, got {l!r} with an empty one; choose what joins them with joined=")
         out[l] = '+'.join(sorted(atom(m) for m in members if not is_control(m, controls)))
     return out
 
@@ -73,43 +78,64 @@ def read_cells(
     contexts = [context] if isinstance(context, str) else list(context)
     with MatrixFile(path, layer=layer) as m:
         obs, var = m.obs, m.var
-        check_known([c for c in [perturbation, dose, time, *(keep or {}), *(contexts if len(contexts) > 1 else [])] if c], obs.columns.tolist(), 'column of obs')
+        check_known([c for c in [perturbation, dose, time, *(keep or {}), *(contexts if len(contexts) > 1 else [])] if c],
+            obs.columns.tolist(), 'column of obs')
         if genes is not None: check_known([genes], var.columns.tolist(), 'column of var')
         symbol = unique_names((var[genes] if genes else var.index.to_series()).astype(object).to_numpy(), var.index.to_numpy())
     fixed = contexts[0] if len(contexts) == 1 and contexts[0] not in obs else None
-    by = [perturbation, *([] if fixed else contexts), *[c for c in (dose, time) if c]]; unit_column = dose_unit if dose and dose_unit in obs else None
+    by = [perturbation, *([] if fixed else contexts), *[c for c in (dose, time) if c]]
+    unit_column = dose_unit if dose and dose_unit in obs else None
     if unit_column: by.append(unit_column)
     rows = np.ones(len(obs), bool)
     for c, v in (keep or {}).items(): rows &= obs[c].isin(list(v)).to_numpy()
-    label = obs[perturbation]; absent = label.isna().to_numpy() | label.astype(str).str.strip().str.lower().isin(['', 'nan', 'none']).to_numpy()
+    label = obs[perturbation]
+    absent = label.isna().to_numpy() | label.astype(str).str.strip().str.lower().isin(['', 'nan', 'none']).to_numpy()
     def nothing(l): return is_control(l, controls) or (joined is not None and all(is_control(x, controls) for x in l.split(joined)))
     control_cells = label.astype(object).map({l: nothing(str(l)) for l in label.dropna().unique()}).eq(True).to_numpy()
-    keys = obs[by].astype(object); labels = label_atoms([str(l) for l in label.dropna().unique()], kind=kind, joined=joined, controls=controls) if kind else {str(l): '' if is_control(str(l), controls) else str(l) for l in label.dropna().unique()}
-    keys[perturbation] = label.astype(object).map(lambda l: labels[str(l)], na_action='ignore')                       # guides and spellings of one perturbation count together
+    keys = obs[by].astype(object)
+    labels = label_atoms([str(l) for l in label.dropna().unique()], kind=kind, joined=joined, controls=controls) if kind else {str(l): ''
+        if is_control(str(l), controls) else str(l) for l in label.dropna().unique()}
+    # guides and spellings of one perturbation count together
+    keys[perturbation] = label.astype(object).map(lambda l: labels[str(l)], na_action='ignore')
     if not fixed: absent |= obs[contexts].isna().any(axis=1).to_numpy()
     for c in (dose, time, unit_column):                                     # a control has no dose: it stays
         if c: none = keys[c].isna().to_numpy(); absent |= none & ~control_cells; keys.loc[none & control_cells, c] = ''
     lost = int((rows & absent).sum()); rows &= ~absent
     if not rows.any(): raise DataError(f"no cell of {path} has a perturbation in column {perturbation!r} and the values asked for")
-    if lost: warnings.warn(f"{lost:,} of {len(obs):,} cells of {Path(path).name} have no perturbation, context or dose and are left out", DataWarning, stacklevel=2)
-    a = pseudobulk(path, keys, scale=scale, layer=layer, rows=rows, batch=batch, control=control_cells, min_cells=min_cells, variable=variable, checkpoint=checkpoint, on_rows=on_rows, client=client)
+    if lost:
+        warnings.warn(f"{lost:,} of {len(obs):,} cells of {Path(path).name} have no perturbation, context or dose and are left out",
+            DataWarning, stacklevel=2)
+    a = pseudobulk(path, keys, scale=scale, layer=layer, rows=rows, batch=batch, control=control_cells, min_cells=min_cells,
+        variable=variable, checkpoint=checkpoint, on_rows=on_rows, client=client)
     o = a.obs; small = int(rows.sum() - o['n_cells'].sum())
-    if small: warnings.warn(f"groups of fewer than {min_cells} cells are left out ({small:,} cells); see min_cells", DataWarning, stacklevel=2)
+    if small:
+        warnings.warn(f"groups of fewer than {min_cells} cells are left out ({small:,} cells); see min_cells", DataWarning, stacklevel=2)
     p = o[perturbation]
-    amount = None if dose is None else to_micromolar(o[dose], o[unit_column] if unit_column else pd.Series(dose_unit, o.index), control=p == '')
+    amount = None if dose is None else to_micromolar(o[dose], o[unit_column] if unit_column else pd.Series(dose_unit, o.index),
+        control=p == '')
     context = (fixed if fixed else o[contexts].agg('|'.join, axis=1)) + f'|{assay}'
-    return _tidy(a.X, a.layers['sd'], dict(perturbation=p.to_numpy(), context=[context] * len(o) if fixed else context.to_numpy(), dose=amount, time=None if time is None else to_hours(o[time])), o['n_cells'].to_numpy(), [symbol[i] for i in var.index.get_indexer(a.var_names)] if variable else symbol, dict(name=name, unit={'z': 'z against control cells of the batch', 'log': 'log1p of counts per 10,000'}.get(scale, '')))
+    return _tidy(a.X, a.layers['sd'], dict(perturbation=p.to_numpy(), context=[context] * len(o) if fixed else context.to_numpy(),
+        dose=amount, time=None if time is None else to_hours(o[time])), o['n_cells'].to_numpy(),
+        [symbol[i] for i in var.index.get_indexer(a.var_names)] if variable else symbol,
+        dict(name=name, unit={'z': 'z against control cells of the batch', 'log': 'log1p of counts per 10,000'}.get(scale, '')))
 
 def _tidy(X, sd, o, n, symbol, about):
     "A Screen of what was measured: merge rows that became one experiment, drop readouts that never were."
     t = pd.DataFrame({k: v for k, v in o.items() if v is not None}); code, _ = pd.factorize(pd.MultiIndex.from_frame(t))
     if len(np.unique(code)) < len(t):                                       # two labels of one experiment: weighted by their cells
-        G = int(code.max()) + 1; w = np.where(np.isfinite(X), n[:, None], 0); total, weight, square = (np.zeros((G, X.shape[1])) for _ in range(3))
-        np.add.at(total, code, np.nan_to_num(X) * w); np.add.at(weight, code, w); np.add.at(square, code, w * (np.nan_to_num(sd)**2 + np.nan_to_num(X)**2))
-        with np.errstate(all='ignore'): X = np.where(weight > 0, total / weight, np.nan).astype(np.float32); sd = np.sqrt(np.maximum(square / weight - X.astype(float)**2, 0)).astype(np.float32)
+        G = int(code.max()) + 1; w = np.where(np.isfinite(X), n[:, None], 0)
+        total, weight, square = (np.zeros((G, X.shape[1])) for _ in range(3))
+        np.add.at(total, code, np.nan_to_num(X) * w); np.add.at(weight, code, w)
+        np.add.at(square, code, w * (np.nan_to_num(sd)**2 + np.nan_to_num(X)**2))
+        with np.errstate(all='ignore'):
+            X = np.where(weight > 0, total / weight, np.nan).astype(np.float32)
+            sd = np.sqrt(np.maximum(square / weight - X.astype(float)**2, 0)).astype(np.float32)
         n = np.bincount(code, n).astype(int); t = t.iloc[np.unique(code, return_index=True)[1]]
     seen = np.isfinite(X).any(0)
-    if not seen.all(): warnings.warn(f"{int((~seen).sum())} readouts of {about['name']!r} have no finite value and are left out (first: {symbol[int(np.argmin(seen))]!r})", DataWarning, stacklevel=3)
-    s = Screen.from_arrays(np.ascontiguousarray(X[:, seen]), readouts=[f'expr:{g}' for g, k in zip(symbol, seen) if k], n_replicates=n, **{k: t[k].to_numpy() for k in t}, **about)
+    if not seen.all():
+        warnings.warn(f"{int((~seen).sum())} readouts of {about['name']!r} have no finite value and are left out (first: "
+            f"{symbol[int(np.argmin(seen))]!r})", DataWarning, stacklevel=3)
+    s = Screen.from_arrays(np.ascontiguousarray(X[:, seen]), readouts=[f'expr:{g}' for g, k in zip(symbol, seen) if k], n_replicates=n,
+        **{k: t[k].to_numpy() for k in t}, **about)
     if sd is not None: s.adata.layers['spread'] = np.minimum(sd[:, seen], 6e4).astype(np.float16)
     return s

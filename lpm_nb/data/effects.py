@@ -23,7 +23,8 @@ def texts(
     column:pd.Series, # labels
 ) -> np.ndarray: # (n,) object
     "Labels as text; those of a categorical share their strings, which a million rows would otherwise each have."
-    return column.cat.categories.astype(str).to_numpy(object)[column.cat.codes] if isinstance(column.dtype, pd.CategoricalDtype) else column.astype(str).to_numpy(object)
+    return column.cat.categories.astype(str).to_numpy(object)[column.cat.codes] if isinstance(column.dtype,
+        pd.CategoricalDtype) else column.astype(str).to_numpy(object)
 
 def effect_labels(
     obs:pd.DataFrame, # experiments: perturbation [, dose, time]
@@ -134,10 +135,16 @@ def _directions_in_pieces(screens, scalings, k):
     for s, (centre, scale) in zip(screens, scalings):
         code, total, n = s.obs['context'].cat.codes.to_numpy(), np.zeros((len(s.contexts), r)), np.zeros((len(s.contexts), r))
         for at, x in row_chunks(s.X):
-            z = (x - centre) / scale; seen = ~np.isnan(z); z[~seen] = 0; pick = csr_matrix((np.ones(len(at), np.float32), (code[at], np.arange(len(at)))), shape=(len(total), len(at))); total += pick @ z; n += pick @ seen.astype(np.float32)
-        several = np.array([len(m) > 1 for m in s.members.values()])[s.obs['perturbation'].cat.codes]; level, combined = (total / np.maximum(n, 1)).astype(np.float32), {}
-        for c in np.flatnonzero(np.bincount(code[several], minlength=len(total)) > 1):                 # contexts with combinations: their own additive model, from all of their experiments at once
-            rows = np.flatnonzero(code == c); D = _effects_of_context((s.X[rows] - centre) / scale, _members_of(s)[rows]); combined |= {int(i): d for i, d in zip(rows[several[rows]], D[several[rows]])}
+            z = (x - centre) / scale; seen = ~np.isnan(z); z[~seen] = 0
+            pick = csr_matrix((np.ones(len(at), np.float32), (code[at], np.arange(len(at)))), shape=(len(total), len(at)))
+            total += pick @ z; n += pick @ seen.astype(np.float32)
+        several = np.array([len(m) > 1 for m in s.members.values()])[s.obs['perturbation'].cat.codes]
+        level, combined = (total / np.maximum(n, 1)).astype(np.float32), {}
+        # contexts with combinations: their own additive model, from all of their experiments at once
+        for c in np.flatnonzero(np.bincount(code[several], minlength=len(total)) > 1):
+            rows = np.flatnonzero(code == c)
+            D = _effects_of_context((s.X[rows] - centre) / scale, _members_of(s)[rows])
+            combined |= {int(i): d for i, d in zip(rows[several[rows]], D[several[rows]])}
         levels.append((code, level, combined))
     def effects():
         for s, (centre, scale), (code, level, combined) in zip(screens, scalings, levels):
@@ -171,14 +178,16 @@ def measure_effects(
     for names in screen_groups(atlas):
         P, C = (np.concatenate([f(atlas[n].obs) for n in names]) for f in (effect_labels, lambda o: texts(o['context'])))
         k = min(rank, max(10, len(P) // 10), max(10, int(2.5e7 // len(P))), len(P), len(atlas[names[0]].readouts))
-        V, basis = (_directions_in_pieces if any(is_large(atlas[n].X) for n in names) else _directions)([atlas[n] for n in names], [scaling[n] for n in names], k)
+        V, basis = (_directions_in_pieces if any(is_large(atlas[n].X) for n in names) else _directions)([atlas[n] for n in names],
+            [scaling[n] for n in names], k)
         (p, pu), (c, cu) = pd.factorize(P), pd.factorize(C)
         key, inverse = np.unique(p.astype(np.int64) * len(cu) + c, return_inverse=True)    # measured twice in one context: the mean
         again = np.bincount(inverse)
         if again.max() > 1: V = np.stack([np.bincount(inverse, v) for v in V.T], 1) / again[:, None]; p, c = key // len(cu), key % len(cu)
         size = np.sqrt(np.einsum('ij,ij->', V, V, dtype=np.float64) / V.size) or 1.
         V = np.divide(V, size, out=V if V.dtype == np.float32 else None).astype(np.float32, copy=False)
-        out.append(Effects(list(names), list(pu), list(cu), p.astype(np.int32), c.astype(np.int32), V, (basis * size).astype(np.float32), _context_covariance(p, c, V, len(cu))))
+        out.append(Effects(list(names), list(pu), list(cu), p.astype(np.int32), c.astype(np.int32), V, (basis * size).astype(np.float32),
+            _context_covariance(p, c, V, len(cu))))
     return out
 
 # %% ../../nbs/data/05b_effects.ipynb #377c63ca
@@ -223,13 +232,16 @@ def extend_effects(
     levels:Mapping[str, np.ndarray], # context that is known -> (n_readouts,) its standardised level
 ) -> Effects: # combinations in contexts that were known before are left out
     "Effects with those of new experiments, which replace earlier ones of the same perturbation in the same context."
-    e, (P, C, V, members) = effects, (np.concatenate([f(s) for s in screens]) for f in (lambda s: effect_labels(s.obs), lambda s: texts(s.obs['context']), lambda s: (s.X - scaling[s.name][0]) / scaling[s.name][1], _members_of))
+    e, (P, C, V, members) = effects, (np.concatenate([f(s) for s in screens])
+        for f in (lambda s: effect_labels(s.obs), lambda s: texts(s.obs['context']),
+        lambda s: (s.X - scaling[s.name][0]) / scaling[s.name][1], _members_of))
     size = np.array([len(m) for m in members]); new = (size > 0) & ~np.isnan(V).all(1) & ((size == 1) | ~np.isin(C, list(levels)))
     P, C, V, members, size = (x[new] for x in (P, C, V, members, size))
     if not len(P): return e
     pu, cu = (old + sorted(set(fresh.tolist()) - set(old)) for old, fresh in ((e.perturbations, P), (e.contexts, C)))
     p, c = pd.Index(pu).get_indexer(P), pd.Index(cu).get_indexer(C)
-    total, n = np.zeros((len(pu), e.values.shape[1])), np.bincount(e.p, minlength=len(pu)); np.add.at(total, e.p, e.values); usual = total / (n + 1)[:, None]
+    total, n = np.zeros((len(pu), e.values.shape[1])), np.bincount(e.p, minlength=len(pu))
+    np.add.at(total, e.p, e.values); usual = total / (n + 1)[:, None]
     D = np.empty_like(V)
     for q in np.unique(C):
         here = C == q
@@ -237,12 +249,14 @@ def extend_effects(
         elif (size[here] > 1).sum() > 1: D[here] = _effects_of_context(V[here], members[here])
         else:
             with warnings.catch_warnings():
-                warnings.simplefilter('ignore', RuntimeWarning); D[here] = V[here] - np.nan_to_num(np.nanmean(V[here] - usual[p[here]] @ e.basis, 0))
+                warnings.simplefilter('ignore', RuntimeWarning)
+                D[here] = V[here] - np.nan_to_num(np.nanmean(V[here] - usual[p[here]] @ e.basis, 0))
     E = np.nan_to_num(D) @ (e.basis / (e.basis[0] @ e.basis[0])).T
     key, back = np.unique(p.astype(np.int64) * len(cu) + c, return_inverse=True)
     E = np.stack([np.bincount(back, v) for v in E.T], 1) / np.bincount(back)[:, None]      # measured twice: the mean
     kept = ~np.isin(e.p.astype(np.int64) * len(cu) + e.c, key)
-    p, c, values = np.r_[e.p[kept], key // len(cu)].astype(np.int32), np.r_[e.c[kept], key % len(cu)].astype(np.int32), np.concatenate([e.values[kept], E]).astype(np.float32)
+    p, c, values = np.r_[e.p[kept], key // len(cu)].astype(np.int32), np.r_[e.c[kept],
+        key % len(cu)].astype(np.int32), np.concatenate([e.values[kept], E]).astype(np.float32)
     return replace(e, perturbations=pu, contexts=cu, p=p, c=c, values=values, covariance=_context_covariance(p, c, values, len(cu)))
 
 # %% ../../nbs/data/05b_effects.ipynb #9e77d6af

@@ -42,7 +42,8 @@ class Remote:
 
 def _check_url(url):
     u = urlsplit(url)
-    if u.scheme != 'https' and not (u.scheme == 'http' and u.hostname in ('127.0.0.1', 'localhost', '::1')): raise FetchError(f"expected an https address, got {url}; files are not fetched over an open connection")
+    if u.scheme != 'https' and not (u.scheme == 'http' and u.hostname in ('127.0.0.1', 'localhost', '::1')):
+        raise FetchError(f"expected an https address, got {url}; files are not fetched over an open connection")
     return url
 
 def files_home() -> Path: # a folder of the cache
@@ -62,7 +63,8 @@ def _follow(requests, url, **how):
 
 class _Resume:
     "A downloader for pooch that goes on where it stopped."
-    def __init__(self, remote, part, tries, timeout, on_bytes): self.remote, self.part, self.tries, self.timeout, self.on_bytes = remote, part, tries, timeout, on_bytes
+    def __init__(self, remote, part, tries, timeout, on_bytes):
+        self.remote, self.part, self.tries, self.timeout, self.on_bytes = remote, part, tries, timeout, on_bytes
 
     def __call__(self, url, output_file, pooch):
         note = self.part.with_name(self.part.name + '.json')
@@ -70,8 +72,11 @@ class _Resume:
         while True:
             try: self._once(url, note); break
             except _Broken as e:
-                have = self._have(); left = self.tries if have > most else left - 1; wait = 1. if have > most else min(wait * 2, 30.); most = max(most, have)
-                if left <= 0: raise FetchError(f"{self.remote.name} could not be fetched: {e}; {have:,} bytes are kept: run the same again to go on") from None
+                have = self._have(); left = self.tries if have > most else left - 1
+                wait = 1. if have > most else min(wait * 2, 30.); most = max(most, have)
+                if left <= 0:
+                    raise FetchError(
+                        f"{self.remote.name} could not be fetched: {e}; {have:,} bytes are kept: run the same again to go on") from None
                 time.sleep(wait * min(self.timeout / 30, 1))
         os.replace(self.part, output_file); note.unlink(missing_ok=True)
 
@@ -81,13 +86,15 @@ class _Resume:
         import requests
         have, known = self._have(), json.loads(note.read_text()) if note.exists() else {}
         if have and (known.get('url') != url or not known.get('validator')): self.part.unlink(); have = 0
-        ask = {'Accept-Encoding': 'identity', 'User-Agent': 'lpm_nb'} | ({'Range': f'bytes={have}-', 'If-Range': known['validator']} if have else {})
+        ask = {'Accept-Encoding': 'identity', 'User-Agent': 'lpm_nb'} | ({'Range': f'bytes={have}-', 'If-Range': known['validator']}
+            if have else {})
         try:
             with _follow(requests, url, timeout=self.timeout, headers=ask) as r:
                 total = self._accept(r, have)
                 if r.status_code != 206: have = 0
                 etag = r.headers.get('ETag', '')
-                note.write_text(json.dumps(dict(url=url, validator=etag if etag and not etag.startswith('W/') else r.headers.get('Last-Modified', ''), total=total)))
+                note.write_text(json.dumps(dict(url=url, validator=etag if etag and not etag.startswith('W/')
+                    else r.headers.get('Last-Modified', ''), total=total)))
                 if self.on_bytes: self.on_bytes(have, total)
                 with open(self.part, 'ab' if have else 'wb') as f:
                     for block in r.iter_content(1 << 16):
@@ -95,44 +102,60 @@ class _Resume:
                         if self.on_bytes: self.on_bytes(have, total)
         except requests.exceptions.RequestException as e: raise _Broken(f'the connection broke ({type(e).__name__})') from e
         except FetchError: raise
-        except OSError as e: raise StorageError(f"{self.remote.name} could not be written: {e.strerror or e}; {self._have():,} bytes are kept: make room and run the same again") from e
+        except OSError as e:
+            raise StorageError(f"{self.remote.name} could not be written: {e.strerror or e}; {self._have():,} bytes are kept: make room "
+                "and run the same again") from e
         if total is not None and have < total: raise _Broken(f'the server ended after {have:,} of {total:,} bytes')
         if (total is not None and have > total) or (self.remote.size and have != self.remote.size):
-            self.part.unlink(); raise FetchError(f"{self.remote.name}: {have:,} bytes came where {total or self.remote.size:,} were announced; nothing was kept")
+            self.part.unlink()
+            raise FetchError(
+                f"{self.remote.name}: {have:,} bytes came where {total or self.remote.size:,} were announced; nothing was kept")
 
     def _accept(self, r, have):
         "The announced size of the whole file, or an error that says why this answer is not the file."
         code, said = r.status_code, f'{r.status_code} {r.reason}'
         if code == 416: self.part.unlink(missing_ok=True); raise _Broken('the server has less of the file than came before')
         if code in (408, 429) or code >= 500: raise _Broken(f'the server answered {said}')
-        if code not in (200, 206): raise FetchError(f"{self.remote.name}: the server answered {said} for {r.url}; the file may have moved: get it by hand and put it into {self.part.parent}")
+        if code not in (200, 206):
+            raise FetchError(f"{self.remote.name}: the server answered {said} for {r.url}; the file may have moved: get it by hand and put "
+                f"it into {self.part.parent}")
         if 'text/html' in r.headers.get('Content-Type', '') and not self.remote.name.endswith(('.html', '.htm')):
-            raise FetchError(f"{self.remote.name}: {r.url} sent a web page instead of the file (a login, an expired link?); get it by hand and put it into {self.part.parent}")
+            raise FetchError(f"{self.remote.name}: {r.url} sent a web page instead of the file (a login, an expired link?); get it by hand "
+                f"and put it into {self.part.parent}")
         size = r.headers.get('Content-Length'); total = int(size) if size and size.isdigit() else None
         if code == 206:
             m = re.fullmatch(r'bytes (\d+)-\d+/(\d+|\*)', r.headers.get('Content-Range', ''))
             if not m or int(m[1]) != have: self.part.unlink(); raise _Broken('the server went on at another place than asked')
             total = int(m[2]) if m[2] != '*' else None
         if self.remote.size and total is not None and total != self.remote.size:
-            raise FetchError(f"{self.remote.name}: the server announces {total:,} bytes, the catalogue {self.remote.size:,}: another version of the file")
+            raise FetchError(f"{self.remote.name}: the server announces {total:,} bytes, the catalogue {self.remote.size:,}: another "
+                "version of the file")
         free, need = shutil.disk_usage(self.part.parent).free, (total or 0) - (have if code == 206 else 0)
-        if need > free: raise StorageError(f"{self.remote.name} needs {need / 1e9:.2f} GB, {self.part.parent} has {free / 1e9:.2f} GB free; make room, or set LPM_CACHE_HOME to a larger disk")
+        if need > free:
+            raise StorageError(f"{self.remote.name} needs {need / 1e9:.2f} GB, {self.part.parent} has {free / 1e9:.2f} GB free; make room, "
+                "or set LPM_CACHE_HOME to a larger disk")
         return total
 
 # %% ../../nbs/data/02b_fetch.ipynb #7b119891
 def _stamp(path, remote, origin):
     "Write down what was verified, so that 35 GB are not read again at each use."
     note, was = path.with_name(f'.{path.name}.json'), path.stat()
-    with atomic_path(note) as tmp: tmp.write_text(json.dumps(dict(url=remote.url, origin=origin, sha256=sha256(path), size=was.st_size, mtime_ns=was.st_mtime_ns, fetched=time.strftime('%Y-%m-%d'))))
+    with atomic_path(note) as tmp:
+        tmp.write_text(json.dumps(dict(url=remote.url, origin=origin, sha256=sha256(path), size=was.st_size, mtime_ns=was.st_mtime_ns,
+            fetched=time.strftime('%Y-%m-%d'))))
 
 def _verify(path, remote):
     "Refuse what is not the file of the catalogue, nor the one that was first fetched."
     note = path.with_name(f'.{path.name}.json'); known = json.loads(note.read_text()) if note.exists() else None
     now = path.stat()
     if known and (known['size'], known['mtime_ns']) == (now.st_size, now.st_mtime_ns) and not remote.digest: return
-    if remote.size and now.st_size != remote.size: raise FetchError(f"{path} has {now.st_size:,} bytes, the catalogue says {remote.size:,}; remove it and fetch it again")
-    if remote.digest and not pooch.hashes.hash_matches(str(path), remote.digest): raise FetchError(f"checksum mismatch: {path} is not what the catalogue says ({remote.digest[:19]}…); remove it and fetch it again")
-    if not remote.digest and known and sha256(path) != known['sha256']: raise FetchError(f"{path} is not the file that was fetched on {known['fetched']} (SHA-256 {known['sha256'][:12]}…); if it should be another one, remove {note.name} as well")
+    if remote.size and now.st_size != remote.size:
+        raise FetchError(f"{path} has {now.st_size:,} bytes, the catalogue says {remote.size:,}; remove it and fetch it again")
+    if remote.digest and not pooch.hashes.hash_matches(str(path), remote.digest):
+        raise FetchError(f"checksum mismatch: {path} is not what the catalogue says ({remote.digest[:19]}…); remove it and fetch it again")
+    if not remote.digest and known and sha256(path) != known['sha256']:
+        raise FetchError(f"{path} is not the file that was fetched on {known['fetched']} (SHA-256 {known['sha256'][:12]}…); if it should "
+            f"be another one, remove {note.name} as well")
 
 def fetch_file(
     remote:Remote,         # what
@@ -147,27 +170,35 @@ def fetch_file(
     from filelock import FileLock
     folder = Path(folder or files_home()); target, mirror = folder/remote.name, mirror or os.environ.get('LPM_MIRROR')
     try: folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e: raise StorageError(f"cannot write to {folder}: {e.strerror or e}; set LPM_CACHE_HOME to a folder that can be written") from e
+    except OSError as e:
+        raise StorageError(f"cannot write to {folder}: {e.strerror or e}; set LPM_CACHE_HOME to a folder that can be written") from e
     with FileLock(folder/f'.{remote.name}.lock'):
         if target.exists(): _verify(target, remote); return target
         if mirror and not str(mirror).startswith(('http:', 'https:')):
-            if not (Path(mirror)/remote.name).exists(): raise FetchError(f"{remote.name} is not in the mirror {mirror}; put it there, or unset LPM_MIRROR to fetch {remote.url}")
+            if not (Path(mirror)/remote.name).exists():
+                raise FetchError(f"{remote.name} is not in the mirror {mirror}; put it there, or unset LPM_MIRROR to fetch {remote.url}")
             with atomic_path(target) as tmp: shutil.copyfile(Path(mirror)/remote.name, tmp); _check_copy(tmp, target, remote)
             _stamp(target, remote, str(mirror)); return target
-        if os.environ.get('LPM_OFFLINE', '') not in ('', '0'): raise FetchError(f"{remote.name} is not in {folder} and LPM_OFFLINE is set; get {remote.url} elsewhere and put it there")
+        if os.environ.get('LPM_OFFLINE', '') not in ('', '0'):
+            raise FetchError(f"{remote.name} is not in {folder} and LPM_OFFLINE is set; get {remote.url} elsewhere and put it there")
         url = _check_url(f'{str(mirror).rstrip("/")}/{remote.name}' if mirror else remote.url)
         pooch.get_logger().setLevel('ERROR')
         note = target.with_name(f'.{target.name}.json'); first = json.loads(note.read_text())['sha256'] if note.exists() else None
-        try: pooch.retrieve(url, remote.digest or (f'sha256:{first}' if first else None), fname=remote.name, path=folder, downloader=_Resume(remote, folder/f'.{remote.name}.part', tries, timeout, on_bytes))
+        try:
+            pooch.retrieve(url, remote.digest or (f'sha256:{first}' if first else None), fname=remote.name, path=folder,
+                downloader=_Resume(remote, folder/f'.{remote.name}.part', tries, timeout, on_bytes))
         except ValueError as e:
             if isinstance(e, FetchError): raise
-            raise FetchError(f"checksum mismatch: what {url} sent is not {'what the catalogue says' if remote.digest else 'the file that was fetched before'}; nothing was kept") from e
+            raise FetchError(f"checksum mismatch: what {url} sent is not "
+                f"{'what the catalogue says' if remote.digest else 'the file that was fetched before'}; nothing was kept") from e
         _stamp(target, remote, url); return target
 
 def _check_copy(tmp, target, remote):
     note = target.with_name(f'.{target.name}.json')
-    if note.exists() and not remote.digest and sha256(tmp) != json.loads(note.read_text())['sha256']: raise FetchError(f"{remote.name} of the mirror is not the file that was fetched before; remove {note} if it should be another one")
-    if (remote.size and tmp.stat().st_size != remote.size) or (remote.digest and not pooch.hashes.hash_matches(str(tmp), remote.digest)): raise FetchError(f"checksum mismatch: {remote.name} of the mirror is not what the catalogue says")
+    if note.exists() and not remote.digest and sha256(tmp) != json.loads(note.read_text())['sha256']:
+        raise FetchError(f"{remote.name} of the mirror is not the file that was fetched before; remove {note} if it should be another one")
+    if (remote.size and tmp.stat().st_size != remote.size) or (remote.digest and not pooch.hashes.hash_matches(str(tmp), remote.digest)):
+        raise FetchError(f"checksum mismatch: {remote.name} of the mirror is not what the catalogue says")
 
 # %% ../../nbs/data/02b_fetch.ipynb #52b8e483
 def plan_fetch(
@@ -179,5 +210,6 @@ def plan_fetch(
     folder, rows = Path(folder or files_home()), []
     for r in remotes:
         part = folder/f'.{r.name}.part'; begun = part.stat().st_size if part.exists() else 0; here = (folder/r.name).exists()
-        rows.append(dict(file=r.name, MB=r.size / 1e6 if r.size else float('nan'), state='here' if here else 'begun' if begun else 'to fetch', MB_left=0. if here else (r.size - begun) / 1e6 if r.size else float('nan'), url=r.url))
+        rows.append(dict(file=r.name, MB=r.size / 1e6 if r.size else float('nan'), state='here' if here else 'begun' if begun
+            else 'to fetch', MB_left=0. if here else (r.size - begun) / 1e6 if r.size else float('nan'), url=r.url))
     return pd.DataFrame(rows)

@@ -23,7 +23,10 @@ from .sources import read_annotation
 ad = lazy.load('anndata')
 
 # %% ../../nbs/data/03c_harmonise.ipynb #1d6c9dc0
-def _plain(x): return ''.join(ch for ch in re.sub(r'(?<=\d)[^A-Z0-9]+(?=\d)', 'Z', str(x).upper().replace('\u2212', '-').replace('(+)', 'PLUS').replace('(-)', 'MINUS')) if ch.isalnum())       # (+) and (-) are two drugs
+# (+) and (-) are two drugs
+def _plain(x):
+    return ''.join(ch for ch in re.sub(r'(?<=\d)[^A-Z0-9]+(?=\d)', 'Z',
+        str(x).upper().replace('\u2212', '-').replace('(+)', 'PLUS').replace('(-)', 'MINUS')) if ch.isalnum())
 
 @dataclass(frozen=True)
 class Resolver:
@@ -55,7 +58,8 @@ def spreadsheet_dates(
     name:str, # such as '1-Mar', 'Sep-02', '2023-09-02'
 ) -> tuple[str, ...]: # ('MARCH1', 'MARC1'); empty where it is no date
     "The symbols that a name may have been before a spreadsheet took it for a date."
-    if iso := re.fullmatch(r'\d{4}-(\d\d)-(\d\d)(?: 00:00:00)?', str(name)): name = f"{int(iso[2])}-{('jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec')[min(max(int(iso[1]), 1), 12) - 1]}"
+    if iso := re.fullmatch(r'\d{4}-(\d\d)-(\d\d)(?: 00:00:00)?', str(name)):
+        name = f"{int(iso[2])}-{('jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec')[min(max(int(iso[1]), 1), 12) - 1]}"
     m = re.fullmatch(r'(\d{1,2})[-/ ]([A-Za-z]{3})', name) or re.fullmatch(r'([A-Za-z]{3})[-/ ](\d{1,2})', name)
     if not m: return ()
     day, month = (m[1], m[2]) if m[1].isdigit() else (m[2], m[1])
@@ -64,7 +68,8 @@ def spreadsheet_dates(
 class _Genes(Resolver):
     def resolve(self, name):
         if (was := spreadsheet_dates(name)) and name not in self.official:
-            to = tuple(sorted({s for w in was for s in Resolver.resolve(self, w)[2]})); return (to[0], 'date damage', to) if len(to) == 1 else (name, 'ambiguous', to)
+            to = tuple(sorted({s for w in was for s in Resolver.resolve(self, w)[2]}))
+            return (to[0], 'date damage', to) if len(to) == 1 else (name, 'ambiguous', to)
         return Resolver.resolve(self, re.sub(r'^(ENSG\d{11})\.\d+$', r'\1', name))
 
 def gene_names(
@@ -76,13 +81,20 @@ def gene_names(
         if not Path(table).exists(): raise StorageError(f"no file {table}")
         table = pd.read_csv(table, sep='\t', dtype=str)
     if 'prev_symbol' in table.columns:
-        check_columns(table, ['symbol', 'prev_symbol', 'alias_symbol'], optional=['entrez_id', 'ensembl_gene_id']); t = table.dropna(subset=['symbol'])
+        check_columns(table, ['symbol', 'prev_symbol', 'alias_symbol'], optional=['entrez_id', 'ensembl_gene_id'])
+        t = table.dropna(subset=['symbol'])
         def many(c): return [(x.strip().strip('"'), s) for s, v in zip(t['symbol'], t[c]) if isinstance(v, str) for x in v.split('|')]
-        former, alias = many('prev_symbol'), many('alias_symbol'); ids = [(x, s) for c in ('entrez_id', 'ensembl_gene_id') if c in t for x, s in many(c)]; official = t['symbol']
+        former, alias = many('prev_symbol'), many('alias_symbol')
+        ids = [(x, s) for c in ('entrez_id', 'ensembl_gene_id') if c in t for x, s in many(c)]
+        official = t['symbol']
     else:
-        check_columns(table, ['GeneID', 'type', 'symbol']); o = table[table['type'] == 'symbol'].drop_duplicates('GeneID').set_index('GeneID')['symbol']; y = table[table['type'] != 'symbol']
-        former, alias, ids, official = [], [(a, s) for a, s in zip(y['symbol'], y['GeneID'].map(o)) if isinstance(s, str)], [(str(i), s) for i, s in o.items()], o
-    other = {k: (v, 'alias') for k, v in _collect(alias).items()} | {k: (v, 'former symbol') for k, v in _collect(former).items()} | {k: (v, 'identifier') for k, v in _collect(ids).items()}
+        check_columns(table, ['GeneID', 'type', 'symbol'])
+        o = table[table['type'] == 'symbol'].drop_duplicates('GeneID').set_index('GeneID')['symbol']
+        y = table[table['type'] != 'symbol']
+        former, alias, ids, official = [], [(a, s) for a, s in zip(y['symbol'], y['GeneID'].map(o)) if isinstance(s, str)], [(str(i), s)
+            for i, s in o.items()], o
+    other = {k: (v, 'alias') for k, v in _collect(alias).items()} | {k: (v, 'former symbol')
+        for k, v in _collect(former).items()} | {k: (v, 'identifier') for k, v in _collect(ids).items()}
     return _Genes(frozenset(official), other, _collect((s.upper(), s) for s in official), str.upper)
 
 # %% ../../nbs/data/03c_harmonise.ipynb #9e0fe599
@@ -90,15 +102,21 @@ def line_names(
     table:pd.DataFrame|None=None, # model_name [, CCLE_ID, BROAD_ID, COSMIC_ID, model_id]; None = Cell Model Passports of the data folder
 ) -> Resolver:
     "Official names of cell lines."
-    t = read_annotation('cell-model-passports') if table is None else table; check_columns(t, ['model_name'], optional=['CCLE_ID', 'BROAD_ID', 'COSMIC_ID', 'model_id'])
-    twice = set(t['model_name'][t['model_name'].duplicated(keep=False)]); name = t['model_name'].where(~t['model_name'].isin(twice))     # two lines of one name: nothing leads there
-    ids = [(str(i).removesuffix('.0'), n) for c in ('BROAD_ID', 'COSMIC_ID', 'model_id') if c in t for i, n in zip(t[c], name) if pd.notna(i) and pd.notna(n)]
+    t = read_annotation('cell-model-passports') if table is None else table
+    check_columns(t, ['model_name'], optional=['CCLE_ID', 'BROAD_ID', 'COSMIC_ID', 'model_id'])
+    # two lines of one name: nothing leads there
+    twice = set(t['model_name'][t['model_name'].duplicated(keep=False)]); name = t['model_name'].where(~t['model_name'].isin(twice))
+    ids = [(str(i).removesuffix('.0'), n) for c in ('BROAD_ID', 'COSMIC_ID', 'model_id') if c in t for i, n in zip(t[c], name)
+        if pd.notna(i) and pd.notna(n)]
     ccle = [(str(i), n) for i, n in zip(t['CCLE_ID'], name) if pd.notna(i) and pd.notna(n)] if 'CCLE_ID' in t else []
     other = {k: (v, 'identifier') for k, v in _collect(ids).items()} | {k: (v, 'CCLE name') for k, v in _collect(ccle).items()}
-    fold = {**_collect((_plain(i.split('_')[0]), n) for i, n in ccle), **_collect((_plain(n), n) for n in t['model_name'])}                       # its own name before its name in CCLE
+    # its own name before its name in CCLE
+    fold = {**_collect((_plain(i.split('_')[0]), n) for i, n in ccle), **_collect((_plain(n), n) for n in t['model_name'])}
     return Resolver(frozenset(t['model_name']), other, fold, _plain)
 
-SALTS = ('hydrochloride', 'dihydrochloride', 'hydrobromide', 'hcl', '2hcl', 'mesylate', 'dimesylate', 'mesilate', 'tosylate', 'ditosylate', 'besylate', 'maleate', 'malate', 'fumarate', 'succinate', 'citrate', 'tartrate', 'acetate', 'phosphate', 'diphosphate', 'sulfate', 'sulphate', 'nitrate',
+SALTS = ('hydrochloride', 'dihydrochloride', 'hydrobromide', 'hcl', '2hcl', 'mesylate', 'dimesylate', 'mesilate', 'tosylate', 'ditosylate',
+    'besylate', 'maleate', 'malate', 'fumarate', 'succinate', 'citrate', 'tartrate', 'acetate', 'phosphate', 'diphosphate', 'sulfate',
+    'sulphate', 'nitrate',
          'bromide', 'chloride', 'iodide', 'sodium', 'disodium', 'potassium', 'calcium', 'lactate', 'hydrate', 'monohydrate', 'dihydrate', 'anhydrous', 'free base', 'camsylate', 'esylate', 'hemifumarate', 'hemisulfate', 'trifluoroacetate', 'tfa', 'meglumine', 'salt')   # what may follow the name of a compound
 
 def base_name(
@@ -108,7 +126,8 @@ def base_name(
     x = str(name).strip()
     while True:
         m = re.fullmatch(rf"(.{{3,}}?)(?:[ -]+|\s*\(\s*)(?:{'|'.join(map(re.escape, SALTS))})\s*\)?", x, re.I)
-        if not m or m[1].strip().lower() in ('sodium', 'potassium', 'calcium', 'magnesium', 'ammonium', 'hydrogen', 'zinc', 'lithium'): return x
+        if not m or m[1].strip().lower() in ('sodium', 'potassium', 'calcium', 'magnesium', 'ammonium', 'hydrogen', 'zinc', 'lithium'):
+            return x
         x = m[1].strip(' (-')
 
 class _Drugs(Resolver):
@@ -125,17 +144,22 @@ def drug_names(
     inchikey:Mapping[str, str]|None=None, # lower-case name -> InChIKey
 ) -> Resolver: # a name without a reference is its own, if it is the shortest of those that are spelled alike
     "One name for each compound."
-    names, key = sorted({str(n) for n in names}, key=lambda n: (len(base_name(n)), len(n), n)), {k.lower(): v[:25] for k, v in (inchikey or {}).items() if isinstance(v, str)}       # without the last letter: charge
+    # without the last letter: charge
+    names, key = sorted({str(n) for n in names}, key=lambda n: (len(base_name(n)), len(n), n)), {k.lower(): v[:25]
+        for k, v in (inchikey or {}).items() if isinstance(v, str)}
     ref = {str(k).lower() for k in known}; official = {n for n in names if n in ref}
     base, alike = {n: base_name(n) for n in names}, {}
     for o in official: alike.setdefault(_plain(o), []).append(o)
-    for n in names:                                                       # of names that are spelled alike the shortest without a salt is the name
-        if n not in official and base[n] == n and not any(_same(o, n, key) for o in alike.get(_plain(n), ())): official.add(n); alike.setdefault(_plain(n), []).append(n)
+    for n in names:  # of names that are spelled alike the shortest without a salt is the name
+        if n not in official and base[n] == n and not any(_same(o, n, key) for o in alike.get(_plain(n), ())):
+            official.add(n)
+            alike.setdefault(_plain(n), []).append(n)
     fold = {k: tuple(sorted(v)) for k, v in alike.items()}
     other = {}
     for n in names:
         if n in official: continue
-        to = tuple(o for o in fold.get(_plain(n), ()) if _same(o, n, key)); b = () if to else tuple(o for o in fold.get(_plain(base[n]), ()) if _same(o, n, key))
+        to = tuple(o for o in fold.get(_plain(n), ()) if _same(o, n, key))
+        b = () if to else tuple(o for o in fold.get(_plain(base[n]), ()) if _same(o, n, key))
         if to: other[n] = (to, 'spelling')
         elif b: other[n] = (b, 'salt')
         else: official.add(n)
@@ -187,27 +211,35 @@ def harmonise(
         got = {x: resolver.resolve(x) for x in sorted(names[kind])}; target = {}
         for x, (to, _, _) in got.items(): target.setdefault(to, []).append(x)
         for x, (to, how, options) in got.items():
-            meets = sorted({n for y in target[to] if y != x for n, where in names[kind][y].items() if where & names[kind][x].get(n, set())}) if to != x else []
+            meets = sorted({n for y in target[to] if y != x for n, where in names[kind][y].items()
+                if where & names[kind][x].get(n, set())}) if to != x else []
             if to == x and how != 'ambiguous': continue
-            if how == 'alias' and to not in names[kind] and len(target[to]) == 1: continue         # an alias that brings nothing together may as well mislead
+            # an alias that brings nothing together may as well mislead
+            if how == 'alias' and to not in names[kind] and len(target[to]) == 1: continue
             if meets: how, options = 'both in one screen', (to,)
             else: change[kind][x] = to
-            rows.append(dict(kind=kind, was=x, now=change[kind].get(x, x), how=how, candidates=', '.join(options), screens=', '.join(sorted(names[kind][x]))))
+            rows.append(dict(kind=kind, was=x, now=change[kind].get(x, x), how=how, candidates=', '.join(options),
+                screens=', '.join(sorted(names[kind][x]))))
     table = pd.DataFrame(rows, columns=['kind', 'was', 'now', 'how', 'candidates', 'screens'])
     return Atlas([_renamed(s, change) for s in atlas.values()]), table
 
 def _default_drugs(names):
     hub, bank = read_annotation('repurposing-hub-drugs'), read_annotation('drugbank-names')
-    return drug_names(names, known=[*hub['pert_iname'].dropna(), *bank['name'].dropna()], inchikey=dict(zip(bank['name'].str.lower(), bank['inchikey'])))
+    return drug_names(names, known=[*hub['pert_iname'].dropna(), *bank['name'].dropna()],
+        inchikey=dict(zip(bank['name'].str.lower(), bank['inchikey'])))
 
 def _renamed(s, change):
     "A screen under other names; the values are shared, not copied."
-    def atom(a): k, sep, x = a.partition(':'); return k + sep + (change['drugs'].get(x, x) if k == 'drug' else change['genes'].get(x, x) if _is_gene(k) else x)
+    def atom(a):
+        k, sep, x = a.partition(':')
+        return k + sep + (change['drugs'].get(x, x) if k == 'drug' else change['genes'].get(x, x) if _is_gene(k) else x)
     def readout(r): g = _gene_readout(r); return r if g is None else f"expr:{change['genes'].get(g, g)}"
     def context(c): p = parse_context(c); return '|'.join((change['lines'].get(p[0], p[0]), *p[1:]))
     a = s.adata; obs = a.obs.copy()
-    for c, f in (('perturbation', lambda p: format_perturbation(atom(x) for x in parse_perturbation(p)) if p else ''), ('context', context)):
-        cats = obs[c].cat.categories; new = [f(x) for x in cats]; obs[c] = pd.Categorical(pd.Series(new, dtype=object).iloc[obs[c].cat.codes.to_numpy()].to_numpy(), categories=sorted(set(new)))
+    for c, f in (('perturbation', lambda p: format_perturbation(atom(x) for x in parse_perturbation(p)) if p else ''),
+        ('context', context)):
+        cats = obs[c].cat.categories; new = [f(x) for x in cats]
+        obs[c] = pd.Categorical(pd.Series(new, dtype=object).iloc[obs[c].cat.codes.to_numpy()].to_numpy(), categories=sorted(set(new)))
     var = a.var.copy(); var.index = [readout(r) for r in a.var_names]
     return Screen(ad.AnnData(a.X, obs=obs, var=var, layers=dict(a.layers), uns=dict(a.uns)))
 

@@ -35,7 +35,8 @@ class Vocab:
     dosed:list[str]|None=None          # atoms that came with a dose; None = not known, any may
 
     def __repr__(self):
-        return f"Vocab: {len(self.atoms):,} atoms, {len(self.contexts):,} contexts of {len(self.parts):,} parts, {sum(map(len, self.readouts.values())):,} readouts in {len(self.readouts)} screens"
+        return (f"Vocab: {len(self.atoms):,} atoms, {len(self.contexts):,} contexts of {len(self.parts):,} parts, "
+            f"{sum(map(len, self.readouts.values())):,} readouts in {len(self.readouts)} screens")
 
 def _log_stats(values):
     v = np.log10(values[np.isfinite(values) & (values > 0)])
@@ -54,10 +55,14 @@ def build_vocab(
         multi = o[o['perturbation'].map({p: len(set(members[p])) > 1 for p in s.perturbations}).astype(bool)]
         seen += [(a, c) for p, c in zip(multi['perturbation'], multi['context']) for a in set(members[p])]
     count = pd.Series(seen, dtype=object).value_counts()
-    return Vocab(atoms=sorted({a for m in members.values() for a in m}), contexts=atlas.contexts, parts=sorted({q for c in atlas.contexts for q in parse_context(c)}),
-        pairs=sorted(count.index[count > 1].tolist()), readouts={n: s.readouts for n, s in atlas.items()}, screen_contexts={n: s.contexts for n, s in atlas.items()},
-        dose=_log_stats(np.concatenate([s.obs['dose'] for s in atlas.values()])), time=_log_stats(np.concatenate([s.obs['time'] for s in atlas.values()])),
-        max_members=max([1, *map(len, members.values())]), dosed=sorted({a for s in atlas.values() for p in s.obs.loc[s.obs['dose'] > 0, 'perturbation'].unique() for a in members[p]}))
+    return Vocab(atoms=sorted({a for m in members.values() for a in m}), contexts=atlas.contexts,
+        parts=sorted({q for c in atlas.contexts for q in parse_context(c)}),
+        pairs=sorted(count.index[count > 1].tolist()), readouts={n: s.readouts for n, s in atlas.items()},
+            screen_contexts={n: s.contexts for n, s in atlas.items()},
+        dose=_log_stats(np.concatenate([s.obs['dose'] for s in atlas.values()])),
+            time=_log_stats(np.concatenate([s.obs['time'] for s in atlas.values()])),
+        max_members=max([1, *map(len, members.values())]), dosed=sorted({a for s in atlas.values()
+            for p in s.obs.loc[s.obs['dose'] > 0, 'perturbation'].unique() for a in members[p]}))
 
 # %% ../../nbs/data/05_loaders.ipynb #2aebcce9
 HINT = "Pass unknown='prior' (CLI: --unknown prior) to predict with what is known of the average"   # for whom a model does not know
@@ -72,11 +77,14 @@ def outside_range(
         if c not in table or (stats and len(stats) < 4): continue
         v = pd.to_numeric(table[c], errors='coerce').to_numpy(float)
         if not stats:
-            if (v > 0).any(): said.append(f"{int((v > 0).sum()):,} experiments have a {c}, but the training data have none; it is left aside")
+            if (v > 0).any():
+                said.append(f"{int((v > 0).sum()):,} experiments have a {c}, but the training data have none; it is left aside")
             continue
         low, high = 10**stats[2], 10**stats[3]
         n = int(((v > 0) & ((v < low * .99) | (v > high * 1.01))).sum())
-        if n: said.append(f"{n:,} experiments have a {c} outside of what was tried ({low:.3g} to {high:.3g} {unit}); they are predicted as at its edge")
+        if n:
+            said.append(f"{n:,} experiments have a {c} outside of what was tried ({low:.3g} to {high:.3g} {unit}); they are predicted as "
+                "at its edge")
     return '; '.join(said)
 
 def within_range(
@@ -112,7 +120,8 @@ def _amount(values, stats, n):
     v = np.full(n, np.nan) if values is None else np.asarray(values, float)
     has = np.isfinite(v) & (v > 0) if stats else np.zeros(n, bool)
     z = np.zeros(n, np.float32)
-    if stats: z[has] = (np.clip(np.log10(v[has]), *(stats[2:] or (-np.inf, np.inf))) - stats[0]) / stats[1]     # beyond what was tried, as at the edge
+    # beyond what was tried, as at the edge
+    if stats: z[has] = (np.clip(np.log10(v[has]), *(stats[2:] or (-np.inf, np.inf))) - stats[0]) / stats[1]
     return z, has.astype(np.float32)
 
 def check_symbols(
@@ -121,8 +130,10 @@ def check_symbols(
     contexts,      # likewise
 ) -> None:
     "One error that names the strangers, and their nearest known relatives."
-    check_known((a for p in perturbations for a in parse_perturbation(p)), vocab.atoms, 'perturbation', hint=f"{HINT}, or tell the model what is known of them beforehand: with_descriptors (CLI: --descriptors)")
-    check_known(contexts, vocab.contexts, 'context', hint=f"{HINT}, or tell the model what is known of them beforehand: with_descriptors(contexts=...) (CLI: --context-descriptors)")
+    check_known((a for p in perturbations for a in parse_perturbation(p)), vocab.atoms, 'perturbation',
+        hint=f"{HINT}, or tell the model what is known of them beforehand: with_descriptors (CLI: --descriptors)")
+    check_known(contexts, vocab.contexts, 'context', hint=f"{HINT}, or tell the model what is known of them beforehand: "
+        "with_descriptors(contexts=...) (CLI: --context-descriptors)")
 
 def encode(
     vocab:Vocab,          # the symbols
@@ -171,9 +182,11 @@ def _moments(screen, rows):
     "Count, mean and sum of squared differences from it, in one pass over pieces of a large screen."
     k = len(screen.readouts); n, mean, square = np.zeros(k), np.zeros(k), np.zeros(k)
     for at, x in row_chunks(screen.X, rows=rows):
-        if np.isinf(x).any(): raise DataError(f"expected finite values or NaN (= not measured) in screen {screen.name!r}, got {int(np.isinf(x).sum())} infinite near experiment {at[np.isinf(x).any(1).argmax()]}; replace them by NaN")
+        if np.isinf(x).any():
+            raise DataError(f"expected finite values or NaN (= not measured) in screen {screen.name!r}, got {int(np.isinf(x).sum())} "
+                f"infinite near experiment {at[np.isinf(x).any(1).argmax()]}; replace them by NaN")
         seen = ~np.isnan(x); m = seen.sum(0); x = np.where(seen, x, 0); here = x.sum(0, dtype=np.float64) / np.maximum(m, 1)
-        x -= here.astype(np.float32); x[~seen] = 0; gap = here - mean; total = np.maximum(n + m, 1)                 # Chan, Golub and LeVeque 1983
+        x -= here.astype(np.float32); x[~seen] = 0; gap = here - mean; total = np.maximum(n + m, 1)  # Chan, Golub and LeVeque 1983
         square += np.einsum('ij,ij->j', x, x, dtype=np.float64) + gap**2 * n * m / total; mean += gap * m / total; n += m
     return n, mean, square
 
@@ -221,19 +234,23 @@ class Block:
     def inputs(self, rows) -> tuple: # what a network takes
         echo = self.echo[rows]
         whole = echo[:, :-1] @ self.basis if len(self.basis) else echo.new_empty(len(echo), 0)
-        return (self.screen, self.members[rows], self.context[rows], self.parts[rows], self.pairs[rows], self.amount[rows], self.local[rows], echo, whole)
+        return (self.screen, self.members[rows], self.context[rows], self.parts[rows], self.pairs[rows], self.amount[rows],
+            self.local[rows], echo, whole)
 
     def targets(self, rows=slice(None), values=None) -> torch.Tensor: # (b, n_readouts) standardised, NaN = not measured
-        if values is None: values = self.values[rows if isinstance(rows, slice) else rows.cpu().numpy()] if is_stored(self.values) else self.values[rows]
+        if values is None:
+            values = self.values[rows if isinstance(rows, slice) else rows.cpu().numpy()] if is_stored(self.values) else self.values[rows]
         if isinstance(values, np.ndarray): values = torch.from_numpy(values)
-        if values.device != self.centre.device: values = (values.pin_memory() if self.centre.device.type == 'cuda' else values).to(self.centre.device, non_blocking=True)
+        if values.device != self.centre.device:
+            values = (values.pin_memory() if self.centre.device.type == 'cuda' else values).to(self.centre.device, non_blocking=True)
         y = (values - self.centre).div_(self.scale)
         return y if self.hidden is None else y.masked_fill_(self.hidden[rows], float('nan'))
 
     def take(self, rows:np.ndarray) -> 'Block': # these experiments with their values in memory
         at = torch.as_tensor(rows)
         values = None if self.values is None else torch.from_numpy(self.values[rows]) if is_stored(self.values) else self.values[at]
-        return replace(self, **{k: getattr(self, k)[at] for k in _ROWS}, values=values, hidden=None if self.hidden is None else self.hidden[at])
+        return replace(self, **{k: getattr(self, k)[at] for k in _ROWS}, values=values, hidden=None if self.hidden is None
+            else self.hidden[at])
 
     def chunks(self, use:np.ndarray|None=None): # (rows, targets) piece by piece; only rows where `use`
         rows = None if use is None else np.flatnonzero(use)
@@ -249,7 +266,8 @@ class Block:
         elif is_stored(values) and not self.on_disk and device.type == 'cuda' and _room(values.nbytes, device):
             values = torch.empty(values.shape, device=device)
             for at, x in row_chunks(self.values): values[int(at[0]):int(at[-1]) + 1] = torch.from_numpy(x).to(device)
-        return replace(self, **{k: getattr(self, k).to(device) for k in (*_ROWS, 'basis', 'centre', 'scale')}, values=values, hidden=None if self.hidden is None else self.hidden.to(device))
+        return replace(self, **{k: getattr(self, k).to(device) for k in (*_ROWS, 'basis', 'centre', 'scale')}, values=values,
+            hidden=None if self.hidden is None else self.hidden.to(device))
 
 _ROWS = ('members', 'context', 'parts', 'pairs', 'amount', 'local', 'echo')
 
@@ -270,8 +288,12 @@ def make_block(
     local = np.array([0] + [mine.get(c, 0) for c in vocab.contexts], np.int64)[codes.context]
     centre, scale = scaling or (np.zeros(k, np.float32), np.ones(k, np.float32))
     if echo is None or basis is None: echo, basis = np.zeros((len(local), 0), np.float32), np.zeros((0, k), np.float32)
-    if values is not None and not is_stored(values): values = Stored(values, np.arange(len(values))) if values.size > 5e7 else torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-    return Block(list(vocab.readouts).index(screen), *(torch.from_numpy(np.ascontiguousarray(a)) for a in (codes.members, codes.context, codes.parts, codes.pairs, codes.amount.astype(np.float32), local, echo, basis, centre, scale)), values)
+    if values is not None and not is_stored(values):
+        values = Stored(values, np.arange(len(values))) if values.size > 5e7 else torch.from_numpy(np.ascontiguousarray(values,
+            dtype=np.float32))
+    return Block(list(vocab.readouts).index(screen), *(torch.from_numpy(np.ascontiguousarray(a))
+        for a in (codes.members, codes.context, codes.parts, codes.pairs, codes.amount.astype(np.float32), local, echo, basis, centre,
+        scale)), values)
 
 def atlas_blocks(
     atlas:Atlas,                     # the screens
@@ -288,7 +310,8 @@ def atlas_blocks(
         use = slice(None) if masks is None else masks[n]
         values = s.X if masks is None else s.X.select(use) if is_stored(s.X) else s.X[use]
         heard, basis = (echoes or {}).get(n, (None, None))
-        out.append(make_block(vocab, n, encode(vocab, s.obs[use]), values, scaling=scaling[n], echo=None if heard is None else heard[use], basis=basis))
+        out.append(make_block(vocab, n, encode(vocab, s.obs[use]), values, scaling=scaling[n], echo=None if heard is None else heard[use],
+            basis=basis))
     return out
 
 # %% ../../nbs/data/05_loaders.ipynb #ed9bf716
@@ -346,14 +369,17 @@ class BlockLoader:
         self.bs, self.shuffle, self.seed, self.epoch, self.device = max(self.sizes, default=1), shuffle, seed, 0, torch.device(device)
         self.dataset, self.drop_last, self.n_inp = self, False, 9 + any(s is not None and s.ndim == 2 for s in skip or ())
 
-    def n_batches(self, k): return 0 if not len(self.rows[k]) else max(1, round(len(self.rows[k]) / self.sizes[k])) if self.shuffle else -(-len(self.rows[k]) // self.sizes[k])
+    def n_batches(self, k):
+        return 0 if not len(self.rows[k]) else max(1, round(len(self.rows[k])
+            / self.sizes[k])) if self.shuffle else -(-len(self.rows[k]) // self.sizes[k])
     def __len__(self): return sum(map(self.n_batches, range(len(self.blocks))))
 
     def _windows(self, k, g):
         "Chunks of a matrix on disk in random order, so many together as a window holds; the experiments of each in random order."
         v, rows = self.blocks[k].values, self.rows[k]
         lies = (rows if v.rows is None else v.rows[rows]) // v.chunk
-        chunks, start = np.unique(np.sort(lies), return_index=True); order = np.argsort(lies, kind='stable'); parts = np.split(rows[order], start[1:])
+        chunks, start = np.unique(np.sort(lies), return_index=True); order = np.argsort(lies, kind='stable')
+        parts = np.split(rows[order], start[1:])
         if g is not None: parts = [parts[i] for i in g.permutation(len(parts))]
         many, out, have = max(1, int(self.window * 1e6 / (4 * v.shape[1]))), [], 0
         for p in parts:
@@ -366,7 +392,9 @@ class BlockLoader:
         b, n = self.blocks[k], self.n_batches(k)
         if not n: return
         windows = self._windows(k, g) if b.on_disk else [self.rows[k] if g is None else g.permutation(self.rows[k])]
-        order = np.concatenate(windows); cuts = np.linspace(0, len(order), n + 1).round().astype(int) if g is not None else np.minimum(np.arange(n + 1) * self.sizes[k], len(order))
+        order = np.concatenate(windows)
+        cuts = np.linspace(0, len(order), n + 1).round().astype(int) if g is not None else np.minimum(np.arange(n + 1) * self.sizes[k],
+            len(order))
         if not b.on_disk: yield from ((order[a:z], None) for a, z in zip(cuts, cuts[1:])); return
         starts, have, w = np.cumsum([0, *map(len, windows)]), [], 0     # `have`: windows in memory, with where each begins in the order
         for a, z in zip(cuts, cuts[1:]):
@@ -378,8 +406,11 @@ class BlockLoader:
 
     def _read(self, k, rows):
         "The values of a window, chunk by chunk, in its order."
-        v = self.blocks[k].values; at = rows if v.rows is None else v.rows[rows]; out = np.empty((len(rows), v.shape[1]), np.float32); order = np.argsort(at, kind='stable')
-        for here in np.split(order, np.flatnonzero(np.diff(at[order] // v.chunk)) + 1): lo, hi = int(at[here[0]]), int(at[here[-1]]) + 1; out[here] = v.source[lo:hi][at[here] - lo]
+        v = self.blocks[k].values; at = rows if v.rows is None else v.rows[rows]
+        out = np.empty((len(rows), v.shape[1]), np.float32); order = np.argsort(at, kind='stable')
+        for here in np.split(order, np.flatnonzero(np.diff(at[order] // v.chunk)) + 1):
+            lo, hi = int(at[here[0]]), int(at[here[-1]]) + 1
+            out[here] = v.source[lo:hi][at[here] - lo]
         return out
 
     def _batch(self, k, rows, values):

@@ -52,10 +52,12 @@ def _turn(file, name, shape, step=1 << 24):
     data, rows, ptr = (file[f'{name}/{k}'] for k in ('data', 'indices', 'indptr')); ptr = ptr[:]; nnz = int(ptr[-1])
     count = sum((np.bincount(rows[i:i + step], minlength=shape[0]) for i in range(0, nnz, step)), np.zeros(shape[0], np.int64))
     starts = np.r_[0, np.cumsum(count)]; box = tempfile.TemporaryDirectory(prefix='lpm-turn-'); fill = starts[:-1].copy()
-    at, value = (np.lib.format.open_memmap(f'{box.name}/{n}.npy', 'w+', d, (max(nnz, 1),)) for n, d in (('at', np.int32), ('value', np.float32)))
+    at, value = (np.lib.format.open_memmap(f'{box.name}/{n}.npy', 'w+', d, (max(nnz, 1),))
+        for n, d in (('at', np.int32), ('value', np.float32)))
     for i in range(0, nnz, step):
         r, v = rows[i:i + step], data[i:i + step]; column = np.searchsorted(ptr, np.arange(i, i + len(r)), side='right') - 1
-        order = np.argsort(r, kind='stable'); r = r[order]; first = np.flatnonzero(np.r_[True, r[1:] != r[:-1]]); n = np.diff(np.r_[first, len(r)])
+        order = np.argsort(r, kind='stable'); r = r[order]
+        first = np.flatnonzero(np.r_[True, r[1:] != r[:-1]]); n = np.diff(np.r_[first, len(r)])
         to = fill[r] + np.arange(len(r)) - np.repeat(first, n); at[to], value[to] = column[order], v[order]; fill[r[first]] += n
     return _Turned(box, starts, at, value, shape[1])
 
@@ -71,13 +73,18 @@ class MatrixFile:
         self.path, self._turned, self.obs, self.var = Path(path), None, None, None
         if not self.path.exists(): raise StorageError(f"no file {path}")
         try: self._open(layer, labels)
-        except (OSError, KeyError, zarr.errors.BaseZarrError) as e: raise StorageError(f"{path} cannot be read as {'GCTX' if self.path.suffix == '.gctx' else 'zarr' if self.path.is_dir() else 'h5ad'}: {str(e).splitlines()[0]}; it is damaged, cut short, or of another kind") from e
+        except (OSError, KeyError, zarr.errors.BaseZarrError) as e:
+            raise StorageError(f"{path} cannot be read as "
+                f"{'GCTX' if self.path.suffix == '.gctx' else 'zarr' if self.path.is_dir() else 'h5ad'}: {str(e).splitlines()[0]}; it is "
+                "damaged, cut short, or of another kind") from e
 
     def _open(self, layer, labels):
         self._file = zarr.open_group(self.path, mode='r') if self.path.is_dir() else h5py.File(self.path, rdcc_nbytes=1 << 24)
         if '0' in self._file:
             self.data, meta = self._file['0/DATA/0/matrix'], self._file['0/META']
-            if labels: self.obs, self.var = (blank_none(pd.DataFrame({k: _text(v[:]) for k, v in meta[g].items() if k != 'id'}, index=pd.Index(_text(meta[g]['id'][:]).astype(str), name='id'))) for g in ('COL', 'ROW'))
+            if labels:
+                self.obs, self.var = (blank_none(pd.DataFrame({k: _text(v[:]) for k, v in meta[g].items() if k != 'id'},
+                    index=pd.Index(_text(meta[g]['id'][:]).astype(str), name='id'))) for g in ('COL', 'ROW'))
         else:
             if layer is not None: check_known([layer], list(self._file.get('layers', {})), 'layer')
             x = self._file[f'layers/{layer}' if layer else 'X']
@@ -86,7 +93,8 @@ class MatrixFile:
                 warnings.simplefilter('ignore')
                 if labels: self.obs, self.var = ad.io.read_elem(self._file['obs']), ad.io.read_elem(self._file['var'])
         self.shape = tuple(self.data.shape) if not labels else (len(self.obs), len(self.var))
-        if tuple(self.data.shape) != self.shape: raise StorageError(f"{self.path} has a matrix of shape {tuple(self.data.shape)} and labels for {self.shape}; it is damaged")
+        if tuple(self.data.shape) != self.shape:
+            raise StorageError(f"{self.path} has a matrix of shape {tuple(self.data.shape)} and labels for {self.shape}; it is damaged")
 
     def __repr__(self): return f"MatrixFile {self.path.name}: {self.shape[0]:,} rows × {self.shape[1]:,} columns"
     def __enter__(self): return self
@@ -122,7 +130,8 @@ class MatrixFile:
             x = self._rows()[first:last] if sparse else self.data[first:last, lo:hi]
             if to - at < last - first: x = x[rows[at:to] - first]
             x = x.toarray() if sparse else x
-            yield np.arange(at, to), (x if columns is None else x[:, np.asarray(columns) - (0 if sparse else lo)]).astype(np.float32, copy=False)
+            yield np.arange(at, to), (x if columns is None else x[:, np.asarray(columns) - (0 if sparse else lo)]).astype(np.float32,
+                copy=False)
             at = to
 
 # %% ../../nbs/data/02c_matrices.ipynb #7037db8f
@@ -135,14 +144,23 @@ def read_gct(
         with (gzip.open if path.suffix == '.gz' else open)(path, 'rt') as f: head = [f.readline().rstrip('\n\r') for _ in range(3)]
     except (OSError, UnicodeDecodeError) as e: raise StorageError(f"{path} cannot be read: {e}") from e
     dims = [int(d) for d in head[1].split('\t') if d.strip().isdigit()]
-    if head[0].strip() not in ('#1.2', '#1.3') or len(dims) < 2: raise StorageError(f"{path} is no GCT file: it begins with {head[0][:20]!r}, expected '#1.2' or '#1.3' and a line of sizes")
+    if head[0].strip() not in ('#1.2', '#1.3') or len(dims) < 2:
+        raise StorageError(f"{path} is no GCT file: it begins with {head[0][:20]!r}, expected '#1.2' or '#1.3' and a line of sizes")
     n_row, n_col = dims[:2]; n_label, n_above = (1, 0) if head[0].strip() == '#1.2' else (dims[2], dims[3])
     t = pd.read_csv(path, sep='\t', skiprows=2, header=0, dtype=str, keep_default_na=False, quoting=3)
-    if t.shape != (n_above + n_row, 1 + n_label + n_col): raise StorageError(f"{path} announces {n_row} × {n_col} values and has {len(t) - n_above} × {t.shape[1] - 1 - n_label}; it is cut short")
+    if t.shape != (n_above + n_row, 1 + n_label + n_col):
+        raise StorageError(f"{path} announces {n_row} × {n_col} values and has {len(t) - n_above} × {t.shape[1] - 1 - n_label}; it is cut "
+            "short")
     body, names = t.iloc[n_above:], t.columns
-    X = body.iloc[:, 1 + n_label:].apply(pd.to_numeric, errors='coerce'); text = X.isna() & ~body.iloc[:, 1 + n_label:].isin(['', 'NA', 'NaN', 'nan', 'na'])
-    if text.to_numpy().any(): i, j = np.argwhere(text.to_numpy())[0]; raise DataError(f"{path}: expected a number for {body.iloc[i, 0]!r} in {X.columns[j]!r}, got {body.iloc[i, 1 + n_label + j]!r}")
-    def labels(t): return blank_none(t.apply(lambda c: pd.to_numeric(c) if pd.to_numeric(c, errors='coerce').notna().all() else c.astype(object)))
-    var = labels(pd.DataFrame({c: body[c].to_numpy() for c in names[1:1 + n_label]}, index=pd.Index(body.iloc[:, 0].astype(str), name='id')))
-    obs = labels(pd.DataFrame({t.iloc[i, 0]: t.iloc[i, 1 + n_label:].to_numpy() for i in range(n_above)}, index=pd.Index(names[1 + n_label:].astype(str), name='id')))
+    X = body.iloc[:, 1 + n_label:].apply(pd.to_numeric, errors='coerce')
+    text = X.isna() & ~body.iloc[:, 1 + n_label:].isin(['', 'NA', 'NaN', 'nan', 'na'])
+    if text.to_numpy().any():
+        i, j = np.argwhere(text.to_numpy())[0]
+        raise DataError(f"{path}: expected a number for {body.iloc[i, 0]!r} in {X.columns[j]!r}, got {body.iloc[i, 1 + n_label + j]!r}")
+    def labels(t):
+        return blank_none(t.apply(lambda c: pd.to_numeric(c) if pd.to_numeric(c, errors='coerce').notna().all() else c.astype(object)))
+    var = labels(pd.DataFrame({c: body[c].to_numpy() for c in names[1:1 + n_label]},
+        index=pd.Index(body.iloc[:, 0].astype(str), name='id')))
+    obs = labels(pd.DataFrame({t.iloc[i, 0]: t.iloc[i, 1 + n_label:].to_numpy() for i in range(n_above)},
+        index=pd.Index(names[1 + n_label:].astype(str), name='id')))
     return ad.AnnData(X.to_numpy(np.float32).T.copy(), obs, var)

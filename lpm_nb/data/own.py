@@ -24,19 +24,25 @@ from .sources import CATALOGUE
 
 # %% ../../nbs/data/03e_own.ipynb #ac0235bf
 ROLES = {   # role -> usual names of its column, the most telling first
-    'perturbation': ('perturbation', 'target_gene', 'condition', 'perturbation_name', 'treatment', 'drug', 'drug_name', 'compound', 'compound_name', 'sm_name', 'product_name', 'cmap_name', 'pert_iname', 'pert_name', 'pert', 'knockout', 'knockdown', 'target', 'gene', 'guide', 'guide_id', 'sgrna'),
-    'context': ('context', 'cell_line', 'cell_line_name', 'cell_type', 'celltype', 'cell_iname', 'cell_name', 'cell', 'line', 'model', 'depmap_id', 'modelid', 'tissue'),
+    'perturbation': ('perturbation', 'target_gene', 'condition', 'perturbation_name', 'treatment', 'drug', 'drug_name', 'compound',
+        'compound_name', 'sm_name', 'product_name', 'cmap_name', 'pert_iname', 'pert_name', 'pert', 'knockout', 'knockdown', 'target',
+        'gene', 'guide', 'guide_id', 'sgrna'),
+    'context': ('context', 'cell_line', 'cell_line_name', 'cell_type', 'celltype', 'cell_iname', 'cell_name', 'cell', 'line', 'model',
+        'depmap_id', 'modelid', 'tissue'),
     'dose': ('dose', 'dose_value', 'dose_val', 'dose_um', 'dose_nm', 'dosage', 'concentration', 'pert_dose', 'conc'),
     'dose_unit': ('dose_unit', 'concentration_unit', 'pert_dose_unit', 'unit_dose'),
     'time': ('time', 'time_h', 'timepoint_hr', 'time_value', 'pert_time', 'hours'),
-    'batch': ('batch', 'gem_group', 'gemgroup', 'plate', 'plate_name', 'library', 'lane', 'batch_var', 'well', 'donor', 'donor_id', 'replicate'),
+    'batch': ('batch', 'gem_group', 'gemgroup', 'plate', 'plate_name', 'library', 'lane', 'batch_var', 'well', 'donor', 'donor_id',
+        'replicate'),
     'readout': ('readout', 'feature', 'measurement', 'gene_symbol', 'gene_name', 'symbol', 'phenotype', 'assay', 'gene'),
-    'value': ('value', 'score', 'log2foldchange', 'log2fc', 'logfc', 'lfc', 'viability', 'auc', 'zscore', 'z_score', 'z', 'effect', 'response', 'fitness', 'gamma'),
+    'value': ('value', 'score', 'log2foldchange', 'log2fc', 'logfc', 'lfc', 'viability', 'auc', 'zscore', 'z_score', 'z', 'effect',
+        'response', 'fitness', 'gamma'),
 }
 _DRUG = ('drug', 'drug_name', 'compound', 'compound_name', 'sm_name', 'product_name', 'cmap_name', 'pert_iname')
 _FLAGS = ('control', 'is_control', 'is_ctrl', 'vehicle')
 
-_UNIT = re.compile(r'[\s_.]*[(\[]?\b(pM|nM|uM|µM|μM|mM|h|hr|hours)\b[)\]]?\s*$|_(pM|nM|uM|µM|μM|mM|h|hr|hours)$', re.I)   # a unit at the end of a column's name
+# a unit at the end of a column's name
+_UNIT = re.compile(r'[\s_.]*[(\[]?\b(pM|nM|uM|µM|μM|mM|h|hr|hours)\b[)\]]?\s*$|_(pM|nM|uM|µM|μM|mM|h|hr|hours)$', re.I)
 
 def _text(column):
     "Labels as text: 1001.0 is 1001, and what is blank is missing."
@@ -47,7 +53,8 @@ def _text(column):
 def _role(columns, role, given, taken=()):
     "The column of a role: as given, or by its usual name."
     if given: check_known([given], columns, 'column', hint=f'It was named as the one with the {role}'); return given
-    lower = {re.sub(r'[ .-]+', '_', (_UNIT.sub('', str(c)) if role in ('dose', 'time') else str(c)).strip().lower()): c for c in reversed(list(columns))}
+    lower = {re.sub(r'[ .-]+', '_', (_UNIT.sub('', str(c)) if role in ('dose', 'time') else str(c)).strip().lower()): c
+        for c in reversed(list(columns))}
     return next((lower[n] for n in ROLES[role] if n in lower and lower[n] not in taken), None)
 
 # %% ../../nbs/data/03e_own.ipynb #7bb2239b
@@ -64,7 +71,9 @@ class Understood:
 
     def table(self) -> pd.DataFrame: # what, value
         "All of it as a table."
-        rows = [('file', self.path.name), ('form', self.form), *[('doses are in' if r == 'dose_unit_is' else f'{r} is', c if isinstance(c, str) else ', '.join(c)) for r, c in self.columns.items() if c], *self.facts.items(), *[('look at', s) for s in self.suspicious]]
+        rows = [('file', self.path.name), ('form', self.form),
+            *[('doses are in' if r == 'dose_unit_is' else f'{r} is', c if isinstance(c, str) else ', '.join(c))
+            for r, c in self.columns.items() if c], *self.facts.items(), *[('look at', s) for s in self.suspicious]]
         return pd.DataFrame(rows, columns=['what', 'value'])
     def _repr_html_(self): return self.table().to_html(index=False)
     def __repr__(self): return self.table().to_string(index=False, justify='left')
@@ -77,21 +86,25 @@ TABLES = ('.csv', '.tsv', '.txt', '.parquet', '.xlsx')   # endings of tables
 def _read_table(path, sheet):
     name = path.name.lower().removesuffix('.gz')
     try:
-        if name.endswith('.parquet'): return pd.read_parquet(path).reset_index(drop=False).drop(columns=['index', 'level_0'], errors='ignore')
+        if name.endswith('.parquet'):
+            return pd.read_parquet(path).reset_index(drop=False).drop(columns=['index', 'level_0'], errors='ignore')
         if name.endswith('.xlsx'):
             book = pd.ExcelFile(path); check_known([sheet or book.sheet_names[0]], book.sheet_names, 'sheet'); return book.parse(sheet or 0)
         with (gzip.open if path.name.endswith('.gz') else open)(path, 'rt', errors='replace') as f: head = f.readline()
-        return pd.read_csv(path, sep=max('\t,;', key=head.count), keep_default_na=False, na_values=['', 'NA', 'N/A', '#N/A', 'NaN', 'nan', '#VALUE!'])
+        return pd.read_csv(path, sep=max('\t,;', key=head.count), keep_default_na=False,
+            na_values=['', 'NA', 'N/A', '#N/A', 'NaN', 'nan', '#VALUE!'])
     except (OSError, ValueError, KeyError) as e: raise StorageError(f"{path} cannot be read as a table: {str(e).splitlines()[0]}") from e
 
 def _kind(kind, column, labels):
     "What was done to the targets: as said, or from labels and columns that say it themselves."
     if kind:
-        all_kinds = {k.lower(): k for k in (*DIRECTION, 'drug', 'ligand', 'OEmut')}; check_known([kind.lower()], list(all_kinds), 'kind'); return all_kinds[kind.lower()]
+        all_kinds = {k.lower(): k for k in (*DIRECTION, 'drug', 'ligand', 'OEmut')}
+        check_known([kind.lower()], list(all_kinds), 'kind'); return all_kinds[kind.lower()]
     named = [str(l).partition(':')[0] for l in labels if not is_control(str(l))]
     if named and all(k in DIRECTION or k in ('drug', 'ligand', 'OEmut') for k in named): return ''
     if str(column).lower().replace(' ', '_') in _DRUG: return 'drug'
-    raise DataError(f"column {column!r} has labels such as {', '.join(repr(str(l)) for l in list(labels)[:3])}: say what was done, kind='drug', 'CRISPRi', 'CRISPRa', 'CRISPRko', 'shRNA' or 'OE'")
+    raise DataError(f"column {column!r} has labels such as {', '.join(repr(str(l)) for l in list(labels)[:3])}: say what was done, "
+        "kind='drug', 'CRISPRi', 'CRISPRa', 'CRISPRko', 'shRNA' or 'OE'")
 
 def _atoms(labels, kind, joined, controls):
     if kind: return label_atoms(labels, kind=kind, joined=joined, controls=controls)
@@ -125,13 +138,16 @@ def understand(
     "Read the labels of a file, and say what would be made of them. Nothing is written."
     path = Path(path)
     if not path.exists(): raise StorageError(f"no file {path}")
-    name = name or path.name.split('.')[0]; asked = dict(name=name, perturbation=perturbation, context=context, assay=assay or name, assay_said=assay is not None, kind=kind, control=tuple(control), joined=joined, dose=dose, dose_unit=dose_unit, time=time, batch=batch, unit=unit, replicates=replicates)
+    name = name or path.name.split('.')[0]
+    asked = dict(name=name, perturbation=perturbation, context=context, assay=assay or name, assay_said=assay is not None, kind=kind,
+        control=tuple(control), joined=joined, dose=dose, dose_unit=dose_unit, time=time, batch=batch, unit=unit, replicates=replicates)
     check_known([columns], ['readouts', 'contexts'], 'columns')
     ends = path.name.lower().removesuffix('.gz')
     if ends.endswith(('.h5ad', '.zarr')) or path.is_dir(): return _from_h5ad(path, asked, genes, scale, min_cells, cells)
     if ends.endswith('.gctx'):
         with MatrixFile(path) as m: o = m.obs
-        return Understood(path, 'experiments', dict(perturbation='pert_iname or cmap_name', context='cell_id or cell_iname'), {'signatures': f'{len(o):,}'}, [], name, lambda **go: read_gctx(path, name=name, assay=assay or name, **go))
+        return Understood(path, 'experiments', dict(perturbation='pert_iname or cmap_name', context='cell_id or cell_iname'),
+            {'signatures': f'{len(o):,}'}, [], name, lambda **go: read_gctx(path, name=name, assay=assay or name, **go))
     if ends.endswith('.gct'):
         a = read_gct(path)
         if context is None and 'cell_id' in a.obs: asked['context'] = 'cell_id'
@@ -146,30 +162,42 @@ def _labels(t, asked):
     if p is None: raise DataError(f"no column with the perturbation among {', '.join(map(str, t.columns[:12]))}; name it: perturbation=")
     ctx = asked['context']; given = [ctx] if isinstance(ctx, str) else list(ctx or []); fixed = None
     if len(given) == 1 and given[0] not in t.columns:
-        if near := difflib.get_close_matches(given[0].lower(), [str(c).lower() for c in t.columns], n=1, cutoff=.8): raise DataError(f"no column is called {given[0]!r}, but one is called {next(str(c) for c in t.columns if str(c).lower() == near[0])!r}; name that, or another text for all rows")
+        if near := difflib.get_close_matches(given[0].lower(), [str(c).lower() for c in t.columns], n=1, cutoff=.8):
+            raise DataError(f"no column is called {given[0]!r}, but one is called "
+                f"{next(str(c) for c in t.columns if str(c).lower() == near[0])!r}; name that, or another text for all rows")
         fixed, given = given[0], []
     elif given: check_known(given, list(map(str, t.columns)), 'column', hint='They were named as the context')
     else: given = [c] if (c := _role(t.columns, 'context', None, (p,))) else []
     roles = dict(perturbation=p, context=given or fixed)
     for r in ('dose', 'time', 'batch'): roles[r] = _role(t.columns, r, asked[r], (p, *given))
-    u = asked['dose_unit']; roles['dose_unit'] = u if u in t.columns else _role(t.columns, 'dose_unit', None) if roles['dose'] is not None and u == 'µM' else None
-    if roles['dose'] is not None and u == 'µM' and roles['dose_unit'] is None and (m := _UNIT.search(str(roles['dose']))): roles['dose_unit_is'] = m[1] or m[2]
+    u = asked['dose_unit']
+    roles['dose_unit'] = u if u in t.columns else _role(t.columns, 'dose_unit', None) if roles['dose'] is not None and u == 'µM' else None
+    if roles['dose'] is not None and u == 'µM' and roles['dose_unit'] is None and (m := _UNIT.search(str(roles['dose']))):
+        roles['dose_unit_is'] = m[1] or m[2]
     return roles, fixed
 
 def _from_table(path, t, asked, readout, value, columns):
     if not len(t): raise DataError(f"{path} has no rows")
     t.columns = [str(c).strip() for c in t.columns]; t = t[[c for c in t.columns if not re.fullmatch(r'Unnamed: \d+', c)]]
-    if (d := pd.Index(t.columns)).has_duplicates: raise DataError(f"expected every column once, got {d[d.duplicated()][0]!r} twice in {path.name}; rename one")
+    if (d := pd.Index(t.columns)).has_duplicates:
+        raise DataError(f"expected every column once, got {d[d.duplicated()][0]!r} twice in {path.name}; rename one")
     if columns == 'contexts': return _contexts_as_columns(path, t, asked, readout)
-    roles, fixed = _labels(t, asked); used = {x for r in ('perturbation', 'dose', 'time', 'batch', 'dose_unit') if (x := roles.get(r))} | set(roles['context'] if isinstance(roles['context'], list) else [])
-    free = [c for c in t.columns if c not in used]; numeric = [c for c in free if c.lower() not in _FLAGS and not re.search(r'(^|[_ ])id$|^replicate$|^rep$|^well$', c, re.I) and _is_number(t[c])]
-    v = _role(free, 'value', value) if value or len(numeric) == 1 or _role([c for c in free if c not in numeric], 'readout', readout if readout in free else None) else None
+    roles, fixed = _labels(t, asked)
+    used = {x for r in ('perturbation', 'dose', 'time', 'batch', 'dose_unit') if (x := roles.get(r))} | set(roles['context']
+        if isinstance(roles['context'], list) else [])
+    free = [c for c in t.columns if c not in used]
+    numeric = [c for c in free if c.lower() not in _FLAGS and not re.search(r'(^|[_ ])id$|^replicate$|^rep$|^well$', c, re.I)
+        and _is_number(t[c])]
+    v = _role(free, 'value', value) if value or len(numeric) == 1 or _role([c for c in free if c not in numeric], 'readout',
+        readout if readout in free else None) else None
     r = _role([c for c in free if c != v], 'readout', readout if readout in free else None) if v else None
     if r is not None and r != readout and _is_number(t[r]): r = None
-    rest = [c for c in free if c not in (r, v) and c.lower() not in _FLAGS and (v is not None or c not in numeric)]; asked = {**asked, 'rest': rest}
+    rest = [c for c in free if c not in (r, v) and c.lower() not in _FLAGS and (v is not None or c not in numeric)]
+    asked = {**asked, 'rest': rest}
     if v is not None and r is not None: return _long(path, t, asked, roles, fixed, r, v)
     if v is not None: numeric = [v]
-    if not numeric: raise DataError(f"no column of numbers is left in {path.name} beside the labels {', '.join(sorted(used))}; name it: value=")
+    if not numeric:
+        raise DataError(f"no column of numbers is left in {path.name} beside the labels {', '.join(sorted(used))}; name it: value=")
     X = t[numeric]
     if len(numeric) == 1: X = X.set_axis([readout if readout and readout not in t.columns else numeric[0]], axis=1)
     return _from_matrix(path, t[[c for c in t.columns if c not in numeric]], X, asked, 'matrix', '', roles, fixed)
@@ -181,39 +209,52 @@ def _is_number(c):
     there = c.dropna(); return len(there) > 0 and pd.to_numeric(there, errors='coerce').notna().mean() >= .5
 
 def _wide_warnings(names):
-    out = [f"{len(d)} readouts look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})"] if (d := [n for n in names if spreadsheet_dates(str(n).removeprefix('expr:'))]) else []
-    if (e := [n for n in names if str(n).removeprefix('expr:').startswith('ENSG')]) and len(e) > len(names) / 2: out.append('readouts are Ensembl ids; other screens have symbols (genes= names a column with them; harmonise() translates)')
+    out = [f"{len(d)} readouts look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})"] if (d := [n
+        for n in names if spreadsheet_dates(str(n).removeprefix('expr:'))]) else []
+    if (e := [n for n in names if str(n).removeprefix('expr:').startswith('ENSG')]) and len(e) > len(names) / 2:
+        out.append('readouts are Ensembl ids; other screens have symbols (genes= names a column with them; harmonise() translates)')
     return out
 
 def _suspicions(o, kind, labels, X, asked):
     "What to look at: labels, doses, controls, values."
     out = []
-    if d := [l for l in labels if spreadsheet_dates(str(l))]: out.append(f"{len(d)} perturbations look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})")
+    if d := [l for l in labels if spreadsheet_dates(str(l))]:
+        out.append(f"{len(d)} perturbations look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})")
     if not (o['perturbation'] == '').any(): out.append('no control was found; if there is one, name its label: control=')
-    if asked['joined'] is None and kind not in ('drug', '') and (j := [str(l) for l in labels if '+' in str(l)]): out.append(f"{len(j)} labels have a '+' ({', '.join(map(repr, j[:2]))}); if it joins perturbations, say joined='+' (--joined +)")
+    if asked['joined'] is None and kind not in ('drug', '') and (j := [str(l) for l in labels if '+' in str(l)]):
+        out.append(f"{len(j)} labels have a '+' ({', '.join(map(repr, j[:2]))}); if it joins perturbations, say joined='+' (--joined +)")
     if kind != 'drug' and 'CTRL' in {str(l) for l in labels}: out.append("'CTRL' was taken as control; it is also the symbol of a gene")
-    if asked.get('rest'): out.append(f"columns that are not read: {', '.join(map(str, asked['rest'][:8]))}{', …' if len(asked['rest']) > 8 else ''}")
+    if asked.get('rest'):
+        out.append(f"columns that are not read: {', '.join(map(str, asked['rest'][:8]))}{', …' if len(asked['rest']) > 8 else ''}")
     low = pd.Series(sorted({p for p in o['perturbation'] if p})).str.lower(); n = int(low.duplicated().sum())
     if n: out.append(f'{n} perturbations differ only in case from another one')
-    if o.get('dose') is not None and np.nanmax(np.r_[0, o['dose'].to_numpy(float)]) > 1000: out.append(f"doses go up to {np.nanmax(o['dose'].to_numpy(float)):,.0f} µM; if they are nM, say dose_unit='nM'")
+    if o.get('dose') is not None and np.nanmax(np.r_[0, o['dose'].to_numpy(float)]) > 1000:
+        out.append(f"doses go up to {np.nanmax(o['dose'].to_numpy(float)):,.0f} µM; if they are nM, say dose_unit='nM'")
     if X is not None:
         v = X[np.isfinite(X)]
         for code in (-666, -999, 9999, -9999):
             if n := int((v == code).sum()): out.append(f'{n} values are {code}, which often means "not measured"; make them empty')
         if n := int(np.isinf(X).sum()): out.append(f'{n} values are infinite and are taken as not measured')
-        if v.size and (v >= 0).all() and (v == np.round(v)).all() and v.max() > 20: out.append('values are counts: bring them to one scale first (log, z)')
+        if v.size and (v >= 0).all() and (v == np.round(v)).all() and v.max() > 20:
+            out.append('values are counts: bring them to one scale first (log, z)')
     return out
 
 def _experiment(t, roles, fixed, asked):
     "Labels of each row in the library's words."
     p = _text(t[roles['perturbation']]); labels = p.dropna().unique()
     kind = _kind(asked['kind'], roles['perturbation'], labels); atoms = _atoms(labels, kind, asked['joined'], asked['control'])
-    if fixed is None and not roles['context']: raise DataError("no column with the cell line or tissue was found; name it: context='…', or give one for all rows: context='K562'")
-    own = not kind                                                     # labels such as 'CRISPRi:TP53' or 'drug:A+drug:B': a table in the library's own words, where empty is control
-    known = not asked.get('assay_said') and own and not fixed and _text(t[roles['context'][0]]).dropna().str.contains('|', regex=False).all()
-    last = '' if known else f"|{asked['assay']}"; o = pd.DataFrame(dict(perturbation=p.map(atoms).fillna('').astype(object), context=(fixed + last) if fixed else t[roles['context']].apply(_text).fillna('').agg('|'.join, axis=1) + last), index=t.index)
-    flag = next((c for c in t.columns if str(c).lower() in _FLAGS and set(t[c].dropna().astype(str).str.lower().unique()) <= {'true', 'false', '0', '1', '0.0', '1.0'}), None)
-    flagged = pd.Series(False, t.index) if flag is None else t[flag].astype(str).str.lower().isin(['true', '1', '1.0']); o.loc[flagged, 'perturbation'] = ''
+    if fixed is None and not roles['context']:
+        raise DataError("no column with the cell line or tissue was found; name it: context='…', or give one for all rows: context='K562'")
+    own = not kind  # labels such as 'CRISPRi:TP53' or 'drug:A+drug:B': a table in the library's own words, where empty is control
+    known = not asked.get('assay_said') and own and not fixed and _text(t[roles['context'][0]]).dropna().str.contains('|',
+        regex=False).all()
+    last = '' if known else f"|{asked['assay']}"
+    o = pd.DataFrame(dict(perturbation=p.map(atoms).fillna('').astype(object), context=(fixed + last) if fixed
+        else t[roles['context']].apply(_text).fillna('').agg('|'.join, axis=1) + last), index=t.index)
+    flag = next((c for c in t.columns if str(c).lower() in _FLAGS and set(t[c].dropna().astype(str).str.lower().unique())
+        <= {'true', 'false', '0', '1', '0.0', '1.0'}), None)
+    flagged = pd.Series(False, t.index) if flag is None else t[flag].astype(str).str.lower().isin(['true', '1', '1.0'])
+    o.loc[flagged, 'perturbation'] = ''
     unnamed = p.isna() & ~flagged & (not (own or '' in asked['control']))
     if not fixed: unnamed |= t[roles['context']].apply(_text).isna().any(axis=1)
     if roles['dose']:
@@ -224,17 +265,23 @@ def _experiment(t, roles, fixed, asked):
 
 def _facts(o, n_readouts, X, rows):
     key = [c for c in ('perturbation', 'context', 'dose', 'time') if c in o]; n = o.groupby(key, dropna=False, observed=True).size()
-    f = {'rows': f'{rows:,}', 'experiments': f'{len(n):,}', 'perturbations': f"{o.loc[o['perturbation'] != '', 'perturbation'].nunique():,}", 'contexts': f"{o['context'].nunique():,} ({', '.join(sorted(map(str, o['context'].unique()))[:3])}{', …' if o['context'].nunique() > 3 else ''})", 'readouts': n_readouts if isinstance(n_readouts, str) else f'{n_readouts:,}', 'control rows': f"{int((o['perturbation'] == '').sum()):,}",
+    f = {'rows': f'{rows:,}', 'experiments': f'{len(n):,}',
+        'perturbations': f"{o.loc[o['perturbation'] != '', 'perturbation'].nunique():,}", 'contexts': f"{o['context'].nunique():,} "
+        f"({', '.join(sorted(map(str, o['context'].unique()))[:3])}{', …' if o['context'].nunique() > 3 else ''})", 'readouts': n_readouts
+        if isinstance(n_readouts, str) else f'{n_readouts:,}', 'control rows': f"{int((o['perturbation'] == '').sum()):,}",
          'repeated experiments': f'{int((n > 1).sum()):,}'}
     if 'dose' in o: d = o['dose'].dropna(); f['doses'] = f"{d.nunique()} ({d.min():g}…{d.max():g} µM)" if len(d) else 'none'
     if 'time' in o: d = o['time'].dropna(); f['times'] = ', '.join(f'{x:g} h' for x in sorted(d.unique())[:6]) if len(d) else 'none'
     if X is not None: f['missing values'] = f'{np.isnan(X).mean():.1%}'
-    f['for example'] = '; '.join(f"{p or '(control)'} in {c}" for p, c in o[['perturbation', 'context']].drop_duplicates().iloc[:3].itertuples(index=False))
+    f['for example'] = '; '.join(f"{p or '(control)'} in {c}"
+        for p, c in o[['perturbation', 'context']].drop_duplicates().iloc[:3].itertuples(index=False))
     return f
 
 def _design(t, o, roles):
     if not roles.get('batch'): return []
-    verdict, why = check_design(pd.DataFrame({'perturbation': o['perturbation'].to_numpy(), roles['batch']: t[roles['batch']].astype(str).to_numpy()}), perturbation='perturbation', batch=roles['batch']) if (o['perturbation'] != '').any() else ('ok', '')
+    verdict, why = check_design(pd.DataFrame({'perturbation': o['perturbation'].to_numpy(),
+        roles['batch']: t[roles['batch']].astype(str).to_numpy()}), perturbation='perturbation',
+        batch=roles['batch']) if (o['perturbation'] != '').any() else ('ok', '')
     return [] if verdict == 'ok' else [f"{'CONFOUNDED: ' if verdict == 'flag' else ''}{why}"]
 
 def _clean(X):
@@ -243,53 +290,98 @@ def _clean(X):
 def _make(o, X, readouts, asked):
     keep = ~np.isnan(X).all(1); seen = ~np.isnan(X).all(0); o = o[keep]
     key = [c for c in ('perturbation', 'context', 'dose', 'time') if c in o]; again = o.duplicated(key).any()
-    return Screen.from_arrays(X[keep][:, seen], perturbation=o['perturbation'], context=o['context'], dose=o.get('dose'), time=o.get('time'), readouts=[r for r, k in zip(readouts, seen) if k], name=asked['name'], unit=asked['unit'], replicates=asked['replicates'] if again else None)
+    return Screen.from_arrays(X[keep][:, seen], perturbation=o['perturbation'], context=o['context'], dose=o.get('dose'),
+        time=o.get('time'), readouts=[r for r, k in zip(readouts, seen) if k], name=asked['name'], unit=asked['unit'],
+        replicates=asked['replicates'] if again else None)
 
 def _from_matrix(path, t, X, asked, form, prefix, roles=None, fixed=None):
     if roles is None: roles, fixed = _labels(t, asked)
-    t = t.reset_index(drop=True); X = X.reset_index(drop=True); o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked); raw = X.apply(pd.to_numeric, errors='coerce').to_numpy(np.float64)
+    t = t.reset_index(drop=True); X = X.reset_index(drop=True)
+    o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked)
+    raw = X.apply(pd.to_numeric, errors='coerce').to_numpy(np.float64)
     t, o, X, raw = t[~unnamed], o[~unnamed], X[~unnamed], raw[~unnamed]
-    readouts = [f'{prefix}{c}' for c in unique_names(np.array(X.columns, object), np.arange(X.shape[1]))]; text = int((X.notna().to_numpy() & np.isnan(raw) & ~np.isinf(raw)).sum())
-    look = _design(t, o, roles) + _suspicions(o, kind, labels, raw, asked) + _wide_warnings(X.columns) + ([f'{int(unnamed.sum())} rows have no perturbation or no context and are left out'] if unnamed.any() else []) + ([f'{text} values are text and are taken as not measured'] if text else [])
-    return Understood(path, form, {**roles, 'control flag': flag}, _facts(o, f"{len(readouts):,} ({', '.join(readouts[:4])}{', …' if len(readouts) > 4 else ''})", raw, len(t)), look, asked['name'], lambda **go: _make(o, _clean(X), readouts, asked))
+    readouts = [f'{prefix}{c}' for c in unique_names(np.array(X.columns, object), np.arange(X.shape[1]))]
+    text = int((X.notna().to_numpy() & np.isnan(raw) & ~np.isinf(raw)).sum())
+    look = _design(t, o, roles) + _suspicions(o, kind, labels, raw,
+        asked) + _wide_warnings(X.columns) + ([f'{int(unnamed.sum())} rows have no perturbation or no context and are left out']
+        if unnamed.any() else []) + ([f'{text} values are text and are taken as not measured'] if text else [])
+    return Understood(path, form, {**roles, 'control flag': flag},
+        _facts(o, f"{len(readouts):,} ({', '.join(readouts[:4])}{', …' if len(readouts) > 4 else ''})", raw, len(t)), look, asked['name'],
+        lambda **go: _make(o, _clean(X), readouts, asked))
 
 def _long(path, t, asked, roles, fixed, r, v):
-    o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked); t, o = t[~unnamed], o[~unnamed]; raw = pd.to_numeric(t[v], errors='coerce'); x = raw.to_numpy(np.float64)
-    text = int((t[v].notna() & raw.isna()).sum()); look = _design(t, o, roles) + _suspicions(o, kind, labels, x, asked) + _wide_warnings(t[r].dropna().unique()) + ([f'{int(unnamed.sum())} rows have no perturbation or no context and are left out'] if unnamed.any() else []) + ([f'{text} values are text and are taken as not measured'] if text else [])
-    facts = _facts(o.assign(_r=t[r]).drop_duplicates([*o.columns, '_r']).drop(columns='_r').drop_duplicates(), t[r].nunique(), x, len(t)); facts['repeated experiments'] = f"{int(o.assign(_r=t[r]).duplicated().sum()):,} values"
+    o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked); t, o = t[~unnamed], o[~unnamed]
+    raw = pd.to_numeric(t[v], errors='coerce'); x = raw.to_numpy(np.float64)
+    text = int((t[v].notna() & raw.isna()).sum())
+    look = _design(t, o, roles) + _suspicions(o, kind, labels, x,
+        asked) + _wide_warnings(t[r].dropna().unique()) + (
+        [f'{int(unnamed.sum())} rows have no perturbation or no context and are left out'] if unnamed.any()
+        else []) + ([f'{text} values are text and are taken as not measured'] if text else [])
+    facts = _facts(o.assign(_r=t[r]).drop_duplicates([*o.columns, '_r']).drop(columns='_r').drop_duplicates(), t[r].nunique(), x, len(t))
+    facts['repeated experiments'] = f"{int(o.assign(_r=t[r]).duplicated().sum()):,} values"
     def build(**go):
         long = o.assign(readout=t[r].astype(object), value=np.where(np.isfinite(x), x, np.nan)).dropna(subset=['value', 'readout'])
-        with warnings.catch_warnings(): warnings.simplefilter('ignore'); return Screen.from_long(long, name=asked['name'], unit=asked['unit'], replicates=asked['replicates'])
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            return Screen.from_long(long, name=asked['name'], unit=asked['unit'], replicates=asked['replicates'])
     return Understood(path, 'long table', {**roles, 'readout': r, 'value': v, 'control flag': flag}, facts, look, asked['name'], build)
 
 def _contexts_as_columns(path, t, asked, readout):
-    p = _role(t.columns, 'perturbation', asked['perturbation']) or t.columns[0]; numeric = [c for c in t.columns if c != p and _is_number(t[c])]
+    p = _role(t.columns, 'perturbation', asked['perturbation']) or t.columns[0]
+    numeric = [c for c in t.columns if c != p and _is_number(t[c])]
     if not numeric: raise DataError(f"no column of numbers in {path.name}: expected a column for each context")
-    long = t.rename(columns={p: '_p'}).melt(id_vars=['_p'], value_vars=numeric, var_name='_c', value_name='_v').dropna(subset=['_v']).rename(columns=dict(_p=p, _c='context' if p != 'context' else 'context '))
-    return _from_matrix(path, long[[p, long.columns[1]]].set_axis([p, 'context'], axis=1), long[['_v']].set_axis([readout or 'value'], axis=1), {**asked, 'rest': [c for c in t.columns if c != p and c not in numeric], 'perturbation': p, 'context': 'context', 'kind': asked['kind']}, 'matrix', '')
+    long = t.rename(columns={p: '_p'}).melt(id_vars=['_p'], value_vars=numeric, var_name='_c',
+        value_name='_v').dropna(subset=['_v']).rename(columns=dict(_p=p, _c='context' if p != 'context' else 'context '))
+    return _from_matrix(path, long[[p, long.columns[1]]].set_axis([p, 'context'], axis=1),
+        long[['_v']].set_axis([readout or 'value'], axis=1), {**asked, 'rest': [c for c in t.columns if c != p and c not in numeric],
+        'perturbation': p, 'context': 'context', 'kind': asked['kind']}, 'matrix', '')
 
 # %% ../../nbs/data/03e_own.ipynb #83528631
 def _from_h5ad(path, asked, genes, scale, min_cells, cells):
-    with MatrixFile(path) as m: obs, var, shape, uns = m.obs, m.var, m.shape, m._file.get('uns', {}); sample = next(m.blocks(np.arange(min(500, m.shape[0]))))[1]
-    if 'lpm' in uns: s = Screen.read(path); return Understood(path, 'experiments', {}, {'already': 'a Screen', 'experiments': f'{s.n_experiments:,}', 'readouts': f'{len(s.readouts):,}'}, [], s.name, lambda **go: s)
+    with MatrixFile(path) as m:
+        obs, var, shape, uns = m.obs, m.var, m.shape, m._file.get('uns', {})
+        sample = next(m.blocks(np.arange(min(500, m.shape[0]))))[1]
+    if 'lpm' in uns:
+        s = Screen.read(path)
+        return Understood(path, 'experiments', {}, {'already': 'a Screen', 'experiments': f'{s.n_experiments:,}',
+            'readouts': f'{len(s.readouts):,}'}, [], s.name, lambda **go: s)
     if genes is not None: check_known([genes], var.columns.tolist(), 'column of var')
     else: genes = next((c for c in ('gene_name', 'gene_symbol', 'symbol', 'feature_name') if c in var), None)
-    t = obs.reset_index(drop=True); roles, fixed = _labels(t, asked); p = roles['perturbation']; finite = sample[np.isfinite(sample)]; counts = bool(finite.size and (finite >= 0).all() and (finite == np.round(finite)).all())
-    o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked); key = [c for c in ('perturbation', 'context', 'dose', 'time') if c in o]; per = o.groupby(key, dropna=False, observed=True).size()
+    t = obs.reset_index(drop=True); roles, fixed = _labels(t, asked); p = roles['perturbation']
+    finite = sample[np.isfinite(sample)]
+    counts = bool(finite.size and (finite >= 0).all() and (finite == np.round(finite)).all())
+    o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked)
+    key = [c for c in ('perturbation', 'context', 'dose', 'time') if c in o]
+    per = o.groupby(key, dropna=False, observed=True).size()
     many = bool(per.median() >= min_cells or counts) if cells is None else cells
     symbol = (var[genes] if genes else var.index.to_series()).astype(object).to_numpy()
-    more = [f"column 'nperts' says that {int((n > 1).sum()):,} rows have several perturbations; if their labels are joined, as in scPerturb, say joined='_'"] if asked['joined'] is None and 'nperts' in t and (n := pd.to_numeric(t['nperts'], errors='coerce')).gt(1).any() else []
+    more = [f"column 'nperts' says that {int((n > 1).sum()):,} rows have several perturbations; if their labels are joined, as in "
+        "scPerturb, say joined='_'"] if asked['joined'] is None and 'nperts' in t and (n := pd.to_numeric(t['nperts'],
+        errors='coerce')).gt(1).any() else []
     more += [f"column {c!r} has a second perturbation, which is not read" for c in ('perturbation_2',) if c in t]
     look = more + _design(t, o, roles) + _suspicions(o, kind, labels, None, asked) + _wide_warnings(symbol)
     if many:
-        control = (o['perturbation'] == '').any(); how = scale or (('z' if control else 'log') if counts else 'as is'); small = int((per < min_cells).sum())
+        control = (o['perturbation'] == '').any()
+        how = scale or (('z' if control else 'log') if counts else 'as is')
+        small = int((per < min_cells).sum())
         if small == len(per): raise DataError(f"no experiment of {path.name} has {min_cells} cells; lower min_cells")
-        if how == 'z' and roles['batch'] and len(bare := [b for b, n in (o['perturbation'] == '').groupby(t[roles['batch']].astype(str)).sum().items() if n < 10]): look.append(f"{len(bare)} values of {roles['batch']} have fewer than 10 control cells ({', '.join(bare[:3])}): scale='z' needs them in each; name another batch column, or scale='log'")
+        if how == 'z' and roles['batch'] and len(bare := [b for b, n in (o['perturbation']
+            == '').groupby(t[roles['batch']].astype(str)).sum().items() if n < 10]):
+            look.append(f"{len(bare)} values of {roles['batch']} have fewer than 10 control cells ({', '.join(bare[:3])}): scale='z' needs "
+                "them in each; name another batch column, or scale='log'")
         if unnamed.any(): look.append(f'{int(unnamed.sum())} cells have no perturbation or no context and are left out')
         if small: look.append(f'{small} of {len(per)} experiments have fewer than {min_cells} cells and will be left out')
         if flag is not None: look.append(f'column {flag!r} is not used for cells: name the labels of control instead, control=')
-        context = fixed if fixed else roles['context']; f = _facts(o, shape[1], None, len(o)); f.pop('repeated experiments'); f |= {'cells in an experiment': f'{per.median():g} (median)', 'values are': 'counts' if counts else 'scaled already', 'each profile is': {'z': 'mean z-score against control cells of the ' + (roles['batch'] or 'file'), 'log': 'mean log1p of counts per 10,000', 'as is': 'mean of the values as they are'}[how]}
-        def build(**go): return read_cells(path, name=asked['name'], perturbation=p, context=context, assay=asked['assay'], kind=kind, joined=asked['joined'], controls=asked['control'], scale=how, batch=roles['batch'] if how == 'z' else None, dose=roles['dose'], dose_unit=roles.get('dose_unit') or roles.get('dose_unit_is', asked['dose_unit']), time=roles['time'], genes=genes, min_cells=min_cells, **go)
+        context = fixed if fixed else roles['context']; f = _facts(o, shape[1], None, len(o))
+        f.pop('repeated experiments')
+        f |= {'cells in an experiment': f'{per.median():g} (median)', 'values are': 'counts' if counts else 'scaled already',
+            'each profile is': {'z': 'mean z-score against control cells of the ' + (roles['batch'] or 'file'),
+            'log': 'mean log1p of counts per 10,000', 'as is': 'mean of the values as they are'}[how]}
+        def build(**go):
+            return read_cells(path, name=asked['name'], perturbation=p, context=context, assay=asked['assay'], kind=kind,
+                joined=asked['joined'], controls=asked['control'], scale=how, batch=roles['batch'] if how == 'z' else None,
+                dose=roles['dose'], dose_unit=roles.get('dose_unit') or roles.get('dose_unit_is', asked['dose_unit']), time=roles['time'],
+                genes=genes, min_cells=min_cells, **go)
         return Understood(path, 'cells', {**roles, 'gene symbols': genes}, f, look, asked['name'], build)
     names = [f'expr:{x}' for x in unique_names(symbol, var.index.to_numpy())]
     if counts: look.append('values are counts: bring them to one scale first (log, z)')
@@ -297,7 +389,8 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells):
     def build(**go):
         with MatrixFile(path) as m: X = np.concatenate([x for _, x in m.blocks()])
         return _make(o[~unnamed], np.where(np.isfinite(X), X, np.nan).astype(np.float32)[~unnamed.to_numpy()], names, asked)
-    return Understood(path, 'experiments', {**roles, 'gene symbols': genes, 'control flag': flag}, _facts(o, shape[1], None, len(o)), look, asked['name'], build)
+    return Understood(path, 'experiments', {**roles, 'gene symbols': genes, 'control flag': flag}, _facts(o, shape[1], None, len(o)), look,
+        asked['name'], build)
 
 def add_screen(
     u:Understood, # from `understand`
@@ -309,6 +402,8 @@ def add_screen(
     "Make the Screen and keep it under its name: `read_screen(name)`, `lpm train name`."
     if u.name in CATALOGUE: raise DataError(f"{u.name!r} is a screen of the catalogue; choose another name=")
     target = screens_home()/f'{u.name}.h5ad'
-    if target.exists() and not overwrite: raise DataError(f"a screen {u.name!r} was added before ({target}); choose another name=, or overwrite=True")
-    s = u.screen(on_rows=on_rows, **(dict(client=client) if client is not None and u.form == 'cells' else {})); s.adata.uns['lpm'].update(source=str(u.path.name)); s.write(target)
+    if target.exists() and not overwrite:
+        raise DataError(f"a screen {u.name!r} was added before ({target}); choose another name=, or overwrite=True")
+    s = u.screen(on_rows=on_rows, **(dict(client=client) if client is not None and u.form == 'cells' else {}))
+    s.adata.uns['lpm'].update(source=str(u.path.name)); s.write(target)
     return s

@@ -16,7 +16,8 @@ from .cells import read_cells
 from .fetch import Remote, cache_home, fetch_file, plan_fetch
 from .screen import Screen
 from .signatures import read_gctx, read_geneinfo
-from .tables import read_gene_effect, read_open_problems, read_pairs, read_prism_curves, read_prism_primary, read_replogle_bulk, read_tahoe
+from .tables import read_gene_effect, read_open_problems, read_pairs, read_prism_curves, read_prism_primary, read_replogle_bulk
+from .tables import read_tahoe
 
 # %% ../../nbs/data/02h_public.ipynb #5c2d6dee
 @dataclass(frozen=True)
@@ -34,59 +35,122 @@ class Public:
     def size(self) -> int: return sum(r.size for r in self.remotes) # bytes, as far as known
 
 _LINCS, _SHARE = 'https://s3.amazonaws.com/macchiato.clue.io/builds/LINCS2020/', 'https://ndownloader.figshare.com/files/'
-_SIG = (Remote(_LINCS + 'siginfo_beta.txt', 465242319, 'sha256:1a38d7ea2a804be79804af4a27aff9f2537af8f13d3c8af1fdc1fef780f40201'), Remote(_LINCS + 'geneinfo_beta.txt', 1141389, 'sha256:e739d06bad42ff9285c00b778e65d8999425062a3375cc7e7cdab0e7154490b5'))
+_SIG = (Remote(_LINCS + 'siginfo_beta.txt', 465242319, 'sha256:1a38d7ea2a804be79804af4a27aff9f2537af8f13d3c8af1fdc1fef780f40201'),
+    Remote(_LINCS + 'geneinfo_beta.txt', 1141389, 'sha256:e739d06bad42ff9285c00b778e65d8999425062a3375cc7e7cdab0e7154490b5'))
 def _lincs(file, size, digest, name, title, traps, **how):
-    def build(files, **go): return read_gctx(files[file], name=name, siginfo=files['siginfo_beta.txt'], geneinfo=files['geneinfo_beta.txt'], good=True, landmark=True, **how, **go)
-    return Public(title, (Remote(f'{_LINCS}level5/{file}', size, digest), *_SIG), 'z (MODZ)', 'clue.io data-use policy: clue.io/connectopedia/data_use_policy', 'Subramanian et al., Cell 171:1437 (2017)', traps, build)
+    def build(files, **go):
+        return read_gctx(files[file], name=name, siginfo=files['siginfo_beta.txt'], geneinfo=files['geneinfo_beta.txt'], good=True,
+            landmark=True, **how, **go)
+    return Public(title, (Remote(f'{_LINCS}level5/{file}', size, digest), *_SIG), 'z (MODZ)',
+        'clue.io data-use policy: clue.io/connectopedia/data_use_policy', 'Subramanian et al., Cell 171:1437 (2017)', traps, build)
 
 _CP = ('level5_beta_trt_cp_n720216x12328.gctx', 35518405386, 'sha256:fbb04a94d8aa8a4fa6daf01f7d94dcd938fb9b7937730f81bfba3d8d0f1472a8')
 def _replogle(id, file, size, digest, name, title, line, traps='', **how):
-    def build(files, **go): return read_cells(files[file], name=name, perturbation='gene', context=line, assay='Replogle2022', kind='CRISPRi', genes='gene_name', **how, **go)
-    return Public(title, (Remote(_SHARE + id, size, digest, file),), 'z against controls of the gem group', 'CC BY 4.0', 'Replogle et al., Cell 185:2559 (2022)', traps or 'knock-down differs by gene: see pct_expr of the published pseudo-bulks', build)
+    def build(files, **go):
+        return read_cells(files[file], name=name, perturbation='gene', context=line, assay='Replogle2022', kind='CRISPRi',
+            genes='gene_name', **how, **go)
+    return Public(title, (Remote(_SHARE + id, size, digest, file),), 'z against controls of the gem group', 'CC BY 4.0',
+        'Replogle et al., Cell 185:2559 (2022)', traps or 'knock-down differs by gene: see pct_expr of the published pseudo-bulks', build)
 
 def _bulk(id, file, digest, name, title, line):
-    return Public(title, (Remote(_SHARE + id, 0, digest, file),), 'z against controls of the gem group', 'CC BY 4.0', 'Replogle et al., Cell 185:2559 (2022)', 'ready pseudo-bulks: no spread between cells', lambda files, **go: read_replogle_bulk(files[file], name=name, line=line))
+    return Public(title, (Remote(_SHARE + id, 0, digest, file),), 'z against controls of the gem group', 'CC BY 4.0',
+        'Replogle et al., Cell 185:2559 (2022)', 'ready pseudo-bulks: no spread between cells',
+        lambda files, **go: read_replogle_bulk(files[file], name=name, line=line))
 
 def _scperturb(file, size, digest, name, title, citation, traps, **how):
-    return Public(title, (Remote(f'https://zenodo.org/records/13350497/files/{file}?download=1', size, digest),), 'z against control cells of the batch', 'see the paper; collected by scPerturb (Peidli et al., Nat. Methods 2024)', citation, traps,
+    return Public(title, (Remote(f'https://zenodo.org/records/13350497/files/{file}?download=1', size, digest),),
+        'z against control cells of the batch', 'see the paper; collected by scPerturb (Peidli et al., Nat. Methods 2024)', citation, traps,
         lambda files, **go: read_cells(files[file], name=name, perturbation='perturbation', scale='z', **how, **go))
 
 def _horlbeck(line):
     def build(files, **go):
-        with zipfile.ZipFile(files['GI_map_treeview.zip']) as z, tempfile.TemporaryDirectory() as d: return read_pairs(z.extract(f'GI_map_treeview/{line} gene-level map/{line}_gene.cdt', d), name=f'horlbeck-{line.lower()}-map', context=f'{line}|Horlbeck2018-GI', readout='growth:GI', unit='genetic interaction')
-    return Public(f'Horlbeck 2018: genetic-interaction map of CRISPRi pairs, {line}', (Remote('https://data.mendeley.com/public-files/datasets/rdzk59n6j4/files/5542388b-e895-4f29-af07-bfe2eecd0655/file_downloaded', 9280985, 'sha256:d389b3ebdd2c88f86cc446f272f3ff6526df635d666cd17d67440bf10c0f9115', 'GI_map_treeview.zip'),),
-        'genetic interaction', 'CC BY 4.0', 'Horlbeck et al., Cell 174:953 (2018)', 'computed from growth: not independent of horlbeck-k562 and horlbeck-jurkat', build)
+        with zipfile.ZipFile(files['GI_map_treeview.zip']) as z, tempfile.TemporaryDirectory() as d:
+            return read_pairs(z.extract(f'GI_map_treeview/{line} gene-level map/{line}_gene.cdt', d), name=f'horlbeck-{line.lower()}-map',
+                context=f'{line}|Horlbeck2018-GI', readout='growth:GI', unit='genetic interaction')
+    return Public(f'Horlbeck 2018: genetic-interaction map of CRISPRi pairs, {line}', (Remote(
+        'https://data.mendeley.com/public-files/datasets/rdzk59n6j4/files/5542388b-e895-4f29-af07-bfe2eecd0655/file_downloaded', 9280985,
+        'sha256:d389b3ebdd2c88f86cc446f272f3ff6526df635d666cd17d67440bf10c0f9115', 'GI_map_treeview.zip'),),
+        'genetic interaction', 'CC BY 4.0', 'Horlbeck et al., Cell 174:953 (2018)',
+            'computed from growth: not independent of horlbeck-k562 and horlbeck-jurkat', build)
 
 def _tahoe(files, on_rows=None, **go):
-    g = read_geneinfo(files['geneinfo_beta.txt']); return read_tahoe([f for n, f in sorted(files.items()) if n.endswith('.parquet')], genes=sorted(set(g['symbol'][g['landmark']])), on_rows=on_rows)
+    g = read_geneinfo(files['geneinfo_beta.txt'])
+    return read_tahoe([f for n, f in sorted(files.items()) if n.endswith('.parquet')], genes=sorted(set(g['symbol'][g['landmark']])),
+        on_rows=on_rows)
 
 _MODEL = Remote(_SHARE + '51065297', 0, 'md5:675210d17675f3517b0ce39a3c274f16', 'Model.csv')
 PUBLIC = {   # name -> what it is
-    'lincs-compounds': _lincs(*_CP, 'lincs-compounds', 'LINCS L1000 (CMap 2020): compounds at 10 µM for 24 h, reproducible signatures, 978 measured genes', "the paper's filters: is_hiq, 10 µM, 24 h", dose=10., time=24.),
-    'lincs-compounds-all': _lincs(*_CP, 'lincs-compounds-all', 'LINCS L1000 (CMap 2020): compounds at all doses and times, reproducible signatures, 978 measured genes', 'doses and times are not balanced over lines'),
-    'lincs-crispr': _lincs('level5_beta_trt_xpr_n142901x12328.gctx', 6516812529, 'md5:c852ca26affaa144f1b042463036702b', 'lincs-crispr', 'LINCS L1000 (CMap 2020): CRISPR knock-outs, reproducible signatures, 978 measured genes', 'guides of a gene are averaged'),
-    'lincs-shrna': _lincs('level5_beta_trt_sh_n238351x12328.gctx', 0, 'md5:16952edbdc39756370a075b25f874029', 'lincs-shrna', 'LINCS L1000 (CMap 2020): shRNA knock-downs, reproducible signatures, 978 measured genes', 'off-target effects of seeds; consensus signatures (trt_sh.cgs) and hairpins are averaged together'),
-    'lincs-overexpression': _lincs('level5_beta_trt_oe_n34171x12328.gctx', 0, 'md5:a068e259e2d71676e8fa46a2d7a2de86', 'lincs-overexpression', 'LINCS L1000 (CMap 2020): over-expression, reproducible signatures, 978 measured genes', 'mutants are perturbations of their own kind (OEmut)'),
-    'replogle-k562-essential': _replogle('35773075', 'K562_essential_normalized_singlecell_01.h5ad', 10661879995, 'md5:f1e221fbf6eac774c21c4242ed440c3f', 'replogle-k562-essential', 'Replogle 2022: CRISPRi of 2,057 essential genes in K562, means of 310,385 z-scored cells', 'K562'),
-    'replogle-rpe1-essential': _replogle('35775554', 'rpe1_normalized_singlecell_01.h5ad', 8700873216, 'md5:2c36a053960f3fae157adacdbccd4485', 'replogle-rpe1-essential', 'Replogle 2022: CRISPRi of essential genes in RPE1, means of 247,914 z-scored cells', 'RPE1'),
-    'replogle-k562-genomewide': _replogle('35774440', 'K562_gwps_normalized_singlecell_01.h5ad', 65830941948, 'md5:6cd393e369506849ebf959175989d632', 'replogle-k562-genomewide', 'Replogle 2022: CRISPRi of 9,866 genes in K562, means of 1,989,578 z-scored cells', 'K562'),
-    'replogle-k562-counts': _replogle('35773219', 'K562_essential_raw_singlecell_01.h5ad', 10661879995, 'sha256:3e5a63a9e892b21029bb55fca4e12517a49aad7af6c14133ca63d12cf68c6cee', 'replogle-k562-counts', 'Replogle 2022: CRISPRi of essential genes in K562, z-scores made here from the counts', 'K562', scale='z', batch='gem_group'),
-    'replogle-rpe1-counts': _replogle('35775606', 'rpe1_raw_singlecell_01.h5ad', 8700873216, 'md5:6a2a9d0d2bf4ec147f4d1104043b268c', 'replogle-rpe1-counts', 'Replogle 2022: CRISPRi of essential genes in RPE1, z-scores made here from the counts', 'RPE1', scale='z', batch='gem_group'),
-    'replogle-k562-essential-bulk': _bulk('35780870', 'K562_essential_normalized_bulk_01.h5ad', 'sha256:c1ca6456c9c9f1aa2b02c496eb64d1dc3e6a852edbd744d682b8d2c95fd36829', 'replogle-k562-essential-bulk', 'Replogle 2022: the published pseudo-bulks of essential genes in K562 (~80 MB)', 'K562'),
-    'replogle-rpe1-bulk': _bulk('35775512', 'rpe1_normalized_bulk_01.h5ad', 'sha256:a3c5bfd0f15d63938bc80c9b8874b9cd761e3a23caf5ffe7966bae4e887ec89d', 'replogle-rpe1-bulk', 'Replogle 2022: the published pseudo-bulks in RPE1 (~95 MB)', 'RPE1'),
-    'replogle-k562-genomewide-bulk': _bulk('35773217', 'K562_gwps_normalized_bulk_01.h5ad', 'sha256:37e48c474d8b5dead4151f96ea8f5fe7bbe6beb10eeea48685b740c3f74490a2', 'replogle-k562-genomewide-bulk', 'Replogle 2022: the published pseudo-bulks of the whole genome in K562 (~375 MB)', 'K562'),
-    'norman-cells': _scperturb('NormanWeissman2019_filtered.h5ad', 698680199, 'sha256:efde6f5301fe256725dce1d980f37bd96a13481a9a16135515897368e631affc', 'norman-cells', 'Norman 2019: CRISPRa of 105 genes and 131 pairs in K562, transcriptome', 'Norman et al., Science 365:786 (2019)', 'the 5,000 genes that vary most', context='K562', assay='Norman2019', kind='CRISPRa', joined='_', batch='gemgroup', variable=5000),
-    'sciplex3': _scperturb('SrivatsanTrapnell2020_sciplex3.h5ad', 2526631614, '', 'sciplex3', 'sci-Plex 3: 188 drugs at four doses in A549, K562 and MCF7, transcriptome', 'Srivatsan et al., Science 367:45 (2020)', 'few molecules per cell; unassigned cells are left out; the 5,000 genes that vary most', context='cell_line', assay='sciPlex3', kind='drug', batch='cell_line', dose='dose_value', dose_unit='nM', time='time', variable=5000),
-    'op3': Public('Open Problems 2023: 146 drugs in 6 types of PBMC, differential expression of ~18,000 genes', (Remote('https://openproblems-data.s3.amazonaws.com/resources/task_perturbation_prediction/datasets/neurips-2023-data/de_train.h5ad', 183168750),), 'signed −log10 p, clipped', 'see openproblems.bio', 'Open Problems – Single-Cell Perturbations (2023)',
-        'the cell types of a drug share wells; the values of another statistic than those of neurips2023', lambda files, **go: read_open_problems(files['de_train.h5ad'])),
+    'lincs-compounds': _lincs(*_CP, 'lincs-compounds',
+        'LINCS L1000 (CMap 2020): compounds at 10 µM for 24 h, reproducible signatures, 978 measured genes',
+        "the paper's filters: is_hiq, 10 µM, 24 h", dose=10., time=24.),
+    'lincs-compounds-all': _lincs(*_CP, 'lincs-compounds-all', 'LINCS L1000 (CMap 2020): compounds at all doses and times, reproducible '
+        'signatures, 978 measured genes', 'doses and times are not balanced over lines'),
+    'lincs-crispr': _lincs('level5_beta_trt_xpr_n142901x12328.gctx', 6516812529, 'md5:c852ca26affaa144f1b042463036702b', 'lincs-crispr',
+        'LINCS L1000 (CMap 2020): CRISPR knock-outs, reproducible signatures, 978 measured genes', 'guides of a gene are averaged'),
+    'lincs-shrna': _lincs('level5_beta_trt_sh_n238351x12328.gctx', 0, 'md5:16952edbdc39756370a075b25f874029', 'lincs-shrna',
+        'LINCS L1000 (CMap 2020): shRNA knock-downs, reproducible signatures, 978 measured genes',
+        'off-target effects of seeds; consensus signatures (trt_sh.cgs) and hairpins are averaged together'),
+    'lincs-overexpression': _lincs('level5_beta_trt_oe_n34171x12328.gctx', 0, 'md5:a068e259e2d71676e8fa46a2d7a2de86',
+        'lincs-overexpression', 'LINCS L1000 (CMap 2020): over-expression, reproducible signatures, 978 measured genes',
+        'mutants are perturbations of their own kind (OEmut)'),
+    'replogle-k562-essential': _replogle('35773075', 'K562_essential_normalized_singlecell_01.h5ad', 10661879995,
+        'md5:f1e221fbf6eac774c21c4242ed440c3f', 'replogle-k562-essential',
+        'Replogle 2022: CRISPRi of 2,057 essential genes in K562, means of 310,385 z-scored cells', 'K562'),
+    'replogle-rpe1-essential': _replogle('35775554', 'rpe1_normalized_singlecell_01.h5ad', 8700873216,
+        'md5:2c36a053960f3fae157adacdbccd4485', 'replogle-rpe1-essential',
+        'Replogle 2022: CRISPRi of essential genes in RPE1, means of 247,914 z-scored cells', 'RPE1'),
+    'replogle-k562-genomewide': _replogle('35774440', 'K562_gwps_normalized_singlecell_01.h5ad', 65830941948,
+        'md5:6cd393e369506849ebf959175989d632', 'replogle-k562-genomewide',
+        'Replogle 2022: CRISPRi of 9,866 genes in K562, means of 1,989,578 z-scored cells', 'K562'),
+    'replogle-k562-counts': _replogle('35773219', 'K562_essential_raw_singlecell_01.h5ad', 10661879995,
+        'sha256:3e5a63a9e892b21029bb55fca4e12517a49aad7af6c14133ca63d12cf68c6cee', 'replogle-k562-counts',
+        'Replogle 2022: CRISPRi of essential genes in K562, z-scores made here from the counts', 'K562', scale='z', batch='gem_group'),
+    'replogle-rpe1-counts': _replogle('35775606', 'rpe1_raw_singlecell_01.h5ad', 8700873216, 'md5:6a2a9d0d2bf4ec147f4d1104043b268c',
+        'replogle-rpe1-counts', 'Replogle 2022: CRISPRi of essential genes in RPE1, z-scores made here from the counts', 'RPE1', scale='z',
+        batch='gem_group'),
+    'replogle-k562-essential-bulk': _bulk('35780870', 'K562_essential_normalized_bulk_01.h5ad',
+        'sha256:c1ca6456c9c9f1aa2b02c496eb64d1dc3e6a852edbd744d682b8d2c95fd36829', 'replogle-k562-essential-bulk',
+        'Replogle 2022: the published pseudo-bulks of essential genes in K562 (~80 MB)', 'K562'),
+    'replogle-rpe1-bulk': _bulk('35775512', 'rpe1_normalized_bulk_01.h5ad',
+        'sha256:a3c5bfd0f15d63938bc80c9b8874b9cd761e3a23caf5ffe7966bae4e887ec89d', 'replogle-rpe1-bulk',
+        'Replogle 2022: the published pseudo-bulks in RPE1 (~95 MB)', 'RPE1'),
+    'replogle-k562-genomewide-bulk': _bulk('35773217', 'K562_gwps_normalized_bulk_01.h5ad',
+        'sha256:37e48c474d8b5dead4151f96ea8f5fe7bbe6beb10eeea48685b740c3f74490a2', 'replogle-k562-genomewide-bulk',
+        'Replogle 2022: the published pseudo-bulks of the whole genome in K562 (~375 MB)', 'K562'),
+    'norman-cells': _scperturb('NormanWeissman2019_filtered.h5ad', 698680199,
+        'sha256:efde6f5301fe256725dce1d980f37bd96a13481a9a16135515897368e631affc', 'norman-cells',
+        'Norman 2019: CRISPRa of 105 genes and 131 pairs in K562, transcriptome', 'Norman et al., Science 365:786 (2019)',
+        'the 5,000 genes that vary most', context='K562', assay='Norman2019', kind='CRISPRa', joined='_', batch='gemgroup', variable=5000),
+    'sciplex3': _scperturb('SrivatsanTrapnell2020_sciplex3.h5ad', 2526631614, '', 'sciplex3',
+        'sci-Plex 3: 188 drugs at four doses in A549, K562 and MCF7, transcriptome', 'Srivatsan et al., Science 367:45 (2020)',
+        'few molecules per cell; unassigned cells are left out; the 5,000 genes that vary most', context='cell_line', assay='sciPlex3',
+        kind='drug', batch='cell_line', dose='dose_value', dose_unit='nM', time='time', variable=5000),
+    'op3': Public('Open Problems 2023: 146 drugs in 6 types of PBMC, differential expression of ~18,000 genes', (Remote(
+        'https://openproblems-data.s3.amazonaws.com/resources/task_perturbation_prediction/datasets/neurips-2023-data/de_train.h5ad',
+        183168750),), 'signed −log10 p, clipped', 'see openproblems.bio', 'Open Problems – Single-Cell Perturbations (2023)',
+        'the cell types of a drug share wells; the values of another statistic than those of neurips2023',
+            lambda files, **go: read_open_problems(files['de_train.h5ad'])),
     **{f'horlbeck-{l.lower()}-map': _horlbeck(l) for l in ('K562', 'Jurkat')},
-    'depmap-crispr': Public('DepMap: CRISPR knock-out of ~18,000 genes in ~1,180 lines, growth', (Remote(_SHARE + '51064667', 0, 'md5:6edf7ade09b9b34199210b559d4745d3', 'CRISPRGeneEffect.csv'), _MODEL), 'Chronos gene effect', 'CC BY 4.0 (this release)', 'DepMap, Broad Institute; doi:10.25452/figshare.plus.27993248',
-        'copy number and p53 shape the values beyond the gene', lambda files, **go: read_gene_effect(files['CRISPRGeneEffect.csv'], models=files['Model.csv'])),
-    'prism-secondary': Public('PRISM repurposing 19Q4, secondary screen: 1,448 drugs in ~480 lines, dose-response curves', (Remote(_SHARE + '20237739', 0, 'sha256:88d1013506e0cd6f191a51c5f3fdd3fb2be54f8afb4e19a5d1f8538e81fbfec8', 'secondary-screen-dose-response-curve-parameters.csv'),), 'AUC (fraction); ln µM', 'CC BY 4.0', 'Corsello et al., Nature Cancer 1:235 (2020)',
-        'four assay runs of different quality are contexts of their own', lambda files, **go: read_prism_curves(files['secondary-screen-dose-response-curve-parameters.csv'])),
-    'prism-primary': Public('PRISM repurposing 19Q4, primary screen: 4,518 drugs in 578 lines at 2.5 µM', (Remote(_SHARE + '20237709', 0, '', 'primary-screen-replicate-collapsed-logfold-change.csv'), Remote(_SHARE + '20237715', 0, '', 'primary-screen-replicate-collapsed-treatment-info.csv'), _MODEL), 'log2 fold change', 'CC BY 4.0', 'Corsello et al., Nature Cancer 1:235 (2020)',
-        'one dose', lambda files, **go: read_prism_primary(files['primary-screen-replicate-collapsed-logfold-change.csv'], treatments=files['primary-screen-replicate-collapsed-treatment-info.csv'], models=files['Model.csv'])),
-    'tahoe-de': Public('Tahoe-100M: differential expression of 379 drugs at three doses in 50 lines, 978 landmark genes', (*(Remote(f'https://huggingface.co/datasets/tahoebio/Tahoe-100M/resolve/main/metadata/pseudobulk_differential_expression/train-{i:05d}-of-01026.parquet') for i in range(1026)), _SIG[1]), 'log2 fold change', 'CC0', 'Zhang et al., Tahoe-100M (2025)',
+    'depmap-crispr': Public('DepMap: CRISPR knock-out of ~18,000 genes in ~1,180 lines, growth',
+        (Remote(_SHARE + '51064667', 0, 'md5:6edf7ade09b9b34199210b559d4745d3', 'CRISPRGeneEffect.csv'), _MODEL), 'Chronos gene effect',
+        'CC BY 4.0 (this release)', 'DepMap, Broad Institute; doi:10.25452/figshare.plus.27993248',
+        'copy number and p53 shape the values beyond the gene',
+            lambda files, **go: read_gene_effect(files['CRISPRGeneEffect.csv'], models=files['Model.csv'])),
+    'prism-secondary': Public('PRISM repurposing 19Q4, secondary screen: 1,448 drugs in ~480 lines, dose-response curves',
+        (Remote(_SHARE + '20237739', 0, 'sha256:88d1013506e0cd6f191a51c5f3fdd3fb2be54f8afb4e19a5d1f8538e81fbfec8',
+        'secondary-screen-dose-response-curve-parameters.csv'),), 'AUC (fraction); ln µM', 'CC BY 4.0',
+        'Corsello et al., Nature Cancer 1:235 (2020)',
+        'four assay runs of different quality are contexts of their own',
+            lambda files, **go: read_prism_curves(files['secondary-screen-dose-response-curve-parameters.csv'])),
+    'prism-primary': Public('PRISM repurposing 19Q4, primary screen: 4,518 drugs in 578 lines at 2.5 µM',
+        (Remote(_SHARE + '20237709', 0, '', 'primary-screen-replicate-collapsed-logfold-change.csv'),
+        Remote(_SHARE + '20237715', 0, '', 'primary-screen-replicate-collapsed-treatment-info.csv'), _MODEL), 'log2 fold change',
+        'CC BY 4.0', 'Corsello et al., Nature Cancer 1:235 (2020)',
+        'one dose', lambda files, **go: read_prism_primary(files['primary-screen-replicate-collapsed-logfold-change.csv'],
+            treatments=files['primary-screen-replicate-collapsed-treatment-info.csv'], models=files['Model.csv'])),
+    'tahoe-de': Public('Tahoe-100M: differential expression of 379 drugs at three doses in 50 lines, 978 landmark genes', (*(Remote(
+        f'https://huggingface.co/datasets/tahoebio/Tahoe-100M/resolve/main/metadata/pseudobulk_differential_expression/train-{i:05d}-of-01026.parquet')
+        for i in range(1026)), _SIG[1]), 'log2 fold change', 'CC0', 'Zhang et al., Tahoe-100M (2025)',
         'CONFOUNDED: all lines of a drug share one well. A test of scale, never of biology. 89 GB', _tahoe),
 }   # name -> entry
 
@@ -112,11 +176,14 @@ def get_public(
 ) -> Screen: # also kept in `screens_home`
     "Fetch a public screen, build it, keep it."
     e = find_public(name)
-    if files is None: files = {r.name: fetch_file(r, mirror=mirror, on_bytes=None if on_bytes is None else lambda a, b, r=r: on_bytes(r.name, a, b)) for r in e.remotes}
+    if files is None:
+        files = {r.name: fetch_file(r, mirror=mirror, on_bytes=None if on_bytes is None else lambda a, b, r=r: on_bytes(r.name, a, b))
+            for r in e.remotes}
     else: check_known([r.name for r in e.remotes], list(files), 'file at hand', hint=f'{name} needs them all')
     work = screens_home()/f'.{name}.build'; work.mkdir(parents=True, exist_ok=True)
     s = e.build({n: Path(f) for n, f in files.items()}, checkpoint=work, on_rows=on_rows)
-    s.adata.uns['lpm'].update(name=name, source=e.title, licence=e.licence, citation=e.citation, note=e.traps, checksum=' '.join(f'{r.name} {r.digest[:19]}' for r in e.remotes[:4] if r.digest))
+    s.adata.uns['lpm'].update(name=name, source=e.title, licence=e.licence, citation=e.citation, note=e.traps,
+        checksum=' '.join(f'{r.name} {r.digest[:19]}' for r in e.remotes[:4] if r.digest))
     s.write(screens_home()/f'{name}.h5ad'); shutil.rmtree(work)
     return s
 
@@ -125,5 +192,7 @@ def read_public(
 ) -> Screen:
     "A public screen that was fetched and built before."
     e = find_public(name); path = screens_home()/f'{name}.h5ad'
-    if not path.exists(): raise FetchError(f"{name} is not here: `lpm data get {name}` fetches it{f' ({e.size / 1e9:.1f} GB)' if e.size else ''}; add --dry-run to see what it would do")
+    if not path.exists():
+        raise FetchError(f"{name} is not here: `lpm data get {name}` fetches it{f' ({e.size / 1e9:.1f} GB)' if e.size else ''}; add "
+            "--dry-run to see what it would do")
     return Screen.read(path)

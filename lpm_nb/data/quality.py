@@ -17,7 +17,10 @@ from .screen import Screen
 
 # %% ../../nbs/data/03d_quality.ipynb #324760b3
 ESSENTIAL = r'RP[LS]\d+[AXYL]?\d*$|PSM[ABCD]\d|POLR2|EIF3|SNRP|COP[AB]|SF3[AB]'   # symbols of genes that nearly every line needs
-STRONG = ('bortezomib', 'carfilzomib', 'mg-132', 'romidepsin', 'panobinostat', 'trichostatin a', 'vorinostat', 'belinostat', 'dactinomycin', 'actinomycin d', 'doxorubicin', 'daunorubicin', 'epirubicin', 'staurosporine', 'homoharringtonine', 'omacetaxine mepesuccinate', 'emetine', 'digoxin', 'ouabain', 'triptolide', 'alvocidib', 'dinaciclib', 'proscillaridin')   # drugs that nearly every line feels
+# drugs that nearly every line feels
+STRONG = ('bortezomib', 'carfilzomib', 'mg-132', 'romidepsin', 'panobinostat', 'trichostatin a', 'vorinostat', 'belinostat', 'dactinomycin',
+    'actinomycin d', 'doxorubicin', 'daunorubicin', 'epirubicin', 'staurosporine', 'homoharringtonine', 'omacetaxine mepesuccinate',
+    'emetine', 'digoxin', 'ouabain', 'triptolide', 'alvocidib', 'dinaciclib', 'proscillaridin')
 
 @dataclass(frozen=True)
 class Quality:
@@ -30,13 +33,16 @@ class Quality:
     missing:pd.DataFrame # context, measured (share), experiments
 
     def _repr_html_(self): return self.checks.to_html(index=False)
-    def __repr__(self): return f"Quality of {self.name!r}: " + ', '.join(f"{n} {v}" for v, n in self.checks['verdict'].value_counts().items())
+    def __repr__(self):
+        return f"Quality of {self.name!r}: " + ', '.join(f"{n} {v}" for v, n in self.checks['verdict'].value_counts().items())
 
 def _own_readouts(s):
     "Where a perturbed gene is read out: its percentile in the direction that is expected."
     at, rows = {r: j for j, r in enumerate(s.readouts)}, []; o = s.obs; context = o['context'].cat.codes.to_numpy(); members = s.members
-    target = [(at.get(f"expr:{m[0].partition(':')[2]}"), DIRECTION.get(m[0].partition(':')[0])) if len(m := members[p]) == 1 else (None, None) for p in o['perturbation'].cat.categories]
-    code = o['perturbation'].cat.codes.to_numpy(); wanted = [i for i in range(len(o)) if target[code[i]][0] is not None and target[code[i]][1] is not None]
+    target = [(at.get(f"expr:{m[0].partition(':')[2]}"), DIRECTION.get(m[0].partition(':')[0])) if len(m := members[p]) == 1
+        else (None, None) for p in o['perturbation'].cat.categories]
+    code = o['perturbation'].cat.codes.to_numpy()
+    wanted = [i for i in range(len(o)) if target[code[i]][0] is not None and target[code[i]][1] is not None]
     inside = {c: np.flatnonzero(context == c) for c in np.unique(context[wanted])} if wanted else {}
     for i in wanted:
         j, sign = target[code[i]]; column = s.X[inside[context[i]], j]; column = column[~np.isnan(column)]; v = s.X[i, j]
@@ -47,14 +53,16 @@ def _own_readouts(s):
 
 def _agreement(s, at_least=50):
     "Strength of each perturbation, and how alike its profiles are in different contexts."
-    empty = pd.DataFrame(columns=['perturbation', 'strength', 'agreement', 'contexts']); o = s.obs; P, C = (o[c].cat.codes.to_numpy() for c in ('perturbation', 'context'))
+    empty = pd.DataFrame(columns=['perturbation', 'strength', 'agreement', 'contexts']); o = s.obs
+    P, C = (o[c].cat.codes.to_numpy() for c in ('perturbation', 'context'))
     if len(s.readouts) < at_least or len(np.unique(C)) < 2: return empty
     Z = s.X.astype(np.float64)
     for c in np.unique(C): Z[C == c] -= np.nanmedian(Z[C == c], 0)
     at = {r: j for j, r in enumerate(s.readouts)}                          # a gene's own readout moves with every guide that works
     own = [[at[r] for a in s.members[p] if (r := f"expr:{a.partition(':')[2]}") in at] for p in o['perturbation'].cat.categories]
     for i in range(len(Z)): Z[i, own[P[i]]] = 0
-    Z = np.nan_to_num(Z); size = np.linalg.norm(Z, axis=1); U = Z / np.maximum(size, 1e-12)[:, None]; rows, names = [], o['perturbation'].cat.categories
+    Z = np.nan_to_num(Z); size = np.linalg.norm(Z, axis=1); U = Z / np.maximum(size, 1e-12)[:, None]
+    rows, names = [], o['perturbation'].cat.categories
     order = np.argsort(P, kind='stable')
     for i in np.split(order, np.flatnonzero(np.diff(P[order])) + 1):
         if names[P[i[0]]] == '' or len(np.unique(C[i])) < 2: continue
@@ -66,28 +74,42 @@ def _reliability(s):
     "Share of the variance of each readout that replicates agree on."
     empty = pd.DataFrame(columns=['readout', 'reliability'])
     if s.spread is None: return empty
-    n = np.maximum(s.obs['n_replicates'].to_numpy(float), 1)[:, None]; C = s.obs['context'].cat.codes.to_numpy(); both = np.isfinite(s.spread.astype(np.float32))
+    n = np.maximum(s.obs['n_replicates'].to_numpy(float), 1)[:, None]
+    C = s.obs['context'].cat.codes.to_numpy(); both = np.isfinite(s.spread.astype(np.float32))
     if both.any(1).sum() < 10: return empty
     X = s.X.astype(np.float64)
     for c in np.unique(C): X[C == c] -= np.nanmean(X[C == c], 0)
-    with np.errstate(all='ignore'): noise = np.nanmean(np.where(both, s.spread.astype(np.float64)**2 / n, np.nan), 0); total = np.nanmean(np.where(both, X**2, np.nan), 0); r = 1 - noise / total
+    with np.errstate(all='ignore'):
+        noise = np.nanmean(np.where(both, s.spread.astype(np.float64)**2 / n, np.nan), 0)
+        total = np.nanmean(np.where(both, X**2, np.nan), 0)
+        r = 1 - noise / total
     return pd.DataFrame(dict(readout=s.readouts, reliability=r)).dropna()
 
 def _positive(s):
     "Known hits among single perturbations: what they are, and how well they stand out."
-    names = s.obs['perturbation'].cat.categories; code = s.obs['perturbation'].cat.codes.to_numpy(); single = {p: m[0] for p, m in s.members.items() if len(m) == 1}
+    names = s.obs['perturbation'].cat.categories; code = s.obs['perturbation'].cat.codes.to_numpy()
+    single = {p: m[0] for p, m in s.members.items() if len(m) == 1}
     growth = next((j for j, r in enumerate(s.readouts) if r.startswith(('growth', 'viability'))), None)
-    gene = np.array([p in single and DIRECTION.get(single[p].partition(':')[0]) == -1 for p in names]); drug = np.array([p in single and single[p].startswith('drug:') for p in names])
+    gene = np.array([p in single and DIRECTION.get(single[p].partition(':')[0]) == -1 for p in names])
+    drug = np.array([p in single and single[p].startswith('drug:') for p in names])
     if growth is not None and gene.any():
-        v = pd.Series(s.X[:, growth]).groupby(code).mean(); known = np.array([p in single and bool(re.match(ESSENTIAL, single[p].partition(':')[2])) for p in names]); use = gene & v.reindex(range(len(names))).notna().to_numpy(); y = known[use]; x = -v.reindex(range(len(names))).to_numpy()[use]
+        v = pd.Series(s.X[:, growth]).groupby(code).mean()
+        known = np.array([p in single and bool(re.match(ESSENTIAL, single[p].partition(':')[2])) for p in names])
+        use = gene & v.reindex(range(len(names))).notna().to_numpy(); y = known[use]
+        x = -v.reindex(range(len(names))).to_numpy()[use]
         return ('AUROC of essential genes', _auroc(x, y), int(y.sum())) if 5 <= y.sum() < len(y) else None
     if drug.any():
-        if growth is not None: X = s.X[:, [growth]].astype(float) * (-1 if 'gamma' not in s.readouts[growth] else 1); C = s.obs['context'].cat.codes.to_numpy(); v = pd.Series((X - pd.DataFrame(X).groupby(C).transform('mean').to_numpy())[:, 0]).groupby(code).mean()
+        if growth is not None:
+            X = s.X[:, [growth]].astype(float) * (-1 if 'gamma' not in s.readouts[growth] else 1)
+            C = s.obs['context'].cat.codes.to_numpy()
+            v = pd.Series((X - pd.DataFrame(X).groupby(C).transform('mean').to_numpy())[:, 0]).groupby(code).mean()
         else:
             C = s.obs['context'].cat.codes.to_numpy(); X = s.X.astype(np.float64)
             for c in np.unique(C): X[C == c] -= np.nanmean(X[C == c], 0)
             v = pd.Series(np.sqrt(np.nanmean(X**2, 1))).groupby(code).mean()
-        v = v.reindex(range(len(names))).to_numpy(); known = np.array([p in single and single[p].partition(':')[2].split(' (')[0] in STRONG for p in names]); use = drug & ~np.isnan(v); y = known[use]
+        v = v.reindex(range(len(names))).to_numpy()
+        known = np.array([p in single and single[p].partition(':')[2].split(' (')[0] in STRONG for p in names])
+        use = drug & ~np.isnan(v); y = known[use]
         return ('AUROC of strong drugs', _auroc(v[use], y), int(y.sum())) if 3 <= y.sum() < len(y) else None
     return None
 
@@ -99,22 +121,43 @@ def check_screen(
 ) -> Quality: # a check that does not apply (no replicates, one context) is left out of `checks`
     "The quality report of a screen."
     s, rows = screen, []
-    def add(check, value, expected, good, bad, meaning): rows.append(dict(check=check, value=round(float(value), 3), expected=expected, verdict='ok' if good else 'flag' if bad else 'look', meaning=meaning))
-    C = s.obs['context'].cat.codes.to_numpy(); here = ~np.isnan(s.X); per = pd.DataFrame(dict(context=s.obs['context'].cat.categories, measured=pd.Series(here.mean(1)).groupby(C).mean().to_numpy(), experiments=np.bincount(C))); worst = per.loc[per['measured'].idxmin()]
-    add('measured', here.mean(), '> 0.7', here.mean() > .7 and worst['measured'] > .5 * here.mean(), here.mean() < .2, f"{here.mean():.0%} of the values are measured; least in {worst['context']!r} ({worst['measured']:.0%})")
-    grid = len(s.obs.drop_duplicates(['perturbation', 'context'])) / (len(s.perturbations) * len(s.contexts)); add('tried', grid, '> 0.2', grid > .2, False, f"{grid:.0%} of all {len(s.perturbations):,} × {len(s.contexts):,} pairs of perturbation and context were tried")
+    def add(check, value, expected, good, bad, meaning):
+        rows.append(dict(check=check, value=round(float(value), 3), expected=expected, verdict='ok' if good else 'flag' if bad else 'look',
+            meaning=meaning))
+    C = s.obs['context'].cat.codes.to_numpy(); here = ~np.isnan(s.X)
+    per = pd.DataFrame(dict(context=s.obs['context'].cat.categories, measured=pd.Series(here.mean(1)).groupby(C).mean().to_numpy(),
+        experiments=np.bincount(C)))
+    worst = per.loc[per['measured'].idxmin()]
+    add('measured', here.mean(), '> 0.7', here.mean() > .7 and worst['measured'] > .5 * here.mean(), here.mean() < .2, f"{here.mean():.0%} "
+        f"of the values are measured; least in {worst['context']!r} ({worst['measured']:.0%})")
+    grid = len(s.obs.drop_duplicates(['perturbation', 'context'])) / (len(s.perturbations) * len(s.contexts))
+    add('tried', grid, '> 0.2', grid > .2, False, f"{grid:.0%} of all {len(s.perturbations):,} × {len(s.contexts):,} pairs of perturbation "
+        "and context were tried")
     r = _reliability(s); again = int((s.obs['n_replicates'] > 1).sum())
-    if len(r): m = r['reliability'].median(); add('replicates', m, '> 0.5', m > .5, m < .2, f"replicates agree on {max(m, 0):.0%} of the variance of a readout (median; {again:,} experiments were repeated)")
+    if len(r):
+        m = r['reliability'].median()
+        add('replicates', m, '> 0.5', m > .5, m < .2, f"replicates agree on {max(m, 0):.0%} of the variance of a readout (median; "
+            f"{again:,} experiments were repeated)")
     own = _own_readouts(s)
-    if len(own) >= 5: m = own['percentile'].mean(); se = own['percentile'].std() / np.sqrt(len(own)); add('own readout', m, '> 0.8', m > .8, m - 2 * se < .5, f"{(own['percentile'] > .9).sum()} of {len(own)} perturbed genes are among the tenth that moved most in the expected direction")
+    if len(own) >= 5:
+        m = own['percentile'].mean()
+        se = own['percentile'].std() / np.sqrt(len(own))
+        add('own readout', m, '> 0.8', m > .8, m - 2 * se < .5, f"{(own['percentile'] > .9).sum()} of {len(own)} perturbed genes are among "
+            "the tenth that moved most in the expected direction")
     p = _positive(s)
     if p: add('positive controls', p[1], '> 0.8', p[1] > .8, p[1] < .5, f'{p[0]} ({p[2]} known)')
     with_control = per['context'][np.isin(np.arange(len(per)), np.unique(C[(s.obs['perturbation'] == '').to_numpy()]))]
     with np.errstate(all='ignore'): level = np.nanmedian(np.abs(np.nanmedian(s.X, 0)) / np.maximum(np.nanstd(s.X, 0), 1e-12)) > 1
-    add('controls', len(with_control) / len(per), '1 where values are levels', len(with_control) == len(per) or (not len(with_control) and not level), False, f"{len(with_control)} of {len(per)} contexts have control experiments; the values look like {'levels' if level else 'effects: their middle is 0'}")
+    add('controls', len(with_control) / len(per), '1 where values are levels', len(with_control) == len(per)
+        or (not len(with_control) and not level), False, f"{len(with_control)} of {len(per)} contexts have control experiments; the values "
+        f"look like {'levels' if level else 'effects: their middle is 0'}")
     a = _agreement(s)
     if len(a) >= 9:
-        weak = a.nsmallest(len(a) // 3, 'strength')['agreement'].mean(); add('weak alike', weak, '< 0.15', weak < .15, weak > .4, f"profiles of the weakest third of {len(a)} perturbations correlate at {weak:.2f} between contexts" + (': as if what differs were the well, not the drug' if weak > .4 else ': their contexts may have shared wells or a batch' if weak >= .15 else ''))
+        weak = a.nsmallest(len(a) // 3, 'strength')['agreement'].mean()
+        add('weak alike', weak, '< 0.15', weak < .15, weak > .4,
+            f"profiles of the weakest third of {len(a)} perturbations correlate at {weak:.2f} between contexts"
+            + (': as if what differs were the well, not the drug' if weak > .4 else ': their contexts may have shared wells or a batch'
+            if weak >= .15 else ''))
     return Quality(s.name, pd.DataFrame(rows), own, r, a, per)
 
 # %% ../../nbs/data/03d_quality.ipynb #b494e2a2
@@ -126,11 +169,19 @@ def check_design(
 ) -> tuple[str, str]: # verdict 'ok', 'look' or 'flag'; what was found
     "Can perturbations be told from batches?"
     check_columns(table, [perturbation, batch], rows=True)
-    t = table[[perturbation, batch]].astype(object).fillna('').astype(str).drop_duplicates(); t[perturbation] = t[perturbation].map(lambda x: '' if is_control(x) else x); p = t[t[perturbation] != '']
+    t = table[[perturbation, batch]].astype(object).fillna('').astype(str).drop_duplicates()
+    t[perturbation] = t[perturbation].map(lambda x: '' if is_control(x) else x); p = t[t[perturbation] != '']
     if p.empty: raise DataError(f"column {perturbation!r} has no perturbation, only controls")
-    n_batch, n_pert = p.groupby(perturbation)[batch].nunique(), p.groupby(batch)[perturbation].nunique(); alone = p[p[batch].map(n_pert) == 1]; control = set(t.loc[t[perturbation] == '', batch])
-    single = n_batch.index[n_batch == 1]; stuck = set(alone[perturbation]) & set(single); bare = {x for x, b in zip(alone[perturbation], alone[batch]) if x in stuck and b not in control}
+    n_batch, n_pert = p.groupby(perturbation)[batch].nunique(), p.groupby(batch)[perturbation].nunique()
+    alone = p[p[batch].map(n_pert) == 1]; control = set(t.loc[t[perturbation] == '', batch])
+    single = n_batch.index[n_batch == 1]; stuck = set(alone[perturbation]) & set(single)
+    bare = {x for x, b in zip(alone[perturbation], alone[batch]) if x in stuck and b not in control}
     share = len(stuck) / len(n_batch)
-    if share > .5 and len(n_batch) > 1: return 'flag', f"{len(stuck)} of {len(n_batch)} perturbations are each alone in the only {batch} they were in" + (f", {len(bare)} of them without a control: what they did cannot be told from what the {batch} did" if bare else '; only the controls beside them tell the two apart')
-    if stuck or (len(single) == len(n_batch) and p[batch].nunique() > 1): return 'look', f"{len(single)} of {len(n_batch)} perturbations were in one {batch} only" + (f', {len(stuck)} of them alone there' if stuck else '')
+    if share > .5 and len(n_batch) > 1:
+        return 'flag', f"{len(stuck)} of {len(n_batch)} perturbations are each alone in the only {batch} they were in" + (
+            f", {len(bare)} of them without a control: what they did cannot be told from what the {batch} did" if bare
+            else '; only the controls beside them tell the two apart')
+    if stuck or (len(single) == len(n_batch) and p[batch].nunique() > 1):
+        return 'look', f"{len(single)} of {len(n_batch)} perturbations were in one {batch} only" + (f', {len(stuck)} of them alone there'
+            if stuck else '')
     return 'ok', f"perturbations were in {n_batch.median():g} of {t[batch].nunique()} values of {batch} (median)"

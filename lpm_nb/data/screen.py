@@ -13,7 +13,8 @@ import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from ..core import (DataError, DataWarning, LPMError, StorageError, atomic_path, canonical_labels, check_columns, check_known, parse_context, parse_perturbation)
+from ..core import DataError, DataWarning, LPMError, StorageError, atomic_path, canonical_labels, check_columns, check_known
+from ..core import parse_context, parse_perturbation
 
 # %% ../../nbs/data/01_screen.ipynb #7e27990f
 ad = lazy.load('anndata')
@@ -81,7 +82,8 @@ def units(self:Screen) -> list[str]:
 def members(self:Screen) -> dict[str, tuple[str, ...]]:
     "The atoms of each perturbation of the screen."
     labels = self.obs['perturbation'].cat.categories
-    if getattr(self, '_members', (None,))[0] is not labels: self._members = labels, {p: parse_perturbation(p) for p in labels}   # parsed once, not once per question
+    # parsed once, not once per question
+    if getattr(self, '_members', (None,))[0] is not labels: self._members = labels, {p: parse_perturbation(p) for p in labels}
     return self._members[1]
 
 # %% ../../nbs/data/01_screen.ipynb #ed1cb993
@@ -91,14 +93,19 @@ def _numbers(values, what, unit, n):
     raw = pd.Series(np.asarray(values))
     num = pd.to_numeric(raw, errors='coerce')
     bad = num.isna() & raw.notna() & (raw.astype(str).str.strip() != '')
-    if bad.any(): raise DataError(f"expected {what} as numbers in {unit}, got {raw[bad].iloc[0]!r}; convert to {unit}, leave empty where there is none")
-    if np.isinf(num).any() or (num < 0).any(): raise DataError(f"expected {what} ≥ 0 in {unit}, got {num[np.isinf(num) | (num < 0)].iloc[0]}; fix or drop these rows")
+    if bad.any():
+        raise DataError(f"expected {what} as numbers in {unit}, got {raw[bad].iloc[0]!r}; convert to {unit}, leave empty where there is "
+            "none")
+    if np.isinf(num).any() or (num < 0).any():
+        raise DataError(f"expected {what} ≥ 0 in {unit}, got {num[np.isinf(num) | (num < 0)].iloc[0]}; fix or drop these rows")
     return num.to_numpy(np.float32)
 
 def _treated_dose(dose, perturbation):
     "Doses (µM) of canonical perturbations: that of a control is none, and a dose of 0 is a control."
     control = np.asarray(perturbation == ''); zero = (dose == 0) & ~control
-    if zero.any(): raise DataError(f"expected doses above 0 µM, got 0 for {perturbation[np.argmax(zero)]!r} ({int(zero.sum())} rows): nothing was given there, so leave the perturbation empty (= control), or drop these rows")
+    if zero.any():
+        raise DataError(f"expected doses above 0 µM, got 0 for {perturbation[np.argmax(zero)]!r} ({int(zero.sum())} rows): nothing was "
+            "given there, so leave the perturbation empty (= control), or drop these rows")
     return np.where((dose == 0) & control, np.nan, dose).astype(np.float32)
 
 def canonical_experiments(
@@ -116,7 +123,8 @@ def _check_values(X, readouts, name):
     n_inf = int(np.isinf(X).sum())
     if n_inf:
         i, j = np.argwhere(np.isinf(X))[0]
-        raise DataError(f"expected finite values or NaN (= not measured) in screen {name!r}, got {n_inf} infinite (first: experiment {i}, readout {readouts[j]!r}); replace them by NaN or drop them")
+        raise DataError(f"expected finite values or NaN (= not measured) in screen {name!r}, got {n_inf} infinite (first: experiment {i}, "
+            f"readout {readouts[j]!r}); replace them by NaN or drop them")
     seen = ~np.isnan(X).all(0)
     if not seen.all():
         lost = [r for r, s in zip(readouts, seen) if not s]
@@ -124,7 +132,9 @@ def _check_values(X, readouts, name):
     if len(X) > 1:
         lo, hi = np.nanmin(X, 0), np.nanmax(X, 0)
         flat = [r for r, f in zip(readouts, lo == hi) if f]
-        if len(flat): warnings.warn(f"{len(flat)} readouts of screen {name!r} have one constant value (first: {flat[0]!r}); nothing can be learned of them", DataWarning, stacklevel=4)
+        if len(flat):
+            warnings.warn(f"{len(flat)} readouts of screen {name!r} have one constant value (first: {flat[0]!r}); nothing can be learned "
+                "of them", DataWarning, stacklevel=4)
     lost = int(np.isnan(X).all(1).sum())
     if lost: raise DataError(f"{lost} experiments of screen {name!r} have no measured value; drop them")
 
@@ -148,17 +158,21 @@ def _aggregate(X, group, n, how):
 
 def _assemble(X, perturbation, context, dose, time, readouts, unit, name, replicates, meta, n_replicates=None):
     if replicates not in (None, 'mean', 'median'): raise DataError(f"expected replicates=None, 'mean' or 'median', got {replicates!r}")
-    if not isinstance(name, str) or not name.strip() or '/' in name: raise DataError(f"expected a screen name without '/', got {name!r}; pass name='…'")
+    if not isinstance(name, str) or not name.strip() or '/' in name:
+        raise DataError(f"expected a screen name without '/', got {name!r}; pass name='…'")
     X = np.asarray(X)
     if X.ndim != 2 or not np.issubdtype(X.dtype, np.number) or np.issubdtype(X.dtype, np.complexfloating):
         raise DataError(f"expected a numeric matrix (n_experiments, n_readouts), got {X.dtype} of shape {X.shape}")
     if 0 in X.shape: raise DataError(f"expected at least one experiment and one readout, got a matrix of shape {X.shape}")
-    P, C, R = canonical_labels(perturbation, 'perturbation', stacklevel=5), canonical_labels(context, 'context', stacklevel=5), [str(r).strip() for r in readouts]
+    P, C, R = canonical_labels(perturbation, 'perturbation', stacklevel=5), canonical_labels(context, 'context',
+        stacklevel=5), [str(r).strip() for r in readouts]
     for what, got, want in (('perturbations', len(P), len(X)), ('contexts', len(C), len(X)), ('readouts', len(R), X.shape[1])):
         if got != want: raise DataError(f"expected {want} {what} for a matrix of shape {X.shape}, got {got}")
     canonical_labels(R, 'readout', stacklevel=5)
     twice = pd.Series(R)[pd.Series(R).duplicated()]
-    if len(twice): raise DataError(f"expected every readout once, got {len(twice)} repeated names (first: {twice.iloc[0]!r}); rename or aggregate them")
+    if len(twice):
+        raise DataError(
+            f"expected every readout once, got {len(twice)} repeated names (first: {twice.iloc[0]!r}); rename or aggregate them")
     dose, time = _treated_dose(_numbers(dose, 'dose', 'µM', len(X)), P), _numbers(time, 'time', 'h', len(X))
     X = X.astype(np.float32, copy=False)
     if np.isinf(X).any(): _check_values(X, R, name)
@@ -168,12 +182,14 @@ def _assemble(X, perturbation, context, dose, time, readouts, unit, name, replic
     if n < len(X):
         if replicates is None:
             i = int(np.argmax(key.duplicated()))
-            raise DataError(f"{len(X)-n} rows of screen {name!r} repeat an experiment (first: {P[i]!r} in {C[i]!r}); if they are replicates pass replicates='mean' or 'median'")
+            raise DataError(f"{len(X)-n} rows of screen {name!r} repeat an experiment (first: {P[i]!r} in {C[i]!r}); if they are "
+                "replicates pass replicates='mean' or 'median'")
         X, spread, count = _aggregate(X, group, n, replicates)
         head = np.unique(group, return_index=True)[1]
         P, C, dose, time = P[head], C[head], dose[head], time[head]
     _check_values(X, R, name)
-    obs = pd.DataFrame(dict(perturbation=P.remove_unused_categories(), context=C.remove_unused_categories(), dose=dose, time=time, n_replicates=count.astype(np.int32)))
+    obs = pd.DataFrame(dict(perturbation=P.remove_unused_categories(), context=C.remove_unused_categories(), dose=dose, time=time,
+        n_replicates=count.astype(np.int32)))
     obs.index = obs.index.astype(str)
     unit = [unit] * len(R) if isinstance(unit, str) else [str(u) for u in unit]
     if len(unit) != len(R): raise DataError(f"expected one unit or {len(R)}, got {len(unit)}")
@@ -203,7 +219,8 @@ def from_arrays(
 ) -> Screen:
     "A screen from a matrix and its labels."
     perturbation, context = ([v] * len(X) if isinstance(v, str) else v for v in (perturbation, context))
-    return _assemble(X, perturbation, context, dose, time, [readouts] if isinstance(readouts, str) else list(readouts), unit, name, replicates, meta, n_replicates)
+    return _assemble(X, perturbation, context, dose, time, [readouts] if isinstance(readouts, str) else list(readouts), unit, name,
+        replicates, meta, n_replicates)
 
 # %% ../../nbs/data/01_screen.ipynb #e15ec801
 @patch(cls_method=True)
@@ -221,18 +238,25 @@ def from_long(
     if len(table) == 0: raise DataError(f"the table of screen {name!r} is empty: expected one row per measured value")
     value = pd.to_numeric(table['value'], errors='coerce')
     text = value.isna() & table['value'].notna()
-    if text.any(): raise DataError(f"expected numbers in column 'value', got {table['value'][text].iloc[0]!r} and {int(text.sum())-1} more; clean them or leave them empty (= not measured)")
+    if text.any():
+        raise DataError(f"expected numbers in column 'value', got {table['value'][text].iloc[0]!r} and {int(text.sum())-1} more; clean "
+            "them or leave them empty (= not measured)")
     value = value.to_numpy(np.float64)
-    if np.isinf(value).any(): raise DataError(f"expected finite values, got {int(np.isinf(value).sum())} infinite in column 'value'; replace them by NaN or drop them")
+    if np.isinf(value).any():
+        raise DataError(f"expected finite values, got {int(np.isinf(value).sum())} infinite in column 'value'; replace them by NaN or drop "
+            "them")
     n_nan = int(np.isnan(value).sum())
     if n_nan == len(value): raise DataError(f"no value of screen {name!r} is measured: column 'value' is all NaN")
-    if n_nan: warnings.warn(f"{n_nan} of {len(value)} values of screen {name!r} are NaN and taken as not measured", DataWarning, stacklevel=3)
+    if n_nan:
+        warnings.warn(f"{n_nan} of {len(value)} values of screen {name!r} are NaN and taken as not measured", DataWarning, stacklevel=3)
     t = canonical_experiments(table); P, C, R = t['perturbation'].array, t['context'].array, canonical_labels(table['readout'], 'readout')
     dose, time = t['dose'].to_numpy(), t['time'].to_numpy()
     if 'unit' in table.columns:
         u = table['unit'].fillna('').astype(str).groupby(R.codes).agg(lambda s: sorted(set(s)))
         mixed = u[u.map(len) > 1]
-        if len(mixed): raise DataError(f"readout {R.categories[mixed.index[0]]!r} has several units: {', '.join(mixed.iloc[0])}; convert to one, or name two readouts")
+        if len(mixed):
+            raise DataError(f"readout {R.categories[mixed.index[0]]!r} has several units: {', '.join(mixed.iloc[0])}; convert to one, or "
+                "name two readouts")
         unit = [u[i][0] for i in range(len(R.categories))]
     key = pd.MultiIndex.from_arrays([P.codes, C.codes, dose, time])
     row, uniq = pd.factorize(key)
@@ -244,8 +268,10 @@ def from_long(
     depth = int(rank.max()) + 1
     if depth > 1 and replicates is None:
         i = np.flatnonzero(keep)[np.argmax(rank > 0)]
-        raise DataError(f"{int((rank > 0).sum())} values of screen {name!r} are repeated (first: {R[i]!r} of {P[i]!r} in {C[i]!r}); if they are replicates pass replicates='mean' or 'median'")
-    return _pivot(value[keep], cell, rank, depth, (n, r), P[head], C[head], dose[head], time[head], list(R.categories), unit, name, replicates, meta)
+        raise DataError(f"{int((rank > 0).sum())} values of screen {name!r} are repeated (first: {R[i]!r} of {P[i]!r} in {C[i]!r}); if "
+            "they are replicates pass replicates='mean' or 'median'")
+    return _pivot(value[keep], cell, rank, depth, (n, r), P[head], C[head], dose[head], time[head], list(R.categories), unit, name,
+        replicates, meta)
 
 # %% ../../nbs/data/01_screen.ipynb #42fb9b2a
 def _pivot(value, cell, rank, depth, shape, P, C, dose, time, R, unit, name, replicates, meta):
@@ -267,7 +293,9 @@ def _pivot(value, cell, rank, depth, shape, P, C, dose, time, R, unit, name, rep
         np.maximum.at(count, where // r, k)
     lost = np.isnan(X.reshape(n, r)).all(1)
     keep = ~lost                                                       # rows whose every value was NaN
-    if lost.any(): warnings.warn(f"{int(lost.sum())} experiments of screen {name!r} have no measured value and are left out", DataWarning, stacklevel=4)
+    if lost.any():
+        warnings.warn(f"{int(lost.sum())} experiments of screen {name!r} have no measured value and are left out", DataWarning,
+            stacklevel=4)
     s = _assemble(X.reshape(n, r)[keep], P[keep], C[keep], dose[keep], time[keep], R, unit, name, None, meta, count[keep])
     if spread is not None: s.adata.layers['spread'] = spread[keep]
     return s
@@ -279,8 +307,10 @@ def to_long(
     "The long table of a screen: the inverse of `from_long`, for other tools."
     i, j = np.nonzero(~np.isnan(self.X))
     o = self.obs
-    return pd.DataFrame(dict(perturbation=o['perturbation'].to_numpy()[i], context=o['context'].to_numpy()[i], dose=o['dose'].to_numpy()[i], time=o['time'].to_numpy()[i],
-        readout=pd.Categorical.from_codes(j, categories=self.readouts), value=self.X[i, j], unit=self.adata.var['unit'].to_numpy()[j], n_replicates=o['n_replicates'].to_numpy()[i]))
+    return pd.DataFrame(dict(perturbation=o['perturbation'].to_numpy()[i], context=o['context'].to_numpy()[i], dose=o['dose'].to_numpy()[i],
+        time=o['time'].to_numpy()[i],
+        readout=pd.Categorical.from_codes(j, categories=self.readouts), value=self.X[i, j], unit=self.adata.var['unit'].to_numpy()[j],
+            n_replicates=o['n_replicates'].to_numpy()[i]))
 
 # %% ../../nbs/data/01_screen.ipynb #d76704ad
 @patch(cls_method=True)
@@ -305,17 +335,21 @@ def from_anndata(
 ) -> Screen:
     "A screen from an AnnData of experiments."
     keys = [context_key] if isinstance(context_key, str) else list(context_key)
-    check_known([k for k in [perturbation_key, *keys, dose_key, time_key] if k], list(adata.obs.columns), 'column of obs', hint='Name an existing column')
+    check_known([k for k in [perturbation_key, *keys, dose_key, time_key] if k], list(adata.obs.columns), 'column of obs',
+        hint='Name an existing column')
     X = adata.X.toarray() if hasattr(adata.X, 'toarray') else np.asarray(adata.X)
     gap = X == missing if missing is not None else None
     X = X.astype(np.float32) * np.float32(scale)
     if gap is not None: X[gap] = np.nan
     nothing = set(control)
-    def atoms(label): return '' if pd.isna(label) or label in nothing else '+'.join(sorted(add_kind(m, kind) for m in ([escape(label)] if literal else split_text(label))))
+    def atoms(label):
+        return '' if pd.isna(label) or label in nothing else '+'.join(sorted(add_kind(m, kind)
+            for m in ([escape(label)] if literal else split_text(label))))
     named = {l: atoms(l) for l in adata.obs[perturbation_key].unique()}
     obs = adata.obs
     context = obs[keys].astype(str).agg('|'.join, axis=1).to_numpy() if len(keys) > 1 else obs[keys[0]].to_numpy()
-    return _assemble(X, obs[perturbation_key].map(named).to_numpy(object), context, obs[dose_key] if dose_key else None, obs[time_key] if time_key else None,
+    return _assemble(X, obs[perturbation_key].map(named).to_numpy(object), context, obs[dose_key] if dose_key else None,
+        obs[time_key] if time_key else None,
                      [f'{readout_kind}:{v}' if readout_kind else v for v in adata.var_names], unit, name, replicates, meta)
 
 # %% ../../nbs/data/01_screen.ipynb #9dc33e7d
@@ -348,7 +382,8 @@ def select(
 ) -> Screen:
     "The chosen experiments as a new screen; symbols that no longer occur are dropped."
     rows = np.asarray(rows)
-    if rows.dtype == bool and len(rows) != self.n_experiments: raise DataError(f"expected a mask of {self.n_experiments} experiments, got {len(rows)}")
+    if rows.dtype == bool and len(rows) != self.n_experiments:
+        raise DataError(f"expected a mask of {self.n_experiments} experiments, got {len(rows)}")
     a = self.adata[rows].copy()
     for c in ('perturbation', 'context'): a.obs[c] = a.obs[c].cat.remove_unused_categories()
     a.uns['lpm'] = {**self.adata.uns['lpm'], **({'name': name} if name else {})}
@@ -384,13 +419,17 @@ def read(
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             a = ad.read_zarr(path) if path.suffix == '.zarr' or path.is_dir() else ad.read_h5ad(path)
-    except Exception as e: raise StorageError(f"{path} cannot be read as {path.suffix or 'a screen'}: {type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}; it is damaged or of another kind") from e
+    except Exception as e:
+        raise StorageError(f"{path} cannot be read as {path.suffix or 'a screen'}: {type(e).__name__}: "
+            f"{str(e).splitlines()[0] if str(e) else ''}; it is damaged or of another kind") from e
     if 'lpm' not in a.uns or any(c not in a.obs for c in OBS) or 'unit' not in a.var:
-        raise DataError(f"{path} is an AnnData but not a Screen (it lacks uns['lpm'] or one of obs {', '.join(OBS)}); convert it with Screen.from_anndata(adata, perturbation_key=…, context_key=…, name=…)")
+        raise DataError(f"{path} is an AnnData but not a Screen (it lacks uns['lpm'] or one of obs {', '.join(OBS)}); convert it with "
+            "Screen.from_anndata(adata, perturbation_key=…, context_key=…, name=…)")
     if hasattr(a.X, 'toarray'): a.X = a.X.toarray()
     for c in ('perturbation', 'context'): a.obs[c] = a.obs[c].astype('category')
     layer = a.layers.get('spread')
-    s = _assemble(a.X, a.obs['perturbation'], a.obs['context'], a.obs['dose'], a.obs['time'], a.var_names, a.var['unit'].astype(str).tolist(), str(a.uns['lpm']['name']),
+    s = _assemble(a.X, a.obs['perturbation'], a.obs['context'], a.obs['dose'], a.obs['time'], a.var_names,
+        a.var['unit'].astype(str).tolist(), str(a.uns['lpm']['name']),
                   None, {k: str(v) for k, v in a.uns['lpm'].items() if k in META}, a.obs['n_replicates'])
     if layer is not None: s.adata.layers['spread'] = layer
     return s
@@ -407,7 +446,9 @@ def _tell_case(screens):
         apart = [f for f in forms.values() if len(set(f.values())) > 1 and len(f) > 1]
         if not apart or (field, str(apart[0]), len(apart)) in _told: continue
         (a, of_a), (b, of_b) = list(apart[0].items())[:2]; _told.add((field, str(apart[0]), len(apart)))
-        warnings.warn(f"{len(apart):,} {field} are written in different case in two screens (first: {a!r} of {of_a!r}, {b!r} of {of_b!r}) and are kept apart, so neither screen learns from the other there; `harmonise` gives several screens one name for one thing", DataWarning, stacklevel=4)
+        warnings.warn(f"{len(apart):,} {field} are written in different case in two screens (first: {a!r} of {of_a!r}, {b!r} of {of_b!r}) "
+            "and are kept apart, so neither screen learns from the other there; `harmonise` gives several screens one name for one thing",
+            DataWarning, stacklevel=4)
 
 class Atlas(Mapping):
     "Several screens that share perturbations, contexts or readouts; a mapping from name to screen."
@@ -418,11 +459,14 @@ class Atlas(Mapping):
         screens = [screens] if isinstance(screens, Screen) else list(screens)
         if not screens: raise DataError("expected at least one screen, got none")
         odd = [s for s in screens if not isinstance(s, Screen)]
-        if odd: raise DataError(f"expected Screen objects, got {type(odd[0]).__name__}; build one with Screen.from_long, from_arrays, from_anndata or read")
+        if odd:
+            raise DataError(f"expected Screen objects, got {type(odd[0]).__name__}; build one with Screen.from_long, from_arrays, "
+                "from_anndata or read")
         self._screens = {s.name: s for s in screens}
         if len(self._screens) < len(screens):
             twice = pd.Series([s.name for s in screens])
-            raise DataError(f"expected distinct screen names, got {twice[twice.duplicated()].iloc[0]!r} twice; rename one with screen.select(slice(None), name=…)")
+            raise DataError(f"expected distinct screen names, got {twice[twice.duplicated()].iloc[0]!r} twice; rename one with "
+                "screen.select(slice(None), name=…)")
         if len(screens) > 1: _tell_case(screens)
 
     def __getitem__(self, name):
@@ -444,7 +488,8 @@ def contexts(self:Atlas) -> list[str]: return _union(self.values(), 'contexts')
 @patch(as_prop=True)
 def readouts(self:Atlas) -> list[str]: return _union(self.values(), 'readouts')
 @patch(as_prop=True)
-def n_values(self:Atlas) -> int: return sum(s.X.size if s.stored is not None else int((~np.isnan(s.X)).sum()) for s in self.values())   # of a screen on disk, all of its cells
+# of a screen on disk, all of its cells
+def n_values(self:Atlas) -> int: return sum(s.X.size if s.stored is not None else int((~np.isnan(s.X)).sum()) for s in self.values())
 
 @patch
 def select(
@@ -463,7 +508,10 @@ def overview(
     for n, s in self.items():
         other = [t for m, t in self.items() if m != n]
         parts = {p for c in s.contexts for p in parse_context(c)}
-        rows.append(dict(screen=n, experiments=s.n_experiments, perturbations=len(s.perturbations), contexts=len(s.contexts), readouts=len(s.readouts), unit='/'.join(s.units),
-            measured=1 - float(np.isnan(s.X).mean()) if s.stored is None else float('nan'), shared_perturbations=len(set(s.perturbations).intersection(*[set(_union(other, 'perturbations'))])) if other else 0,
-            shared_context_parts=len(parts & {p for t in other for c in t.contexts for p in parse_context(c)}), shared_readouts=len(set(s.readouts) & set(_union(other, 'readouts'))) if other else 0))
+        rows.append(dict(screen=n, experiments=s.n_experiments, perturbations=len(s.perturbations), contexts=len(s.contexts),
+            readouts=len(s.readouts), unit='/'.join(s.units),
+            measured=1 - float(np.isnan(s.X).mean()) if s.stored is None else float('nan'),
+                shared_perturbations=len(set(s.perturbations).intersection(*[set(_union(other, 'perturbations'))])) if other else 0,
+            shared_context_parts=len(parts & {p for t in other for c in t.contexts for p in parse_context(c)}),
+                shared_readouts=len(set(s.readouts) & set(_union(other, 'readouts'))) if other else 0))
     return pd.DataFrame(rows).set_index('screen')

@@ -42,7 +42,8 @@ def to_micromolar(
     "A column of doses as numbers; what is neither a number nor an amount is an error."
     control, units = np.asarray(control, bool), units.astype(str).str.strip().str.lower(); odd = units[~units.isin(DOSE_UNITS) & ~control]
     if len(odd): raise DataError(f"unknown unit {odd.iloc[0]!r} of a dose; known: {', '.join(DOSE_UNITS)}; pass dose_unit=")
-    v = pd.to_numeric(values, errors='coerce'); v = (v * units.map(DOSE_UNITS).fillna(1.)).astype(float).fillna(values.map(parse_amount).where(v.isna()).astype(float))
+    v = pd.to_numeric(values, errors='coerce')
+    v = (v * units.map(DOSE_UNITS).fillna(1.)).astype(float).fillna(values.map(parse_amount).where(v.isna()).astype(float))
     lost = v.isna() & values.notna() & values.astype(str).str.strip().ne('') & ~control
     if lost.any(): raise DataError(f"expected doses as numbers, or as '10 uM', got {values[lost].iloc[0]!r}")
     return np.where(control, np.nan, v)
@@ -51,13 +52,18 @@ def to_hours(
     values:pd.Series, # (n,) numbers, or text such as '24 h'
 ) -> np.ndarray: # (n,) float64 h, NaN where there is none
     "A column of times as numbers; what is neither a number nor an amount is an error."
-    v = pd.to_numeric(values, errors='coerce'); v = v.astype(float).fillna(values.map(parse_amount).where(v.isna()).astype(float)); lost = v.isna() & values.notna() & values.astype(str).str.strip().ne('')
+    v = pd.to_numeric(values, errors='coerce')
+    v = v.astype(float).fillna(values.map(parse_amount).where(v.isna()).astype(float))
+    lost = v.isna() & values.notna() & values.astype(str).str.strip().ne('')
     if lost.any(): raise DataError(f"expected times as numbers in h, or as '24 h', got {values[lost].iloc[0]!r}")
     return v.to_numpy(float)
 
 # %% ../../nbs/data/02e_signatures.ipynb #b09972b5
-KIND = {'trt_cp': 'drug', 'trt_xpr': 'CRISPRko', 'trt_sh': 'shRNA', 'trt_sh.cgs': 'shRNA', 'trt_sh.css': 'shRNA', 'trt_oe': 'OE', 'trt_oe.mut': 'OEmut', 'trt_lig': 'ligand'}   # pert_type -> kind of atom; ctl_… is control
-_NAMES = dict(name=('cmap_name', 'pert_iname'), line=('cell_iname', 'cell_id'), dose=('pert_idose',), time=('pert_itime',), type=('pert_type',), good=('is_hiq', 'is_gold'))
+# pert_type -> kind of atom; ctl_… is control
+KIND = {'trt_cp': 'drug', 'trt_xpr': 'CRISPRko', 'trt_sh': 'shRNA', 'trt_sh.cgs': 'shRNA', 'trt_sh.css': 'shRNA', 'trt_oe': 'OE',
+    'trt_oe.mut': 'OEmut', 'trt_lig': 'ligand'}
+_NAMES = dict(name=('cmap_name', 'pert_iname'), line=('cell_iname', 'cell_id'), dose=('pert_idose',), time=('pert_itime',),
+    type=('pert_type',), good=('is_hiq', 'is_gold'))
 
 def _found(columns, what): return next((c for c in _NAMES[what] if c in columns), None)
 
@@ -67,9 +73,12 @@ def read_siginfo(
     "What each signature is."
     path = Path(path)
     if not path.exists(): raise StorageError(f"no file {path}")
-    head = pd.read_csv(path, sep='\t', nrows=0).columns; check_columns(pd.DataFrame(columns=head), ['sig_id', 'cmap_name', 'cell_iname', 'pert_type'], optional=['pert_idose', 'pert_itime', 'is_hiq'])
+    head = pd.read_csv(path, sep='\t', nrows=0).columns
+    check_columns(pd.DataFrame(columns=head), ['sig_id', 'cmap_name', 'cell_iname', 'pert_type'],
+        optional=['pert_idose', 'pert_itime', 'is_hiq'])
     use = {c: what for what in _NAMES if (c := _found(head, what))}
-    return _signatures(pd.read_csv(path, sep='\t', usecols=['sig_id', *use], dtype={'sig_id': str} | {c: 'category' for c in use}, keep_default_na=False, quoting=3).set_index('sig_id'))
+    return _signatures(pd.read_csv(path, sep='\t', usecols=['sig_id', *use], dtype={'sig_id': str} | {c: 'category' for c in use},
+        keep_default_na=False, quoting=3).set_index('sig_id'))
 
 def _signatures(t):
     "The metadata under one set of names, with numbers for doses and times."
@@ -77,7 +86,8 @@ def _signatures(t):
     for what in ('name', 'line', 'type', 'good'):
         c = _found(t.columns, what); out[what] = t[c].astype('category') if c else 'trt_cp' if what == 'type' else np.nan
     for what in ('dose', 'time'):
-        c = _found(t.columns, what); out[what] = np.nan if c is None else t[c].astype(object).map({x: parse_amount(x) for x in t[c].dropna().unique()}).astype(float)
+        c = _found(t.columns, what)
+        out[what] = np.nan if c is None else t[c].astype(object).map({x: parse_amount(x) for x in t[c].dropna().unique()}).astype(float)
     out['good'] = pd.to_numeric(out['good'].astype(object), errors='coerce')
     return out
 
@@ -87,7 +97,8 @@ def read_geneinfo(
     "Which genes were measured, and which inferred."
     if not Path(path).exists(): raise StorageError(f"no file {path}")
     t = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False); check_columns(t, ['gene_id', 'gene_symbol', 'feature_space'])
-    return pd.DataFrame(dict(symbol=t['gene_symbol'].to_numpy(), landmark=(t['feature_space'] == 'landmark').to_numpy()), pd.Index(t['gene_id'], name='gene_id'))
+    return pd.DataFrame(dict(symbol=t['gene_symbol'].to_numpy(), landmark=(t['feature_space'] == 'landmark').to_numpy()),
+        pd.Index(t['gene_id'], name='gene_id'))
 
 # %% ../../nbs/data/02e_signatures.ipynb #fa310d01
 def unique_names(
@@ -115,28 +126,43 @@ def read_gctx(
 ) -> Screen: # replicate signatures are averaged; their spread is kept
     "Signatures of the Connectivity Map as a Screen."
     with MatrixFile(path) as m:
-        t = _signatures(m.obs) if siginfo is None else (siginfo if isinstance(siginfo, pd.DataFrame) else read_siginfo(siginfo)).reindex(m.obs.index)
-        if t['name'].isna().all(): raise DataError(f"{path} has no names of perturbations inside; pass siginfo= with the metadata of its signatures (siginfo_beta.txt)" if siginfo is None else f"siginfo knows none of the {m.shape[0]:,} signatures of {path}; it belongs to another file")
+        t = _signatures(m.obs) if siginfo is None else (siginfo if isinstance(siginfo, pd.DataFrame)
+            else read_siginfo(siginfo)).reindex(m.obs.index)
+        if t['name'].isna().all():
+            raise DataError(f"{path} has no names of perturbations inside; pass siginfo= with the metadata of its signatures "
+                "(siginfo_beta.txt)" if siginfo is None
+                else f"siginfo knows none of the {m.shape[0]:,} signatures of {path}; it belongs to another file")
         kind = t['type'].astype(object).map(lambda x: '' if str(x).startswith('ctl_') else KIND.get(x, '?') if isinstance(x, str) else '?')
         odd = sorted({str(x) for x in t['type'].astype(object)[(kind == '?') & t['name'].notna()]})
         if odd: raise DataError(f"unknown pert_type {odd[0]!r} in {path}; known: {', '.join(KIND)} and ctl_…")
-        keep = (t['name'].notna() & t['line'].notna()).to_numpy() & ((kind != '') | controls).to_numpy(); nameless = int((~(t['name'].notna() & t['line'].notna())).sum())
-        if nameless: warnings.warn(f"{nameless:,} of {m.shape[0]:,} signatures of {Path(path).name} have no metadata, or neither name nor line, and are left out", DataWarning, stacklevel=2)
+        keep = (t['name'].notna() & t['line'].notna()).to_numpy() & ((kind != '') | controls).to_numpy()
+        nameless = int((~(t['name'].notna() & t['line'].notna())).sum())
+        if nameless:
+            warnings.warn(f"{nameless:,} of {m.shape[0]:,} signatures of {Path(path).name} have no metadata, or neither name nor line, and "
+                "are left out", DataWarning, stacklevel=2)
         if good:
-            if t['good'].isna().all(): raise DataError(f"{path} does not say which signatures are of high quality; pass good=False, or siginfo=")
+            if t['good'].isna().all():
+                raise DataError(f"{path} does not say which signatures are of high quality; pass good=False, or siginfo=")
             keep &= (t['good'] == 1).to_numpy()
         drug = (kind == 'drug').to_numpy()
         for want, c in ((dose, 'dose'), (time, 'time')):
             if want is not None: keep &= ~drug | np.isclose(t[c].to_numpy(float), want, rtol=1e-3)
-        if not keep.any(): raise DataError(f"no signature of {path} is left with good={good}, dose={dose}, time={time}; doses there are: {', '.join(f'{d:g}' for d in sorted(t['dose'].dropna().unique())[:8]) or 'none'} µM")
+        if not keep.any():
+            raise DataError(f"no signature of {path} is left with good={good}, dose={dose}, time={time}; doses there are: "
+                f"{', '.join(f'{d:g}' for d in sorted(t['dose'].dropna().unique())[:8]) or 'none'} µM")
         symbol, lm = _genes(m, geneinfo); cols = np.flatnonzero(lm) if landmark else np.arange(m.shape[1])
         if not len(cols): raise DataError(f"{path} does not say which genes are landmarks; pass landmark=False, or geneinfo=")
-        names = {(k, n): '' if k == '' else drug_atom(n) if k == 'drug' else f'{k}:{escape(n)}' for k, n in set(zip(kind[keep], t['name'].astype(object)[keep]))}
-        o = pd.DataFrame(dict(p=[names[k] for k in zip(kind[keep], t['name'].astype(object)[keep])], c=(t['line'].astype(str)[keep] + f'|{assay}').to_numpy(), dose=np.where(drug, t['dose'], np.nan)[keep], time=t['time'].to_numpy()[keep]))
+        names = {(k, n): '' if k == '' else drug_atom(n) if k == 'drug' else f'{k}:{escape(n)}'
+            for k, n in set(zip(kind[keep], t['name'].astype(object)[keep]))}
+        o = pd.DataFrame(dict(p=[names[k] for k in zip(kind[keep], t['name'].astype(object)[keep])],
+            c=(t['line'].astype(str)[keep] + f'|{assay}').to_numpy(), dose=np.where(drug, t['dose'], np.nan)[keep],
+            time=t['time'].to_numpy()[keep]))
         code, _ = pd.factorize(pd.MultiIndex.from_frame(o)); group = np.full(m.shape[0], -1); group[keep] = code
-        sums = sum_groups(m, group, columns=cols if landmark else None, checkpoint=checkpoint, on_rows=on_rows); head = o.iloc[np.unique(code, return_index=True)[1]]
+        sums = sum_groups(m, group, columns=cols if landmark else None, checkpoint=checkpoint, on_rows=on_rows)
+        head = o.iloc[np.unique(code, return_index=True)[1]]
         (mean, sd), n = sums.finish(), sums.n; sd = sd.astype(np.float16) if (n > 1).any() else None; del sums, t, kind, names
-        s = Screen.from_arrays(mean, perturbation=head['p'], context=head['c'], dose=head['dose'], time=head['time'], readouts=[f'expr:{g}' for g in unique_names(symbol[cols], m.var.index.to_numpy()[cols])], unit='z', name=name, n_replicates=n)
+        s = Screen.from_arrays(mean, perturbation=head['p'], context=head['c'], dose=head['dose'], time=head['time'],
+            readouts=[f'expr:{g}' for g in unique_names(symbol[cols], m.var.index.to_numpy()[cols])], unit='z', name=name, n_replicates=n)
         if sd is not None: s.adata.layers['spread'] = sd
         return s
 
@@ -144,7 +170,11 @@ def _genes(m, geneinfo):
     "Symbol and landmark flag of each column."
     if geneinfo is not None:
         g = (geneinfo if isinstance(geneinfo, pd.DataFrame) else read_geneinfo(geneinfo)).reindex(m.var.index)
-        if g['symbol'].isna().any(): raise DataError(f"geneinfo does not know {int(g['symbol'].isna().sum())} genes of {m.path} (first: {g.index[g['symbol'].isna()][0]!r}); it belongs to another file")
+        if g['symbol'].isna().any():
+            raise DataError(f"geneinfo does not know {int(g['symbol'].isna().sum())} genes of {m.path} (first: "
+                f"{g.index[g['symbol'].isna()][0]!r}); it belongs to another file")
         return g['symbol'].to_numpy(object), g['landmark'].to_numpy(bool)
-    v = m.var; c = next((c for c in ('gene_symbol', 'pr_gene_symbol') if c in v), None); lm = next((c for c in ('is_lm', 'pr_is_lm') if c in v), None)
-    return (v[c] if c else v.index.to_series()).to_numpy(object), (pd.to_numeric(v[lm], errors='coerce') == 1).to_numpy() if lm else np.zeros(len(v), bool)
+    v = m.var; c = next((c for c in ('gene_symbol', 'pr_gene_symbol') if c in v), None)
+    lm = next((c for c in ('is_lm', 'pr_is_lm') if c in v), None)
+    return (v[c] if c else v.index.to_series()).to_numpy(object), (pd.to_numeric(v[lm], errors='coerce')
+        == 1).to_numpy() if lm else np.zeros(len(v), bool)

@@ -102,7 +102,9 @@ def simulate_atlas(
     seed:int=0,         # random seed
 ) -> SimulatedAtlas:
     "Knock-downs, over-expressions, doubles and drugs with doses, in several lines, read out as transcriptome and as growth."
-    if min(n_genes, n_systems, n_drugs, n_replicates) < 1 or n_genes < 8: raise DataError(f"expected n_genes ≥ 8 and at least one system, drug and replicate, got {n_genes}, {n_systems}, {n_drugs}, {n_replicates}")
+    if min(n_genes, n_systems, n_drugs, n_replicates) < 1 or n_genes < 8:
+        raise DataError(f"expected n_genes ≥ 8 and at least one system, drug and replicate, got {n_genes}, {n_systems}, {n_drugs}, "
+            f"{n_replicates}")
     genes, systems = [f'G{i:02d}' for i in range(n_genes)], [f'line{i+1}' for i in range(n_systems)]
     W = draw_network(n_genes, seed=seed)
     g = rng(seed, 'lines')
@@ -123,10 +125,13 @@ def simulate_atlas(
     growth = np.concatenate([-np.tanh(np.clip(-np.tanh(X[s]) + inhibit, 0, None) @ essential[s] / 3) for s in systems])[:, None]
     labels = dict(perturbation=[format_perturbation(a) for a in atoms] * n_systems, dose=dose * n_systems)
     screens, clean, ceiling = [], {}, {}
-    for name, V, readouts, unit, sd in (('sim-rna', rna, [f'expr:{x}' for x in genes], 'log expression', noise), ('sim-growth', growth, ['growth'], 'growth effect', noise / 3)):
+    for name, V, readouts, unit, sd in (('sim-rna', rna, [f'expr:{x}' for x in genes], 'log expression', noise),
+        ('sim-growth', growth, ['growth'], 'growth effect', noise / 3)):
         e = rng(seed, name, 'noise').normal(0, sd / np.sqrt(n_replicates), V.shape)
-        screens.append(Screen.from_arrays(V + e, context=[f'{s}|{name}' for s in systems for _ in plan], readouts=readouts, name=name, unit=unit,
-                                          n_replicates=np.full(len(V), n_replicates), source=f'simulate_atlas(seed={seed})', licence='CC0', **labels))
+        screens.append(Screen.from_arrays(V + e, context=[f'{s}|{name}' for s in systems for _ in plan], readouts=readouts, name=name,
+            unit=unit,
+                                          n_replicates=np.full(len(V), n_replicates), source=f'simulate_atlas(seed={seed})', licence='CC0',
+                                              **labels))
         clean[name], ceiling[name] = V, float(np.sqrt(V.var() / (V.var() + sd**2 / n_replicates)))
     i, j = np.nonzero(W)
     net = pd.DataFrame(dict(source=np.array(genes)[j], target=np.array(genes)[i], weight=W[i, j], **{s: on[s][i, j] for s in systems}))
@@ -147,9 +152,11 @@ def simulate_cells(
     s = sim.atlas['sim-rna']; context = f'{system}|sim-rna'
     if context not in s.contexts: raise DataError(f"no line {system!r}; there are {', '.join(c.split('|')[0] for c in s.contexts)}")
     p = s.obs['perturbation'].astype(str).to_numpy(object)
-    rows = np.flatnonzero((s.obs['context'] == context).to_numpy() & np.array([x == '' or (x.startswith(f'{kind}:') and '+' not in x) for x in p]))
+    rows = np.flatnonzero((s.obs['context'] == context).to_numpy()
+        & np.array([x == '' or (x.startswith(f'{kind}:') and '+' not in x) for x in p]))
     g = rng(seed, 'cells', system, kind)
     n = np.where(p[rows] == '', 5 * n_cells, np.maximum(g.poisson(n_cells, len(rows)), 2))
     X = np.repeat(sim.noiseless['sim-rna'][rows], n, 0); X = X + g.normal(0, noise, X.shape)
-    obs = pd.DataFrame(dict(perturbation=pd.Categorical(np.repeat(p[rows], n)), context=pd.Categorical(np.repeat(context, n.sum()))), index=[f'cell{i}' for i in range(n.sum())])
+    obs = pd.DataFrame(dict(perturbation=pd.Categorical(np.repeat(p[rows], n)), context=pd.Categorical(np.repeat(context, n.sum()))),
+        index=[f'cell{i}' for i in range(n.sum())])
     return ad.AnnData(X.astype(np.float32), obs=obs, var=pd.DataFrame(index=s.readouts))

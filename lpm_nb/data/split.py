@@ -32,7 +32,8 @@ class Split:
 def _frame(atlas):
     "Every experiment of the atlas by its symbols."
     if not isinstance(atlas, Atlas): raise DataError(f"expected an Atlas, got {type(atlas).__name__}; of one screen: Atlas([screen])")
-    return pd.concat([s.obs[['perturbation', 'context']].astype(str).assign(screen=n, row=np.arange(s.n_experiments)) for n, s in atlas.items()], ignore_index=True)
+    return pd.concat([s.obs[['perturbation', 'context']].astype(str).assign(screen=n, row=np.arange(s.n_experiments))
+        for n, s in atlas.items()], ignore_index=True)
 
 def _split(atlas, frame, part, name, seed):
     "Masks from a column of 0 (train), 1 (valid), 2 (test), 3 (unused)."
@@ -46,7 +47,8 @@ def _split(atlas, frame, part, name, seed):
     return split
 
 def _shares(test, valid):
-    if not (0 <= test < 1 and 0 <= valid < 1 and test + valid < 1): raise DataError(f"expected shares with 0 ≤ test + valid < 1, got test={test}, valid={valid}")
+    if not (0 <= test < 1 and 0 <= valid < 1 and test + valid < 1):
+        raise DataError(f"expected shares with 0 ≤ test + valid < 1, got test={test}, valid={valid}")
 
 # %% ../../nbs/data/04_split.ipynb #14ccce26
 def _key(p): return tuple(sorted(parse_perturbation(p)))
@@ -58,29 +60,38 @@ def prove_split(
     "Raise `LeakageError` if a held-out (perturbation, context) trains; tell what else of it the training saw."
     f = _frame(atlas)
     for n, s in atlas.items():
-        if n not in split.test or len(split.test[n]) != s.n_experiments: raise DataError(f"split {split.name!r} is of another atlas: for screen {n!r} expected masks of {s.n_experiments:,} experiments, got {len(split.test[n]) if n in split.test else 'none'}; make the split from this atlas")
+        if n not in split.test or len(split.test[n]) != s.n_experiments:
+            raise DataError(f"split {split.name!r} is of another atlas: for screen {n!r} expected masks of {s.n_experiments:,} "
+                f"experiments, got {len(split.test[n]) if n in split.test else 'none'}; make the split from this atlas")
     for k in ('train', 'valid', 'test'): f[k] = np.concatenate([getattr(split, k)[n] for n in atlas])
     both = f[['train', 'valid', 'test']].sum(axis=1) > 1
-    if both.any(): raise LeakageError(f"{int(both.sum())} experiments are in more than one part of split {split.name!r} (first: {f.loc[both, ['perturbation','context']].iloc[0].tolist()})")
+    if both.any():
+        raise LeakageError(f"{int(both.sum())} experiments are in more than one part of split {split.name!r} (first: "
+            f"{f.loc[both, ['perturbation','context']].iloc[0].tolist()})")
     keys = {p: _key(p) for p in f['perturbation'].unique()}
     f['p'], f['c'] = f['perturbation'].map(keys), f['context'].map({c: parse_context(c) for c in f['context'].unique()})
     pair = pd.factorize(pd.MultiIndex.from_arrays([f['p'], f['c']]))[0]
     for part in ('test', 'valid'):
         leak = np.isin(pair, pair[f['train']]) & f[part].to_numpy() & (f['p'] != ()).to_numpy()
-        if leak.any(): raise LeakageError(f"{int(leak.sum())} {part} experiments of split {split.name!r} are also trained on (first: {f.loc[leak, ['perturbation','context']].iloc[0].tolist()}); hold out whole (perturbation, context) pairs")
+        if leak.any():
+            raise LeakageError(f"{int(leak.sum())} {part} experiments of split {split.name!r} are also trained on (first: "
+                f"{f.loc[leak, ['perturbation','context']].iloc[0].tolist()}); hold out whole (perturbation, context) pairs")
     tr, te = f[f['train']], f[f['test']]
     n_p, n_c = tr.groupby('perturbation')['context'].nunique(), tr.groupby('context')['perturbation'].nunique()
     atoms = {a for p in tr['p'].unique() for a in p}
     system = set(zip(tr['p'], tr['c'].str[0]))
     return pd.DataFrame(dict(screen=te['screen'].to_numpy(), perturbation=te['perturbation'].to_numpy(), context=te['context'].to_numpy(),
-        contexts_with_perturbation=te['perturbation'].map(n_p).fillna(0).astype(int).to_numpy(), perturbations_in_context=te['context'].map(n_c).fillna(0).astype(int).to_numpy(),
-        atoms_seen=[all(a in atoms for a in p) for p in te['p']], same_system_other_assay=[(p, c[0]) in system for p, c in zip(te['p'], te['c'])]))
+        contexts_with_perturbation=te['perturbation'].map(n_p).fillna(0).astype(int).to_numpy(),
+            perturbations_in_context=te['context'].map(n_c).fillna(0).astype(int).to_numpy(),
+        atoms_seen=[all(a in atoms for a in p) for p in te['p']],
+            same_system_other_assay=[(p, c[0]) in system for p, c in zip(te['p'], te['c'])]))
 
 # %% ../../nbs/data/04_split.ipynb #2f09d810
 def _parts(codes, n, test, valid, g):
     order = g.permutation(n)
     n_test, n_valid = int(round(test * n)), int(round(valid * n))
-    if (test and not n_test) or (valid and not n_valid): raise DataError(f"a share of {test if test and not n_test else valid} of {n} is less than one; raise it")
+    if (test and not n_test) or (valid and not n_valid):
+        raise DataError(f"a share of {test if test and not n_test else valid} of {n} is less than one; raise it")
     part = np.zeros(n, int); part[order[:n_test]] = 2; part[order[n_test:n_test + n_valid]] = 1
     return part[codes]
 
@@ -104,7 +115,7 @@ def split_pairs(
     held, back = np.unique(codes[free], return_inverse=True)
     part = np.zeros(len(f), int)
     part[free] = _parts(back, len(held), test, valid, rng(seed, 'pairs'))
-    if screens is not None:                                            # the same pair in a screen that is not held out must not train either
+    if screens is not None:  # the same pair in a screen that is not held out must not train either
         part[~free & np.isin(codes, codes[free & (part > 0)]) & (f['perturbation'] != '').to_numpy()] = 3
     return _split(atlas, f, part, f'pairs by {by}', seed)
 

@@ -34,29 +34,35 @@ class Stored:
         self.size, self.nbytes = self.shape[0] * self.shape[1], self.shape[0] * self.shape[1] * 4
 
     def __len__(self): return self.shape[0]
-    def __repr__(self): return f"Stored: {self.shape[0]:,} × {self.shape[1]:,} values in {type(self.source).__module__.partition('.')[0]}, {self.nbytes / 1e9:.2f} GB"
+    def __repr__(self):
+        return (f"Stored: {self.shape[0]:,} × {self.shape[1]:,} values in {type(self.source).__module__.partition('.')[0]}, "
+            f"{self.nbytes / 1e9:.2f} GB")
 
     @property
-    def chunk(self) -> int: return 1024 if isinstance(self.source, np.ndarray) else int((self.source.chunks or (1024,))[0]) # rows that lie together
+    # rows that lie together
+    def chunk(self) -> int: return 1024 if isinstance(self.source, np.ndarray) else int((self.source.chunks or (1024,))[0])
 
     def select(self, rows) -> 'Stored': # the same values, fewer rows
         return Stored(self.source, np.arange(len(self))[rows] if self.rows is None else self.rows[rows])
 
     def __getitem__(self, rows) -> np.ndarray: # (n, k) float32
         at = self.rows if self.rows is not None else None
-        if isinstance(rows, slice) and at is None and not isinstance(self.source, np.ndarray): return np.asarray(self.source[rows], np.float32)
+        if isinstance(rows, slice) and at is None and not isinstance(self.source, np.ndarray):
+            return np.asarray(self.source[rows], np.float32)
         want = np.arange(len(self))[rows] if at is None else at[rows]
         if np.ndim(want) != 1: raise DataError(f"expected rows of a stored matrix, as a slice, a mask or positions, got {rows!r}")
         if isinstance(self.source, np.ndarray): return self.source[want].astype(np.float32, copy=False)
         if not len(want): return np.empty((0, self.shape[1]), np.float32)
         order, back = np.unique(want, return_inverse=True)
         whole = order[-1] - order[0] + 1 == len(order)                 # a stretch without gaps is one read
-        x = self.source[order[0]:order[-1] + 1] if whole else self.source[order] if isinstance(self.source, h5py.Dataset) else self.source.oindex[order]
+        x = self.source[order[0]:order[-1] + 1] if whole else self.source[order] if isinstance(self.source,
+            h5py.Dataset) else self.source.oindex[order]
         x = np.asarray(x, np.float32)
         return x if len(back) == len(order) and (np.diff(want) > 0).all() else x[back]
 
     def __array__(self, dtype=None, copy=None):
-        raise DataError(f"these values lie on disk ({self.nbytes / 1e9:.1f} GB) and this needs all of them in memory; choose experiments with screen.select(…) and read them with .load()")
+        raise DataError(f"these values lie on disk ({self.nbytes / 1e9:.1f} GB) and this needs all of them in memory; choose experiments "
+            "with screen.select(…) and read them with .load()")
 
 # %% ../../nbs/data/01b_stored.ipynb #4a1d45a1
 def is_stored(
@@ -114,9 +120,14 @@ def open(
         with warnings.catch_warnings():
             warnings.simplefilter('ignore'); obs, var, uns = (ad.io.read_elem(root[k]) for k in ('obs', 'var', 'uns'))
         source = root['X']
-    except Exception as e: raise StorageError(f"{path} cannot be opened as a screen: {type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}; it is damaged or of another kind") from e
-    if 'lpm' not in uns or any(c not in obs for c in OBS) or 'unit' not in var: raise DataError(f"{path} is no Screen (it lacks uns['lpm'] or one of obs {', '.join(OBS)}); convert it with Screen.from_anndata or lpm data add")
-    if not hasattr(source, 'shape') or source.shape != (len(obs), len(var)): raise DataError(f"expected the values of {path} as a dense matrix of {len(obs)} × {len(var)}; write them with Screen.write")
+    except Exception as e:
+        raise StorageError(f"{path} cannot be opened as a screen: {type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}; it is "
+            "damaged or of another kind") from e
+    if 'lpm' not in uns or any(c not in obs for c in OBS) or 'unit' not in var:
+        raise DataError(f"{path} is no Screen (it lacks uns['lpm'] or one of obs {', '.join(OBS)}); convert it with Screen.from_anndata or "
+            "lpm data add")
+    if not hasattr(source, 'shape') or source.shape != (len(obs), len(var)):
+        raise DataError(f"expected the values of {path} as a dense matrix of {len(obs)} × {len(var)}; write them with Screen.write")
     for c in ('perturbation', 'context'): obs[c] = obs[c].astype('category')
     return Screen(ad.AnnData(obs=obs, var=var, uns=dict(uns)), stored=Stored(source))
 
@@ -162,12 +173,21 @@ class ScreenWriter:
         n, k = len(table), len(readouts)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', DataWarning)
-            labels = Screen.from_arrays(np.zeros((n, 1), np.float32), perturbation=table['perturbation'], context=table['context'], readouts=['value'], name=name, n_replicates=table.get('n_replicates'), **{c: table[c] for c in ('dose', 'time') if c in table}, **meta)
-            self.readouts = Screen.from_arrays(np.zeros((1, k), np.float32), perturbation=[''], context=['x'], readouts=readouts, unit=unit, name=name).adata.var
+            labels = Screen.from_arrays(np.zeros((n, 1), np.float32), perturbation=table['perturbation'], context=table['context'],
+                readouts=['value'], name=name, n_replicates=table.get('n_replicates'),
+                **{c: table[c] for c in ('dose', 'time') if c in table}, **meta)
+            self.readouts = Screen.from_arrays(np.zeros((1, k), np.float32), perturbation=[''], context=['x'], readouts=readouts, unit=unit,
+                name=name).adata.var
         self.shape, self.layers, self.partial = (n, k), list(layers), self.path.with_name(self.path.name + '.partial')
-        self.chunk = min(n, chunk or max(1, int(4e6 / (4 * k)))); self.key = json.dumps([key, hashlib.sha256(pd.util.hash_pandas_object(labels.obs.astype(str), index=False).to_numpy().tobytes()).hexdigest(), labels.adata.uns['lpm'], self.readouts['unit'].astype(str).to_dict(), self.layers, self.chunk])
+        self.chunk = min(n, chunk or max(1, int(4e6 / (4 * k))))
+        self.key = json.dumps([key, hashlib.sha256(pd.util.hash_pandas_object(labels.obs.astype(str),
+            index=False).to_numpy().tobytes()).hexdigest(), labels.adata.uns['lpm'], self.readouts['unit'].astype(str).to_dict(),
+            self.layers, self.chunk])
         note = self.partial/'progress.json'
-        if note.exists() and json.loads(note.read_text())['key'] == self.key: self.done = np.array(json.loads(note.read_text())['done'], np.int64).reshape(-1, 2).tolist(); self.root = zarr.open_group(self.partial, mode='r+', use_consolidated=False); return
+        if note.exists() and json.loads(note.read_text())['key'] == self.key:
+            self.done = np.array(json.loads(note.read_text())['done'], np.int64).reshape(-1, 2).tolist()
+            self.root = zarr.open_group(self.partial, mode='r+', use_consolidated=False)
+            return
         if self.partial.exists(): shutil.rmtree(self.partial)
         a, self.done = ad.AnnData(obs=labels.obs, var=self.readouts, uns=labels.adata.uns), []
         self.partial.parent.mkdir(parents=True, exist_ok=True)
@@ -181,7 +201,8 @@ class ScreenWriter:
 
     def _array(self, l): return self.root['X' if l == 'X' else f'layers/{l}']
     def _note(self):
-        tmp = self.partial/'progress.tmp'; tmp.write_text(json.dumps(dict(key=self.key, done=self.done))); tmp.replace(self.partial/'progress.json')
+        tmp = self.partial/'progress.tmp'; tmp.write_text(json.dumps(dict(key=self.key, done=self.done)))
+        tmp.replace(self.partial/'progress.json')
 
     def missing(self, step:int) -> list[tuple[int, int]]: # stretches of at most `step` rows that were not written yet
         "What is left to do."
@@ -194,12 +215,18 @@ class ScreenWriter:
         check_known(list(layers), self.layers, 'layer'); lost = [l for l in self.layers if l not in layers]; stop = start + len(values)
         if lost: raise DataError(f"expected layer {lost[0]!r} with the values")
         for x in (values, *layers.values()):
-            if x.shape != (len(values), self.shape[1]) or stop > self.shape[0]: raise DataError(f"expected rows of {self.shape[1]} readouts within {self.shape[0]} experiments, got {x.shape} at row {start}")
-        if np.isinf(values).any(): raise DataError(f"expected finite values or NaN (= not measured), got {int(np.isinf(values).sum())} infinite from row {start} on")
+            if x.shape != (len(values), self.shape[1]) or stop > self.shape[0]:
+                raise DataError(f"expected rows of {self.shape[1]} readouts within {self.shape[0]} experiments, got {x.shape} at row "
+                    f"{start}")
+        if np.isinf(values).any():
+            raise DataError(f"expected finite values or NaN (= not measured), got {int(np.isinf(values).sum())} infinite from row {start} "
+                "on")
         try:
             for l, x in (('X', values), *layers.items()): self._array(l)[start:stop] = x
             self.done.append([int(start), int(stop)]); self._note()
-        except OSError as e: raise StorageError(f"{self.partial} cannot be written ({e.strerror or e}); what was written stays: make room and start the same command again to go on") from e
+        except OSError as e:
+            raise StorageError(f"{self.partial} cannot be written ({e.strerror or e}); what was written stays: make room and start the "
+                "same command again to go on") from e
 
     def close(self) -> Path: # the finished folder
         "Give the folder its name, once every row was written."
@@ -215,6 +242,7 @@ def copy_screen(
     path:str|Path,  # ends in .zarr
 ) -> Path:
     "Write a screen that lies on disk to another place, piece by piece."
-    w = ScreenWriter(path, screen.obs, readouts=screen.readouts, name=screen.name, unit=screen.adata.var['unit'].astype(str).tolist(), **{k: v for k, v in screen.meta.items() if v})
+    w = ScreenWriter(path, screen.obs, readouts=screen.readouts, name=screen.name, unit=screen.adata.var['unit'].astype(str).tolist(),
+        **{k: v for k, v in screen.meta.items() if v})
     for at, x in row_chunks(screen.X): w.put(int(at[0]), x)
     return w.close()

@@ -35,12 +35,16 @@ class Totals:
         with np.errstate(all='ignore'): return np.where(self.count > 0, self.total / self.count, np.nan).astype(np.float32)
     @property
     def sd(self) -> np.ndarray: # (n_groups, k) float32 standard deviation in a group; NaN below two values
-        with np.errstate(all='ignore'): return np.where(self.count > 1, np.sqrt(np.maximum(self.square - self.total**2 / self.count, 0) / (self.count - 1)), np.nan).astype(np.float32)
+        with np.errstate(all='ignore'):
+            return np.where(self.count > 1, np.sqrt(np.maximum(self.square - self.total**2 / self.count, 0) / (self.count - 1)),
+                np.nan).astype(np.float32)
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]: # (n_groups, k) float32 means and standard deviations
         "`mean` and `sd` in the place of the sums, which are used up."
         for i in range(0, len(self.n), 4096):
-            b = slice(i, i + 4096); part = Totals(self.n[b], None if self.missing is None else self.missing[b], self.total[b], self.square[b]); self.total[b], self.square[b] = part.mean, part.sd
+            b = slice(i, i + 4096)
+            part = Totals(self.n[b], None if self.missing is None else self.missing[b], self.total[b], self.square[b])
+            self.total[b], self.square[b] = part.mean, part.sd
         return self.total.astype(np.float32, copy=False), self.square.astype(np.float32, copy=False)
 
 def _add(t, group, x):
@@ -55,8 +59,12 @@ def _add(t, group, x):
 def _sum_rows(path, layer, start, group, columns, change):
     "Sums of a stretch of rows, by a worker of a cluster."
     with MatrixFile(path, layer=layer, labels=False) as m:
-        G, k = int(group[1]), m.shape[1] if columns is None else len(columns); t = Totals(np.zeros(G, np.int64), None, np.zeros((G, k)), np.zeros((G, k))); rows = np.flatnonzero(group[0] >= 0)
-        for at, x in m.blocks(rows + start, columns, megabytes=32): r = rows[at]; _add(t, group[0][r], x if change is None else change(x, r))
+        G, k = int(group[1]), m.shape[1] if columns is None else len(columns)
+        t = Totals(np.zeros(G, np.int64), None, np.zeros((G, k)), np.zeros((G, k)))
+        rows = np.flatnonzero(group[0] >= 0)
+        for at, x in m.blocks(rows + start, columns, megabytes=32):
+            r = rows[at]
+            _add(t, group[0][r], x if change is None else change(x, r))
         return t
 
 def _join(parts):
@@ -73,7 +81,8 @@ def _stretches(client, n):
     return list(zip(edges, edges[1:]))
 
 def _totals_of(path, layer, a, b):
-    with MatrixFile(path, layer=layer, labels=False) as m: return np.concatenate([x.sum(1, dtype=np.float64) for _, x in m.blocks(np.arange(a, b), megabytes=32)])
+    with MatrixFile(path, layer=layer, labels=False) as m:
+        return np.concatenate([x.sum(1, dtype=np.float64) for _, x in m.blocks(np.arange(a, b), megabytes=32)])
 
 def cell_totals(
     m:MatrixFile,          # the matrix
@@ -83,19 +92,26 @@ def cell_totals(
 ) -> np.ndarray: # (n_rows,) sum of each row
     "The sum of every row."
     if client is None: return np.concatenate([x.sum(1, dtype=np.float64) for _, x in m.blocks()])
-    cut = _stretches(client, m.shape[0]); return np.concatenate(client.gather([client.submit(_totals_of, str(m.path.resolve()), layer, a, b, pure=False) for a, b in cut]))
+    cut = _stretches(client, m.shape[0])
+    return np.concatenate(client.gather([client.submit(_totals_of, str(m.path.resolve()), layer, a, b, pure=False) for a, b in cut]))
 
 def _on_cluster(client, m, layer, group, columns, change, on_rows):
     "One pass by the workers of a Dask cluster: stretches of rows, added up in a tree. What a lost worker was doing, another does again."
     import dask
     n, G = len(group), int(group.max()) + 1; path, parts = str(m.path.resolve()), []
-    for a, b in _stretches(client, n): parts.append(dask.delayed(_sum_rows)(path, layer, a, (group[a:b].astype(np.int32), G), columns, None if change is None else change.part(a, b)))
-    while len(parts) > 1: parts = [dask.delayed(_join)(parts[i:i + 4]) if len(parts[i:i + 4]) > 1 else parts[i] for i in range(0, len(parts), 4)]
-    with warnings.catch_warnings(): warnings.simplefilter('ignore', UserWarning); future = client.compute(parts[0])      # which may say that labels of all cells are much
+    for a, b in _stretches(client, n):
+        parts.append(dask.delayed(_sum_rows)(path, layer, a, (group[a:b].astype(np.int32), G), columns, None if change is None
+            else change.part(a, b)))
+    while len(parts) > 1:
+        parts = [dask.delayed(_join)(parts[i:i + 4]) if len(parts[i:i + 4]) > 1 else parts[i] for i in range(0, len(parts), 4)]
+    # which may say that labels of all cells are much
+    with warnings.catch_warnings(): warnings.simplefilter('ignore', UserWarning); future = client.compute(parts[0])
     try: t = future.result()
     except Exception as e:
         if isinstance(e, LPMError): raise
-        raise StorageError(f"the cluster could not sum {m.path.name}: {type(e).__name__}: {str(e).splitlines()[0][:200]}; its workers need the file under the same path, this version of lpm_nb, and memory for {G} × {m.shape[1] if columns is None else len(columns)} sums several times") from e
+        raise StorageError(f"the cluster could not sum {m.path.name}: {type(e).__name__}: {str(e).splitlines()[0][:200]}; its workers need "
+            f"the file under the same path, this version of lpm_nb, and memory for {G} × {m.shape[1] if columns is None else len(columns)} "
+            "sums several times") from e
     if on_rows: on_rows(n, n)
     return t
 
@@ -119,19 +135,24 @@ def sum_groups(
     if not len(rows): raise DataError(f"no row of {m.path.name} belongs to a group")
     if client is not None: return _on_cluster(client, m, layer, group, columns, change, on_rows)
     G, k = int(group.max()) + 1, m.shape[1] if columns is None else len(columns)
-    kind = np.float64 if G * k <= 5e7 else np.float32; t, done, keep = Totals(np.zeros(G, np.int64), None, np.zeros((G, k), kind), np.zeros((G, k), kind)), 0, None
+    kind = np.float64 if G * k <= 5e7 else np.float32
+    t, done, keep = Totals(np.zeros(G, np.int64), None, np.zeros((G, k), kind), np.zeros((G, k), kind)), 0, None
     if checkpoint is not None:
         was = m.path.stat(); key = json.dumps([str(m.path.resolve()), was.st_size, was.st_mtime_ns, getattr(change, 'key', ''), k])
-        h = hashlib.sha256(key.encode()); h.update(np.ascontiguousarray(group).tobytes()); h.update(b'' if columns is None else np.ascontiguousarray(columns).tobytes())
+        h = hashlib.sha256(key.encode()); h.update(np.ascontiguousarray(group).tobytes())
+        h.update(b'' if columns is None else np.ascontiguousarray(columns).tobytes())
         keep = Path(checkpoint)/f'sums-{h.hexdigest()[:16]}.npz'
         if keep.exists():
-            with np.load(keep) as z: done = int(z['done']); t = Totals(z['n'], z['missing'] if 'missing' in z else None, z['total'], z['square'])
+            with np.load(keep) as z:
+                done = int(z['done'])
+                t = Totals(z['n'], z['missing'] if 'missing' in z else None, z['total'], z['square'])
     next_save = done + every * len(rows)
     for at, x in m.blocks(rows, columns, start=done, megabytes=megabytes):
         r = rows[at]; _add(t, group[r], x if change is None else change(x, r)); done = int(at[-1]) + 1
         if on_rows: on_rows(done, len(rows))
         if keep is not None and next_save <= done < len(rows):
-            with atomic_path(keep) as tmp: np.savez(tmp, done=done, n=t.n, total=t.total, square=t.square, **({} if t.missing is None else dict(missing=t.missing)))
+            with atomic_path(keep) as tmp:
+                np.savez(tmp, done=done, n=t.n, total=t.total, square=t.square, **({} if t.missing is None else dict(missing=t.missing)))
             next_save = done + every * len(rows)
     if keep is not None: keep.unlink(missing_ok=True)
     return t
@@ -141,12 +162,15 @@ SCALES = ['as is', 'log', 'z']   # what is averaged
 
 class _Counts:
     "Counts to log1p of a fixed total per cell, then z-scores within the batch."
-    def __init__(self, total, sums=None, batch=None, centre=None, width=None): self.total, self.sums, self.batch, self.centre, self.width, self.key = total, sums, batch, centre, width, f'{total}{"" if batch is None else "z"}'
+    def __init__(self, total, sums=None, batch=None, centre=None, width=None):
+        self.total, self.sums, self.batch, self.centre, self.width, self.key = (total, sums, batch, centre, width,
+            f'{total}{"" if batch is None else "z"}')
     def part(self, a, b): # the same for a stretch of the rows
         return _Counts(self.total, *(None if v is None else v[a:b] for v in (self.sums, self.batch)), self.centre, self.width)
     def __call__(self, x, rows):
         if (x < 0).any(): raise DataError("expected counts ≥ 0, got negative values; the file seems to be scaled already: scale='as is'")
-        x = np.log1p(x * (self.total / np.maximum(self.sums[rows] if self.sums is not None else x.sum(1), 1e-9))[:, None].astype(np.float32))
+        x = np.log1p(x * (self.total / np.maximum(self.sums[rows] if self.sums is not None else x.sum(1), 1e-9))[:,
+            None].astype(np.float32))
         return x if self.batch is None else (x - self.centre[self.batch[rows]]) / self.width[self.batch[rows]]
 
 def pseudobulk(
@@ -167,22 +191,27 @@ def pseudobulk(
     client=None,            # a `distributed.Client`: the workers of a Dask cluster go over the file, which all of them must see; None = this process
 ) -> 'ad.AnnData': # (n_groups, n_columns) means; obs: `by`, n_cells; layer `sd`: between the cells of a group
     "Mean profile of each group of cells."
-    check_known([scale], SCALES, 'scale'); given = by if isinstance(by, pd.DataFrame) else None; by = [by] if isinstance(by, str) else list(by)
+    check_known([scale], SCALES, 'scale'); given = by if isinstance(by, pd.DataFrame) else None
+    by = [by] if isinstance(by, str) else list(by)
     with MatrixFile(path, layer=layer) as m:
         check_known([*(by if given is None else []), *([batch] if batch else [])], m.obs.columns.tolist(), 'column of obs')
-        if given is not None and len(given) != m.shape[0]: raise DataError(f"expected a row of keys for each of {m.shape[0]} cells, got {len(given)}")
-        t = m.obs[by] if given is None else given; keys = t.astype(str); use = ~t.isna().any(axis=1).to_numpy() & (True if rows is None else np.asarray(rows, bool))
+        if given is not None and len(given) != m.shape[0]:
+            raise DataError(f"expected a row of keys for each of {m.shape[0]} cells, got {len(given)}")
+        t = m.obs[by] if given is None else given; keys = t.astype(str)
+        use = ~t.isna().any(axis=1).to_numpy() & (True if rows is None else np.asarray(rows, bool))
         code, labels = pd.factorize(pd.MultiIndex.from_frame(keys), sort=True); n = np.bincount(code[use], minlength=len(labels))
         keep = np.flatnonzero(n >= max(1, min_cells))
         if not len(keep): raise DataError(f"no group of {' × '.join(by)} in {m.path.name} has {max(1, min_cells)} cells; lower min_cells")
         to = np.full(len(labels), -1); to[keep] = np.arange(len(keep)); group = np.where(use, to[code], -1)
-        cols = None if columns is None else np.asarray(columns); how = dict(columns=cols, checkpoint=checkpoint, on_rows=on_rows, client=client, layer=layer)
+        cols = None if columns is None else np.asarray(columns)
+        how = dict(columns=cols, checkpoint=checkpoint, on_rows=on_rows, client=client, layer=layer)
         change = None
         if scale != 'as is':
             sums = None if cols is None else cell_totals(m, layer=layer, client=client)              # a cell's total is over all genes
             change = _Counts(total, sums)
         if variable is not None and variable < (m.shape[1] if cols is None else len(cols)):
-            spread = sum_groups(m, np.where(group >= 0, 0, -1), change=change, **how).sd[0]; best = np.sort(np.argsort(-np.nan_to_num(spread), kind='stable')[:variable])
+            spread = sum_groups(m, np.where(group >= 0, 0, -1), change=change, **how).sd[0]
+            best = np.sort(np.argsort(-np.nan_to_num(spread), kind='stable')[:variable])
             if change is not None and change.sums is None: change.sums = cell_totals(m, layer=layer, client=client)
             cols = best if cols is None else cols[best]; how['columns'] = cols
         if scale == 'z': change = _yardstick(m, change, batch, control, group, how)
@@ -195,7 +224,10 @@ def _yardstick(m, change, batch, control, group, how):
     "Mean and standard deviation of the control cells of each batch."
     if control is None: raise DataError("scale='z' compares with control cells: say which they are with control=")
     lane, names = pd.factorize(m.obs[batch].astype(str), sort=True) if batch else (np.zeros(m.shape[0], int), ['all'])
-    control = np.asarray(control, bool); n = np.bincount(lane[control], minlength=len(names)); used = np.bincount(lane[group >= 0], minlength=len(names)) > 0
-    if (n[used] < 10).any(): raise DataError(f"batch {names[np.flatnonzero(used & (n < 10))[0]]!r} has {n[used & (n < 10)][0]} control cells, expected at least 10; choose another batch column, or leave its cells out")
+    control = np.asarray(control, bool); n = np.bincount(lane[control], minlength=len(names))
+    used = np.bincount(lane[group >= 0], minlength=len(names)) > 0
+    if (n[used] < 10).any():
+        raise DataError(f"batch {names[np.flatnonzero(used & (n < 10))[0]]!r} has {n[used & (n < 10)][0]} control cells, expected at least "
+            "10; choose another batch column, or leave its cells out")
     t = sum_groups(m, np.where(control & used[lane], lane, -1), change=change, **how); width = t.sd; width[~(width > 1e-6)] = np.nan
     return _Counts(change.total, change.sums, lane, t.mean, width)

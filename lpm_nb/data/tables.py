@@ -27,10 +27,13 @@ def _lines(ids, models):
     "Names of DepMap lines; ids where there is none, or where two lines share one."
     ids = pd.Series(np.asarray(ids, str))
     if models is None: return ids.to_numpy()
-    t = pd.read_csv(models, dtype=str) if not isinstance(models, pd.DataFrame) else models; check_columns(t, ['ModelID'], optional=['CellLineName', 'StrippedCellLineName'])
+    t = pd.read_csv(models, dtype=str) if not isinstance(models, pd.DataFrame) else models
+    check_columns(t, ['ModelID'], optional=['CellLineName', 'StrippedCellLineName'])
     c = next((c for c in ('CellLineName', 'StrippedCellLineName') if c in t), None)
-    if c is None: raise DataError(f"expected a column CellLineName or StrippedCellLineName in the table of models, got {', '.join(t.columns[:8])}")
-    name = ids.map(t.dropna(subset=[c]).drop_duplicates('ModelID').set_index('ModelID')[c].str.strip()); twice = name.duplicated(keep=False) & ~ids.duplicated(keep=False)
+    if c is None:
+        raise DataError(f"expected a column CellLineName or StrippedCellLineName in the table of models, got {', '.join(t.columns[:8])}")
+    name = ids.map(t.dropna(subset=[c]).drop_duplicates('ModelID').set_index('ModelID')[c].str.strip())
+    twice = name.duplicated(keep=False) & ~ids.duplicated(keep=False)
     return np.where(name.isna() | twice, ids, name)
 
 def read_gene_effect(
@@ -44,13 +47,17 @@ def read_gene_effect(
     "CRISPR gene effects of DepMap."
     head = pd.read_csv(path, nrows=0).columns; m = [re.fullmatch(r'(.+?) \((\d+|unknown)\)', c) for c in head[1:]]
     if not any(m): raise DataError(f"{path} is no table of gene effects: expected columns such as 'A1BG (1)', got {', '.join(head[1:4])}")
-    symbol = np.array([x[1] if x else c for x, c in zip(m, head[1:])], object); want = np.ones(len(symbol), bool) if genes is None else np.isin(symbol, list(genes))
+    symbol = np.array([x[1] if x else c for x, c in zip(m, head[1:])], object)
+    want = np.ones(len(symbol), bool) if genes is None else np.isin(symbol, list(genes))
     if genes is not None: check_known(genes, symbol.tolist(), 'gene of the table')
-    t = pd.read_csv(path, index_col=0, usecols=[head[0], *head[1:][want]], dtype={c: np.float32 for c in head[1:]}); X = t.to_numpy(np.float32)
+    t = pd.read_csv(path, index_col=0, usecols=[head[0], *head[1:][want]], dtype={c: np.float32 for c in head[1:]})
+    X = t.to_numpy(np.float32)
     if t.index.has_duplicates: raise DataError(f"{path} has the line {t.index[t.index.duplicated()][0]!r} twice; keep one")
-    atoms = np.array([f'CRISPRko:{escape(g)}' for g in unique_names(symbol[want], [x[2] if x else '' for x in np.array(m, object)[want]])]); i, j = np.nonzero(~np.isnan(X))
+    atoms = np.array([f'CRISPRko:{escape(g)}' for g in unique_names(symbol[want], [x[2] if x else '' for x in np.array(m, object)[want]])])
+    i, j = np.nonzero(~np.isnan(X))
     context = np.array([f'{c}|{assay}' for c in _lines(t.index, models)])
-    return Screen.from_arrays(X[i, j][:, None], perturbation=pd.Categorical.from_codes(j, atoms), context=pd.Categorical.from_codes(i, context), readouts=['growth:gene_effect'], unit='Chronos gene effect', name=name)
+    return Screen.from_arrays(X[i, j][:, None], perturbation=pd.Categorical.from_codes(j, atoms),
+        context=pd.Categorical.from_codes(i, context), readouts=['growth:gene_effect'], unit='Chronos gene effect', name=name)
 
 # %% ../../nbs/data/02g_tables.ipynb #4d7a5c68
 def read_prism_curves(
@@ -62,14 +69,20 @@ def read_prism_curves(
     "Dose-response curves of the PRISM repurposing screen."
     use = ['broad_id', 'depmap_id', 'ccle_name', 'screen_id', 'auc', 'ic50', 'name', 'passed_str_profiling']
     head = pd.read_csv(path, nrows=0); check_columns(head, use[:-1], optional=use[-1:])
-    t = pd.read_csv(path, usecols=[c for c in use if c in head], dtype=dict(broad_id=str, depmap_id=str, ccle_name=str, screen_id='category', name=str)); n = len(t)
+    t = pd.read_csv(path, usecols=[c for c in use if c in head],
+        dtype=dict(broad_id=str, depmap_id=str, ccle_name=str, screen_id='category', name=str))
+    n = len(t)
     if 'passed_str_profiling' in t: t = t[t['passed_str_profiling'].astype(str).str.lower().isin(['true', '1', '1.0'])]
     t = t.dropna(subset=['depmap_id', 'name'])
-    if len(t) < n: warnings.warn(f"{n - len(t):,} of {n:,} curves have no line or compound, or a line that failed its identity check, and are left out", DataWarning, stacklevel=2)
+    if len(t) < n:
+        warnings.warn(
+            f"{n - len(t):,} of {n:,} curves have no line or compound, or a line that failed its identity check, and are left out",
+            DataWarning, stacklevel=2)
     line = _lines(t['depmap_id'], models) if models is not None else t['ccle_name'].str.split('_').str[0].fillna(t['depmap_id']).to_numpy()
     with np.errstate(all='ignore'): X = np.column_stack([t['auc'], np.where(t['ic50'] > 0, np.log(t['ic50']), np.nan)])
     X[np.isinf(X)] = np.nan; keep = ~np.isnan(X).all(1)
-    return Screen.from_arrays(X[keep], perturbation=t['name'].map({x: drug_atom(x) for x in t['name'].unique()})[keep], context=(pd.Series(line, t.index) + '|PRISM-' + t['screen_id'].astype(str))[keep], readouts=['viability:AUC', 'viability:ln_IC50'],
+    return Screen.from_arrays(X[keep], perturbation=t['name'].map({x: drug_atom(x) for x in t['name'].unique()})[keep],
+        context=(pd.Series(line, t.index) + '|PRISM-' + t['screen_id'].astype(str))[keep], readouts=['viability:AUC', 'viability:ln_IC50'],
         unit=['AUC fraction', 'ln µM'], name=name, replicates='mean')
 
 def read_prism_primary(
@@ -81,13 +94,19 @@ def read_prism_primary(
 ) -> Screen: # readout viability:LFC
     "Log fold changes of the PRISM primary screen."
     t = pd.read_csv(path, index_col=0); info = pd.read_csv(treatments); check_columns(info, ['column_name', 'name', 'dose'])
-    if not t.index.astype(str).str.startswith('ACH-').any() and t.columns.astype(str).str.startswith('ACH-').any(): t = t.T                # 24Q2 has lines as columns
-    failed = t.index.astype(str).str.contains('FAILED'); t = t[~failed]; info = info.dropna(subset=['name']).drop_duplicates('column_name').set_index('column_name'); known = t.columns.isin(info.index)
-    if failed.any() or (~known).any(): warnings.warn(f"{int(failed.sum())} lines failed their identity check and {int((~known).sum())} treatments have no name; they are left out", DataWarning, stacklevel=2)
+    # 24Q2 has lines as columns
+    if not t.index.astype(str).str.startswith('ACH-').any() and t.columns.astype(str).str.startswith('ACH-').any(): t = t.T
+    failed = t.index.astype(str).str.contains('FAILED'); t = t[~failed]
+    info = info.dropna(subset=['name']).drop_duplicates('column_name').set_index('column_name')
+    known = t.columns.isin(info.index)
+    if failed.any() or (~known).any():
+        warnings.warn(f"{int(failed.sum())} lines failed their identity check and {int((~known).sum())} treatments have no name; they are "
+            "left out", DataWarning, stacklevel=2)
     t = t.loc[:, known]; X = t.to_numpy(np.float32); i, j = np.nonzero(np.isfinite(X)); info = info.loc[t.columns]
     if not len(i): raise DataError(f"no treatment of {path} is in {treatments}; they belong to different releases")
     atoms = info['name'].map(drug_atom).to_numpy(); context = np.array([f'{c}|PRISM-primary' for c in _lines(t.index, models)])
-    return Screen.from_arrays(X[i, j][:, None], perturbation=atoms[j], context=context[i], dose=info['dose'].to_numpy(float)[j], readouts=['viability:LFC'], unit='log2 fold change', name=name, replicates='mean')
+    return Screen.from_arrays(X[i, j][:, None], perturbation=atoms[j], context=context[i], dose=info['dose'].to_numpy(float)[j],
+        readouts=['viability:LFC'], unit='log2 fold change', name=name, replicates='mean')
 
 # %% ../../nbs/data/02g_tables.ipynb #e0b0d8d8
 def pair_atoms(
@@ -115,22 +134,35 @@ def read_pairs(
     "A screen of pairs of genes."
     path = Path(path)
     if path.suffix == '.cdt':
-        t = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False); genes = [c for c in t.columns[4:]]; body = t[~t.iloc[:, 0].isin(['AID', 'EWEIGHT'])]
-        if 'GWEIGHT' not in t.columns or body.shape[0] == 0: raise DataError(f"{path} is no TreeView table: expected the columns GID, …, NAME, GWEIGHT and then genes, got {', '.join(t.columns[:5])}")
-        X = body[genes].apply(pd.to_numeric, errors='coerce').to_numpy(float); i, j = np.nonzero(~np.isnan(X)); left = body.iloc[:, 2].to_numpy(object)
+        t = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False); genes = [c for c in t.columns[4:]]
+        body = t[~t.iloc[:, 0].isin(['AID', 'EWEIGHT'])]
+        if 'GWEIGHT' not in t.columns or body.shape[0] == 0:
+            raise DataError(f"{path} is no TreeView table: expected the columns GID, …, NAME, GWEIGHT and then genes, got "
+                f"{', '.join(t.columns[:5])}")
+        X = body[genes].apply(pd.to_numeric, errors='coerce').to_numpy(float); i, j = np.nonzero(~np.isnan(X))
+        left = body.iloc[:, 2].to_numpy(object)
         a, b, v = left[i], np.array(genes, object)[j], X[i, j]
     elif path.suffix == '.xlsx':
-        t = pd.read_excel(path, sheet_name=None, header=[0, 1, 2]); t = next((x for x in t.values() if any(line in str(c[0]) for c in x.columns)), None)
-        c = None if t is None else next((c for c in t.columns if line in str(c[0]) and 'average' in str(c[1]).lower() and 'correlation' not in str(c[2]).lower()), None)
+        t = pd.read_excel(path, sheet_name=None, header=[0, 1, 2])
+        t = next((x for x in t.values() if any(line in str(c[0]) for c in x.columns)), None)
+        c = None if t is None else next((c for c in t.columns if line in str(c[0]) and 'average' in str(c[1]).lower()
+            and 'correlation' not in str(c[2]).lower()), None)
         if c is None: raise DataError(f"{path} has no column of {line!r} with 'Replicate Average' in three header rows")
-        a, b, v = t.iloc[:, 0].to_numpy(object), t.iloc[:, 1].to_numpy(object), pd.to_numeric(t[c], errors='coerce').to_numpy(); k = ~(pd.isna(a) | pd.isna(b) | pd.isna(v)); a, b, v = a[k], b[k], v[k]
+        a, b, v = t.iloc[:, 0].to_numpy(object), t.iloc[:, 1].to_numpy(object), pd.to_numeric(t[c], errors='coerce').to_numpy()
+        k = ~(pd.isna(a) | pd.isna(b) | pd.isna(v)); a, b, v = a[k], b[k], v[k]
     else:
-        t = pd.read_parquet(path) if path.suffix == '.parquet' else pd.read_csv(path, sep='\t' if path.suffix == '.tsv' else ',', dtype=dict(id1=str, id2=str), keep_default_na=False, na_values={value: ['', 'NA', 'nan']}); check_columns(t, ['id1', 'id2', value]); t = t.dropna(subset=[value])
-        v = pd.to_numeric(t[value], errors='coerce'); ok = t['id1'].notna() & t['id2'].notna() & t['id1'].astype(str).ne('') & t['id2'].astype(str).ne('') & v.notna()
-        if not ok.all(): warnings.warn(f"{int((~ok).sum())} of {len(t)} pairs of {path.name} lack a gene or a number and are left out", DataWarning, stacklevel=2)
+        t = pd.read_parquet(path) if path.suffix == '.parquet' else pd.read_csv(path, sep='\t' if path.suffix == '.tsv' else ',',
+            dtype=dict(id1=str, id2=str), keep_default_na=False, na_values={value: ['', 'NA', 'nan']})
+        check_columns(t, ['id1', 'id2', value]); t = t.dropna(subset=[value])
+        v = pd.to_numeric(t[value], errors='coerce')
+        ok = t['id1'].notna() & t['id2'].notna() & t['id1'].astype(str).ne('') & t['id2'].astype(str).ne('') & v.notna()
+        if not ok.all():
+            warnings.warn(f"{int((~ok).sum())} of {len(t)} pairs of {path.name} lack a gene or a number and are left out", DataWarning,
+                stacklevel=2)
         a, b, v = t['id1'][ok], t['id2'][ok], v[ok].to_numpy(float)
     p = pair_atoms(a, b, kind=kind)
-    return Screen.from_arrays(np.asarray(v, float)[:, None], perturbation=p, context=[context] * len(p), readouts=[readout], unit=unit, name=name, replicates='mean' if pd.Series(p).duplicated().any() else None)
+    return Screen.from_arrays(np.asarray(v, float)[:, None], perturbation=p, context=[context] * len(p), readouts=[readout], unit=unit,
+        name=name, replicates='mean' if pd.Series(p).duplicated().any() else None)
 
 # %% ../../nbs/data/02g_tables.ipynb #477b7ac7
 def read_replogle_bulk(
@@ -144,14 +176,20 @@ def read_replogle_bulk(
     "The published pseudo-bulk z-scores of Replogle et al."
     with MatrixFile(path) as m: obs, var = m.obs, m.var; X = next(m.blocks(megabytes=4000))[1]
     part = obs.index.to_series().astype(str).str.split('_'); odd = part.map(len) < 3
-    if odd.any(): raise DataError(f"{path} is no pseudo-bulk of Replogle et al.: expected rows such as '0_A1BG_P1_ENSG00000121410', got {obs.index[int(np.argmax(odd))]!r}")
-    gene = part.map(lambda p: '_'.join(p[1:-2]) if len(p) > 3 else p[1]); c = next((c for c in ('num_cells_filtered', 'num_cells_unfiltered') if c in obs), None)
-    n = np.ones(len(obs), int) if c is None else np.nan_to_num(pd.to_numeric(obs[c], errors='coerce').to_numpy(float)).astype(int); keep = n >= (min_cells if c else 1)
+    if odd.any():
+        raise DataError(f"{path} is no pseudo-bulk of Replogle et al.: expected rows such as '0_A1BG_P1_ENSG00000121410', got "
+            f"{obs.index[int(np.argmax(odd))]!r}")
+    gene = part.map(lambda p: '_'.join(p[1:-2]) if len(p) > 3 else p[1])
+    c = next((c for c in ('num_cells_filtered', 'num_cells_unfiltered') if c in obs), None)
+    n = np.ones(len(obs), int) if c is None else np.nan_to_num(pd.to_numeric(obs[c], errors='coerce').to_numpy(float)).astype(int)
+    keep = n >= (min_cells if c else 1)
     if 'core_control' in obs: keep &= ~(gene == 'non-targeting').to_numpy() | obs['core_control'].astype(bool).to_numpy()
     if not keep.any(): raise DataError(f"no perturbation of {path} has {min_cells} cells; lower min_cells")
-    X = np.where(np.isfinite(X), X, np.nan).astype(np.float32)[keep]; seen = ~np.isnan(X).all(0); symbol = unique_names(var['gene_name'].astype(object).to_numpy() if 'gene_name' in var else var.index.to_numpy(), var.index.to_numpy())
+    X = np.where(np.isfinite(X), X, np.nan).astype(np.float32)[keep]; seen = ~np.isnan(X).all(0)
+    symbol = unique_names(var['gene_name'].astype(object).to_numpy() if 'gene_name' in var else var.index.to_numpy(), var.index.to_numpy())
     labels = label_atoms(gene.unique(), kind='CRISPRi'); p = gene.map(labels).to_numpy()[keep]
-    return Screen.from_arrays(X[:, seen], perturbation=p, context=[f'{line}|{assay}'] * len(p), readouts=[f'expr:{g}' for g, k in zip(symbol, seen) if k], unit='z against controls of the gem group', name=name, replicates='mean')
+    return Screen.from_arrays(X[:, seen], perturbation=p, context=[f'{line}|{assay}'] * len(p),
+        readouts=[f'expr:{g}' for g, k in zip(symbol, seen) if k], unit='z against controls of the gem group', name=name, replicates='mean')
 
 def read_open_problems(
     path:str|Path,       # de_train.h5ad of Open Problems 2023
@@ -163,7 +201,9 @@ def read_open_problems(
     "Differential expression of Open Problems – Single-Cell Perturbations."
     a = ad.read_h5ad(path); check_columns(a.obs, ['cell_type', 'sm_name']); check_known([layer], list(a.layers), 'layer')
     X = np.asarray(a.layers[layer], np.float32); labels = label_atoms(a.obs['sm_name'].astype(str).unique(), kind='drug')
-    return Screen.from_arrays(X, perturbation=a.obs['sm_name'].astype(str).map(labels), context=a.obs['cell_type'].astype(str) + f'|{assay}', readouts=[f'expr:{g}' for g in a.var_names], unit={'logFC': 'log2 fold change'}.get(layer, 'signed −log10 p' if 'pval' in layer else layer), name=name, replicates='mean')
+    return Screen.from_arrays(X, perturbation=a.obs['sm_name'].astype(str).map(labels),
+        context=a.obs['cell_type'].astype(str) + f'|{assay}', readouts=[f'expr:{g}' for g in a.var_names],
+        unit={'logFC': 'log2 fold change'}.get(layer, 'signed −log10 p' if 'pval' in layer else layer), name=name, replicates='mean')
 
 def read_tahoe(
     files:Sequence[str|Path], # train-00000-of-01026.parquet … of pseudobulk_differential_expression
@@ -175,10 +215,14 @@ def read_tahoe(
 ) -> Screen: # CONFOUNDED: all lines of a drug share a well
     "Differential expression of Tahoe-100M for chosen genes."
     import pyarrow.compute as pc, pyarrow.parquet as pq
-    genes = list(dict.fromkeys(genes)); need = ['gene_name', 'drug', 'concentration', 'concentration_unit', 'Cell_Name_Vevo', value]; parts, at = [], {g: j for j, g in enumerate(genes)}
+    genes = list(dict.fromkeys(genes))
+    need = ['gene_name', 'drug', 'concentration', 'concentration_unit', 'Cell_Name_Vevo', value]
+    parts, at = [], {g: j for j, g in enumerate(genes)}
     for i, f in enumerate(files):
         have = pq.ParquetFile(f).schema_arrow.names
-        if any(c not in have for c in need): raise DataError(f"{f} is no table of Tahoe-100M's differential expression: expected the columns {', '.join(need)}; got {', '.join(have[:8])}")
+        if any(c not in have for c in need):
+            raise DataError(f"{f} is no table of Tahoe-100M's differential expression: expected the columns {', '.join(need)}; got "
+                f"{', '.join(have[:8])}")
         t = pq.read_table(f, columns=need, filters=pc.field('gene_name').isin(genes)).to_pandas()
         for k in need[1:5]: t[k] = t[k].astype(str if k in ('drug', 'concentration_unit', 'Cell_Name_Vevo') else float)
         parts.append(t)
@@ -186,9 +230,14 @@ def read_tahoe(
     t = pd.concat(parts, ignore_index=True); unknown = [g for g in genes if g not in set(t['gene_name'])]
     if unknown: raise DataError(f"{len(unknown)} of {len(genes)} genes are not in these files (first: {unknown[0]!r}); leave them out")
     control = t['drug'].map({d: is_control(d) for d in t['drug'].unique()}).to_numpy(bool)
-    t['p'] = np.where(control, '', t['drug'].map({d: drug_atom(d) for d in t['drug'].unique()})); t['dose'] = np.nan_to_num(to_micromolar(t['concentration'], t['concentration_unit'], control=control), nan=-1)
-    code, uniq = pd.factorize(pd.MultiIndex.from_frame(t[['p', 'Cell_Name_Vevo', 'dose']])); col = t['gene_name'].map(at).to_numpy(); v = t[value].to_numpy(float); ok = np.isfinite(v)
-    total, n = np.zeros((len(uniq), len(genes))), np.zeros((len(uniq), len(genes))); np.add.at(total, (code[ok], col[ok]), v[ok]); np.add.at(n, (code[ok], col[ok]), 1)
+    t['p'] = np.where(control, '', t['drug'].map({d: drug_atom(d) for d in t['drug'].unique()}))
+    t['dose'] = np.nan_to_num(to_micromolar(t['concentration'], t['concentration_unit'], control=control), nan=-1)
+    code, uniq = pd.factorize(pd.MultiIndex.from_frame(t[['p', 'Cell_Name_Vevo', 'dose']]))
+    col = t['gene_name'].map(at).to_numpy(); v = t[value].to_numpy(float); ok = np.isfinite(v)
+    total, n = np.zeros((len(uniq), len(genes))), np.zeros((len(uniq), len(genes)))
+    np.add.at(total, (code[ok], col[ok]), v[ok]); np.add.at(n, (code[ok], col[ok]), 1)
     with np.errstate(all='ignore'): X = np.where(n > 0, total / n, np.nan).astype(np.float32)
     k = (n > 0).any(1); u = uniq.to_frame(index=False)[k]
-    return Screen.from_arrays(X[k], perturbation=u.iloc[:, 0], context=u.iloc[:, 1] + '|Tahoe100M', dose=np.where(u.iloc[:, 2] < 0, np.nan, u.iloc[:, 2]), readouts=[f'expr:{g}' for g in genes], unit='log2 fold change' if value == 'log2FoldChange' else value, name=name, n_replicates=np.maximum(n[k].max(1), 1).astype(int))
+    return Screen.from_arrays(X[k], perturbation=u.iloc[:, 0], context=u.iloc[:, 1] + '|Tahoe100M',
+        dose=np.where(u.iloc[:, 2] < 0, np.nan, u.iloc[:, 2]), readouts=[f'expr:{g}' for g in genes], unit='log2 fold change'
+        if value == 'log2FoldChange' else value, name=name, n_replicates=np.maximum(n[k].max(1), 1).astype(int))

@@ -17,7 +17,8 @@ from ..data.effects import effect_labels, fit_members, screen_groups
 from ..data.loaders import standardise
 from ..data.screen import Atlas, Screen
 from ..data.split import Split
-from .stack import _factors, additive_effects, bayesian_factors, complete_interactions, nearest_effects, shrunken_mean, soft_impute
+from .stack import _factors, additive_effects, bayesian_factors, complete_interactions, nearest_effects, shrunken_mean
+from .stack import soft_impute
 
 # %% ../../nbs/model/08_baselines.ipynb #d90ce2b4
 @dataclass
@@ -35,10 +36,13 @@ def _groups(atlas, masks, scaling):
         P, C, V = [], [], []
         for n in names:
             o, (centre, scale) = atlas[n].obs[masks[n]], scaling[n]
-            P.append(effect_labels(o)); C.append(o['context'].astype(str).to_numpy(object)); V.append((atlas[n].X[masks[n]] - centre) / scale)
+            P.append(effect_labels(o)); C.append(o['context'].astype(str).to_numpy(object))
+            V.append((atlas[n].X[masks[n]] - centre) / scale)
         P, C, V = np.concatenate(P), np.concatenate(C), np.concatenate(V)
         pi, pu = pd.factorize(P, sort=True); ci, cu = pd.factorize(C, sort=True)
-        if len(pu) * len(cu) * V.shape[1] > 4e8: raise DataError(f"the baselines hold perturbations × contexts × readouts in memory, here {len(pu)} × {len(cu)} × {V.shape[1]}; choose fewer readouts or contexts")
+        if len(pu) * len(cu) * V.shape[1] > 4e8:
+            raise DataError(f"the baselines hold perturbations × contexts × readouts in memory, here {len(pu)} × {len(cu)} × {V.shape[1]}; "
+                "choose fewer readouts or contexts")
         Y = np.full((len(pu), len(cu), V.shape[1]), np.nan, np.float32); Y[pi, ci] = V
         out.append((names, _Group(pd.Index(pu), pd.Index(cu), Y, atlas[names[0]].readouts)))
     return out
@@ -48,7 +52,8 @@ def _levels(Y, rounds=20, lam=1.):
     "Context levels (c, r): means of what is left after the perturbations' effects. Effects against them (p, c, r) with 0 where unseen; how often each was seen."
     seen = ~np.isnan(Y); n = np.maximum(seen.sum(0), 1); level = np.where(seen, Y, 0).sum(0) / n
     for _ in range(rounds):
-        D = np.where(seen, Y - level, 0); shift = np.where(seen, D - shrunken_mean(D, seen, lam)[:, None], 0).sum(0) / n; level = level + shift
+        D = np.where(seen, Y - level, 0)
+        shift = np.where(seen, D - shrunken_mean(D, seen, lam)[:, None], 0).sum(0) / n; level = level + shift
         if np.abs(shift).max() < .01: break
     return level, np.where(seen, Y - level, 0), seen
 
@@ -76,10 +81,14 @@ def complete_matrix(
     return low
 
 # %% ../../nbs/model/08_baselines.ipynb #17293374
-BASELINES = ['control', 'context mean', 'perturbation mean', 'own gene', 'additive', 'additive + low rank', 'nearest perturbations', 'bilinear ridge', 'factor analysis', 'members in context', 'members + low rank', 'random forest', 'CatBoost']   # every baseline, simplest first
+# every baseline, simplest first
+BASELINES = ['control', 'context mean', 'perturbation mean', 'own gene', 'additive', 'additive + low rank', 'nearest perturbations',
+    'bilinear ridge', 'factor analysis', 'members in context', 'members + low rank', 'random forest', 'CatBoost']
 INFORMED = ['random forest', 'CatBoost']   # those that are told something of the genes
 _GRID = {'additive': [dict(lam=l) for l in (.5, 1, 2, 4, 8, 16)],
-         'additive + low rank': [dict(lam=l, rank=k, how=h, shrink=s) for l in (1, 4) for k in (2, 5, 10, 20, 30) for h, s in (('complete', .7), ('complete', 1.), ('denoise', 1.))] + [dict(lam=4, threshold=q, how='soft') for q in (.15, .25, .4, .8, 1.2)],
+         'additive + low rank': [dict(lam=l, rank=k, how=h, shrink=s) for l in (1, 4) for k in (2, 5, 10, 20, 30)
+             for h, s in (('complete', .7), ('complete', 1.), ('denoise', 1.))]
+             + [dict(lam=4, threshold=q, how='soft') for q in (.15, .25, .4, .8, 1.2)],
          'nearest perturbations': [dict(lam=4, k=k, mix=m) for k in (5, 15, 40) for m in (.25, .5, 1.)],
          'bilinear ridge': [dict(rank=k, ridge=r) for k in (5, 15, 40) for r in (.03, .3, 3., 30.)],
          'factor analysis': [dict(k=k) for k in (10, 30, 60)],
@@ -90,7 +99,8 @@ _GRID = {'additive': [dict(lam=l) for l in (.5, 1, 2, 4, 8, 16)],
 
 class Baseline:
     "A simple model of an atlas. Made by `fit_baseline`."
-    def __init__(self, method, params, groups, scaling, home): self.method, self.params, self.groups, self.scaling, self.home = method, params, groups, scaling, home
+    def __init__(self, method, params, groups, scaling, home):
+        self.method, self.params, self.groups, self.scaling, self.home = method, params, groups, scaling, home
     def __repr__(self): return f"Baseline {self.method!r} {self.params or ''}"
 
     def predict_screen(
@@ -149,12 +159,16 @@ def _leading(D, seen, rank):
 class _Trees:
     "A random forest or boosted trees from the vectors of the members and the context to effects, on their leading directions."
     def __init__(self, g, D, seen, knowledge, *, leaf=None, trees=200):
-        self.knowledge, self.at, self.contexts, self.basis = knowledge.to_numpy(np.float32), {k: i for i, k in enumerate(knowledge.index)}, len(g.contexts), _leading(D, seen, 30)
+        self.knowledge, self.at, self.contexts, self.basis = knowledge.to_numpy(np.float32), {k: i
+            for i, k in enumerate(knowledge.index)}, len(g.contexts), _leading(D, seen, 30)
         p, c = np.nonzero(seen.any(-1)); T = D[p, c] @ self.basis.T; T = T if T.shape[1] > 1 else T[:, 0]
-        if leaf: self.model = RandomForestRegressor(trees, min_samples_leaf=leaf, max_features=.3, max_samples=min(1., 20_000 / len(T)), random_state=0, n_jobs=-1)
+        if leaf:
+            self.model = RandomForestRegressor(trees, min_samples_leaf=leaf, max_features=.3, max_samples=min(1., 20_000 / len(T)),
+                random_state=0, n_jobs=-1)
         else:
             from catboost import CatBoostRegressor
-            self.model = CatBoostRegressor(iterations=trees, depth=5, learning_rate=.1, loss_function='MultiRMSE' if T.ndim > 1 else 'RMSE', random_seed=0, verbose=False, allow_writing_files=False, thread_count=-1)
+            self.model = CatBoostRegressor(iterations=trees, depth=5, learning_rate=.1, loss_function='MultiRMSE' if T.ndim > 1 else 'RMSE',
+                random_seed=0, verbose=False, allow_writing_files=False, thread_count=-1)
         self.model.fit(self._features(g.perturbations[p], c), T)
     def _features(self, labels, c):
         cat = pd.Categorical(np.asarray(labels, object)); V = np.zeros((len(cat.categories), 2 * self.knowledge.shape[1] + 1), np.float32)
@@ -172,7 +186,8 @@ def _prepare(method, params, g, knowledge=None):
         out |= _prepare('members in context', params, g) | dict(pairs={})
         for j, fit in out['fits'].items():
             rows = np.flatnonzero(~np.isnan(g.Y[:, j, 0]))
-            if g.Y.shape[2] == 1 and sum(len(members[i]) == 2 for i in rows) >= 20: out['pairs'][j] = _interactions([members[i] for i in rows], fit, g.Y[rows, j, 0].astype(np.float64), params['noise'])
+            if g.Y.shape[2] == 1 and sum(len(members[i]) == 2 for i in rows) >= 20:
+                out['pairs'][j] = _interactions([members[i] for i in rows], fit, g.Y[rows, j, 0].astype(np.float64), params['noise'])
         return out
     if method == 'members in context':
         members = [parse_perturbation(x.split('@')[0]) for x in g.perturbations]
@@ -198,12 +213,15 @@ def _prepare(method, params, g, knowledge=None):
     if method in INFORMED: out['trees'] = _Trees(g, D, seen, knowledge, **params)
     if method == 'factor analysis':
         if few: effects = _factors(g.contexts, cm, D, seen, usual, **params)
-        else: B = _leading(D, seen, max(10, int(seen.any(-1).sum()) // 10)); effects = bayesian_factors(np.where(seen.any(-1, keepdims=True), D @ B.T, np.nan), **params) @ B
+        else:
+            B = _leading(D, seen, max(10, int(seen.any(-1).sum()) // 10))
+            effects = bayesian_factors(np.where(seen.any(-1, keepdims=True), D @ B.T, np.nan), **params) @ B
         out['effects'] = effects.astype(np.float32)
     if method == 'additive + low rank':
         if params['how'] in ('complete', 'soft'):
             E = np.where(seen, D - usual, np.nan); M = E.reshape(len(E), -1)
-            out['low'] = (complete_matrix(M, params['rank'], shrink=params['shrink']) if params['how'] == 'complete' else soft_impute(M, threshold=params['threshold'])).reshape(E.shape)
+            out['low'] = (complete_matrix(M, params['rank'], shrink=params['shrink']) if params['how'] == 'complete'
+                else soft_impute(M, threshold=params['threshold'])).reshape(E.shape)
         else:
             rows = D[seen.any(2)]
             w, V = np.linalg.eigh(rows @ rows.T) if len(rows) < rows.shape[1] else np.linalg.eigh(rows.T @ rows)
@@ -262,8 +280,10 @@ def fit_baseline(
 ) -> Baseline:
     "Fit one baseline, its parameters tuned on validation pairs."
     check_known([method], BASELINES, 'baseline')
-    if method == 'CatBoost' and not find_spec('catboost'): raise DataError("this baseline needs a package that is not installed: pip install catboost")
-    if method in INFORMED and knowledge is None: raise DataError(f"{method} needs knowledge=, a table of gene vectors such as relation_vectors(read_annotation('pairs-stringdb'))")
+    if method == 'CatBoost' and not find_spec('catboost'):
+        raise DataError("this baseline needs a package that is not installed: pip install catboost")
+    if method in INFORMED and knowledge is None:
+        raise DataError(f"{method} needs knowledge=, a table of gene vectors such as relation_vectors(read_annotation('pairs-stringdb'))")
     valid = split.valid if any(m.any() for m in split.valid.values()) else _inner(atlas, split.train, seed)
     rest = {n: split.train[n] & ~valid[n] for n in atlas}
     whole = {n: split.train[n] | split.valid[n] for n in atlas}
@@ -277,8 +297,11 @@ def fit_baseline(
             goal = [(n, atlas[n].obs[valid[n]], (atlas[n].X[valid[n]] - scaling[n][0]) / scaling[n][1]) for n in names if valid[n].any()]
             def loss(params, h=h, goal=goal):
                 m = _prepare(method, params, h, knowledge)
-                return np.mean([np.nanmean((_answer(method, m, m['p'].get_indexer(effect_labels(o)), m['c'].get_indexer(o['context'].astype(str).to_numpy(object)), o) - y)**2) for _, o, y in goal])
-            usable = [q for q in grid if (q.get('how') != 'denoise' or h.Y.shape[2] > 50) and (h.Y.shape[2] >= 20 or method not in ('additive', 'additive + low rank') or q['lam'] == 4)]      # few readouts choose the shrinkage themselves
+                return np.mean([np.nanmean((_answer(method, m, m['p'].get_indexer(effect_labels(o)),
+                    m['c'].get_indexer(o['context'].astype(str).to_numpy(object)), o) - y)**2) for _, o, y in goal])
+            # few readouts choose the shrinkage themselves
+            usable = [q for q in grid if (q.get('how') != 'denoise' or h.Y.shape[2] > 50)
+                and (h.Y.shape[2] >= 20 or method not in ('additive', 'additive + low rank') or q['lam'] == 4)]
             if goal: best = min(usable, key=loss)
         final.append(_prepare(method, best, g, knowledge)); chosen.append(best)
         for n in names: home[n] = i
@@ -295,7 +318,9 @@ def suitable(
     own = any(r.removeprefix('expr:') in genes for s in atlas.values() for r in s.readouts)
     profile = any(len(s.readouts) >= 20 for s in atlas.values())
     informed = knowledge is not None and 2 * len(genes & set(knowledge.index)) > len(genes)
-    fits = {'random forest': informed, 'CatBoost': informed and find_spec('catboost'), 'factor analysis': not combos and not many and len(atlas.contexts) > 1, 'members in context': combos, 'members + low rank': combos, 'nearest perturbations': not many, 'bilinear ridge': profile, 'own gene': own}
+    fits = {'random forest': informed, 'CatBoost': informed and find_spec('catboost'), 'factor analysis': not combos and not many
+        and len(atlas.contexts) > 1, 'members in context': combos, 'members + low rank': combos, 'nearest perturbations': not many,
+        'bilinear ridge': profile, 'own gene': own}
     return [m for m in BASELINES if fits.get(m, True)]
 
 def fit_baselines(

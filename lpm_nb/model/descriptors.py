@@ -34,8 +34,10 @@ def relation_vectors(
     codes, genes = pd.factorize(np.r_[relations['entity1'], relations['entity2']]); a, b = np.split(codes, 2)
     A = coo_matrix((np.ones(len(a)), (a, b)), (len(genes), len(genes))).tocsr(); A = ((A + A.T) > 0).astype(np.float64); A.setdiag(0)
     _, part = connected_components(A, directed=False); keep = np.flatnonzero(part == np.bincount(part).argmax())
-    if len(keep) <= width + 1: raise DataError(f"the largest connected part of the graph has {len(keep)} genes; expected more than width + 1 = {width + 1}")
-    Z = SpectralEmbedding(n_components=width, affinity='precomputed', eigen_solver='arpack', random_state=seed).fit_transform(A[keep][:, keep])
+    if len(keep) <= width + 1:
+        raise DataError(f"the largest connected part of the graph has {len(keep)} genes; expected more than width + 1 = {width + 1}")
+    Z = SpectralEmbedding(n_components=width, affinity='precomputed', eigen_solver='arpack',
+        random_state=seed).fit_transform(A[keep][:, keep])
     return pd.DataFrame(Z / Z.std(0), index=pd.Index(genes[keep], name='gene'))
 
 # %% ../../nbs/model/06e_descriptors.ipynb #2005def9
@@ -53,9 +55,12 @@ def structure_vectors(
     smiles = {str(k): v for k, v in dict(smiles).items()}
     if not smiles: raise DataError("expected at least one drug with a SMILES, got none")
     with rdBase.BlockLogs(): made = {k: Chem.MolFromSmiles(v) if isinstance(v, str) and v.strip() else None for k, v in smiles.items()}
-    if bad := [k for k, m in made.items() if m is None]: raise DataError(f"{len(bad)} of {len(made)} structures are no valid SMILES, first {bad[0]!r}: {smiles[bad[0]]!r}; correct or drop them")
+    if bad := [k for k, m in made.items() if m is None]:
+        raise DataError(f"{len(bad)} of {len(made)} structures are no valid SMILES, first {bad[0]!r}: {smiles[bad[0]]!r}; correct or drop "
+            "them")
     g = GetMorganGenerator(radius=radius, fpSize=bits)
-    return pd.DataFrame(np.stack([np.sqrt(g.GetCountFingerprintAsNumPy(m)).astype(np.float32) for m in made.values()]), index=pd.Index(made, name='drug'))
+    return pd.DataFrame(np.stack([np.sqrt(g.GetCountFingerprintAsNumPy(m)).astype(np.float32) for m in made.values()]),
+        index=pd.Index(made, name='drug'))
 
 # %% ../../nbs/model/06e_descriptors.ipynb #b5c6b864
 def set_vectors(
@@ -80,20 +85,27 @@ def line_vectors(
         from lpm_nb.data.sources import read_annotation
         table = read_annotation('cell-model-passports')
     has = [c for c in ('tissue', 'cancer_type') if c in table]
-    if 'model_name' not in table or not has: raise DataError(f"expected columns model_name, and tissue or cancer_type, got {', '.join(map(str, table.columns))}")
-    t = table.dropna(subset=['model_name']).drop_duplicates('model_name', keep=False)                     # of two lines with one name nothing is known
-    return set_vectors(pd.concat([pd.DataFrame(dict(set=c + ':' + t[c].astype(str), gene=t['model_name'].astype(str)))[t[c].notna() & (t[c] != '')] for c in has])).rename_axis('line')
+    if 'model_name' not in table or not has:
+        raise DataError(f"expected columns model_name, and tissue or cancer_type, got {', '.join(map(str, table.columns))}")
+    t = table.dropna(subset=['model_name']).drop_duplicates('model_name', keep=False)  # of two lines with one name nothing is known
+    return set_vectors(pd.concat([pd.DataFrame(dict(set=c + ':' + t[c].astype(str), gene=t['model_name'].astype(str)))[t[c].notna()
+        & (t[c] != '')] for c in has])).rename_axis('line')
 
 # %% ../../nbs/model/06e_descriptors.ipynb #0edf17a4
 def check_vectors(
     vectors:pd.DataFrame, # index = names of genes or drugs, or atoms; or of contexts, or their systems; columns = numbers
 ) -> pd.DataFrame: # the same as float32, its index as text
     "Refuse a table that is no table of vectors."
-    if not isinstance(vectors, pd.DataFrame) or not vectors.shape[1]: raise DataError(f"expected a DataFrame of vectors, one row per gene, drug or cell line, got {type(vectors).__name__}{' without columns' if isinstance(vectors, pd.DataFrame) else ''}")
-    if words := [c for c in vectors if not pd.api.types.is_numeric_dtype(vectors[c])]: raise DataError(f"expected numbers, column {words[0]!r} has text; the names belong into the index (set_index)")
+    if not isinstance(vectors, pd.DataFrame) or not vectors.shape[1]:
+        raise DataError("expected a DataFrame of vectors, one row per gene, drug or cell line, got "
+            f"{type(vectors).__name__}{' without columns' if isinstance(vectors, pd.DataFrame) else ''}")
+    if words := [c for c in vectors if not pd.api.types.is_numeric_dtype(vectors[c])]:
+        raise DataError(f"expected numbers, column {words[0]!r} has text; the names belong into the index (set_index)")
     out = vectors.astype(np.float32).set_axis(vectors.index.astype(str))
-    if twice := out.index[out.index.duplicated()].unique().tolist(): raise DataError(f"{len(twice)} names have more than one vector, first {twice[0]!r}; keep one of them")
-    if bad := out.index[~np.isfinite(out.to_numpy()).all(1)].tolist(): raise DataError(f"{len(bad)} vectors have missing or infinite numbers, first that of {bad[0]!r}; fill them or drop the rows")
+    if twice := out.index[out.index.duplicated()].unique().tolist():
+        raise DataError(f"{len(twice)} names have more than one vector, first {twice[0]!r}; keep one of them")
+    if bad := out.index[~np.isfinite(out.to_numpy()).all(1)].tolist():
+        raise DataError(f"{len(bad)} vectors have missing or infinite numbers, first that of {bad[0]!r}; fill them or drop the rows")
     return out
 
 def _find(vectors, names, fold):
@@ -216,8 +228,10 @@ def fit_smoother(
         W = mix[0] * (leaf - 1 / len(old)) + mix[1] * _kernel_weights(X[old], X[new], reach, ridge, usual)
         for i, e in enumerate(E):
             rest = e[new] - e[old].mean(0); miss = rest - W @ e[old]; error[i] += (miss**2).sum(0); total += (rest**2).sum()
-    usual = error.mean(1, keepdims=True) * error.mean(0) / max(error.mean(), 1e-12)                        # the product of both, which few known ones are pulled towards
-    return Smoother(list(known), Y.astype(np.float32), reach, ridge, mix, float(1 - error.sum() / max(total, 1e-12)), list(places), ((error + LEAST * usual / n) / (n + LEAST)).astype(np.float32))
+    # the product of both, which few known ones are pulled towards
+    usual = error.mean(1, keepdims=True) * error.mean(0) / max(error.mean(), 1e-12)
+    return Smoother(list(known), Y.astype(np.float32), reach, ridge, mix, float(1 - error.sum() / max(total, 1e-12)), list(places),
+        ((error + LEAST * usual / n) / (n + LEAST)).astype(np.float32))
 
 # %% ../../nbs/model/06e_descriptors.ipynb #f5808112
 @dataclass
@@ -228,7 +242,9 @@ class Descriptors:
     of:str='perturbation'# what is described: 'perturbation' or 'context'
     given:bool=True      # False: from other screens of the model
 
-    def __repr__(self): return f"Descriptors: vectors of {len(self.vectors):,} names; " + '; '.join(f"{n}, {k or 'no kind'}: {s.explained:.0%} explained by {len(s.known)}" for (n, k), s in self.smoothers.items())
+    def __repr__(self):
+        return f"Descriptors: vectors of {len(self.vectors):,} names; " + '; '.join(
+            f"{n}, {k or 'no kind'}: {s.explained:.0%} explained by {len(s.known)}" for (n, k), s in self.smoothers.items())
 
     def kind(
         self,

@@ -34,21 +34,32 @@ def predict_grid(self:TrainedLPM,
 ) -> Path: # of the folder: experiments in the order contexts × perturbations × doses × times
     "Predict all perturbations in all contexts at all readouts of a screen, to disk."
     names = list(self.vocab.readouts)
-    if screen is None and len(names) > 1: raise DataError(f"expected screen=, one of {', '.join(map(repr, names))}: each has contexts and readouts of its own")
+    if screen is None and len(names) > 1:
+        raise DataError(f"expected screen=, one of {', '.join(map(repr, names))}: each has contexts and readouts of its own")
     screen = screen or names[0]; check_known([screen], names, 'screen')
-    contexts = list(self.vocab.screen_contexts[screen] if contexts is None else contexts); perturbations = [format_perturbation([a]) for a in self.vocab.atoms] if perturbations is None else list(perturbations)
-    columns = list(self.vocab.readouts[screen] if readouts is None else readouts); check_known(columns, self.vocab.readouts[screen], 'readout'); self.check_contexts(contexts, screen)
+    contexts = list(self.vocab.screen_contexts[screen] if contexts is None else contexts)
+    perturbations = [format_perturbation([a]) for a in self.vocab.atoms] if perturbations is None else list(perturbations)
+    columns = list(self.vocab.readouts[screen] if readouts is None else readouts)
+    check_known(columns, self.vocab.readouts[screen], 'readout'); self.check_contexts(contexts, screen)
     for what, x in (('perturbations', perturbations), ('contexts', contexts), ('readouts', columns)):
-        if not x or len(set(x)) < len(x): raise DataError(f"expected distinct {what}, at least one, got {len(x)} of which {len(set(x))} are distinct")
-    doses, times = ([np.nan] if x is None else list(x) for x in (dose, time)); per = len(perturbations) * len(doses) * len(times); n = per * len(contexts)
+        if not x or len(set(x)) < len(x):
+            raise DataError(f"expected distinct {what}, at least one, got {len(x)} of which {len(set(x))} are distinct")
+    doses, times = ([np.nan] if x is None else list(x) for x in (dose, time))
+    per = len(perturbations) * len(doses) * len(times); n = per * len(contexts)
     self.check_experiments(pd.DataFrame(dict(perturbation=perturbations, context=contexts[0])))
     p, d, t = np.unravel_index(np.arange(per), (len(perturbations), len(doses), len(times))); c = np.arange(len(contexts))
-    table = pd.DataFrame(dict(perturbation=pd.Categorical.from_codes(np.tile(p, len(c)), perturbations), context=pd.Categorical.from_codes(np.repeat(c, per), contexts), dose=np.tile(np.array(doses, np.float32)[d], len(c)), time=np.tile(np.array(times, np.float32)[t], len(c))))
-    units = dict(zip(self.vocab.readouts[screen], self.units[screen])); h = hashlib.sha256(json.dumps([self.provenance, screen, perturbations, contexts, columns, str(doses), str(times)], sort_keys=True, default=str).encode())
+    table = pd.DataFrame(dict(perturbation=pd.Categorical.from_codes(np.tile(p, len(c)), perturbations),
+        context=pd.Categorical.from_codes(np.repeat(c, per), contexts), dose=np.tile(np.array(doses, np.float32)[d], len(c)),
+        time=np.tile(np.array(times, np.float32)[t], len(c))))
+    units = dict(zip(self.vocab.readouts[screen], self.units[screen]))
+    h = hashlib.sha256(json.dumps([self.provenance, screen, perturbations, contexts, columns, str(doses), str(times)], sort_keys=True,
+        default=str).encode())
     for net in self.networks:
         for w in net.state_dict().values(): h.update(np.ascontiguousarray(w.cpu().numpy()).tobytes())
-    k = len(self.vocab.readouts[screen]); step = max(1, int(megabytes * 1e6 / (4 * 8 * k)))                        # mean, deviation and what it takes to make them: eight arrays
-    w = ScreenWriter(path, table, readouts=columns, chunk=min(step, max(1, int(1e6 // len(columns)))), name=screen, unit=[units[r] for r in columns], layers=['std'] if std else [], key=h.hexdigest(), note='predicted by lpm_nb')
+    # mean, deviation and what it takes to make them: eight arrays
+    k = len(self.vocab.readouts[screen]); step = max(1, int(megabytes * 1e6 / (4 * 8 * k)))
+    w = ScreenWriter(path, table, readouts=columns, chunk=min(step, max(1, int(1e6 // len(columns)))), name=screen,
+        unit=[units[r] for r in columns], layers=['std'] if std else [], key=h.hexdigest(), note='predicted by lpm_nb')
     take = None if readouts is None else [self.vocab.readouts[screen].index(r) for r in columns]
     for a, b in w.missing(step):
         mean, sd = self.predict_screen(screen, table.iloc[a:b])

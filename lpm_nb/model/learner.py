@@ -23,9 +23,11 @@ from fastai.callback.fp16 import MixedPrecision, AMPMode
 from fastcore.basics import patch
 from safetensors.torch import load_file, save_file
 import lpm_nb
-from ..core import DataError, DataWarning, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_columns, check_known, format_perturbation, parse_context, parse_perturbation, rng, sha256
+from ..core import DataError, DataWarning, LPMError, ModelError, StorageError, atomic_path, canonical_labels, check_columns
+from ..core import check_known, format_perturbation, parse_context, parse_perturbation, rng, sha256
 from ..data.effects import Effects, echo, effect_labels, extend_effects, measure_effects, texts
-from ..data.loaders import Block, BlockLoader, Vocab, atlas_blocks, batch_size, build_vocab, check_symbols, encode, make_block, outside_range, standardise, within_range
+from ..data.loaders import Block, BlockLoader, Vocab, atlas_blocks, batch_size, build_vocab, check_symbols, encode, make_block
+from ..data.loaders import outside_range, standardise, within_range
 from ..data.screen import Atlas, Screen, canonical_experiments
 from ..data.split import Split, prove_split
 from ..data.stored import row_chunks
@@ -33,7 +35,8 @@ from .descriptors import LEAST, MOST, Descriptors, Smoother, check_vectors, fit_
 from .lpm import LPMConfig, LPMDecoder, gene_of, make_network, start_levels
 from .side_by_side import SideBySide
 from .together import add_gradients, add_up, lost_process, who
-from .stack import ClosedForm, Equations, Stack, add_fold, closed_forms, common_level, extend_form, solve_weights, voice_patterns
+from .stack import ClosedForm, Equations, Stack, add_fold, closed_forms, common_level, extend_form, solve_weights
+from .stack import voice_patterns
 
 # %% ../../nbs/model/07_learner.ipynb #ba527675
 def masked_mse(
@@ -50,12 +53,14 @@ def masked_mse(
 def _adamw(params, config, network, **kwargs):
     networks, groups = network.networks if isinstance(network, SideBySide) else [network], [[], [], []]
     for network in networks:
-        tables = {id(p) for m in network.modules() if isinstance(m, nn.Embedding) for p in m.parameters()} - ({id(network.readout.weight)} if config.decoder == 'lpm' else set())
+        tables = {id(p) for m in network.modules() if isinstance(m, nn.Embedding) for p in m.parameters()} - ({id(network.readout.weight)}
+            if config.decoder == 'lpm' else set())
         levels = {id(p) for n, p in network.named_parameters() if n.startswith(('level.', 'single.', 'own_gene.')) or n == 'trust'}
         for p in network.parameters():
             if p.numel(): groups[0 if id(p) in tables else 2 if id(p) in levels else 1].append(p)
     decay = (config.wd_embedding, config.wd_weights, 0.)
-    return torch.optim.AdamW([dict(params=g, weight_decay=d) for g, d in zip(groups, decay) if g], lr=config.lr, betas=(.9, .99), fused=True)
+    return torch.optim.AdamW([dict(params=g, weight_decay=d) for g, d in zip(groups, decay) if g], lr=config.lr, betas=(.9, .99),
+        fused=True)
 
 def _epoch_seed(seed, epoch): return int(np.random.default_rng([seed, epoch, *([who()[0]] if who()[0] else [])]).integers(2**31))
 
@@ -81,11 +86,18 @@ class _Run(Callback):
         self.dls.train.epoch, self.t = self.epoch, (time.perf_counter(), time.process_time())
         seeds = [_epoch_seed(s, self.epoch) for s in self.seeds]; torch.manual_seed(seeds[0])
         if isinstance(self.model, SideBySide): self.model.seed(seeds)
-        device = next(self.nets[0].parameters()).device; self.sums = torch.zeros(4, len(self.nets), dtype=torch.float64, device=device)    # of training losses, batches, validation errors, values
+        # of training losses, batches, validation errors, values
+        device = next(self.nets[0].parameters()).device; self.sums = torch.zeros(4, len(self.nets), dtype=torch.float64, device=device)
     def after_batch(self):
         with torch.no_grad():
-            if self.training: self.sums[0] += self.learn.loss.double() if self.model_losses is None else self.model_losses.double(); self.sums[1] += 1
-            else: n = (~self.learn.yb[0].isnan()).sum(); m = self.model.turn if isinstance(self.model, SideBySide) else 0; self.sums[2, m] += self.learn.loss.double() * n; self.sums[3, m] += n
+            if self.training:
+                self.sums[0] += self.learn.loss.double() if self.model_losses is None else self.model_losses.double()
+                self.sums[1] += 1
+            else:
+                n = (~self.learn.yb[0].isnan()).sum()
+                m = self.model.turn if isinstance(self.model, SideBySide) else 0
+                self.sums[2, m] += self.learn.loss.double() * n
+                self.sums[3, m] += n
     @property
     def model_losses(self): return self.model.losses if isinstance(self.model, SideBySide) else None
 
@@ -95,13 +107,18 @@ class _EndOfEpoch(Callback):
     def __init__(self, run): self.run = run
     def after_epoch(self):
         if self.epoch < self.learn.done: return                        # skipped: finished before the interruption
-        r, epoch = self.run, self.epoch; a, b, c, d = r.sums.cpu().numpy(); took = [(now() - t) / len(r.nets) for now, t in zip((time.perf_counter, time.process_time), r.t)]
+        r, epoch = self.run, self.epoch; a, b, c, d = r.sums.cpu().numpy()
+        took = [(now() - t) / len(r.nets) for now, t in zip((time.perf_counter, time.process_time), r.t)]
         for m, net in enumerate(r.nets):
             if r.stopped(m, epoch - 1): continue
-            loss = float(c[m] / max(d[m], 1)); r.rows[m].append(dict(epoch=epoch, train_loss=float(a[m] / max(b[m], 1)), valid_loss=loss, seconds=round(took[0], 3), cpu_seconds=round(took[1], 3)))
+            loss = float(c[m] / max(d[m], 1))
+            r.rows[m].append(dict(epoch=epoch, train_loss=float(a[m] / max(b[m], 1)), valid_loss=loss, seconds=round(took[0], 3),
+                cpu_seconds=round(took[1], 3)))
             if r.on_epoch: r.on_epoch(m, r.rows[m][-1])
-            if not np.isfinite(loss): raise LPMError(f"training diverged in epoch {epoch} (validation loss {loss}); lower the learning rate")
-            if loss < r.loss[m]: r.loss[m], r.best[m], r.weights[m] = loss, epoch, {k: v.detach().clone() for k, v in net.state_dict().items()}
+            if not np.isfinite(loss):
+                raise LPMError(f"training diverged in epoch {epoch} (validation loss {loss}); lower the learning rate")
+            if loss < r.loss[m]:
+                r.loss[m], r.best[m], r.weights[m] = loss, epoch, {k: v.detach().clone() for k, v in net.state_dict().items()}
         if all(r.stopped(m, epoch) for m in range(len(r.nets))): raise CancelFitException
 
 # %% ../../nbs/model/07_learner.ipynb #db985a92
@@ -111,18 +128,23 @@ class _Together(Callback):
     def after_loss(self):
         if not self.training: return
         y = self.learn.yb[0]; here = (~y.isnan()).sum().to(self.learn.loss_grad.dtype); whole = add_up(here.clone())
-        self.learn.loss_grad = self.learn.loss_grad * (here / whole.clamp(min=1)); self.learn.loss = add_up(self.learn.loss_grad.detach().clone())
+        self.learn.loss_grad = self.learn.loss_grad * (here / whole.clamp(min=1))
+        self.learn.loss = add_up(self.learn.loss_grad.detach().clone())
     def after_backward(self): add_gradients(self.learn.model)
 
 class _EachItsOwn(Callback):
     "Networks side by side: each gets its gradient, unless it has stopped."
     def __init__(self, run=None): self.run = run
-    def after_backward(self): self.learn.model.hand_out([self.run is None or not self.run.stopped(m, self.epoch - 1) for m in range(len(self.learn.model.networks))])
+    def after_backward(self):
+        self.learn.model.hand_out([self.run is None or not self.run.stopped(m, self.epoch - 1)
+            for m in range(len(self.learn.model.networks))])
 
 class _Turns:
     "Validation batches of one network after the other."
     n_inp = 10
-    def __init__(self, side, loaders): self.side, self.loaders, self.bs, self.device, self.dataset, self.drop_last = side, loaders, max(l.bs for l in loaders), loaders[0].device, self, False
+    def __init__(self, side, loaders):
+        self.side, self.loaders, self.bs, self.device, self.dataset, self.drop_last = side, loaders, max(l.bs
+            for l in loaders), loaders[0].device, self, False
     def __len__(self): return sum(map(len, self.loaders))
     def __iter__(self):
         try:
@@ -132,7 +154,8 @@ class _Turns:
     def new(self, *args, **kwargs): return self
 
 def _optimiser_tensors(opt):
-    return {f'opt.{i}.{k}': v if torch.is_tensor(v) else torch.tensor(float(v)) for i, s in opt.state_dict()['state'].items() for k, v in s.items()}
+    return {f'opt.{i}.{k}': v if torch.is_tensor(v) else torch.tensor(float(v)) for i, s in opt.state_dict()['state'].items()
+        for k, v in s.items()}
 
 class _Checkpoint(Callback):
     "Write everything that is needed to go on after each epoch."
@@ -142,7 +165,9 @@ class _Checkpoint(Callback):
         if self.epoch < self.learn.done: return                        # skipped: finished before the interruption
         if who()[0]: return                                            # one writer
         r, state = self.run, _optimiser_tensors(self.learn.opt.opt)
-        for m, net in enumerate(r.nets): state |= {f'{m}.net.{k}': v for k, v in net.state_dict().items()} | {f'{m}.best.{k}': v for k, v in (r.weights[m] or {}).items()}
+        for m, net in enumerate(r.nets):
+            state |= {f'{m}.net.{k}': v for k, v in net.state_dict().items()} | {f'{m}.best.{k}': v
+                for k, v in (r.weights[m] or {}).items()}
         note = dict(epoch=self.epoch, best_at=r.best, best_loss=r.loss, key=self.key, history=r.rows)
         with atomic_path(self.folder) as tmp:
             tmp.mkdir()
@@ -153,9 +178,13 @@ def _restore(folder, key, run, opt):
     "Load a checkpoint; the number of epochs that are done."
     if not (folder/'state.json').exists(): return 0
     note, state = json.loads((folder/'state.json').read_text()), load_file(folder/'state.safetensors')
-    if note['key'] != key: raise ModelError(f"the checkpoint in {folder} belongs to other data or settings; remove it, or train into another folder")
+    if note['key'] != key:
+        raise ModelError(f"the checkpoint in {folder} belongs to other data or settings; remove it, or train into another folder")
     def part(m, what): return {k.split('.', 2)[2]: v for k, v in state.items() if k.startswith(f'{m}.{what}.')}
-    for m, net in enumerate(run.nets): device = next(net.parameters()).device; net.load_state_dict(part(m, 'net')); run.weights[m] = {k: v.to(device) for k, v in part(m, 'best').items()} or None
+    for m, net in enumerate(run.nets):
+        device = next(net.parameters()).device
+        net.load_state_dict(part(m, 'net'))
+        run.weights[m] = {k: v.to(device) for k, v in part(m, 'best').items()} or None
     run.best, run.loss, run.rows = note['best_at'], note['best_loss'], note['history']
     per = {}
     for k, v in state.items():
@@ -177,7 +206,9 @@ class _Learner(Learner):
         if not isinstance(event_name, str): return super().__call__(event_name)
         there = tuple(map(id, self.cbs))
         if self._heard[0] != there: self._heard = (there, {})
-        if event_name not in self._heard[1]: self._heard[1][event_name] = [c for c in self.cbs.sorted('order') if event_name == 'after_fit' or hasattr(type(c), event_name) or event_name in vars(c)]
+        if event_name not in self._heard[1]:
+            self._heard[1][event_name] = [c for c in self.cbs.sorted('order') if event_name == 'after_fit' or hasattr(type(c), event_name)
+                or event_name in vars(c)]
         for c in self._heard[1][event_name]: c(event_name)
 
 def make_learner(
@@ -200,7 +231,8 @@ def make_learner(
     def all_of_them(pred, y):
         if pred.ndim == 2: return masked_mse(pred, y)
         losses = masked_mse(pred, y, network.use); network.losses = losses.detach(); return losses.sum()
-    learn = _Learner(DataLoaders(of, judge, device=torch.device(device)), network, loss_func=all_of_them if side else masked_mse, opt_func=lambda params, **kw: OptimWrapper(opt=_adamw(params, config, network)), cbs=list(cbs), train_bn=False)
+    learn = _Learner(DataLoaders(of, judge, device=torch.device(device)), network, loss_func=all_of_them if side else masked_mse,
+        opt_func=lambda params, **kw: OptimWrapper(opt=_adamw(params, config, network)), cbs=list(cbs), train_bn=False)
     learn.recorder.loss, learn.recorder.smooth_loss = _OnDevice(False), _OnDevice(True)
     if who()[1] > 1: learn.add_cb(_Together())
     if side: learn.add_cb(_EachItsOwn(next((c for c in cbs if isinstance(c, _Run)), None)))
@@ -216,7 +248,8 @@ def _work(network, blocks, config):
 def _threads(network, blocks, config, device):
     "No more CPU threads than the batches feed: for small ones, handing out the work costs more than it saves."
     before = torch.get_num_threads()
-    if torch.device(device).type == 'cpu' and config.decoder == 'lpm': torch.set_num_threads(int(min(before, max(1, _work(network, blocks, config) // 20_000_000))))
+    if torch.device(device).type == 'cpu' and config.decoder == 'lpm':
+        torch.set_num_threads(int(min(before, max(1, _work(network, blocks, config) // 20_000_000))))
     try: yield
     finally: torch.set_num_threads(before)
 
@@ -241,7 +274,8 @@ def train_members(
     model = SideBySide(networks) if together else networks[0]
     run = _Run(networks, list(seeds or range(len(networks))), config.patience, on_epoch)
     if skip is not None: skip = [np.stack(s) for s in zip(*skip)] if together else skip[0]
-    learn = make_learner(model, train, valid if together else valid[0], config, rows=rows, skip=skip, seed=order, device=device, cbs=[run, _EndOfEpoch(run), _schedule(config)])
+    learn = make_learner(model, train, valid if together else valid[0], config, rows=rows, skip=skip, seed=order, device=device,
+        cbs=[run, _EndOfEpoch(run), _schedule(config)])
     learn.create_opt(); done = 0
     if checkpoint:
         done = _restore(Path(checkpoint), key, run, learn.opt.opt)
@@ -251,9 +285,11 @@ def train_members(
         warnings.simplefilter('ignore')
         if done < config.epochs and not (done and all(run.stopped(m, done - 1) for m in range(len(networks)))):
             try:
-                with nullcontext() if progress else learn.no_bar(), nullcontext() if progress else learn.no_logging(): learn.fit(config.epochs, lr=config.lr, reset_opt=False, start_epoch=done)
+                with nullcontext() if progress else learn.no_bar(), nullcontext() if progress else learn.no_logging():
+                    learn.fit(config.epochs, lr=config.lr, reset_opt=False, start_epoch=done)
             except RuntimeError as e:                                  # torch may tell of a dead process at a later call
-                if who()[1] > 1 and not isinstance(e, LPMError) and re.search('gloo|NCCL|[Cc]onnection|[Tt]imed out', str(e)): raise lost_process(e) from e
+                if who()[1] > 1 and not isinstance(e, LPMError) and re.search('gloo|NCCL|[Cc]onnection|[Tt]imed out', str(e)):
+                    raise lost_process(e) from e
                 raise
     if together: networks = model.apart()
     for net, best in zip(networks, run.weights):
@@ -271,7 +307,8 @@ def train_member(
 ) -> tuple[nn.Module, list[dict]]: # the network with its best weights, in evaluation mode; the history
     "Train one network to its best validation epoch."
     order = kwargs.pop('order', seed); skip = kwargs.pop('skip', None); tell = kwargs.pop('on_epoch', None)
-    (net,), (rows,) = train_members([network], train, [valid], config=config, seeds=[seed], order=order, skip=None if skip is None else [skip], on_epoch=tell and (lambda m, row: tell(row)), **kwargs)
+    (net,), (rows,) = train_members([network], train, [valid], config=config, seeds=[seed], order=order, skip=None if skip is None
+        else [skip], on_epoch=tell and (lambda m, row: tell(row)), **kwargs)
     return net, rows
 
 # %% ../../nbs/model/07_learner.ipynb #f061e3eb
@@ -292,7 +329,8 @@ class TrainedLPM:
     config:LPMConfig          # settings
     scaling:dict[str, tuple[np.ndarray, np.ndarray]] # screen -> (centre, scale) per readout
     noise:dict[str, np.ndarray] # screen -> (n_readouts,) held-out mean squared error, standardised
-    hardness:dict[str, np.ndarray] # 'perturbation' -> (n_atoms+1,), 'context' -> (n_contexts+1,), 'own_gene' -> (n_kinds+1,): factors of the noise; 0 = unknown
+    # 'perturbation' -> (n_atoms+1,), 'context' -> (n_contexts+1,), 'own_gene' -> (n_kinds+1,): factors of the noise; 0 = unknown
+    hardness:dict[str, np.ndarray]
     units:dict[str, list[str]] # screen -> unit per readout
     effects:list[Effects]     # what was measured elsewhere, for the echo; empty without
     stack:Stack               # closed forms beside the networks, and the weights of all; empty without
@@ -319,7 +357,8 @@ def fingerprint(
 def _folds(atlas, train, parts, seed):
     "screen -> (n,) fold of each training experiment and (n,) of how many; a pair is in one fold of its most divided screen; controls are in none (-1)."
     P, C = ({x: i for i, x in enumerate(u)} for u in (atlas.perturbations, atlas.contexts))
-    code = np.concatenate([np.array([P[x] for x in s.perturbations])[s.obs['perturbation'].cat.codes] * len(C) + np.array([C[x] for x in s.contexts])[s.obs['context'].cat.codes] for s in atlas.values()])
+    code = np.concatenate([np.array([P[x] for x in s.perturbations])[s.obs['perturbation'].cat.codes] * len(C)
+        + np.array([C[x] for x in s.contexts])[s.obs['context'].cat.codes] for s in atlas.values()])
     mine = np.concatenate([train[n] for n in atlas]) & (code // len(C) != P.get('', -1))
     codes, pairs = pd.factorize(code[mine]); of = np.repeat(list(parts.values()), [s.n_experiments for s in atlas.values()])
     k = np.ones(len(pairs), int); np.maximum.at(k, codes, of[mine]); of[mine] = k[codes]
@@ -330,7 +369,8 @@ def _folds(atlas, train, parts, seed):
 # %% ../../nbs/model/07_learner.ipynb #7f5f20e5
 @torch.no_grad()
 def _predict_block(network, block, size=None):
-    size = size or max(16, int(4e6 // max(1, network.level[block.screen].shape[1] if isinstance(network, LPMDecoder) else len(getattr(network, f'index{block.screen}')) * network.first.out_features)))
+    size = size or max(16, int(4e6 // max(1, network.level[block.screen].shape[1] if isinstance(network, LPMDecoder)
+        else len(getattr(network, f'index{block.screen}')) * network.first.out_features)))
     return torch.cat([network(*block.inputs(rows)) for rows in torch.arange(len(block)).split(size)]) if len(block) else torch.empty(0)
 
 def _own_cells(network, block):
@@ -374,7 +414,9 @@ def _hold_out(networks, judged):
     out = []
     for i, (net, pairs) in enumerate(zip(networks, judged)):
         others = [m for j, m in enumerate(networks) if j != i]
-        out.append([_Held(b, b.targets().numpy(), t, _predict_block(net, b).numpy(), ((1 - 1 / len(networks)) * torch.stack([_predict_block(m, b) for m in others]).var(0)).numpy() if len(others) > 1 else np.zeros((len(b), b.n_readouts), np.float32), np.ones(len(b), np.float32)) for b, t in pairs])
+        out.append([_Held(b, b.targets().numpy(), t, _predict_block(net, b).numpy(),
+            ((1 - 1 / len(networks)) * torch.stack([_predict_block(m, b) for m in others]).var(0)).numpy() if len(others) > 1
+            else np.zeros((len(b), b.n_readouts), np.float32), np.ones(len(b), np.float32)) for b, t in pairs])
     return out
 
 @torch.no_grad()
@@ -386,7 +428,8 @@ def _levels(networks, vocab, names):
     if not isinstance(networks[0], LPMDecoder): return out
     for n in names:
         i = list(vocab.readouts).index(n)
-        for j, c in enumerate(vocab.screen_contexts[n]): out[c] = np.mean([net.level[i][1 + j].detach().cpu().numpy() for net in networks], 0)
+        for j, c in enumerate(vocab.screen_contexts[n]):
+            out[c] = np.mean([net.level[i][1 + j].detach().cpu().numpy() for net in networks], 0)
     return out
 
 def _fit_stack(networks, vocab, held, folds, known, scaling, effects):
@@ -404,7 +447,8 @@ def _fit_stack(networks, vocab, held, folds, known, scaling, effects):
                 at = errors.setdefault((f.form, f.screens[0]), {}).setdefault(json.dumps(settings), np.zeros(2)); at += e.sum(), len(e)
     chosen = {k: json.loads(min(v, key=lambda s: v[s][0] / max(v[s][1], 1))) for k, v in errors.items()}
     whole = {n: np.ones(s.n_experiments, bool) for n, s in known.items()}
-    final = {(f.form, f.screens[0]): f for _, f in closed_forms(known, whole, scaling, effects=effects, settings=chosen, levels=levels(networks))}
+    final = {(f.form, f.screens[0]): f for _, f in closed_forms(known, whole, scaling, effects=effects, settings=chosen,
+        levels=levels(networks))}
     kept = [[f for s, f in forms if chosen.get((f.form, f.screens[0])) == s] for forms in made]
     kinds = {n: [k for k in chosen if k in final and n in final[k].screens] for n in names}
     sums, said = {n: {} for n in names}, []
@@ -416,13 +460,14 @@ def _fit_stack(networks, vocab, held, folds, known, scaling, effects):
             base, y = common_level(_base(networks[i], h.block), list(of.values()), h.table), h.y; said.append((h, n, base, voices))
             for pattern, rows in voice_patterns(voices, len(h.table)):
                 q = 1 + pattern.count('1')
-                add_fold(sums[n].setdefault(pattern, Equations(np.zeros((q, q)), np.zeros(q))), y[rows], base=base[rows], voices=[h.answer[rows], *(v[rows] for v, on in zip(voices, pattern) if on == '1')], spread=h.spread[rows])
+                add_fold(sums[n].setdefault(pattern, Equations(np.zeros((q, q)), np.zeros(q))), y[rows], base=base[rows],
+                    voices=[h.answer[rows], *(v[rows] for v, on in zip(voices, pattern) if on == '1')], spread=h.spread[rows])
     def weigh(n, pattern, e):
         speak = [k[0] for k, on in zip(kinds[n], pattern) if on == '1']
         return solve_weights(e, settled='additive' in speak and 'interactions' not in speak).tolist()
     stack = Stack([], {n: {p: weigh(n, p, e) for p, e in es.items()} for n, es in sums.items()})
     for h, n, base, voices in said: h.answer, h.trust = stack.mix(n, voices, base=base, net=h.answer)
-    for n in names:                                                    # where no pair of a context was ever seen, no fold can judge: its own singles count
+    for n in names:  # where no pair of a context was ever seen, no fold can judge: its own singles count
         voices = [k[0] for k in kinds[n]]
         if 'singles' in voices: stack.weights.setdefault(n, {})[''.join('01'[v == 'singles'] for v in voices)] = [0., 1.]
     return replace(stack, forms=[final[k] for k in chosen if k in final])
@@ -439,7 +484,8 @@ def _noise_model(held, network, vocab, shrink=10., known=None):
         total[h.block.screen] += np.where(seen, e, 0).sum(0); count[h.block.screen] += seen.sum(0)
         errors.append((h.block, e))
     pooled = [t.sum() / max(c.sum(), 1) for t, c in zip(total, count)]
-    noise = {n: ((t + 5 * p) / (c + 5)).astype(np.float32) if c.sum() else np.ones(len(t), np.float32) for n, t, c, p in zip(vocab.readouts, total, count, pooled)} | (known or {})
+    noise = {n: ((t + 5 * p) / (c + 5)).astype(np.float32) if c.sum() else np.ones(len(t), np.float32)
+        for n, t, c, p in zip(vocab.readouts, total, count, pooled)} | (known or {})
     own = np.zeros((2, 1 + int(network.kind.max()) if isinstance(network, LPMDecoder) else 1))
     for b, e in errors:
         if own.shape[1] > 1:                                           # at the perturbed gene's own transcript
@@ -461,7 +507,8 @@ def _hide_values(blocks, screens, share, seed):
     g, hidden = rng(seed, 'hidden values'), {}
     for b in blocks:
         if b.screen in screens: hidden[b.screen] = torch.from_numpy(g.random((len(b), b.n_readouts), np.float32) < share)
-    return tuple([replace(b, hidden=hidden[b.screen] if first else ~hidden[b.screen]) if b.screen in hidden else b for b in blocks] for first in (True, False))
+    return tuple([replace(b, hidden=hidden[b.screen] if first else ~hidden[b.screen]) if b.screen in hidden else b for b in blocks]
+        for first in (True, False))
 
 # growth screens get no echo: on GDSC it cost half a point of within-drug r, see `effects`
 def _ears(effects): return {n: (g, e.width) for g, e in enumerate(effects) for n in e.screens}
@@ -483,7 +530,8 @@ def _choose_folds(atlas, masks, config, seed):
     folds, n = _folds(atlas, masks, parts, seed)
     if n >= 2 * max(parts.values()): return leave, n, True
     if n < FEW:
-        warnings.warn(f"only {n} pair{'s' * (n != 1)} of perturbation and context: none can be held out, so nothing is known of how well they are predicted; take the standard deviation for that of all values", DataWarning, stacklevel=3)
+        warnings.warn(f"only {n} pair{'s' * (n != 1)} of perturbation and context: none can be held out, so nothing is known of how well "
+            "they are predicted; take the standard deviation for that of all values", DataWarning, stacklevel=3)
         return nothing, n, False
     folds = _folds(atlas, masks, dict.fromkeys(atlas, n), seed)[0]
     return leave, n, False
@@ -504,22 +552,27 @@ def fit_lpm(
 ) -> TrainedLPM:
     "Train an ensemble of LPMs on an atlas."
     atlas = Atlas(atlas) if isinstance(atlas, Screen) else atlas
-    if not isinstance(atlas, Atlas): raise DataError(f"expected an Atlas or a Screen, got {type(atlas).__name__}; build one with Atlas([screen, …])")
+    if not isinstance(atlas, Atlas):
+        raise DataError(f"expected an Atlas or a Screen, got {type(atlas).__name__}; build one with Atlas([screen, …])")
     everything = {n: np.ones(s.n_experiments, bool) for n, s in atlas.items()}
     nothing = {n: ~m for n, m in everything.items()}
     if split is not None: prove_split(atlas, split)
     train, valid = (split.train, split.valid) if split else (everything, nothing)
     own_valid = any(m.any() for m in valid.values())
     both = {n: train[n] | valid[n] for n in atlas}
-    known = Atlas([s if both[n].all() else s.lean(both[n]) for n, s in atlas.items() if both[n].any()])  # from here on the test part does not exist
+    # from here on the test part does not exist
+    known = Atlas([s if both[n].all() else s.lean(both[n]) for n, s in atlas.items() if both[n].any()])
     masks = [{n: m[n][both[n]] for n in known} for m in (train, valid)]
     config = config or default_config(known)
     if config.decoder == 'paper' and any(s.obs['dose'].nunique() > 1 for s in known.values()):
-        raise DataError("the paper's decoder has the dose in the perturbation's symbol and knows no dose column; write the dose into the label, as in 'drug:x@10', or use decoder='lpm'")
-    device = device or (f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() and who()[1] > 1 else 'cuda' if torch.cuda.is_available() else 'cpu')
+        raise DataError("the paper's decoder has the dose in the perturbation's symbol and knows no dose column; write the dose into the "
+            "label, as in 'drug:x@10', or use decoder='lpm'")
+    device = device or (f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() and who()[1] > 1 else 'cuda'
+        if torch.cuda.is_available() else 'cpu')
     leave, n_pairs, enough = _choose_folds(known, masks[0], config, seed)
     vocab = build_vocab(known, masks[0])
-    key = hashlib.sha256(json.dumps([2, bool(together), config.dict(), seed, {n: fingerprint(s) for n, s in known.items()}, {n: hashlib.sha256(masks[0][n].tobytes()).hexdigest() for n in known}], sort_keys=True).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([2, bool(together), config.dict(), seed, {n: fingerprint(s) for n, s in known.items()},
+        {n: hashlib.sha256(masks[0][n].tobytes()).hexdigest() for n in known}], sort_keys=True).encode()).hexdigest()[:16]
     scaling = {n: standardise(s, masks[0][n] if masks[0][n].any() else np.ones(s.n_experiments, bool)) for n, s in known.items()}
     profiles = [s for s in known.values() if len(s.readouts) >= 20] if config.echo and config.decoder == 'lpm' else []
     effects = measure_effects(Atlas(profiles), scaling, rank=config.echo) if profiles else []
@@ -533,32 +586,42 @@ def fit_lpm(
         mine = dict(masks[1]) if own_valid else leave(m)
         mine |= {n: masks[0][n] for n in wide}
         rest = {n: masks[0][n] & (~mine[n] | (n in wide)) for n in known}
-        shown, kept = (_hide_values(blocks, [list(vocab.readouts).index(n) for n in wide], share=.1 if config.valid is None else config.valid or .1, seed=seed * 1000 + m) if wide else (blocks, blocks))
+        shown, kept = (_hide_values(blocks, [list(vocab.readouts).index(n) for n in wide], share=.1 if config.valid is None
+            else config.valid or .1, seed=seed * 1000 + m) if wide else (blocks, blocks))
         blind_to = mine if any(q.any() for q in mine.values()) else rest
         net = start_levels(make_network(vocab, config, seed=seed * 1000 + m, ears=ears), shown, use=[rest[n] for n in known])
         test = [b.take(np.flatnonzero(blind_to[n])) for n, b in zip(known, kept) if blind_to[n].any()]
-        return net, [replace(h, hidden=b.hidden) for h, b in zip(here, shown)] if wide else here, test, [masks[0][n] & ~rest[n] for n in known], rest, _judged(kept, blind_to, known, seed)
+        return net, [replace(h, hidden=b.hidden) for h, b in zip(here, shown)] if wide else here, test, [masks[0][n] & ~rest[n]
+            for n in known], rest, _judged(kept, blind_to, known, seed)
     networks, history, folds, judged = [], [], [], []
     for group in [range(config.members)] if together else [[m] for m in range(config.members)]:
         nets, of, tests, skips, rests, judges = zip(*map(job, group))
-        nets, said = train_members(nets, of[0], tests, config=config, rows=rows, skip=skips, seeds=[seed * 1000 + m for m in group], order=seed * 1000 + group[0], device=device, key=key, progress=progress,
-            checkpoint=Path(checkpoint)/('members' if together else f'member{group[0]}') if checkpoint else None, on_epoch=on_epoch and (lambda i, row, group=group: on_epoch(group[i], row)))
+        nets, said = train_members(nets, of[0], tests, config=config, rows=rows, skip=skips, seeds=[seed * 1000 + m for m in group],
+            order=seed * 1000 + group[0], device=device, key=key, progress=progress,
+            checkpoint=Path(checkpoint)/('members' if together else f'member{group[0]}') if checkpoint else None,
+                on_epoch=on_epoch and (lambda i, row, group=group: on_epoch(group[i], row)))
         networks += nets; folds += rests; judged += judges; history += [dict(member=m, **r) for m, h in zip(group, said) for r in h]
     told = _hold_out(networks, judged)
     blind = own_valid or (config.hold == 'pairs' and enough)                      # what no member has trained on can weigh them
-    stack = _fit_stack(networks, vocab, told, folds, known, scaling, effects) if blind and config.stack and config.decoder == 'lpm' else Stack([], {})
+    stack = _fit_stack(networks, vocab, told, folds, known, scaling,
+        effects) if blind and config.stack and config.decoder == 'lpm' else Stack([], {})
     noise, hard = _noise_model(told, networks[0], vocab)
     if n_pairs < FEW and not own_valid:                            # judged by what it was trained on: no measure of anything
-        noise = {n: np.maximum(v, 1.).astype(np.float32) for n, v in noise.items()}; history = [{**h, 'valid_loss': np.nan} for h in history]
-    provenance = dict(lpm_nb=lpm_nb.__version__, torch=torch.__version__, python=platform.python_version(), seed=seed, device=str(device), split=split.name if split else 'all data', split_seed=split.seed if split else None,
-        screens={n: dict(fingerprint=fingerprint(s), experiments=int((masks[0][n] | masks[1][n]).sum()), **s.meta) for n, s in known.items()})
-    model = TrainedLPM(networks, vocab, config, scaling, noise, hard, {n: s.adata.var['unit'].astype(str).tolist() for n, s in known.items()}, effects, stack, pd.DataFrame(history), provenance)
+        noise = {n: np.maximum(v, 1.).astype(np.float32) for n, v in noise.items()}
+        history = [{**h, 'valid_loss': np.nan} for h in history]
+    provenance = dict(lpm_nb=lpm_nb.__version__, torch=torch.__version__, python=platform.python_version(), seed=seed, device=str(device),
+        split=split.name if split else 'all data', split_seed=split.seed if split else None,
+        screens={n: dict(fingerprint=fingerprint(s), experiments=int((masks[0][n] | masks[1][n]).sum()), **s.meta)
+            for n, s in known.items()})
+    model = TrainedLPM(networks, vocab, config, scaling, noise, hard,
+        {n: s.adata.var['unit'].astype(str).tolist() for n, s in known.items()}, effects, stack, pd.DataFrame(history), provenance)
     return replace(model, controls=_measure_controls(model, known, {n: masks[0][n] | masks[1][n] for n in known}))
 
 # %% ../../nbs/model/07_learner.ipynb #19838a97
 def _any_pair_repeats(atlas):
     "Is there anything to hold out: a perturbation in two contexts, or a combination?"
-    seen = pd.concat([s.obs[['perturbation', 'context']].astype(str) for s in atlas.values()]).drop_duplicates(); seen = seen[seen['perturbation'] != '']
+    seen = pd.concat([s.obs[['perturbation', 'context']].astype(str) for s in atlas.values()]).drop_duplicates()
+    seen = seen[seen['perturbation'] != '']
     return seen['perturbation'].duplicated().any() or any(len(m) > 1 for s in atlas.values() for m in s.members.values())
 
 def default_config(
@@ -569,8 +632,10 @@ def default_config(
     wide = max(len(s.readouts) for s in atlas.values()) > 100
     n = sum(s.n_experiments for s in atlas.values())
     if wide and not _any_pair_repeats(atlas): return map_config(atlas, **changes)
-    paired = 2 * sum(int(s.obs['perturbation'].map({p: len(m) > 1 for p, m in s.members.items()}).astype(bool).sum()) for s in atlas.values()) > n
-    recipe = dict(width=64, hidden=256, rank=256, epochs=15, lr=.002, wd_embedding=30., wd_weights=5., dropout=.5, init_std=.02, members=5) if wide else dict(width=64, layers=0, init_std=.1, epochs=20, lr=.01, wd_embedding=5., wd_weights=.1) if paired else {}
+    paired = 2 * sum(int(s.obs['perturbation'].map({p: len(m) > 1 for p, m in s.members.items()}).astype(bool).sum())
+        for s in atlas.values()) > n
+    recipe = dict(width=64, hidden=256, rank=256, epochs=15, lr=.002, wd_embedding=30., wd_weights=5., dropout=.5, init_std=.02,
+        members=5) if wide else dict(width=64, layers=0, init_std=.1, epochs=20, lr=.01, wd_embedding=5., wd_weights=.1) if paired else {}
     return LPMConfig(**{**recipe, **changes})
 
 # %% ../../nbs/model/07_learner.ipynb #27b67527
@@ -582,7 +647,8 @@ def map_config(
     if max(len(s.readouts) for s in atlas.values()) < 20: return default_config(atlas, **changes)
     n = sum(s.n_experiments for s in atlas.values())
     epochs = int(np.clip(40_000 / n, 30, 300))                         # enough steps for a small atlas
-    return LPMConfig(**{**dict(width=128, rank=128, layers=0, echo=0, stack=False, epochs=epochs, lr=.005, wd_embedding=.3, wd_weights=.1, members=5, valid=.1, hold='values'), **changes})
+    return LPMConfig(**{**dict(width=128, rank=128, layers=0, echo=0, stack=False, epochs=epochs, lr=.005, wd_embedding=.3, wd_weights=.1,
+        members=5, valid=.1, hold='values'), **changes})
 
 # %% ../../nbs/model/07_learner.ipynb #4ca358ea
 @patch
@@ -602,7 +668,8 @@ def screens_of(self:TrainedLPM,
     there = [n for n, cs in self.vocab.screen_contexts.items() if context in cs]
     if there: return there
     first, *rest = parse_context(context); parts = {first, *rest}
-    score = {n: max((len(set(rest) & set(q[1:])), len(parts & set(q))) for q in map(parse_context, cs)) for n, cs in self.vocab.screen_contexts.items()}
+    score = {n: max((len(set(rest) & set(q[1:])), len(parts & set(q))) for q in map(parse_context, cs))
+        for n, cs in self.vocab.screen_contexts.items()}
     best = [n for n, v in score.items() if v == max(score.values())]
     return [n for n in best if any(d.covers([context], screens=[n])[0] for d in self.context_descriptors)] or best
 
@@ -610,12 +677,16 @@ def _strangers(model, table, screen=None):
     "Two masks (n,): experiments of a perturbation that no screen has but descriptors describe, and those in a context of this sort."
     told, placed = np.zeros((2, len(table)), bool)
     if model.descriptors is not None:
-        P = pd.Categorical(table['perturbation']).remove_unused_categories(); known = set(model.vocab.atoms); sets = [parse_perturbation(p) for p in P.categories]
+        P = pd.Categorical(table['perturbation']).remove_unused_categories(); known = set(model.vocab.atoms)
+        sets = [parse_perturbation(p) for p in P.categories]
         lone = np.array([len(m) == 1 and m[0] not in known for m in sets], bool)
-        if lone.any(): lone[lone] = model.descriptors.covers([m[0] for m, k in zip(sets, lone) if k], screens=screen and [screen]); told = lone[P.codes]
+        if lone.any():
+            lone[lone] = model.descriptors.covers([m[0] for m, k in zip(sets, lone) if k], screens=screen and [screen])
+            told = lone[P.codes]
     if model.context_descriptors:
         C = pd.Categorical(table['context'].astype(str)); known = set(model.vocab.contexts)
-        placed = np.array([c not in known and any(_who_places(model, n, [c])[0] is not None for n in ([screen] if screen else model.screens_of(c))) for c in C.categories], bool)[C.codes]
+        placed = np.array([c not in known and any(_who_places(model, n, [c])[0] is not None
+            for n in ([screen] if screen else model.screens_of(c))) for c in C.categories], bool)[C.codes]
     return told, placed
 
 def _who_places(model, screen, contexts):
@@ -625,16 +696,19 @@ def _who_places(model, screen, contexts):
 
 def _measured_atoms(model, screen):
     "Atoms of single perturbations that were measured in a screen or in one with the same readouts, as far as the model remembers."
-    rows = {r for f in model.stack.voices(screen) for r in f.rows} | {r for e in model.effects if screen in e.screens for r in e.perturbations}
+    rows = {r for f in model.stack.voices(screen) for r in f.rows} | {r for e in model.effects if screen in e.screens
+        for r in e.perturbations}
     known = set(model.vocab.atoms)
     if not rows: return [a for a in model.vocab.atoms if a]
     return sorted({m[0] for m in (parse_perturbation(r.split('@')[0]) for r in rows) if len(m) == 1 and m[0] in known})
 
 def _what_they_do(model, screen, what, names, where):
     "(n_where, n_names, n_readouts) standardised predictions of known atoms or contexts; a gene's own transcript as that of the others, for it is not what a stranger shares with it."
-    centre, scale = model.scaling[screen]; n, r = len(names), len(model.vocab.readouts[screen]); out = np.empty((len(where), n, r), np.float32); i = j = []
+    centre, scale = model.scaling[screen]; n, r = len(names), len(model.vocab.readouts[screen])
+    out = np.empty((len(where), n, r), np.float32); i = j = []
     if what == 'perturbation':
-        own = {x.removeprefix('expr:'): k for k, x in enumerate(model.vocab.readouts[screen])}; cells = [(k, own[gene_of(a)[1]]) for k, a in enumerate(names) if gene_of(a)[1] in own]
+        own = {x.removeprefix('expr:'): k for k, x in enumerate(model.vocab.readouts[screen])}
+        cells = [(k, own[gene_of(a)[1]]) for k, a in enumerate(names) if gene_of(a)[1] in own]
         i, j = np.array(cells, int).reshape(-1, 2).T; names = [format_perturbation([a]) for a in names]
     step = max(1, int(2e7 // max(n * r, 1)))
     for k in range(0, len(where), step):
@@ -647,32 +721,47 @@ def _what_they_do(model, screen, what, names, where):
 
 def _apart(table, columns):
     "The different rows of a table in some columns, and where each of them is."
-    t = table[[c for c in columns if c in table]].reset_index(drop=True).astype({c: str for c in ('perturbation', 'context') if c in columns}); key = t.groupby(list(t), sort=False, dropna=False).ngroup().to_numpy()
+    t = table[[c for c in columns if c in table]].reset_index(drop=True).astype({c: str for c in ('perturbation', 'context')
+        if c in columns})
+    key = t.groupby(list(t), sort=False, dropna=False).ngroup().to_numpy()
     return t.drop_duplicates().reset_index(drop=True), np.split(np.argsort(key, kind='stable'), np.cumsum(np.bincount(key))[:-1])
 
 def _answer_strangers(model, screen, table, rows, mean, var):
     "Predictions of described strangers, from those of the known in the same context, at the same dose and time; changed in place."
     bare, d, t = replace(model, descriptors=None), model.descriptors, table.iloc[rows]
-    P = pd.Categorical(t['perturbation'].astype(str)); atoms = [parse_perturbation(p)[0] for p in P.categories]; kinds = np.array([d.kind(a) for a in atoms], object)
+    P = pd.Categorical(t['perturbation'].astype(str))
+    atoms = [parse_perturbation(p)[0] for p in P.categories]
+    kinds = np.array([d.kind(a) for a in atoms], object)
     for kind in dict.fromkeys(kinds):
         s, mine, W = d.smoothers[screen, kind], np.flatnonzero(kinds[P.codes] == kind), d.weights(screen, kind, atoms)
         where, there = _apart(t.iloc[mine], ('context', 'dose', 'time')); step = max(1, int(5e7 // max(len(s.known) * mean.shape[1], 1)))
         for k in range(0, len(where), step):
             w = where.iloc[k:k + step].reset_index(drop=True)
-            for e, c, at in zip(_what_they_do(bare, screen, 'perturbation', s.known, w), w['context'], there[k:]): mean[rows[mine[at]]] = W[P.codes[mine[at]]] @ e; var[rows[mine[at]]] += s.error_in(c)
+            for e, c, at in zip(_what_they_do(bare, screen, 'perturbation', s.known, w), w['context'], there[k:]):
+                mean[rows[mine[at]]] = W[P.codes[mine[at]]] @ e
+                var[rows[mine[at]]] += s.error_in(c)
 
 def _answer_elsewhere(model, screen, table, unknown):
     "Mean and standard deviation in described contexts, from those of the same perturbation, dose and time in the known contexts."
     bare, (centre, scale) = replace(model, context_descriptors=[]), model.scaling[screen]
-    C = pd.Categorical(table['context'].astype(str)); who = _who_places(model, screen, list(C.categories)); r = len(centre); mean, var = np.empty((2, len(table), r), np.float32)
+    C = pd.Categorical(table['context'].astype(str)); who = _who_places(model, screen, list(C.categories))
+    r = len(centre); mean, var = np.empty((2, len(table), r), np.float32)
     for d in {id(d): d for d in who}.values():
-        s, mine = d.smoothers[screen, 'context'], np.flatnonzero(np.array([x is d for x in who])[C.codes]); W = np.zeros((len(who), len(s.known)), np.float32)
-        told = [i for i, x in enumerate(who) if x is d]; W[told] = d.weights(screen, 'context', C.categories[told]); V = np.maximum(W, 0); V /= np.maximum(V.sum(1, keepdims=True), 1e-9)
+        s, mine = d.smoothers[screen, 'context'], np.flatnonzero(np.array([x is d for x in who])[C.codes])
+        W = np.zeros((len(who), len(s.known)), np.float32)
+        told = [i for i, x in enumerate(who) if x is d]
+        W[told] = d.weights(screen, 'context', C.categories[told]); V = np.maximum(W, 0)
+        V /= np.maximum(V.sum(1, keepdims=True), 1e-9)
         where, there = _apart(table.iloc[mine], ('perturbation', 'dose', 'time')); n = len(s.known); step = max(1, int(2e7 // (n * r)))
         for k in range(0, len(where), step):
-            w = where.iloc[k:k + step]; q = w.loc[np.repeat(w.index, n)].reset_index(drop=True).assign(context=pd.Categorical(np.tile(s.known, len(w)), s.known))
-            m, sd = bare.predict_screen(screen, q, unknown=unknown); E, U = ((m - centre) / scale).reshape(len(w), n, r), ((sd / scale)**2).reshape(len(w), n, r)
-            for e, u, p, at in zip(E, U, w['perturbation'], there[k:]): c = C.codes[mine[at]]; mean[mine[at]] = W[c] @ e; var[mine[at]] = V[c] @ u + s.error_in(p)
+            w = where.iloc[k:k + step]
+            q = w.loc[np.repeat(w.index, n)].reset_index(drop=True).assign(context=pd.Categorical(np.tile(s.known, len(w)), s.known))
+            m, sd = bare.predict_screen(screen, q, unknown=unknown)
+            E, U = ((m - centre) / scale).reshape(len(w), n, r), ((sd / scale)**2).reshape(len(w), n, r)
+            for e, u, p, at in zip(E, U, w['perturbation'], there[k:]):
+                c = C.codes[mine[at]]
+                mean[mine[at]] = W[c] @ e
+                var[mine[at]] = V[c] @ u + s.error_in(p)
     return mean * scale + centre, np.sqrt(var) * scale
 
 @patch
@@ -683,7 +772,8 @@ def check_experiments(self:TrainedLPM,
 ) -> None:
     "One error that names all strangers, before any work; of nobody who is described beforehand."
     told, placed = _strangers(self, table, screen)
-    check_symbols(self.vocab, *(pd.Categorical(table[k][~d]).remove_unused_categories().categories.astype(str) for k, d in (('perturbation', told), ('context', placed))))
+    check_symbols(self.vocab, *(pd.Categorical(table[k][~d]).remove_unused_categories().categories.astype(str)
+        for k, d in (('perturbation', told), ('context', placed))))
 
 @patch
 def check_contexts(self:TrainedLPM,
@@ -703,16 +793,19 @@ def predict_screen(self:TrainedLPM,
     unknown:str='error',# 'error' or 'prior'
 ) -> tuple[np.ndarray, np.ndarray]: # mean and standard deviation, each (n, n_readouts) float32
     "Predict all readouts of one screen."
-    check_known([screen], list(self.vocab.readouts), 'screen'); check_known([unknown], ['error', 'prior'], 'unknown='); table = within_range(self.vocab, table)
+    check_known([screen], list(self.vocab.readouts), 'screen')
+    check_known([unknown], ['error', 'prior'], 'unknown='); table = within_range(self.vocab, table)
     if unknown == 'error': self.check_experiments(table, screen=screen)
     told, placed = _strangers(self, table, screen)
     if placed.any():
-        out = np.empty((2, len(table), len(self.scaling[screen][0])), np.float32); out[:, placed] = _answer_elsewhere(self, screen, table[placed], unknown)
+        out = np.empty((2, len(table), len(self.scaling[screen][0])), np.float32)
+        out[:, placed] = _answer_elsewhere(self, screen, table[placed], unknown)
         if not placed.all(): out[:, ~placed] = self.predict_screen(screen, table[~placed], unknown=unknown)
         return out[0], out[1]
     ears = _ears(self.effects)
     codes = encode(self.vocab, table, unknown='prior')
-    block = make_block(self.vocab, screen, codes, **(dict(zip(('echo', 'basis'), _hear(self.effects[ears[screen][0]], table))) if screen in ears else {}))
+    block = make_block(self.vocab, screen, codes, **(dict(zip(('echo', 'basis'), _hear(self.effects[ears[screen][0]], table)))
+        if screen in ears else {}))
     centre, scale = self.scaling[screen]
     mean = m2 = None
     for i, net in enumerate(self.networks):                       # Welford's update: two arrays in memory, not one per member
@@ -722,7 +815,8 @@ def predict_screen(self:TrainedLPM,
             d = p - mean; mean += d / (i + 1); m2 += d * (p - mean)
     var = m2 / max(1, len(self.networks) - 1)
     if self.stack.weights.get(screen):
-        mean, trust = self.stack.mix(screen, [f.predict(table) for f in self.stack.voices(screen)], base=common_level(np.mean([_base(n, block) for n in self.networks], 0), self.stack.voices(screen), table), net=mean)
+        mean, trust = self.stack.mix(screen, [f.predict(table) for f in self.stack.voices(screen)],
+            base=common_level(np.mean([_base(n, block) for n in self.networks], 0), self.stack.voices(screen), table), net=mean)
         var *= trust[:, None]**2
     fp, fc = self.hardness['perturbation'], self.hardness['context']
     n = (block.members > 0).sum(1).clamp(min=1).numpy()
@@ -733,10 +827,14 @@ def predict_screen(self:TrainedLPM,
         noise[i, j] *= self.hardness['own_gene'][kind]
     var += noise
     if unknown == 'prior' or told.any():
-        strange = np.array([not set(parse_perturbation(p)) <= set(self.vocab.atoms) for p in pd.Categorical(table['perturbation']).categories])[pd.Categorical(table['perturbation']).codes] | (block.context.numpy() == 0)
-        var[strange & ~told] = np.maximum(var[strange & ~told], 1.)                      # a stranger may be anything that a perturbation does
+        strange = np.array([not set(parse_perturbation(p)) <= set(self.vocab.atoms)
+            for p in pd.Categorical(table['perturbation']).categories])[pd.Categorical(table['perturbation']).codes] | (
+            block.context.numpy() == 0)
+        var[strange & ~told] = np.maximum(var[strange & ~told], 1.)  # a stranger may be anything that a perturbation does
         if told.any(): _answer_strangers(self, screen, table, np.flatnonzero(told), mean, var)
-        for i, j, kind, v in _own_of_strangers(self, screen, table, block): mean[i, j] += v; var[i, j] = max(var[i, j], self.noise[screen][j] * self.hardness['own_gene'][kind])
+        for i, j, kind, v in _own_of_strangers(self, screen, table, block):
+            mean[i, j] += v
+            var[i, j] = max(var[i, j], self.noise[screen][j] * self.hardness['own_gene'][kind])
     mean, var = _as_controls(self, screen, table, block, mean, var)
     return mean * scale + centre, np.sqrt(var) * scale
 
@@ -752,8 +850,11 @@ def _as_controls(model, screen, table, block, mean, var):
     for i in rows:
         c = str(table['context'].iloc[i]); mine = at.get((c, time[i])) or at.get((c, ...)) or []
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore', RuntimeWarning); known = np.nanmean(k.values[mine], 0) if mine else np.full(mean.shape[1], np.nan)
-        there = ~np.isnan(known); var[i] = np.where(there, model.noise[screen], model.noise[screen] + k.spread); mean[i] = np.where(there, known, mean[i] + k.offset)
+            warnings.simplefilter('ignore', RuntimeWarning)
+            known = np.nanmean(k.values[mine], 0) if mine else np.full(mean.shape[1], np.nan)
+        there = ~np.isnan(known)
+        var[i] = np.where(there, model.noise[screen], model.noise[screen] + k.spread)
+        mean[i] = np.where(there, known, mean[i] + k.offset)
     return mean, var
 
 def _hours(table): return [None if not x > 0 else round(float(x), 3) for x in table['time']] if 'time' in table else [None] * len(table)
@@ -768,26 +869,38 @@ def _measure_controls(model, atlas, masks):
         code, each = pd.factorize(pd.MultiIndex.from_arrays([o['context'].astype(str), _hours(o)]))
         total, count = np.zeros((len(each), len(centre))), np.zeros((len(each), len(centre)))
         for at, x in row_chunks(s.X, rows=rows):
-            z = (x - centre) / scale; i = code[np.searchsorted(rows, at)]; np.add.at(total, i, np.nan_to_num(z)); np.add.at(count, i, ~np.isnan(z))
+            z = (x - centre) / scale; i = code[np.searchsorted(rows, at)]
+            np.add.at(total, i, np.nan_to_num(z)); np.add.at(count, i, ~np.isnan(z))
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', RuntimeWarning)
             values = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-            said = replace(model, controls={}).predict_screen(n, pd.DataFrame(dict(perturbation='', context=[c for c, _ in each], time=np.array([t for _, t in each], float))))[0]
+            said = replace(model, controls={}).predict_screen(n,
+                pd.DataFrame(dict(perturbation='', context=[c for c, _ in each], time=np.array([t for _, t in each], float))))[0]
             apart = values - (said - centre) / scale
-            offset = np.nan_to_num(np.nanmean(apart, 0)); spread = np.nanvar(apart, 0, ddof=1) if len(each) > 1 else np.full(len(offset), np.nan)
-        out[n] = Controls([c for c, _ in each], [t if t == t else None for _, t in each], values.astype(np.float32), offset.astype(np.float32), np.where(np.isnan(spread), 1., spread).astype(np.float32))
+            offset = np.nan_to_num(np.nanmean(apart, 0))
+            spread = np.nanvar(apart, 0, ddof=1) if len(each) > 1 else np.full(len(offset), np.nan)
+        out[n] = Controls([c for c, _ in each], [t if t == t else None for _, t in each], values.astype(np.float32),
+            offset.astype(np.float32), np.where(np.isnan(spread), 1., spread).astype(np.float32))
     return out
 
 def _tell_shared(model, home, columns):
     "Warn where two screens could answer, or answer in two units."
-    unit = {n: dict(zip(rs, model.units[n])) for n, rs in model.vocab.readouts.items()}; reads = {n: {r: u for r, u in unit[n].items() if r in set(columns)} for ns in home.values() for n in ns}
+    unit = {n: dict(zip(rs, model.units[n])) for n, rs in model.vocab.readouts.items()}
+    reads = {n: {r: u for r, u in unit[n].items() if r in set(columns)} for ns in home.values() for n in ns}
     for c, ns in home.items():
         both = [r for r in reads[ns[0]] if any(r in reads[n] for n in ns[1:])]
-        if both and len(ns) > 1: warnings.warn(f"{' and '.join(map(repr, ns))} both have the context {c!r} and read {both[0]!r} (unit {', '.join(repr(reads[n].get(both[0], '')) for n in ns)}); the answer is that of {ns[0]!r}. For another, ask predict_screen, or give the contexts of each screen its assay, such as {c + '|' + ns[-1]!r}", DataWarning, stacklevel=3); break
+        if both and len(ns) > 1:
+            warnings.warn(f"{' and '.join(map(repr, ns))} both have the context {c!r} and read {both[0]!r} (unit "
+                f"{', '.join(repr(reads[n].get(both[0], '')) for n in ns)}); the answer is that of {ns[0]!r}. For another, ask "
+                f"predict_screen, or give the contexts of each screen its assay, such as {c + '|' + ns[-1]!r}", DataWarning, stacklevel=3)
+            break
     names = list(dict.fromkeys(ns[0] for ns in home.values()))
     for r in columns:
         us = {reads[n][r]: n for n in reversed(names) if reads[n].get(r)}
-        if len(us) > 1: warnings.warn(f"{r!r} has the unit " + ' and '.join(f'{u!r} in {n!r}' for u, n in us.items()) + "; every row is in the unit of its own screen", DataWarning, stacklevel=3); break
+        if len(us) > 1:
+            warnings.warn(f"{r!r} has the unit " + ' and '.join(f'{u!r} in {n!r}' for u, n in us.items())
+                + "; every row is in the unit of its own screen", DataWarning, stacklevel=3)
+            break
 
 @patch
 def predict(self:TrainedLPM,
@@ -801,7 +914,9 @@ def predict(self:TrainedLPM,
     if isinstance(readouts, str): readouts = [readouts]
     t = canonical_experiments(experiments)
     if far := outside_range(self.vocab, t): warnings.warn(far, DataWarning, stacklevel=2)
-    if t.duplicated().any(): raise DataError(f"{int(t.duplicated().sum())} experiments are asked for twice (first: {t[t.duplicated()].iloc[0, :2].tolist()}); drop_duplicates() first")
+    if t.duplicated().any():
+        raise DataError(f"{int(t.duplicated().sum())} experiments are asked for twice (first: {t[t.duplicated()].iloc[0, :2].tolist()}); "
+            "drop_duplicates() first")
     if unknown == 'error': self.check_experiments(t)
     home = {c: tuple(self.screens_of(c)) for c in t['context'].cat.categories}
     names = list(dict.fromkeys(n for ns in home.values() for n in ns))
@@ -817,13 +932,15 @@ def predict(self:TrainedLPM,
         if not take: continue
         src, dst = map(np.array, zip(*take))
         m, s = self.predict_screen(n, t.iloc[rows], unknown=unknown)
-        free = np.isnan(mean[np.ix_(rows, dst)])                  # a readout that two screens of one context share is predicted by the first
-        mean[np.ix_(rows, dst)] = np.where(free, m[:, src], mean[np.ix_(rows, dst)]); std[np.ix_(rows, dst)] = np.where(free, s[:, src], std[np.ix_(rows, dst)])
+        free = np.isnan(mean[np.ix_(rows, dst)])  # a readout that two screens of one context share is predicted by the first
+        mean[np.ix_(rows, dst)] = np.where(free, m[:, src], mean[np.ix_(rows, dst)])
+        std[np.ix_(rows, dst)] = np.where(free, s[:, src], std[np.ix_(rows, dst)])
         for j, d in take: unit[columns[d]] = unit[columns[d]] or self.units[n][j]
     keep = ~np.isnan(mean).all(0)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', DataWarning)
-        out = Screen.from_arrays(mean[:, keep], perturbation=t['perturbation'], context=t['context'], dose=t['dose'], time=t['time'], readouts=[c for c, k in zip(columns, keep) if k], name=name,
+        out = Screen.from_arrays(mean[:, keep], perturbation=t['perturbation'], context=t['context'], dose=t['dose'], time=t['time'],
+            readouts=[c for c, k in zip(columns, keep) if k], name=name,
                                  unit=[unit[c] for c, k in zip(columns, keep) if k], note='predicted by lpm_nb')
     out.adata.layers['std'] = std[:, keep]
     return out
@@ -847,9 +964,11 @@ def embedding(self:TrainedLPM,
     elif kind == 'context':
         wanted = list(symbols or self.vocab.contexts); check_known(wanted, self.vocab.contexts, 'context')
         code = encode(self.vocab, pd.DataFrame(dict(perturbation='', context=wanted)))
-        c, q = torch.from_numpy(code.context), torch.from_numpy(code.parts); parts = [n.embed_context(c, q) if self.config.decoder == 'lpm' else n.context(c) for n in nets]
+        c, q = torch.from_numpy(code.context), torch.from_numpy(code.parts)
+        parts = [n.embed_context(c, q) if self.config.decoder == 'lpm' else n.context(c) for n in nets]
     else:
-        wanted = list(symbols or [format_perturbation([a]) for a in self.vocab.atoms]); check_known((a for w in wanted for a in parse_perturbation(w)), self.vocab.atoms, 'perturbation')
+        wanted = list(symbols or [format_perturbation([a]) for a in self.vocab.atoms])
+        check_known((a for w in wanted for a in parse_perturbation(w)), self.vocab.atoms, 'perturbation')
         code = encode(self.vocab, pd.DataFrame(dict(perturbation=wanted, context=self.vocab.contexts[0])))
         m = torch.from_numpy(code.members); parts = [n.atom(m).sum(1) if self.config.decoder == 'lpm' else n.perturbation(m) for n in nets]
     return pd.DataFrame(torch.cat(parts, 1).numpy() / len(nets)**.5, index=pd.Index(wanted, name=kind))
@@ -864,11 +983,13 @@ def sensitivity(self:TrainedLPM,
     from torch.func import functional_call, jvp
     check_known([screen], list(self.vocab.readouts), 'screen'); table = within_range(self.vocab, table)
     ears = _ears(self.effects)
-    block = make_block(self.vocab, screen, encode(self.vocab, table), **(dict(zip(('echo', 'basis'), _hear(self.effects[ears[screen][0]], table))) if screen in ears else {}))
+    block = make_block(self.vocab, screen, encode(self.vocab, table),
+        **(dict(zip(('echo', 'basis'), _hear(self.effects[ears[screen][0]], table))) if screen in ears else {}))
     out = []
     for net in self.networks:
         w = {k: v.detach() for k, v in net.named_parameters() if k.startswith(('atom.', 'pair.'))}
-        parts = [jvp(lambda q, net=net, rows=rows: functional_call(net, q, block.inputs(rows)), (w,), (w,))[1].detach().numpy() for rows in torch.arange(len(block)).split(256)]
+        parts = [jvp(lambda q, net=net, rows=rows: functional_call(net, q, block.inputs(rows)), (w,), (w,))[1].detach().numpy()
+            for rows in torch.arange(len(block)).split(256)]
         out.append(np.concatenate(parts))
     return (np.mean(out, 0) * self.scaling[screen][1]).astype(np.float32)
 
@@ -876,7 +997,8 @@ def sensitivity(self:TrainedLPM,
 FORMAT = 2
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
-def _seal(provenance): return hashlib.sha256(json.dumps({k: v for k, v in provenance.items() if k != 'seal'}, sort_keys=True).encode()).hexdigest()
+def _seal(provenance):
+    return hashlib.sha256(json.dumps({k: v for k, v in provenance.items() if k != 'seal'}, sort_keys=True).encode()).hexdigest()
 
 @patch
 def save(self:TrainedLPM,
@@ -884,20 +1006,29 @@ def save(self:TrainedLPM,
 ) -> Path:
     "Write the model."
     tensors = {f'member{i}.{k}': v.contiguous().cpu() for i, n in enumerate(self.networks) for k, v in n.state_dict().items()}
-    for n, (c, s) in self.scaling.items(): tensors |= {f'centre.{n}': torch.from_numpy(c), f'scale.{n}': torch.from_numpy(s), f'noise.{n}': torch.from_numpy(self.noise[n])}
-    tensors |= {f'controls.{n}.{k}': torch.from_numpy(getattr(c, k)) for n, c in self.controls.items() for k in ('values', 'offset', 'spread')}
+    for n, (c, s) in self.scaling.items():
+        tensors |= {f'centre.{n}': torch.from_numpy(c), f'scale.{n}': torch.from_numpy(s), f'noise.{n}': torch.from_numpy(self.noise[n])}
+    tensors |= {f'controls.{n}.{k}': torch.from_numpy(getattr(c, k)) for n, c in self.controls.items()
+        for k in ('values', 'offset', 'spread')}
     tensors |= {f'hardness.{k}': torch.from_numpy(v) for k, v in self.hardness.items()}
-    tensors |= {f'effects.{i}.{k}': torch.from_numpy(getattr(e, k)) for i, e in enumerate(self.effects) for k in ('p', 'c', 'values', 'basis', 'covariance')}
+    tensors |= {f'effects.{i}.{k}': torch.from_numpy(getattr(e, k)) for i, e in enumerate(self.effects)
+        for k in ('p', 'c', 'values', 'basis', 'covariance')}
     tensors |= {f'stack.{i}.{k}': torch.from_numpy(v) for i, f in enumerate(self.stack.forms) for k, v in f.tables.items()}
     described = [*([] if self.descriptors is None else [self.descriptors]), *self.context_descriptors]
-    told = {f'descriptors.{q}.vectors': d.vectors.to_numpy() for q, d in enumerate(described)} | {f'descriptors.{q}.{i}.{k}': getattr(x, k) for q, d in enumerate(described) for i, x in enumerate(d.smoothers.values()) for k in ('targets', 'error')}
+    told = {f'descriptors.{q}.vectors': d.vectors.to_numpy() for q, d in enumerate(described)} | {f'descriptors.{q}.{i}.{k}': getattr(x, k)
+        for q, d in enumerate(described) for i, x in enumerate(d.smoothers.values()) for k in ('targets', 'error')}
     tensors |= {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in told.items()}
     with atomic_path(folder) as tmp:
         tmp.mkdir()
         save_file({k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}, tmp/_FILES[0])
-        (tmp/_FILES[1]).write_text(json.dumps({**asdict(self.vocab), 'units': self.units, 'controls': {n: dict(contexts=c.contexts, times=c.times) for n, c in self.controls.items()}, 'effects': [dict(screens=e.screens, perturbations=e.perturbations, contexts=e.contexts) for e in self.effects],
-            'stack': dict(forms=[dict(form=f.form, screens=f.screens, rows=f.rows, contexts=f.contexts, settings=f.settings) for f in self.stack.forms], weights=self.stack.weights),
-            'descriptors': [dict(of=d.of, given=d.given, names=list(d.vectors.index), columns=[str(c) for c in d.vectors], smoothers=[dict(screen=n, kind=k, **{a: getattr(x, a) for a in ('known', 'reach', 'ridge', 'mix', 'explained', 'places')}) for (n, k), x in d.smoothers.items()]) for d in described]}, ensure_ascii=False, indent=0))
+        (tmp/_FILES[1]).write_text(json.dumps({**asdict(self.vocab), 'units': self.units,
+            'controls': {n: dict(contexts=c.contexts, times=c.times) for n, c in self.controls.items()},
+            'effects': [dict(screens=e.screens, perturbations=e.perturbations, contexts=e.contexts) for e in self.effects],
+            'stack': dict(forms=[dict(form=f.form, screens=f.screens, rows=f.rows, contexts=f.contexts, settings=f.settings)
+                for f in self.stack.forms], weights=self.stack.weights),
+            'descriptors': [dict(of=d.of, given=d.given, names=list(d.vectors.index), columns=[str(c) for c in d.vectors],
+                smoothers=[dict(screen=n, kind=k, **{a: getattr(x, a) for a in ('known', 'reach', 'ridge', 'mix', 'explained', 'places')})
+                for (n, k), x in d.smoothers.items()]) for d in described]}, ensure_ascii=False, indent=0))
         (tmp/_FILES[2]).write_text(json.dumps(self.config.dict(), indent=1))
         self.history.to_csv(tmp/_FILES[3], index=False)
         p = {**self.provenance, 'format': FORMAT, 'files': {f: sha256(tmp/f) for f in _FILES}}
@@ -914,35 +1045,53 @@ def load_lpm(
     try: p = json.loads((folder/'provenance.json').read_text())
     except ValueError as e: raise ModelError(f"{folder}/provenance.json is not readable: {e}") from e
     if not isinstance(p, dict): raise ModelError(f"{folder}/provenance.json is not what `TrainedLPM.save` writes; restore the folder")
-    if p.get('format') != FORMAT: raise ModelError(f"{folder} has format {p.get('format')}, this version reads {FORMAT}; load it with lpm_nb {p.get('lpm_nb', '?')}")
+    if p.get('format') != FORMAT:
+        raise ModelError(f"{folder} has format {p.get('format')}, this version reads {FORMAT}; load it with lpm_nb {p.get('lpm_nb', '?')}")
     if p.get('seal') != _seal(p): raise ModelError(f"{folder}/provenance.json was changed after the model was saved; restore the folder")
     for f in _FILES:
-        if sha256(folder/f) != p['files'].get(f): raise ModelError(f"{folder}/{f} is not the file that was saved with this model (checksum differs); restore the folder")
-    v = json.loads((folder/'vocab.json').read_text()); units, labels, stacked = (v.pop(k) for k in ('units', 'effects', 'stack')); control, told = v.pop('controls', {}), v.pop('descriptors', [])   # a folder of before has none
-    vocab = Vocab(**{**v, 'pairs': [tuple(x) for x in v['pairs']], 'dose': v['dose'] and tuple(v['dose']), 'time': v['time'] and tuple(v['time'])})
+        if sha256(folder/f) != p['files'].get(f):
+            raise ModelError(f"{folder}/{f} is not the file that was saved with this model (checksum differs); restore the folder")
+    # a folder of before has none
+    v = json.loads((folder/'vocab.json').read_text())
+    units, labels, stacked = (v.pop(k) for k in ('units', 'effects', 'stack'))
+    control, told = v.pop('controls', {}), v.pop('descriptors', [])
+    vocab = Vocab(**{**v, 'pairs': [tuple(x) for x in v['pairs']], 'dose': v['dose'] and tuple(v['dose']),
+        'time': v['time'] and tuple(v['time'])})
     config, t = LPMConfig(**json.loads((folder/'config.json').read_text())), load_file(folder/'weights.safetensors')
-    effects = [Effects(**e, **{k: t[f'effects.{i}.{k}'].numpy() for k in ('p', 'c', 'values', 'basis', 'covariance')}) for i, e in enumerate(labels)]
-    stack = Stack([ClosedForm(**f, tables={k.split('.')[2]: x.numpy() for k, x in t.items() if k.startswith(f'stack.{i}.')}) for i, f in enumerate(stacked['forms'])], stacked['weights'])
+    effects = [Effects(**e, **{k: t[f'effects.{i}.{k}'].numpy() for k in ('p', 'c', 'values', 'basis', 'covariance')})
+        for i, e in enumerate(labels)]
+    stack = Stack([ClosedForm(**f, tables={k.split('.')[2]: x.numpy() for k, x in t.items() if k.startswith(f'stack.{i}.')})
+        for i, f in enumerate(stacked['forms'])], stacked['weights'])
     networks = []
     try:
         for i in range(sum(1 for k in t if k.endswith('atom.weight'))):
             net = make_network(vocab, config, ears=_ears(effects)); head = f'member{i}.'
             net.load_state_dict({k[len(head):]: x for k, x in t.items() if k.startswith(head)}); networks.append(net.eval())
-    except RuntimeError as e: raise ModelError(f"the weights in {folder} do not fit its vocabulary and settings: {str(e).splitlines()[0]}") from e
-    described = [Descriptors(pd.DataFrame(t[f'descriptors.{q}.vectors'].numpy(), d['names'], d['columns']), {(x.pop('screen'), x.pop('kind')): Smoother(**x, **{k: t[f'descriptors.{q}.{i}.{k}'].numpy() for k in ('targets', 'error')}) for i, x in enumerate(d['smoothers'])}, d['of'], d['given']) for q, d in enumerate(told)]
-    return TrainedLPM(networks, vocab, config, {n: (t[f'centre.{n}'].numpy(), t[f'scale.{n}'].numpy()) for n in vocab.readouts}, {n: t[f'noise.{n}'].numpy() for n in vocab.readouts},
-        {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context', 'own_gene')}, units, effects, stack, pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')},
-        {n: Controls(c['contexts'], c['times'], *(t[f'controls.{n}.{k}'].numpy() for k in ('values', 'offset', 'spread'))) for n, c in control.items()}, next((d for d in described if d.of == 'perturbation'), None), [d for d in described if d.of == 'context'])
+    except RuntimeError as e:
+        raise ModelError(f"the weights in {folder} do not fit its vocabulary and settings: {str(e).splitlines()[0]}") from e
+    described = [Descriptors(pd.DataFrame(t[f'descriptors.{q}.vectors'].numpy(), d['names'], d['columns']),
+        {(x.pop('screen'), x.pop('kind')): Smoother(**x, **{k: t[f'descriptors.{q}.{i}.{k}'].numpy() for k in ('targets', 'error')})
+        for i, x in enumerate(d['smoothers'])}, d['of'], d['given']) for q, d in enumerate(told)]
+    return TrainedLPM(networks, vocab, config, {n: (t[f'centre.{n}'].numpy(), t[f'scale.{n}'].numpy()) for n in vocab.readouts},
+        {n: t[f'noise.{n}'].numpy() for n in vocab.readouts},
+        {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context', 'own_gene')}, units, effects, stack,
+            pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')},
+        {n: Controls(c['contexts'], c['times'], *(t[f'controls.{n}.{k}'].numpy() for k in ('values', 'offset', 'spread')))
+            for n, c in control.items()}, next((d for d in described if d.of == 'perturbation'), None),
+            [d for d in described if d.of == 'context'])
 
 # %% ../../nbs/model/07_learner.ipynb #e21793de
-def _wider(a, b): return (*a[:2], min(a[2], b[2]), max(a[3], b[3])) if a and b and len(a) == 4 else a or b   # the old scale, the range of both
+# the old scale, the range of both
+def _wider(a, b): return (*a[:2], min(a[2], b[2]), max(a[3], b[3])) if a and b and len(a) == 4 else a or b
 
 def _extend(old, new):
     "The symbols of both, the old ones first, so that their codes stay."
     def more(a, b): return [*a, *(x for x in b if x not in set(a))]
     def merge(a, b): return {n: more(a.get(n, []), b.get(n, [])) for n in [*a, *(m for m in b if m not in a)]}
-    return Vocab(more(old.atoms, new.atoms), more(old.contexts, new.contexts), more(old.parts, new.parts), more(old.pairs, new.pairs), merge(old.readouts, new.readouts), merge(old.screen_contexts, new.screen_contexts),
-                 _wider(old.dose, new.dose), _wider(old.time, new.time), max(old.max_members, new.max_members), None if old.dosed is None else more(old.dosed, new.dosed))
+    return Vocab(more(old.atoms, new.atoms), more(old.contexts, new.contexts), more(old.parts, new.parts), more(old.pairs, new.pairs),
+        merge(old.readouts, new.readouts), merge(old.screen_contexts, new.screen_contexts),
+                 _wider(old.dose, new.dose), _wider(old.time, new.time), max(old.max_members, new.max_members), None if old.dosed is None
+                     else more(old.dosed, new.dosed))
 
 def _inherit(network, old, vocab, new):
     "Copy what an old network knows into one with a larger vocabulary."
@@ -954,8 +1103,12 @@ def _inherit(network, old, vocab, new):
         elif k not in state: continue
         elif k.startswith('own.') and (not len(v) or not len(state[k])): continue
         elif state[k].shape == v.shape: state[k] = v
-        elif all(a >= b for a, b in zip(state[k].shape, v.shape)) and k.split('.')[0] in ('atom', 'context', 'part', 'pair', 'potency', 'level', 'single', 'own', 'own_gene', 'relay', 'trust'): state[k][tuple(slice(n) for n in v.shape)] = v
-        else: raise ModelError(f"the model cannot be extended: {k} has shape {tuple(v.shape)} and would need {tuple(state[k].shape)}; it was trained without combinations or doses. Train anew on all screens")
+        elif all(a >= b for a, b in zip(state[k].shape, v.shape)) and k.split('.')[0] in ('atom', 'context', 'part', 'pair', 'potency',
+            'level', 'single', 'own', 'own_gene', 'relay', 'trust'):
+            state[k][tuple(slice(n) for n in v.shape)] = v
+        else:
+            raise ModelError(f"the model cannot be extended: {k} has shape {tuple(v.shape)} and would need {tuple(state[k].shape)}; it was "
+                "trained without combinations or doses. Train anew on all screens")
     network.load_state_dict(state)
     return network
 
@@ -963,7 +1116,8 @@ def _join_controls(old, new):
     "Controls of before and new ones, which count where both know a context."
     if old is None: return new
     keep = [i for i, k in enumerate(zip(old.contexts, old.times)) if k not in set(zip(new.contexts, new.times))]
-    return Controls([old.contexts[i] for i in keep] + new.contexts, [old.times[i] for i in keep] + new.times, np.concatenate([old.values[keep], new.values]), old.offset, old.spread)
+    return Controls([old.contexts[i] for i in keep] + new.contexts, [old.times[i] for i in keep] + new.times,
+        np.concatenate([old.values[keep], new.values]), old.offset, old.spread)
 
 def _extend_effects(model, atlas, scaling):
     "The effects that a model knows, and those of new experiments."
@@ -979,8 +1133,10 @@ def _extend_stack(model, atlas, masks, scaling, levels):
     for f in model.stack.forms:
         mine = [n for n in f.screens if n in atlas and masks[n].any()]
         if not mine: forms.append(f); continue
-        obs = [atlas[n].obs[masks[n]] for n in mine]; P, C = (np.concatenate([g(o) for o in obs]) for g in (effect_labels, lambda o: texts(o['context'])))
-        forms.append(extend_form(f, P, C, V=np.concatenate([(atlas[n].X[masks[n]] - scaling[n][0]) / scaling[n][1] for n in mine]), effects=next((e for e in model.effects if f.screens[0] in e.screens), None), levels=levels))
+        obs = [atlas[n].obs[masks[n]] for n in mine]
+        P, C = (np.concatenate([g(o) for o in obs]) for g in (effect_labels, lambda o: texts(o['context'])))
+        forms.append(extend_form(f, P, C, V=np.concatenate([(atlas[n].X[masks[n]] - scaling[n][0]) / scaling[n][1] for n in mine]),
+            effects=next((e for e in model.effects if f.screens[0] in e.screens), None), levels=levels))
     return replace(model.stack, forms=forms)
 
 @patch
@@ -994,10 +1150,13 @@ def fine_tune(self:TrainedLPM,
 ) -> 'TrainedLPM': # a new model; this one is unchanged
     "Go on training with more data, which may bring new symbols. The closed forms of screens that are known are fitted again with the new experiments (those of pairs stay as they are); how far each is trusted stays as it was."
     atlas = Atlas(atlas) if isinstance(atlas, Screen) else atlas
-    if not isinstance(atlas, Atlas): raise DataError(f"expected an Atlas or a Screen, got {type(atlas).__name__}; build one with Screen.from_long or Atlas([screen, …])")
+    if not isinstance(atlas, Atlas):
+        raise DataError(f"expected an Atlas or a Screen, got {type(atlas).__name__}; build one with Screen.from_long or Atlas([screen, …])")
     vocab = _extend(self.vocab, build_vocab(atlas))
     for n, s in atlas.items():
-        if vocab.readouts[n] != s.readouts: raise DataError(f"screen {n!r} has other readouts (or another order of them) than the model knows; give the new screen another name")
+        if vocab.readouts[n] != s.readouts:
+            raise DataError(f"screen {n!r} has other readouts (or another order of them) than the model knows; give the new screen another "
+                "name")
     wide = max(len(s.readouts) for s in atlas.values()) > 100
     config = self.config.but(epochs=epochs or (20 if wide else 10), lr=lr or self.config.lr / (1 if wide else 3))
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
@@ -1011,54 +1170,74 @@ def fine_tune(self:TrainedLPM,
         mine = leave(m)
         blind_to = mine if any(q.any() for q in mine.values()) else whole
         net = make_network(vocab, config, seed=seed * 1000 + m, ears=ears)
-        fresh = {k: v.clone() for k, v in start_levels(net, blocks, use=[~mine[n] for n in atlas]).state_dict().items() if k.startswith('level.')}
+        fresh = {k: v.clone() for k, v in start_levels(net, blocks, use=[~mine[n] for n in atlas]).state_dict().items()
+            if k.startswith('level.')}
         net = _inherit(net, old, self.vocab, vocab)
         for key, v in fresh.items():                              # contexts that are new to a screen start at their own mean
             i = int(key.split('.')[1]); n = list(vocab.readouts)[i]; known = len(self.vocab.screen_contexts.get(n, []))
             if n in atlas: dict(net.named_parameters())[key].data[1 + known:] = v[1 + known:]
         valid = [b.take(np.flatnonzero(blind_to[n])) for n, b in zip(atlas, blocks) if blind_to[n].any()]
         net, rows = train_member(net, blocks, valid, config, skip=[mine[n] for n in atlas], seed=seed * 1000 + m, device=device)
-        nets.append(net); judged.append(_judged(blocks, blind_to, atlas, seed)); folds.append({n: ~mine[n] for n in atlas}); history += [dict(member=m, **r) for r in rows]
+        nets.append(net); judged.append(_judged(blocks, blind_to, atlas, seed))
+        folds.append({n: ~mine[n] for n in atlas}); history += [dict(member=m, **r) for r in rows]
     held = _hold_out(nets, judged)
-    for i, (hs, rest) in enumerate(zip(held, folds)):                  # the stack answers for what is held out, from closed forms that have not seen it
+    for i, (hs, rest) in enumerate(zip(held, folds)):  # the stack answers for what is held out, from closed forms that have not seen it
         stack = _extend_stack(self, atlas, rest, scaling, levels=_levels([nets[i]], vocab, atlas))
         for h in hs:
             n = list(vocab.readouts)[h.block.screen]; voices = stack.voices(n)
-            if stack.weights.get(n): h.answer, h.trust = stack.mix(n, [f.predict(h.table) for f in voices], base=common_level(_base(nets[i], h.block), voices, h.table), net=h.answer)
-    noise, hard = _noise_model(held, nets[0], vocab, known=self.noise)      # what is new is as hard as it was to predict, by the noise that is known
-    if n_pairs < FEW: noise, hard = ({q: np.maximum(v, 1.).astype(np.float32) for q, v in d.items()} for d in (noise, hard))       # nothing was held out to tell
+            if stack.weights.get(n):
+                h.answer, h.trust = stack.mix(n, [f.predict(h.table) for f in voices],
+                    base=common_level(_base(nets[i], h.block), voices, h.table), net=h.answer)
+    # what is new is as hard as it was to predict, by the noise that is known
+    noise, hard = _noise_model(held, nets[0], vocab, known=self.noise)
+    # nothing was held out to tell
+    if n_pairs < FEW: noise, hard = ({q: np.maximum(v, 1.).astype(np.float32) for q, v in d.items()} for d in (noise, hard))
     grow = {k: np.concatenate([self.hardness[k], hard[k][len(self.hardness[k]):]]) for k in hard}
-    made = replace(self, networks=nets, vocab=vocab, config=config, scaling=scaling, effects=effects, stack=_extend_stack(self, atlas, whole, scaling, levels=_levels(nets, vocab, atlas)), noise={**noise, **self.noise}, hardness=grow, units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **self.units},
+    made = replace(self, networks=nets, vocab=vocab, config=config, scaling=scaling, effects=effects,
+        stack=_extend_stack(self, atlas, whole, scaling, levels=_levels(nets, vocab, atlas)), noise={**noise, **self.noise}, hardness=grow,
+        units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **self.units},
         history=pd.concat([self.history.assign(stage='train'), pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True),
         provenance={**self.provenance, 'fine_tuned_on': {n: fingerprint(s) for n, s in atlas.items()}})
     fresh = _measure_controls(made, atlas, whole)
-    made = replace(made, controls={**self.controls, **{n: _join_controls(self.controls.get(n), c) for n, c in fresh.items()}}, descriptors=None, context_descriptors=[])
-    return made if not (self.descriptors or self.context_descriptors) else made.with_descriptors(self.descriptors and self.descriptors.vectors, contexts=None if not self.context_descriptors else next((d.vectors for d in self.context_descriptors if d.given), 'screens'))   # those who were strangers may be known now
+    made = replace(made, controls={**self.controls, **{n: _join_controls(self.controls.get(n), c) for n, c in fresh.items()}},
+        descriptors=None, context_descriptors=[])
+    # those who were strangers may be known now
+    return made if not (self.descriptors or self.context_descriptors) else made.with_descriptors(self.descriptors
+        and self.descriptors.vectors, contexts=None if not self.context_descriptors
+        else next((d.vectors for d in self.context_descriptors if d.given), 'screens'))
 
 # %% ../../nbs/model/07_learner.ipynb #2387bbf5
 def _usual(model, kinds=()):
     "The middle of the doses and times of a model, for kinds of perturbations that have doses."
     dosed = model.vocab.dosed is None or bool(set(kinds) & {gene_of(a)[0] for a in model.vocab.dosed})
-    return {k: 10 ** ((x[2] + x[3]) / 2) for k, x in (('dose', model.vocab.dose if dosed else None), ('time', model.vocab.time)) if x and len(x) == 4}
+    return {k: 10 ** ((x[2] + x[3]) / 2) for k, x in (('dose', model.vocab.dose if dosed else None), ('time', model.vocab.time))
+        if x and len(x) == 4}
 
 def _describe_perturbations(model, vectors, places):
     "What vectors of genes and drugs say of each screen, learned in some of its contexts."
     d, few = Descriptors(vectors, {}), {}
     for n, cs in model.vocab.screen_contexts.items():
-        atoms = np.array(_measured_atoms(model, n), object); kinds, seen = np.array([d.kind(a) for a in atoms], object), ~np.isnan(d.rows(atoms)).any(1)
+        atoms = np.array(_measured_atoms(model, n), object)
+        kinds, seen = np.array([d.kind(a) for a in atoms], object), ~np.isnan(d.rows(atoms)).any(1)
         some = [cs[i] for i in sorted(rng(0, 'contexts', n).permutation(len(cs))[:places])]
         for kind in dict.fromkeys(kinds):
             known = sorted(atoms[(kinds == kind) & seen]); few[n, kind] = len(known)
             if len(known) < LEAST: continue
             if len(known) > MOST: known = sorted(rng(0, 'known', n, kind).choice(known, MOST, replace=False))
-            d.smoothers[n, kind] = fit_smoother(known, d.rows(known), _what_they_do(model, n, 'perturbation', known, pd.DataFrame({'context': some, **_usual(model, [kind])})), places=some)
-    if not d.smoothers: raise DataError(f"no screen of the model has {LEAST} known perturbations of one kind with a vector (" + '; '.join(f"{n}, {k or 'no kind'}: {q}" for (n, k), q in few.items()) + f"); expected genes or drugs by name, such as {gene_of(model.vocab.atoms[0])[1]!r}, the table has {', '.join(map(repr, vectors.index[:3]))}, …")
+            d.smoothers[n, kind] = fit_smoother(known, d.rows(known),
+                _what_they_do(model, n, 'perturbation', known, pd.DataFrame({'context': some, **_usual(model, [kind])})), places=some)
+    if not d.smoothers:
+        raise DataError(f"no screen of the model has {LEAST} known perturbations of one kind with a vector ("
+            + '; '.join(f"{n}, {k or 'no kind'}: {q}" for (n, k), q in few.items()) + "); expected genes or drugs by name, such as "
+            f"{gene_of(model.vocab.atoms[0])[1]!r}, the table has {', '.join(map(repr, vectors.index[:3]))}, …")
     return d
 
 def _in_contexts(model, screen, contexts):
     "Labels of some perturbations of a screen, and what they do (n_perturbations, n_contexts, n_readouts) in these contexts."
-    atoms = np.array(_measured_atoms(model, screen), object); most = int(np.clip(1e8 / max(len(contexts) * len(model.vocab.readouts[screen]), 1), 8, 2000))
-    atoms = sorted(rng(0, 'perturbations', screen).choice(atoms, min(most, len(atoms)), replace=False)); labels = [format_perturbation([a]) for a in atoms]
+    atoms = np.array(_measured_atoms(model, screen), object)
+    most = int(np.clip(1e8 / max(len(contexts) * len(model.vocab.readouts[screen]), 1), 8, 2000))
+    atoms = sorted(rng(0, 'perturbations', screen).choice(atoms, min(most, len(atoms)), replace=False))
+    labels = [format_perturbation([a]) for a in atoms]
     where = pd.DataFrame([dict(perturbation=p, **_usual(model, [gene_of(a)[0]])) for p, a in zip(labels, atoms)])
     return labels, _what_they_do(model, screen, 'context', contexts, where)
 
@@ -1067,8 +1246,10 @@ def _elsewhere(model, screen):
     parts, mine = [], {parse_context(c)[0] for c in model.vocab.screen_contexts[screen]}
     for n, cs in model.vocab.screen_contexts.items():
         cs = [c for c in cs if c not in set(model.vocab.screen_contexts[screen])]; systems = [parse_context(c)[0] for c in cs]
-        if n != screen and len(set(systems) & mine) >= LEAST: parts.append(pd.DataFrame(leading_directions(_in_contexts(model, n, cs)[1]), systems).groupby(level=0).mean())
-    return None if not parts else check_vectors(pd.concat(parts, axis=1, keys=range(len(parts))).fillna(0).set_axis([f'{i}' for i in range(sum(x.shape[1] for x in parts))], axis=1))
+        if n != screen and len(set(systems) & mine) >= LEAST:
+            parts.append(pd.DataFrame(leading_directions(_in_contexts(model, n, cs)[1]), systems).groupby(level=0).mean())
+    return None if not parts else check_vectors(pd.concat(parts, axis=1,
+        keys=range(len(parts))).fillna(0).set_axis([f'{i}' for i in range(sum(x.shape[1] for x in parts))], axis=1))
 
 def _describe_contexts(model, vectors):
     "What is known of contexts: from the other screens of the model first, then from vectors."
@@ -1076,13 +1257,21 @@ def _describe_contexts(model, vectors):
     for n, cs in model.vocab.screen_contexts.items():
         for given, v in ((False, _elsewhere(model, n)), (True, vectors)):
             if v is None: continue
-            d = Descriptors(v, {}, of='context', given=given); known = sorted(c for c, there in zip(cs, ~np.isnan(d.rows(cs)).any(1)) if there); few[n] = len(known)
+            d = Descriptors(v, {}, of='context', given=given)
+            known = sorted(c for c, there in zip(cs, ~np.isnan(d.rows(cs)).any(1)) if there)
+            few[n] = len(known)
             if len(known) < LEAST: continue
             if len(known) > MOST: known = sorted(rng(0, 'known', n, 'context').choice(known, MOST, replace=False))
-            labels, E = _in_contexts(model, n, known); d.smoothers[n, 'context'] = fit_smoother(known, d.rows(known), E, places=labels); out.append(d)
-    if not out: raise DataError(f"no screen of the model has {LEAST} contexts " + (f"with a vector ({'; '.join(f'{n}: {q}' for n, q in few.items())}); expected contexts or their first part by name, such as {parse_context(model.vocab.contexts[0])[0]!r}, the table has {', '.join(map(repr, vectors.index[:3]))}, …" if vectors is not None else "whose system is in another one too; give a table of vectors of the contexts"))
+            labels, E = _in_contexts(model, n, known)
+            d.smoothers[n, 'context'] = fit_smoother(known, d.rows(known), E, places=labels); out.append(d)
+    if not out:
+        raise DataError(f"no screen of the model has {LEAST} contexts " + ("with a vector "
+            f"({'; '.join(f'{n}: {q}' for n, q in few.items())}); expected contexts or their first part by name, such as "
+            f"{parse_context(model.vocab.contexts[0])[0]!r}, the table has {', '.join(map(repr, vectors.index[:3]))}, …"
+            if vectors is not None else "whose system is in another one too; give a table of vectors of the contexts"))
     given = [d for d in out if d.given]                                    # one table for all screens
-    return [d for d in out if not d.given] + ([replace(given[0], smoothers={k: x for d in given for k, x in d.smoothers.items()})] if given else [])
+    return [d for d in out if not d.given] + ([replace(given[0], smoothers={k: x for d in given for k, x in d.smoothers.items()})] if given
+        else [])
 
 @patch
 def with_descriptors(self:TrainedLPM,
@@ -1096,7 +1285,9 @@ def with_descriptors(self:TrainedLPM,
     if isinstance(contexts, str): check_known([contexts], ['screens'], 'word for contexts=')
     bare = replace(self, descriptors=None, context_descriptors=[])
     made = replace(self, descriptors=self.descriptors if vectors is None else _describe_perturbations(bare, check_vectors(vectors), places),
-                   context_descriptors=self.context_descriptors if contexts is None else _describe_contexts(bare, None if isinstance(contexts, str) else check_vectors(contexts)))
+                   context_descriptors=self.context_descriptors if contexts is None
+                       else _describe_contexts(bare, None if isinstance(contexts, str) else check_vectors(contexts)))
     h = hashlib.sha256()
-    for d in [*([made.descriptors] if made.descriptors else []), *made.context_descriptors]: h.update('\n'.join([d.of, *d.vectors.index]).encode() + np.ascontiguousarray(d.vectors.to_numpy()).tobytes())
+    for d in [*([made.descriptors] if made.descriptors else []), *made.context_descriptors]:
+        h.update('\n'.join([d.of, *d.vectors.index]).encode() + np.ascontiguousarray(d.vectors.to_numpy()).tobytes())
     return replace(made, provenance={**self.provenance, 'descriptors': h.hexdigest()[:16]})

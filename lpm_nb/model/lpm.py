@@ -34,13 +34,17 @@ class LPMConfig:
     gamma:float=.97         # factor per epoch of the exponential schedule
     patience:int|None=None  # stop after this many epochs without a better validation loss; None = run to the end
     stack:bool=True         # weigh the network against closed forms on held-out experiments ('lpm' only)
-    echo:int=150            # most directions in which profile screens hear the echo of a perturbation from other contexts; 0 = off ('lpm' only)
+    echo:int=150  # most directions in which profile screens hear the echo of a perturbation from other contexts; 0 = off ('lpm' only)
     members:int=4           # networks in the ensemble
-    valid:float|None=None   # share of each screen's pairs that a member validates on, if the split has no validation part; None = by the size of the screen
-    hold:str='pairs'        # what each member validates on: 'pairs' of perturbation and context, or 'values', single readouts of profiles (for maps)
+    # share of each screen's pairs that a member validates on, if the split has no validation part; None = by the size of the screen
+    valid:float|None=None
+    # what each member validates on: 'pairs' of perturbation and context, or 'values', single readouts of profiles (for maps)
+    hold:str='pairs'
 
     def __post_init__(self):
-        check_known([self.decoder], ['lpm', 'paper'], 'decoder'); check_known([self.schedule], ['one_cycle', 'exponential'], 'schedule'); check_known([self.hold], ['pairs', 'values'], 'way to hold out')
+        check_known([self.decoder], ['lpm', 'paper'], 'decoder')
+        check_known([self.schedule], ['one_cycle', 'exponential'], 'schedule')
+        check_known([self.hold], ['pairs', 'values'], 'way to hold out')
         for k in ('width', 'hidden', 'rank', 'epochs', 'members'):
             if getattr(self, k) < 1: raise DataError(f"expected {k} ≥ 1, got {getattr(self, k)}")
         for k, top in (('dropout', 1), ('valid', .5)):
@@ -52,7 +56,8 @@ class LPMConfig:
     def but(self, **changes) -> 'LPMConfig': return replace(self, **changes)
 
 # %% ../../nbs/model/06_lpm.ipynb #c56752ee
-_PAPER = dict(lincs=dict(width=128, hidden=256, dropout=.1, batch=1000, lr=.002, gamma=.97), replogle_k562=dict(width=32, hidden=512, dropout=0., batch=5000, lr=.002, gamma=.99),
+_PAPER = dict(lincs=dict(width=128, hidden=256, dropout=.1, batch=1000, lr=.002, gamma=.97),
+    replogle_k562=dict(width=32, hidden=512, dropout=0., batch=5000, lr=.002, gamma=.99),
               replogle_rpe1=dict(width=32, hidden=512, dropout=0., batch=5000, lr=.005, gamma=.99))
 
 def paper_config(
@@ -64,7 +69,8 @@ def paper_config(
     "The published settings of the paper's model."
     check_known([preset], list(_PAPER), 'preset')
     p = dict(_PAPER[preset]); p['batch'] = max(1, p['batch'] // readouts)
-    return LPMConfig(**{**dict(decoder='paper', layers=2, init_std=1., echo=0, stack=False, epochs=50, wd_embedding=.01, wd_weights=.01, schedule='exponential', members=5), **p, **changes})
+    return LPMConfig(**{**dict(decoder='paper', layers=2, init_std=1., echo=0, stack=False, epochs=50, wd_embedding=.01, wd_weights=.01,
+        schedule='exponential', members=5), **p, **changes})
 
 # %% ../../nbs/model/06_lpm.ipynb #4e07920d
 def _table(n, width, std):
@@ -77,7 +83,8 @@ def _table(n, width, std):
 class Drop(nn.Module):
     "Dropout; the mask is drawn, or given as a buffer (see `Side`)."
     def __init__(self, share): super().__init__(); self.share = share; self.register_buffer('mask', None, persistent=False)
-    def draw(self, shape, device, generator=None): return torch.empty(shape, dtype=torch.bool, device=device).bernoulli_(1 - self.share, generator=generator)
+    def draw(self, shape, device, generator=None):
+        return torch.empty(shape, dtype=torch.bool, device=device).bernoulli_(1 - self.share, generator=generator)
     def forward(self, x):
         if not self.training or not self.share: return x
         return x * (self.draw(x.shape, x.device) if self.mask is None else self.mask) * (1 / (1 - self.share))
@@ -98,11 +105,13 @@ class PaperDecoder(nn.Module):
         d, h = config.width, config.hidden
         names = sorted({r for rs in vocab.readouts.values() for r in rs})
         at = {r: i + 1 for i, r in enumerate(names)}
-        self.atom, self.context, self.readout = _table(len(vocab.atoms), d, config.init_std), _table(len(vocab.contexts), d, config.init_std), _table(len(names), d, config.init_std)
+        self.atom, self.context, self.readout = _table(len(vocab.atoms), d, config.init_std), _table(len(vocab.contexts), d,
+            config.init_std), _table(len(names), d, config.init_std)
         self.control = nn.Parameter(torch.randn(d) * config.init_std)
         self.first = nn.Linear(3 * d, h)
         self.rest = nn.Sequential(nn.ReLU(), Drop(config.dropout), *_mlp([h] * config.layers, config.dropout, nn.ReLU), nn.Linear(h, 1))
-        for k, rs in enumerate(vocab.readouts.values()): self.register_buffer(f'index{k}', torch.tensor([at[r] for r in rs]), persistent=False)
+        for k, rs in enumerate(vocab.readouts.values()):
+            self.register_buffer(f'index{k}', torch.tensor([at[r] for r in rs]), persistent=False)
 
     def perturbation(self, members): # (n, m) codes -> (n, d)
         count = (members > 0).sum(1, keepdim=True)
@@ -149,10 +158,12 @@ class LPMDecoder(nn.Module):
         d, k, std = config.width, config.rank, config.init_std
         self.gain = 1 / std                                            # products of small numbers, brought back to their size
         self.multi, self.doses = vocab.max_members > 1, vocab.dose is not None or vocab.time is not None
-        self.atom, self.context, self.part = _table(len(vocab.atoms), d, std), _table(len(vocab.contexts), d, std), _table(len(vocab.parts), d, std)
+        self.atom, self.context, self.part = _table(len(vocab.atoms), d, std), _table(len(vocab.contexts), d, std), _table(len(vocab.parts),
+            d, std)
         self.pair = _table(len(vocab.pairs), d, std / 5) if vocab.pairs else None    # what an atom is in one context alone: little at first
         n_in = 3 * d + 2 * d * self.multi + 4 * self.doses
-        self.mlp = nn.Sequential(*_mlp([n_in] + [config.hidden] * config.layers, config.dropout, nn.GELU), nn.Linear(config.hidden, k)) if config.layers else None
+        self.mlp = nn.Sequential(*_mlp([n_in] + [config.hidden] * config.layers, config.dropout, nn.GELU),
+            nn.Linear(config.hidden, k)) if config.layers else None
         self.by_perturbation, self.by_context = nn.Linear(d, k, bias=False), nn.Linear(d, k, bias=False)
         self.left, self.right = nn.Linear(d, k, bias=False), nn.Linear(d, k, bias=False)
         self.by_combination = nn.Linear(d, k, bias=False) if self.multi else None
@@ -163,21 +174,27 @@ class LPMDecoder(nn.Module):
         widths = dict(ears.values())
         self.trust = nn.Parameter(torch.full((len(vocab.readouts),), .5))     # weight of what was measured elsewhere, readout by readout
         self.hear = nn.ModuleList([nn.Linear(widths[g], d, bias=False) for g in sorted(widths)])
-        self.relay = nn.ParameterList([nn.Parameter(torch.zeros(len(vocab.screen_contexts[n]) + 1 if n in ears else 0, ears[n][1] if n in ears else 0, k)) for n in vocab.readouts])
+        self.relay = nn.ParameterList([nn.Parameter(torch.zeros(len(vocab.screen_contexts[n]) + 1 if n in ears else 0,
+            ears[n][1] if n in ears else 0, k)) for n in vocab.readouts])
         for m in self.hear: nn.init.normal_(m.weight, std=std / math.sqrt(m.in_features))
         names = sorted({r for rs in vocab.readouts.values() for r in rs})
         at = {r: i + 1 for i, r in enumerate(names)}
         self.readout = _table(len(names), k, 1 / math.sqrt(k))
-        for i, rs in enumerate(vocab.readouts.values()): self.register_buffer(f'index{i}', torch.tensor([at[r] for r in rs]), persistent=False)
+        for i, rs in enumerate(vocab.readouts.values()):
+            self.register_buffer(f'index{i}', torch.tensor([at[r] for r in rs]), persistent=False)
         shared = [any(set(rs) & set(q) for m, q in vocab.readouts.items() if m != n) for n, rs in vocab.readouts.items()]
-        self.own = nn.ParameterList([nn.Parameter(torch.zeros(len(rs) if s else 0, k)) for rs, s in zip(vocab.readouts.values(), shared)])   # a shared readout may differ a little between assays
-        self.level = nn.ParameterList([nn.Parameter(torch.zeros(len(vocab.screen_contexts[n]) + 1, len(rs))) for n, rs in vocab.readouts.items()])
+        # a shared readout may differ a little between assays
+        self.own = nn.ParameterList([nn.Parameter(torch.zeros(len(rs) if s else 0, k)) for rs, s in zip(vocab.readouts.values(), shared)])
+        self.level = nn.ParameterList([nn.Parameter(torch.zeros(len(vocab.screen_contexts[n]) + 1, len(rs)))
+            for n, rs in vocab.readouts.items()])
 
-        self.single = nn.ParameterList([nn.Parameter(torch.zeros(len(vocab.screen_contexts[n]) + 1 if self.multi else 0, len(rs))) for n, rs in vocab.readouts.items()])
+        self.single = nn.ParameterList([nn.Parameter(torch.zeros(len(vocab.screen_contexts[n]) + 1 if self.multi else 0, len(rs)))
+            for n, rs in vocab.readouts.items()])
         kind, columns = own_genes(vocab)
         self.register_buffer('kind', kind, persistent=False)
         for i, t in enumerate(columns): self.register_buffer(f'target{i}', t, persistent=False)
-        self.own_gene = nn.ParameterList([nn.Parameter(torch.zeros(len(vocab.screen_contexts[n]) + 1 if (t >= 0).any() else 0, int(kind.max()) + 1)) for n, t in zip(vocab.readouts, columns)])
+        self.own_gene = nn.ParameterList([nn.Parameter(torch.zeros(len(vocab.screen_contexts[n]) + 1 if (t >= 0).any() else 0,
+            int(kind.max()) + 1)) for n, t in zip(vocab.readouts, columns)])
 
     def hidden_of(self, name): return self.mlp[0].out_features         # units that the dropout of this name sees
 
@@ -185,7 +202,8 @@ class LPMDecoder(nn.Module):
         z = self.atom(members)
         if self.pair is not None: z = z + self.pair(pairs)
         if self.doses:
-            drive = self.potency(members).squeeze(-1) * (amount[:, 1:2] + amount[:, 3:4]).clamp(max=1) + (amount[:, :1] * self.slope[0] + amount[:, 2:3] * self.slope[1])
+            drive = self.potency(members).squeeze(-1) * (amount[:, 1:2] + amount[:, 3:4]).clamp(max=1) + (amount[:, :1] * self.slope[0]
+                + amount[:, 2:3] * self.slope[1])
             z = z * (2 * torch.sigmoid(drive)).unsqueeze(-1)
         s = z.sum(1)
         if not self.multi: return s, None, None
@@ -227,7 +245,8 @@ class LPMDecoder(nn.Module):
         return y
 
     def forward(self, screen, members, context, parts, pairs, amount, local, echo, whole): # -> (n, n_readouts) standardised
-        y = torch.addmm(self.base(screen, members, local), self.response(screen, members, context, parts, pairs, amount, local, echo), self.readouts(screen).T)
+        y = torch.addmm(self.base(screen, members, local), self.response(screen, members, context, parts, pairs, amount, local, echo),
+            self.readouts(screen).T)
         return torch.addcmul(y, whole.to(y.dtype), self.trust[screen]) if whole.shape[1] else y
 
 # %% ../../nbs/model/06_lpm.ipynb #59f2305d
@@ -255,18 +274,21 @@ def _start_rest(network, b, use):
     s_total, s_n = torch.zeros_like(single), torch.zeros_like(single); o_total, o_heard, o_n = (torch.zeros_like(own) for _ in range(3))
     for rows, y in b.chunks(use):
         local, members, rest = b.local[rows], b.members[rows], y - level[b.local[rows]]
-        if len(single):                                                # how far the mean single is from the mean of its context, where combinations are in it too
-            one = (members > 0).sum(1) == 1; s_total.index_add_(0, local[one], rest[one].nan_to_num()); s_n.index_add_(0, local[one], (~rest[one].isnan()).to(s_n.dtype))
+        if len(single):  # how far the mean single is from the mean of its context, where combinations are in it too
+            one = (members > 0).sum(1) == 1; s_total.index_add_(0, local[one], rest[one].nan_to_num())
+            s_n.index_add_(0, local[one], (~rest[one].isnan()).to(s_n.dtype))
         whole = b.inputs(rows)[-1]
         if whole.shape[1]:
             seen = ~rest.isnan(); fit += (whole * torch.where(seen, rest, 0)).sum().double(); size += (whole * whole * seen).sum().double()
         if len(own):
-            column = at[members]; r, slot = (column >= 0).nonzero(as_tuple=True); c = column[r, slot]; where = (local[r], network.kind[members[r, slot]])
+            column = at[members]; r, slot = (column >= 0).nonzero(as_tuple=True); c = column[r, slot]
+            where = (local[r], network.kind[members[r, slot]])
             _sum_where(o_total, o_n, where, rest[r, c])
             if whole.shape[1]: o_heard.index_put_(where, torch.where(rest[r, c].isnan(), 0, whole[r, c]), accumulate=True)
     if len(single): single.copy_(s_total / (s_n + 2)); single[0] = 0
-    if len(b.basis): network.trust[i] = (fit / size.clamp(min=1e-9)).clamp(0, 1)       # least squares: how much of an effect is found again in another context
-    if len(own):                                                       # mean of what the other paths leave over at the own transcripts; a context with few of them leans on the rest
+    # least squares: how much of an effect is found again in another context
+    if len(b.basis): network.trust[i] = (fit / size.clamp(min=1e-9)).clamp(0, 1)
+    if len(own):  # mean of what the other paths leave over at the own transcripts; a context with few of them leans on the rest
         if len(b.basis): o_total = o_total - network.trust[i] * o_heard
         own.copy_((o_total + 2 * o_total.sum(0) / (o_n.sum(0) + 2)) / (o_n + 2))
 
@@ -282,7 +304,9 @@ def start_levels(
         for b, u in zip(blocks, use or [None] * len(blocks)):
             level = network.level[b.screen]
             total, n = torch.zeros_like(level), torch.zeros_like(level)
-            for rows, y in b.chunks(u): total.index_add_(0, b.local[rows], y.nan_to_num()); n.index_add_(0, b.local[rows], (~y.isnan()).to(total.dtype))
+            for rows, y in b.chunks(u):
+                total.index_add_(0, b.local[rows], y.nan_to_num())
+                n.index_add_(0, b.local[rows], (~y.isnan()).to(total.dtype))
             level.copy_(total / (n + 2)); level[0] = 0
             if len(network.single[b.screen]) or len(b.basis) or len(network.own_gene[b.screen]): _start_rest(network, b, u)
     return network

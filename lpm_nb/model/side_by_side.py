@@ -24,7 +24,8 @@ class SideBySide(nn.Module):
         super().__init__()
         shapes = {tuple((k, tuple(p.shape)) for k, p in n.named_parameters()) for n in networks}
         if len(shapes) != 1: raise DataError("expected networks of one shape; make them with one vocabulary and one config")
-        if not all(isinstance(n, LPMDecoder) for n in networks): raise DataError("expected networks of the 'lpm' decoder; train the paper's one after the other")
+        if not all(isinstance(n, LPMDecoder) for n in networks):
+            raise DataError("expected networks of the 'lpm' decoder; train the paper's one after the other")
         self.networks, self.turn, self.use, self.losses = nn.ModuleList(networks), None, None, None
         self.drops = [(k, m) for k, m in networks[0].named_modules() if isinstance(m, Drop) and m.share]
         self.generators = [torch.Generator(next(networks[0].parameters()).device) for _ in networks]

@@ -78,13 +78,16 @@ def bayesian_factors(
     if views is not None and len(views) != m: raise DataError(f"expected a view for each of the {m} columns, got {len(views)}")
     count, here = S.sum(0)[:, None], S[..., None]
     Y = np.where(seen[..., None], Y, 0).astype(np.float32); centre = Y.sum(0) / np.maximum(count, 1)
-    E = (Y - centre) * here; square = (E**2).sum(0); scale = np.sqrt((square + noise * square.sum() / cells) / (count + noise)) + 1e-12; E /= scale
+    E = (Y - centre) * here; square = (E**2).sum(0)
+    scale = np.sqrt((square + noise * square.sum() / cells) / (count + noise)) + 1e-12; E /= scale
     flat, eye = E.reshape(n, -1), np.eye(k, dtype=np.float32)
-    U = np.linalg.eigh(flat @ flat.T)[1][:, ::-1][:, :k] * np.float32(n**.5)                                   # start: the leading directions
+    U = np.linalg.eigh(flat @ flat.T)[1][:, ::-1][:, :k] * np.float32(n**.5)  # start: the leading directions
     V, T = (flat.T @ U / n).reshape(m, q, k), np.broadcast_to(.01 * eye, (m, q, k, k))                      # loadings: mean and covariance
     of = np.unique(np.zeros(m, int) if views is None else np.asarray(views), return_inverse=True)[1]; size = np.bincount(of)[:, None] * q
     sigma, alpha, level = np.full((m, q), .5, np.float32), np.ones((m, k), np.float32), np.zeros((m, q), np.float32)
-    i, j = np.triu_indices(k); half = i * k + j; back = np.empty((k, k), int); back[i, j] = back[j, i] = np.arange(len(half)); back = back.ravel()      # symmetric matrices as their upper halves
+    # symmetric matrices as their upper halves
+    i, j = np.triu_indices(k); half = i * k + j; back = np.empty((k, k), int)
+    back[i, j] = back[j, i] = np.arange(len(half)); back = back.ravel()
     def over(S, A): return np.take(S @ np.take(A.reshape(len(A), -1), half, 1), back, 1).reshape(-1, k, k)
     for _ in range(steps):
         rest = here * (E - level)
@@ -94,9 +97,12 @@ def bayesian_factors(
         T = _inverse(B[:, None] / sigma[..., None, None] + alpha[:, None, :, None] * eye)
         V = (T @ (rest.reshape(n, -1).T @ Z).reshape(m, q, k, 1) / sigma[..., None, None])[..., 0]
         fit = (Z @ V.reshape(-1, k).T).reshape(n, m, q); level = (here * (E - fit)).sum(0) / (count + 1)
-        error = ((here * (E - level - fit))**2).sum(0) + np.einsum('mij,mqij->mq', B, T) + ((V @ B) * V).sum(2) - (here * fit**2).sum(0)   # the last two: what the rows' spread adds
+        # the last two: what the rows' spread adds
+        error = ((here * (E - level - fit))**2).sum(0) + np.einsum('mij,mqij->mq', B, T) + ((V @ B) * V).sum(2) - (here * fit**2).sum(0)
         sigma = (error + noise * error.sum() / cells) / (count + noise)
-        load = np.zeros((len(size), k), np.float32); np.add.at(load, of, (V**2).sum(1) + np.einsum('mqii->mi', T)); alpha = (size / load).astype(np.float32)[of]
+        load = np.zeros((len(size), k), np.float32)
+        np.add.at(load, of, (V**2).sum(1) + np.einsum('mqii->mi', T))
+        alpha = (size / load).astype(np.float32)[of]
     return (fit + level) * scale + centre
 
 # %% ../../nbs/model/06b_stack.ipynb #aae4f9d7
@@ -112,16 +118,20 @@ def crossed_effects(
     "Values as a mean and a sum of random effects, one of each part, every readout for itself."
     seen = ~np.isnan(Y); n = np.maximum(seen.sum(0), 1); rest = np.where(seen, Y, 0).astype(np.float64); mean = rest.sum(0) / n
     rest = np.where(seen, rest - mean, 0); total = np.maximum((rest**2).sum(0) / n, 1e-12); start = total / (len(groups) + 1)
-    add = [csr_matrix((np.ones(len(Y)), (g, np.arange(len(Y)))), shape=(k, len(Y))) for g, k in zip(groups, sizes)]; count = [a @ seen.astype(np.float64) for a in add]
+    add = [csr_matrix((np.ones(len(Y)), (g, np.arange(len(Y)))), shape=(k, len(Y))) for g, k in zip(groups, sizes)]
+    count = [a @ seen.astype(np.float64) for a in add]
     noise, size, effect = start, [start] * len(add), [np.zeros((k, Y.shape[1])) for k in sizes]
     for _ in range(steps):
         moved, unsure = 0., []
         for j, g in enumerate(groups):
-            before = effect[j]; rest += np.where(seen, before[g], 0); effect[j] = (add[j] @ rest) / (count[j] + noise / size[j]); rest -= np.where(seen, effect[j][g], 0)
+            before = effect[j]; rest += np.where(seen, before[g], 0)
+            effect[j] = (add[j] @ rest) / (count[j] + noise / size[j])
+            rest -= np.where(seen, effect[j][g], 0)
             unsure.append(noise / (count[j] + noise / size[j])); moved = max(moved, np.sqrt(np.mean((effect[j] - before)**2 / total)))
         shift = rest.sum(0) / n; mean = mean + shift; rest -= np.where(seen, shift, 0)
         noise = np.maximum(((rest**2).sum(0) + sum((c * u).sum(0) for c, u in zip(count, unsure)) + few * start) / (n + few), 1e-3 * total)
-        size = [np.maximum((np.where(c > 0, e**2 + u, 0).sum(0) + few * start) / ((c > 0).sum(0) + few), 1e-3 * total) for e, u, c in zip(effect, unsure, count)]
+        size = [np.maximum((np.where(c > 0, e**2 + u, 0).sum(0) + few * start) / ((c > 0).sum(0) + few), 1e-3 * total)
+            for e, u, c in zip(effect, unsure, count)]
         if moved < tol: break
     return mean, effect
 
@@ -132,7 +142,8 @@ def additive_effects(
     "Perturbation, perturbation in one assay and context, added up."
     n_p, n_c, r = Y.shape; p, c = np.nonzero(~np.isnan(Y).all(2))
     assay, names = pd.factorize(np.array(['|'.join(parse_context(x)[1:]) for x in contexts], object)); several = len(names) > 1
-    mean, (of_p, of_c, *of_a) = crossed_effects(Y[p, c], [p, c, *([p * len(names) + assay[c]] if several else [])], [n_p, n_c, *([n_p * len(names)] if several else [])])
+    mean, (of_p, of_c, *of_a) = crossed_effects(Y[p, c], [p, c, *([p * len(names) + assay[c]] if several else [])],
+        [n_p, n_c, *([n_p * len(names)] if several else [])])
     level = mean + of_c; out = level + of_p[:, None]
     if several: out += of_a[0].reshape(n_p, len(names), r)[:, assay]
     return level.astype(np.float32), out.astype(np.float32)
@@ -194,7 +205,9 @@ class ClosedForm:
     screens:list[str]     # the group
     rows:list[str]        # labels of perturbations, see `effect_labels`; of atoms for forms of pairs
     contexts:list[str]    # contexts
-    tables:dict[str, np.ndarray] # level (c, r), answers (p, c, k), basis (k, r), of few readouts measured (p, c, k); or level (c, r), members (c, a, r), pairs (c, r, a, a)
+    # level (c, r), answers (p, c, k), basis (k, r), of few readouts measured (p, c, k); or level (c, r), members (c, a, r), pairs (c, r, a,
+    # a)
+    tables:dict[str, np.ndarray]
     settings:dict=field(default_factory=dict) # of the form
 
     def __repr__(self): return f"ClosedForm {self.form!r} of {', '.join(self.screens)}"
@@ -245,7 +258,10 @@ def _dense(P, C, pieces, basis, levels=None):
     "Labels and effects of the training experiments of a group: perturbations, contexts, level (c, r), D (p, c, k), seen (p, c, 1 or k), and of few readouts what adds up (p, c, k). `pieces()` gives positions and standardised values, piece by piece."
     (p, pu), (c, cu) = pd.factorize(P, sort=True), pd.factorize(C, sort=True)
     total = n = 0
-    for at, V in pieces(): measured = ~np.isnan(V); total = total + _sums(c[at], len(cu), np.where(measured, V, 0)); n = n + _sums(c[at], len(cu), measured.astype(np.float32))
+    for at, V in pieces():
+        measured = ~np.isnan(V)
+        total = total + _sums(c[at], len(cu), np.where(measured, V, 0))
+        n = n + _sums(c[at], len(cu), measured.astype(np.float32))
     level = (total / np.maximum(n, 1)).astype(np.float32)
     for j, q in enumerate(cu): level[j] = (levels or {}).get(q, level[j])
     key, back = np.unique(p * len(cu) + c, return_inverse=True); total = n = 0
@@ -266,11 +282,14 @@ def _low_rank(D, seen, usual, threshold):
 
 def _factors(cu, level, D, seen, usual, k, steps=8):
     "Bayesian factors: system × (assay, perturbation), each readout for itself, for readouts of one experiment share its noise. Of a table that is mostly holes, what adds up and the factors of the rest."
-    (s, su), (a, au) = (pd.factorize(np.array([f(parse_context(c)) for c in cu], object)) for f in (lambda x: x[0], lambda x: '|'.join(x[1:])))
+    (s, su), (a, au) = (pd.factorize(np.array([f(parse_context(c)) for c in cu], object))
+        for f in (lambda x: x[0], lambda x: '|'.join(x[1:])))
     base = usual if seen.mean() < .4 else np.broadcast_to(-level, D.shape)
     Y = np.full((len(su), len(au), len(D), D.shape[2]), np.nan, np.float32)
     Y[s, a] = np.where(seen, D - base, np.nan).transpose(1, 0, 2)
-    full = np.stack([np.zeros_like(y) if np.isnan(y).all() else bayesian_factors(y.reshape(len(su), -1), k=k, steps=steps, views=np.repeat(np.arange(len(au)), len(D))).reshape(y.shape) for y in np.moveaxis(Y, 3, 0)], 3)
+    full = np.stack([np.zeros_like(y) if np.isnan(y).all()
+        else bayesian_factors(y.reshape(len(su), -1), k=k, steps=steps, views=np.repeat(np.arange(len(au)), len(D))).reshape(y.shape)
+        for y in np.moveaxis(Y, 3, 0)], 3)
     return base + full[s, a].transpose(1, 0, 2)
 
 def _additive_from(members, rows, V, atoms, ridge=1.):
@@ -285,7 +304,8 @@ def _interactions(P, C, V, noise, few=20, complete=True):
     "Level, members and interactions (completed, or NaN where unknown) of each context; None if no context has enough pairs."
     members = [parse_perturbation(p) for p in P]; n_members = np.array([len(m) for m in members])
     atoms, contexts = sorted({a for m in members for a in m}), sorted(set(C)); at = {a: k for k, a in enumerate(atoms)}; r = V.shape[1]
-    level, effects, pairs = np.full((len(contexts), r), np.nan, np.float32), np.full((len(contexts), len(atoms), r), np.nan, np.float32), np.zeros((len(contexts), r, len(atoms), len(atoms)), np.float32)
+    level, effects, pairs = np.full((len(contexts), r), np.nan, np.float32), np.full((len(contexts), len(atoms), r), np.nan,
+        np.float32), np.zeros((len(contexts), r, len(atoms), len(atoms)), np.float32)
     for j, c in enumerate(contexts):
         here = (C == c) & ~np.isnan(V).any(1) & (n_members > 0); two = np.flatnonzero(here & (n_members == 2))
         if len(two) < few: continue
@@ -296,7 +316,8 @@ def _interactions(P, C, V, noise, few=20, complete=True):
         for q in range(r):
             M = np.full((len(atoms), len(atoms)), np.nan); M[a, b] = M[b, a] = rest[:, q]
             if not complete: pairs[j, q] = M; continue
-            known = ~np.isnan(M).all(1); low = np.zeros_like(M); low[np.ix_(known, known)] = complete_interactions(M[np.ix_(known, known)], noise=noise)
+            known = ~np.isnan(M).all(1); low = np.zeros_like(M)
+            low[np.ix_(known, known)] = complete_interactions(M[np.ix_(known, known)], noise=noise)
             pairs[j, q] = low
     return None if np.isnan(level).all() else (atoms, contexts, dict(level=level, members=effects, pairs=pairs))
 
@@ -339,7 +360,9 @@ def _singles(P, C, V, share, noise=1.1, few=20):
     known = _interactions(P, C, V, noise) if contexts else None
     if known is None: return None
     atoms, _, t = known; informed = ~np.isnan(t['level']).any(1)
-    out = dict(level=np.zeros((len(contexts), V.shape[1]), np.float32), members=np.zeros((len(contexts), len(atoms), V.shape[1]), np.float32), pairs=np.repeat(share * t['pairs'][informed].mean(0, keepdims=True), len(contexts), 0).astype(np.float32))
+    out = dict(level=np.zeros((len(contexts), V.shape[1]), np.float32),
+        members=np.zeros((len(contexts), len(atoms), V.shape[1]), np.float32),
+        pairs=np.repeat(share * t['pairs'][informed].mean(0, keepdims=True), len(contexts), 0).astype(np.float32))
     for j, c in enumerate(contexts):
         one = np.flatnonzero((C == c) & (n_members == 1) & whole); control = (C == c) & (n_members == 0) & whole
         level, effects = _additive_from(members, one, V, atoms, ridge=.1)              # one measurement each: little to shrink
@@ -347,9 +370,14 @@ def _singles(P, C, V, share, noise=1.1, few=20):
         out['level'][j], out['members'][j] = level - shift, effects + shift
     return atoms, contexts, out
 
-PAIR_FORMS = {'interactions': _interactions, 'singles': _singles, 'factors of pairs': _factors_of_pairs, 'curves, nearest genes': partial(_curves, how='nearest'), 'curves, low rank': partial(_curves, how='low rank')}   # forms of pairs
-FORMS = {'kernel': [dict(reach=a, ridge=b) for a in (.5, 1., 3.) for b in (.3, 1., 3.)], 'nearest': [dict(k=15), dict(k=40)], 'additive': [{}], 'low rank': [dict(threshold=q) for q in (.25, .6, 1.2)], 'interactions': [dict(noise=1.1)], 'singles': [dict(share=.2)],
-         'factors': [dict(k=100, steps=5)], 'factors, one screen': [dict(k=60, steps=6)], 'factors of profiles': [dict(k=40)], 'factors of pairs': [dict(k=20)],
+# forms of pairs
+PAIR_FORMS = {'interactions': _interactions, 'singles': _singles, 'factors of pairs': _factors_of_pairs,
+    'curves, nearest genes': partial(_curves, how='nearest'), 'curves, low rank': partial(_curves, how='low rank')}
+FORMS = {'kernel': [dict(reach=a, ridge=b) for a in (.5, 1., 3.) for b in (.3, 1., 3.)], 'nearest': [dict(k=15), dict(k=40)],
+    'additive': [{}], 'low rank': [dict(threshold=q) for q in (.25, .6, 1.2)], 'interactions': [dict(noise=1.1)],
+    'singles': [dict(share=.2)],
+         'factors': [dict(k=100, steps=5)], 'factors, one screen': [dict(k=60, steps=6)], 'factors of profiles': [dict(k=40)],
+             'factors of pairs': [dict(k=20)],
          'curves, nearest genes': [dict(k=20)], 'curves, low rank': [dict(noise=1.25), dict(noise=1.4)]}   # form -> settings that are tried
 ADDING = ['additive', 'low rank', 'factors', 'factors, one screen']    # forms of few readouts, which know what adds up
 
@@ -372,7 +400,9 @@ def _forms(screens, contexts, perturbations):
     if pairs and most <= 5 and not any(s.obs['dose'].nunique() > 1 for s in screens): out += list(PAIR_FORMS)
     if contexts > 1 and perturbations > 1 and most <= 5 and pairs < .5 and perturbations * contexts * most <= 2e8: out.append('additive')
     if contexts < 2 or perturbations < 10 or perturbations * contexts * min(most, 150) > 2e8: return out
-    if most >= 20: out += ['kernel', 'nearest'] * (perturbations <= 5000) + ['factors of profiles'] * (perturbations <= 3000 and contexts * min(most, 150) <= 6e4)
+    if most >= 20:
+        out += ['kernel', 'nearest'] * (perturbations <= 5000) + ['factors of profiles'] * (perturbations <= 3000
+            and contexts * min(most, 150) <= 6e4)
     elif most <= 5 and pairs < .5:
         out.append('low rank')
         if contexts >= 10 and perturbations * contexts <= 2e7: out += ['factors'] * (len(screens) > 1) + ['factors, one screen']
@@ -383,7 +413,8 @@ def _pieces(screens, treated, V):
     if V is not None: yield np.arange(treated.sum()), V[treated]; return
     place, start = np.cumsum(treated) - 1, 0
     for X, mine, (centre, scale) in screens:
-        for at, x in row_chunks(X, rows=mine[treated[start:start + len(mine)]]): yield place[start + np.searchsorted(mine, at)], (x - centre) / scale
+        for at, x in row_chunks(X, rows=mine[treated[start:start + len(mine)]]):
+            yield place[start + np.searchsorted(mine, at)], (x - centre) / scale
         start += len(mine)
 
 def _whole(V): return [(np.arange(len(V)), V)]
@@ -401,7 +432,9 @@ def closed_forms(
     out, basis = [], {n: e.basis for e in effects for n in e.screens}
     for names in screen_groups(atlas):
         rows = {n: masks[n] for n in names}
-        if not any(m.any() for m in rows.values()) or (any(is_large(atlas[n].X) for n in names) and max(len(atlas[n].perturbations) for n in names) > 5000): continue
+        if not any(m.any() for m in rows.values()) or (any(is_large(atlas[n].X) for n in names)
+            and max(len(atlas[n].perturbations) for n in names) > 5000):
+            continue
         obs = [atlas[n].obs[rows[n]] for n in names]
         P, C = (np.concatenate([f(o) for o in obs]) for f in (effect_labels, lambda o: texts(o['context'])))
         treated = P != ''
@@ -410,7 +443,8 @@ def closed_forms(
         V = np.concatenate([(atlas[n].X[rows[n]] - scaling[n][0]) / scaling[n][1] for n in names]) if forms and not large else None
         pieces = partial(_pieces, [(atlas[n].X, np.flatnonzero(rows[n]), scaling[n]) for n in names], treated, V)
         B = basis.get(names[0]); dense, of = {}, np.repeat(np.arange(len(names)), [len(o) for o in obs])
-        for form, who in [(f, w) for f in forms for w in ([(n,) for n in names if rows[n].any()] if f == 'factors, one screen' else [tuple(names)])]:
+        for form, who in [(f, w) for f in forms for w in ([(n,) for n in names if rows[n].any()] if f == 'factors, one screen'
+            else [tuple(names)])]:
             if form in ('kernel', 'nearest', 'factors of profiles') and B is None: continue
             for s in FORMS[form] if settings is None else [settings[form, who[0]]] if (form, who[0]) in settings else []:
                 if form in PAIR_FORMS:
@@ -419,10 +453,13 @@ def closed_forms(
                     continue
                 if who not in dense:
                     mine = treated & np.isin(of, [names.index(n) for n in who])
-                    dense[who] = _dense(P[mine], C[mine], pieces if len(who) == len(names) else partial(_whole, V[mine]), None if B is None else B / (B[0] @ B[0]), levels)
+                    dense[who] = _dense(P[mine], C[mine], pieces if len(who) == len(names) else partial(_whole, V[mine]), None if B is None
+                        else B / (B[0] @ B[0]), levels)
                 pu, cu, level, D, seen, usual = dense[who]
                 tables = dict(level=level, answers=_answers(form, cu, level, D, seen, s, usual))
-                tables |= dict(basis=np.eye(D.shape[2], dtype=np.float32), measured=np.where(seen, D, np.nan)) if B is None else dict(basis=B)     # those of profiles are in `Effects`
+                # those of profiles are in `Effects`
+                tables |= dict(basis=np.eye(D.shape[2], dtype=np.float32),
+                    measured=np.where(seen, D, np.nan)) if B is None else dict(basis=B)
                 out.append((s, ClosedForm(form, list(who), pu, cu, tables, s)))
     return out
 
@@ -443,7 +480,8 @@ def extend_form(
     D = np.full((len(rows), len(contexts), t['answers'].shape[2]), np.nan, np.float32)
     if effects is None: D[:len(form.rows), :len(form.contexts)] = t['measured']
     else:
-        p, c = (pd.Index(mine).get_indexer(theirs)[at] for mine, theirs, at in ((form.rows, effects.perturbations, effects.p), (form.contexts, effects.contexts, effects.c)))
+        p, c = (pd.Index(mine).get_indexer(theirs)[at] for mine, theirs, at in ((form.rows, effects.perturbations, effects.p),
+            (form.contexts, effects.contexts, effects.c)))
         D[p[(p >= 0) & (c >= 0)], c[(p >= 0) & (c >= 0)]] = effects.values[(p >= 0) & (c >= 0)]
     p, c = pd.Index(rows).get_indexer(P), pd.Index(contexts).get_indexer(C)
     level = np.concatenate([t['level'], np.zeros((len(contexts) - len(form.contexts), V.shape[1]), np.float32)])
@@ -453,11 +491,13 @@ def extend_form(
     for j in range(len(form.contexts), len(contexts)): level[j] = (levels or {}).get(contexts[j], level[j])
     E, known = np.nan_to_num(V - level[c]), ~np.isnan(V)
     if effects is not None: E, known = E @ (t['basis'] / (t['basis'][0] @ t['basis'][0])).T, known.any(1, keepdims=True)
-    key, back = np.unique(p * len(contexts) + c, return_inverse=True); total, n = _sums(back, len(key), E), _sums(back, len(key), known.astype(np.float32))
+    key, back = np.unique(p * len(contexts) + c, return_inverse=True)
+    total, n = _sums(back, len(key), E), _sums(back, len(key), known.astype(np.float32))
     D[key // len(contexts), key % len(contexts)] = np.where(n > 0, total / np.maximum(n, 1), np.nan)
     seen = ~np.isnan(D) if effects is None else ~np.isnan(D).any(2, keepdims=True)
     answers = _answers(form.form, contexts, level, np.nan_to_num(D), seen, form.settings)
-    return replace(form, rows=rows, contexts=contexts, tables={**t, 'level': level, 'answers': answers, **({} if effects is not None else dict(measured=D))})
+    return replace(form, rows=rows, contexts=contexts, tables={**t, 'level': level, 'answers': answers,
+        **({} if effects is not None else dict(measured=D))})
 
 # %% ../../nbs/model/06b_stack.ipynb #0d33d781
 @dataclass
@@ -506,7 +546,8 @@ def solve_weights(
 class Stack:
     "Closed forms, and how far to trust each."
     forms:list[ClosedForm]   # fitted on all training experiments
-    weights:dict[str, dict[str, list[float]]] # screen -> which of its forms speak, such as '11' -> weight of the network, then of those that speak
+    # screen -> which of its forms speak, such as '11' -> weight of the network, then of those that speak
+    weights:dict[str, dict[str, list[float]]]
 
     def voices(self, screen) -> list[ClosedForm]: return [f for f in self.forms if screen in f.screens] # of one screen
 
@@ -525,7 +566,8 @@ class Stack:
             if s is None: continue
             if out is net: out = net.copy()
             trust[rows] = s[0]
-            out[rows] = base[rows] + sum(w * (v[rows] - base[rows]) for w, v in zip(s, [net, *(v for v, on in zip(said, pattern) if on == '1')]) if w)
+            out[rows] = base[rows] + sum(w * (v[rows] - base[rows])
+                for w, v in zip(s, [net, *(v for v, on in zip(said, pattern) if on == '1')]) if w)
         return out, trust
 
 def common_level(

@@ -48,7 +48,9 @@ def lost_process(
     e:RuntimeError, # what torch.distributed raised
 ) -> LPMError: # to raise in its place
     "The error of a run of which a process is gone."
-    return LPMError(f"another process of this run has died or cannot be reached ({next((l for l in str(e).splitlines() if 'rror' in l), str(e))[:160].strip()}); what was finished is in the checkpoint: start the same command again to go on")
+    return LPMError("another process of this run has died or cannot be reached "
+        f"({next((l for l in str(e).splitlines() if 'rror' in l), str(e))[:160].strip()}); what was finished is in the checkpoint: start "
+        "the same command again to go on")
 
 def add_gradients(
     network:nn.Module, # after `backward`
@@ -56,7 +58,8 @@ def add_gradients(
     "Add up the gradients of all processes, in one message."
     if not dist.is_initialized(): return
     params = [p for p in network.parameters() if p.requires_grad and p.numel()]
-    touched = add_up(torch.tensor([float(p.grad is not None) for p in params], device=params[0].device)) > 0           # a table that no process has used stays without
+    # a table that no process has used stays without
+    touched = add_up(torch.tensor([float(p.grad is not None) for p in params], device=params[0].device)) > 0
     params = [p for p, t in zip(params, touched.tolist()) if t]
     if not params: return
     flat = add_up(torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in params]))
