@@ -8,7 +8,8 @@ import argparse, time
 import numpy as np, pandas as pd, torch
 from lincs_size import ceilings, flops, sync, synthetic
 from lpm_nb.data.loaders import BlockLoader
-from lpm_nb.model.learner import LPMConfig, _adamw, masked_mse
+from lpm_nb.model.learner import LPMConfig, masked_mse
+from lpm_nb.model.training import _adamw
 from lpm_nb.model.lpm import make_network, paper_config
 
 WIDE = dict(width=64, hidden=256, rank=256, lr=.002, dropout=.5, echo=0)

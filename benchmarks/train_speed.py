@@ -16,7 +16,9 @@ from lpm_nb.data.loaders import BlockLoader, atlas_blocks, build_vocab, standard
 from lpm_nb.data.screen import Atlas
 from lpm_nb.data.sources import read_screen
 from lpm_nb.data.split import split_pairs
-from lpm_nb.model.learner import _adamw, _ears, _echoes, default_config, make_learner, masked_mse, train_member
+from lpm_nb.model.learner import default_config, make_learner, masked_mse, train_member
+from lpm_nb.model.trained import atlas_echoes, echo_widths
+from lpm_nb.model.training import _adamw
 from lpm_nb.model.lpm import make_network, paper_config, start_levels
 
 class Tuples(Dataset):
@@ -64,8 +66,8 @@ def blocks_of(atlas, split, config):
     known = atlas.select(masks[0])
     profiles = [s for s in known.values() if len(s.readouts) >= 20] if config.echo and config.decoder == 'lpm' else []
     effects = measure_effects(Atlas(profiles), scaling, rank=config.echo) if profiles else []
-    echoes = _echoes(effects, atlas)
-    return vocab, scaling, _ears(effects), *(atlas_blocks(atlas, vocab, q, scaling, echoes=echoes) for q in masks)
+    echoes = atlas_echoes(effects, atlas)
+    return vocab, scaling, echo_widths(effects), *(atlas_blocks(atlas, vocab, q, scaling, echoes=echoes) for q in masks)
 
 def n_values(blocks): return sum(int((~y.isnan()).sum()) for b in blocks for _, y in b.chunks())
 

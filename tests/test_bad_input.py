@@ -163,7 +163,7 @@ def test_weights_of_another_model(model, screen, tmp_path):
     other = fit_lpm(screen, config=TINY.but(width=4), device='cpu').save(tmp_path/'other')
     m = tmp_path/'m'; shutil.copytree(model, m); shutil.copy(other/'weights.safetensors', m)
     with pytest.raises(ModelError, match='checksum differs'): load_lpm(m)
-    p = json.loads((m/'provenance.json').read_text()); from lpm_nb.core import sha256; from lpm_nb.model.learner import _seal
+    p = json.loads((m/'provenance.json').read_text()); from lpm_nb.core import sha256; from lpm_nb.model.folder import _seal
     p['files']['weights.safetensors'] = sha256(m/'weights.safetensors'); p['seal'] = _seal(p)
     (m/'provenance.json').write_text(json.dumps(p))
     with pytest.raises(ModelError, match='do not fit'): load_lpm(m)

@@ -26,8 +26,8 @@ def test_no_arrow_back(module):
             assert ROOMS.index(room(other)) <= ROOMS.index(room(
                 module)), f'{module} imports {other}: core -> data -> model -> analysis -> suite -> maps -> serve -> console -> data_commands -> cli -> start'
 
-def test_only_the_learner_knows_fastai():
-    assert [m for m in MODULES if any(o.split('.')[0] == 'fastai' for o in imports(m))] == ['lpm_nb.model.learner']
+def test_only_training_knows_fastai():
+    assert [m for m in MODULES if any(o.split('.')[0] == 'fastai' for o in imports(m))] == ['lpm_nb.model.training']
 
 @pytest.mark.parametrize('module', [m for m in MODULES if room(m) == 'analysis'])
 def test_analysis_takes_no_learner(module):
