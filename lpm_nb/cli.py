@@ -538,6 +538,13 @@ def find_symbol(
     kinds = {s.partition(':')[2]: s for s in symbols if ':' in s}
     check_known([text], [*symbols, *kinds], 'perturbation'); return kinds.get(text, text)
 
+def _typical(points, clusters, most=15):
+    "Of the largest stable clusters the symbol nearest their middle: what to name on a map if nobody says."
+    of = clusters.set_index('symbol').reindex(points.index); size = of.groupby('cluster')['stability'].agg(['size', 'first'])
+    good = size[(size['size'] >= 4) & (size['first'] > .5)].sort_values('size', ascending=False).index[:most]
+    middle = [points[of['cluster'] == k] for k in good]
+    return [(((p - p.median())**2).sum(axis=1)).idxmin() for p in middle]
+
 @app.command('map')
 def draw_map(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')],
     out: Annotated[Path, typer.Option(help='Folder of the results.')] = Path('map'), screens: Screens = None, layout: Layout = 'umap',
@@ -551,8 +558,8 @@ def draw_map(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A fold
     from lpm_nb.analysis.embedding import LAYOUTS, cluster_embedding
     check_known([layout], LAYOUTS, 'layout'); result_folder(out)
     e, points, _ = _map(model, screens, layout, power, quiet)
-    named = [find_symbol(x, e.symbols) for x in label or []]
     clusters = cluster_embedding(e)
+    named = [find_symbol(x, e.symbols) for x in label or []]; shown = named or _typical(points, clusters)
     write_table(points.rename_axis('symbol').reset_index().merge(clusters, on='symbol'), out/'map.csv')
     import matplotlib; matplotlib.use('Agg')
     from lpm_nb.analysis.plot_map import plot_map
@@ -561,7 +568,7 @@ def draw_map(model: Annotated[Path, typer.Argument(metavar='MODEL', help='A fold
     if sets is not None:
         mine = sets[sets['gene'].isin(e.symbols)]; size = mine['set'].value_counts()
         groups = mine[mine['set'].isin(size[size >= 4].index[:7])].drop_duplicates('gene').set_index('gene')['set']
-    plot_map(points, groups=groups, label=named, highlight=named).figure.savefig(out/'map.png', dpi=200)
+    plot_map(points, groups=groups, label=shown, highlight=named).figure.savefig(out/'map.png', dpi=200)
     if as_json:
         return print(json.dumps(dict(folder=str(out), symbols=len(points), clusters=int(clusters['cluster'].max()),
             stable=int((clusters.drop_duplicates('cluster')['stability'] > .5).sum()))))

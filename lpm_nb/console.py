@@ -148,10 +148,6 @@ def read_input(
         s = Screen.from_long(t, name=path.stem, replicates='mean', source=path.name)
         n = int((s.obs['n_replicates'] > 1).sum())
         if n: say(f"[yellow]{path.name}: {n:,} experiments are repeated; their replicates were averaged[/yellow]", quiet)
-        from lpm_nb.data.cells import is_control
-        if like := [p for p in s.perturbations if p and is_control(p.rpartition(':')[2])]:
-            say(f"[yellow]{path.name}: {', '.join(map(repr, like[:3]))} {'looks' if len(like) == 1 else 'look'} like a control but "
-                f"{'is' if len(like) == 1 else 'are'} taken as a perturbation; leave the perturbation of controls empty[/yellow]", quiet)
         return s
     from lpm_nb.data.sources import read_screen
     if path.exists(): raise DataError(f"expected a catalogue name or a file ending in .h5ad, .zarr, .csv, .tsv or .parquet, got {spec!r}")
@@ -160,11 +156,13 @@ def read_input(
 def result_folder(
     path:str|Path, # where results will go
 ) -> Path:
-    "Make the folder of the results, before any work is done for it."
-    path = Path(path)
+    "See that results can be written, before any work is done for them; whoever writes makes the folder."
+    path = Path(path); new = [p for p in (path, *path.parents) if not p.exists()]
     try: path.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise StorageError(f"cannot make the folder {path}: {e.strerror or e}; choose another --out") from e
-    if not os.access(path, os.W_OK): raise StorageError(f"cannot write to the folder {path}; choose another --out")
+    able = os.access(path, os.W_OK)
+    for p in new: p.rmdir()                                            # a command that fails leaves no empty folder
+    if not able: raise StorageError(f"cannot write to the folder {path}; choose another --out")
     return path
 
 def write_table(

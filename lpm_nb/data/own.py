@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from ..core import DIRECTION, DataError, StorageError, check_known
-from .cells import is_control, label_atoms, read_cells
+from ..core import DIRECTION, DataError, StorageError, check_known, is_control
+from .cells import label_atoms, read_cells
 from .harmonise import spreadsheet_dates
 from .matrices import MatrixFile, read_gct
 from .public import screens_home

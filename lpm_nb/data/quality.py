@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
-from ..core import DIRECTION, DataError, check_columns
-from .cells import is_control
+from ..core import DIRECTION, DataError, check_columns, is_control
 from .screen import Screen
 
 # %% ../../nbs/data/03d_quality.ipynb #324760b3
@@ -164,7 +163,7 @@ def check_screen(
 def check_design(
     table:pd.DataFrame,   # one row per sample or cell
     *,
-    perturbation:str,     # column of perturbations; '', NaN and the usual labels (`cells.CONTROLS`) = control
+    perturbation:str,     # column of perturbations; '', NaN and the usual labels (`core.CONTROLS`) = control
     batch:str,            # column of batches: plates, wells, lanes
 ) -> tuple[str, str]: # verdict 'ok', 'look' or 'flag'; what was found
     "Can perturbations be told from batches?"

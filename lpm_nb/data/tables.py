@@ -13,8 +13,8 @@ from pathlib import Path
 import lazy_loader as lazy
 import numpy as np
 import pandas as pd
-from ..core import DataError, DataWarning, StorageError, check_columns, check_known
-from .cells import is_control, label_atoms
+from ..core import DataError, DataWarning, StorageError, check_columns, check_known, is_control
+from .cells import label_atoms
 from .matrices import MatrixFile
 from .screen import Screen, escape
 from .signatures import drug_atom, to_micromolar, unique_names

@@ -236,6 +236,9 @@ def predict(self:TrainedLPM,
 ) -> Screen: # (n, n_readouts) means; layer `std`; NaN where a context's screen does not have a readout
     "Predict experiments."
     if isinstance(readouts, str): readouts = [readouts]
+    if isinstance(experiments, pd.DataFrame) and 'readout' in experiments:
+        raise DataError("expected one row per experiment, got a column 'readout': all readouts of an experiment are answered at once; drop "
+            "the column and its repeated rows, and choose with readouts=[…] (`lpm predict` takes such tables as they are)")
     t = canonical_experiments(experiments)
     if far := outside_range(self.vocab, t): warnings.warn(far, DataWarning, stacklevel=2)
     if t.duplicated().any():
