@@ -20,8 +20,11 @@ from .data.screen import Screen
 data_app = typer.Typer(no_args_is_help=True, help="Screens: the catalogue, public ones, your own.")
 
 @data_app.command('list')
-def data_list(kind: Annotated[str, typer.Option(help="'screen' (data folder), 'public' (fetched on request), 'added' (yours), "
-    "'annotation', or 'all'; default: all screens.")] = 'screens', as_json: Json = False):
+def data_list(
+    kind: Annotated[str, typer.Option(help="'screen' (data folder), 'public' (fetched on request), 'added' (yours), " "'annotation', or "
+        "'all'; default: all screens.")] = 'screens',
+    as_json: Json = False,
+):
     """What there is, and what of it is here.
 
     Examples: [bold]lpm data list[/bold]   ·   [bold]lpm data list --kind public[/bold]
@@ -33,9 +36,11 @@ def data_list(kind: Annotated[str, typer.Option(help="'screen' (data folder), 'p
     show_table(t if as_json else t[['title', 'unit', 'licence', 'kind', 'here']], as_json=as_json)
 
 @data_app.command('describe')
-def data_describe(name: Annotated[str, typer.Argument(help='A name of the list, or a file.')],
+def data_describe(
+    name: Annotated[str, typer.Argument(help='A name of the list, or a file.')],
     figure: Annotated[Optional[Path], typer.Option(help='Draw the quality report into this file (.png, .svg, .pdf).')] = None,
-    as_json: Json = False):
+    as_json: Json = False,
+):
     """What a source is, where it comes from, what to watch out for, what is in it, and how good it is.
 
     Examples: [bold]lpm data describe gdsc2[/bold]   ·   [bold]lpm data describe tahoe --figure tahoe.png[/bold]
@@ -65,12 +70,14 @@ def data_describe(name: Annotated[str, typer.Argument(help='A name of the list, 
 
 # %% ../nbs/15f_data_commands.ipynb #16c07478
 @data_app.command('get')
-def data_get(name: Annotated[str, typer.Argument(help='A name of the list.')],
+def data_get(
+    name: Annotated[str, typer.Argument(help='A name of the list.')],
     out: Annotated[Optional[Path], typer.Option(help='Also write it as a Screen (.h5ad, .zarr) or a long table (.csv, .parquet).')] = None,
-             dry_run: Annotated[bool, typer.Option('--dry-run',
-                 help='Only say what would be fetched: files, sizes, licence, disk.')] = False,
-                 mirror: Annotated[Optional[str], typer.Option(help='A folder, or an https address, that has the files by name.')] = None,
-                 as_json: Json = False, quiet: Quiet = False):
+    dry_run: Annotated[bool, typer.Option('--dry-run', help='Only say what would be fetched: files, sizes, licence, disk.')] = False,
+    mirror: Annotated[Optional[str], typer.Option(help='A folder, or an https address, that has the files by name.')] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+):
     """Fetch a source, verify it, build the screen, and optionally write it out.
 
     Examples: [bold]lpm data get gdsc2 --out gdsc2.h5ad[/bold]   ·   [bold]lpm data get lincs-compounds --dry-run[/bold]
@@ -124,32 +131,35 @@ def _cluster(address):
             "number of processes") from e
 
 @data_app.command('add')
-def data_add(file: Annotated[Path, typer.Argument(metavar='FILE', help='.h5ad, .zarr, .gct, .gctx, .csv, .tsv, .parquet or .xlsx')],
+def data_add(
+    file: Annotated[Path, typer.Argument(metavar='FILE', help='.h5ad, .zarr, .gct, .gctx, .csv, .tsv, .parquet or .xlsx')],
     name: Annotated[Optional[str], typer.Option(help="Of the screen; default: the file's.")] = None,
-             perturbation_key: Annotated[Optional[str], typer.Option(help='Column with what was done.')] = None,
-                 context_key: Annotated[Optional[list[str]], typer.Option(help='Column with the cell line or tissue (several: give it '
-                 'several times); or a text for all rows, such as K562.')] = None,
-                 assay: Annotated[Optional[str], typer.Option(help='Last part of each context.')] = None,
-             kind: Annotated[Optional[str], typer.Option(help="'drug', 'CRISPRi', 'CRISPRa', 'CRISPRko', 'shRNA', 'OE'.")] = None,
-                 control: Annotated[Optional[list[str]], typer.Option(help='A label of control (several: give it several times).')] = None,
-                 joined: Annotated[Optional[str], typer.Option(help="What joins members of a combination, such as '_'.")] = None,
-             readout_key: Annotated[Optional[str], typer.Option(help='Column of readouts, or the name of the only one.')] = None,
-                 value_key: Annotated[Optional[str], typer.Option(help='Column of values.')] = None,
-                 columns: Annotated[str, typer.Option(help="A matrix has 'readouts' or 'contexts' as its columns.")] = 'readouts',
-             dose_key: Annotated[Optional[str], typer.Option(help='Column of doses.')] = None,
-                 dose_unit: Annotated[str, typer.Option(help='Their unit, or the column that has it.')] = 'µM',
-                 time_key: Annotated[Optional[str], typer.Option(help='Column of times in h.')] = None,
-                 batch_key: Annotated[Optional[str], typer.Option(help='Column of plates, wells or lanes.')] = None,
-             genes: Annotated[Optional[str], typer.Option(help='.h5ad: column of var with gene symbols.')] = None,
-                 scale: Annotated[Optional[str], typer.Option(help="Cells: 'as is', 'log' or 'z'.")] = None,
-                 unit: Annotated[str, typer.Option(help='Of the values.')] = '',
-                 min_cells: Annotated[int, typer.Option(min=1, help='Cells: smaller groups are left out.')] = 10,
-                 sheet: Annotated[Optional[str], typer.Option(help='.xlsx: which sheet.')] = None,
-             dask: Annotated[Optional[str], typer.Option(help="Cells: a Dask cluster that takes the means, 'tcp://scheduler:8786', or a "
-                 "number of processes on this machine.")] = None,
-             dry_run: Annotated[bool, typer.Option('--dry-run', help='Only say what was understood.')] = False,
-                 overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace a screen of the same name.')] = False,
-                 as_json: Json = False, quiet: Quiet = False):
+    perturbation_key: Annotated[Optional[str], typer.Option(help='Column with what was done.')] = None,
+    context_key: Annotated[Optional[list[str]], typer.Option(
+        help='Column with the cell line or tissue (several: give it ' 'several times); or a text for all rows, such as K562.')] = None,
+    assay: Annotated[Optional[str], typer.Option(help='Last part of each context.')] = None,
+    kind: Annotated[Optional[str], typer.Option(help="'drug', 'CRISPRi', 'CRISPRa', 'CRISPRko', 'shRNA', 'OE'.")] = None,
+    control: Annotated[Optional[list[str]], typer.Option(help='A label of control (several: give it several times).')] = None,
+    joined: Annotated[Optional[str], typer.Option(help="What joins members of a combination, such as '_'.")] = None,
+    readout_key: Annotated[Optional[str], typer.Option(help='Column of readouts, or the name of the only one.')] = None,
+    value_key: Annotated[Optional[str], typer.Option(help='Column of values.')] = None,
+    columns: Annotated[str, typer.Option(help="A matrix has 'readouts' or 'contexts' as its columns.")] = 'readouts',
+    dose_key: Annotated[Optional[str], typer.Option(help='Column of doses.')] = None,
+    dose_unit: Annotated[str, typer.Option(help='Their unit, or the column that has it.')] = 'µM',
+    time_key: Annotated[Optional[str], typer.Option(help='Column of times in h.')] = None,
+    batch_key: Annotated[Optional[str], typer.Option(help='Column of plates, wells or lanes.')] = None,
+    genes: Annotated[Optional[str], typer.Option(help='.h5ad: column of var with gene symbols.')] = None,
+    scale: Annotated[Optional[str], typer.Option(help="Cells: 'as is', 'log' or 'z'.")] = None,
+    unit: Annotated[str, typer.Option(help='Of the values.')] = '',
+    min_cells: Annotated[int, typer.Option(min=1, help='Cells: smaller groups are left out.')] = 10,
+    sheet: Annotated[Optional[str], typer.Option(help='.xlsx: which sheet.')] = None,
+    dask: Annotated[Optional[str], typer.Option(help="Cells: a Dask cluster that takes the means, 'tcp://scheduler:8786', or a " "number "
+        "of processes on this machine.")] = None,
+    dry_run: Annotated[bool, typer.Option('--dry-run', help='Only say what was understood.')] = False,
+    overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace a screen of the same name.')] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+):
     """Say what is understood of a file, and add it as a screen.
 
     Example: [bold]lpm data add my.h5ad --perturbation-key gene --context-key K562 --kind CRISPRi --control non-targeting --dry-run[/bold]

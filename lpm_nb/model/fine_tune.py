@@ -17,7 +17,7 @@ from ..core import DataError, ModelError
 from ..data.effects import effect_labels, extend_effects, texts
 from ..data.loaders import Vocab, atlas_blocks, build_vocab, standardise
 from ..data.screen import Atlas, Screen
-from .ensemble import fingerprint
+from .ensemble import as_atlas, fingerprint
 from .held_out import FEW, choose_folds, fit_noise, hold_out, judged_blocks, network_levels
 from .lpm import make_network, start_levels
 from .predict import base_of, measure_controls
@@ -98,9 +98,7 @@ def fine_tune(self:TrainedLPM,
     device:str|None=None, # 'cpu' or 'cuda'
 ) -> 'TrainedLPM': # a new model; this one is unchanged
     "Go on training with more data, which may bring new symbols."
-    atlas = Atlas(atlas) if isinstance(atlas, Screen) else atlas
-    if not isinstance(atlas, Atlas):
-        raise DataError(f"expected an Atlas or a Screen, got {type(atlas).__name__}; build one with Screen.from_long or Atlas([screen, …])")
+    atlas = as_atlas(atlas)
     vocab = _extend(self.vocab, build_vocab(atlas))
     for n, s in atlas.items():
         if vocab.readouts[n] != s.readouts:
