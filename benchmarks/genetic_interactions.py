@@ -2,7 +2,7 @@
 
 A share of the pairs of one line is withheld, the singles stay, the other line is known. So many splits are made that every pair is
 withheld once (five for a share of 20 %, two for 50 %), and all pairs are judged together by what was said of each when it was
-withheld; `--splits 1` judges the first alone. Predicted interaction = predicted growth minus the expectation, measured interaction
+withheld; `--splits 1` judges the first alone, `--repeats 3` withholds every pair three times. Predicted interaction = predicted growth minus the expectation, measured interaction
 = measured growth minus the same expectation, which is fitted to the training part alone. For K562 also against the published
 interaction scores, which no method has seen. Intervals resample genes. Where the LPM
 looks for strong pairs it ranks by how likely a pair is to be strong (beyond the 5 % quantiles of the training interactions), which
@@ -73,11 +73,12 @@ def interactions(screen, P, split, *, how, seed):
 def one(line, share, o):
     name, other = f'horlbeck-{line}', {'jurkat': 'horlbeck-k562', 'k562': 'horlbeck-jurkat'}[line]
     atlas, parts = Atlas([read_screen(name), read_screen(other)]), []
-    for part in range(o.splits or int(1 / share)):
-        split = withhold(atlas, name, share, seed=o.seed, part=part)
-        P = predict(atlas, name, split, file=o.keep/f'{line}_{share}_{o.seed}{f"_{part}" if part else ""}.parquet' if o.keep else None,
-            seed=o.seed)
-        parts.append(interactions(atlas[name], P, split, how=o.expectation, seed=o.seed).assign(part=part))
+    for seed in range(o.seed, o.seed + o.repeats):
+        for part in range(o.splits or int(1 / share)):
+            split = withhold(atlas, name, share, seed=seed, part=part)
+            file = o.keep/f'{line}_{share}_{seed}{f"_{part}" if part else ""}.parquet' if o.keep else None
+            P = predict(atlas, name, split, file=file, seed=seed)
+            parts.append(interactions(atlas[name], P, split, how=o.expectation, seed=seed).assign(part=part))
     true = pd.concat(parts, ignore_index=True); methods = ['LPM', 'additive', 'low rank', 'nearest genes']
     rank = dict(std=true[['std']].set_axis(['LPM'], axis=1),
         strong=(true['low'].to_numpy(), true['high'].to_numpy())) if not o.by_mean else {}
@@ -99,6 +100,7 @@ def main():
     a.add_argument('--lines', nargs='+', default=['jurkat', 'k562'])
     a.add_argument('--shares', type=float, nargs='+', default=[.2, .5])
     a.add_argument('--splits', type=int, help='so many of the splits; left out: so many that every pair is withheld once')
+    a.add_argument('--repeats', type=int, default=1, help='do all of it so many times, with other splits, and judge it together')
     a.add_argument('--seed', type=int, default=0)
     a.add_argument('--expectation', default='quadratic')
     a.add_argument('--against', nargs='+', default=['low rank', 'nearest genes', 'additive'], help='baselines of the paired differences')

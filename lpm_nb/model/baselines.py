@@ -17,8 +17,8 @@ from ..data.effects import effect_labels, fit_members, screen_groups
 from ..data.loaders import standardise
 from ..data.screen import Atlas, Screen
 from ..data.split import Split
-from .stack import _factors, additive_effects, bayesian_factors, complete_interactions, nearest_effects, shrunken_mean
-from .stack import soft_impute
+from .completion import additive_effects, assay_factors, bayesian_factors, complete_interactions, nearest_effects
+from .completion import shrunken_mean, soft_impute
 
 # %% ../../nbs/model/08_baselines.ipynb #d90ce2b4
 @dataclass
@@ -212,7 +212,7 @@ def _prepare(method, params, g, knowledge=None):
     if method == 'own gene': out['own'] = _own_gene(g, D, seen)
     if method in INFORMED: out['trees'] = _Trees(g, D, seen, knowledge, **params)
     if method == 'factor analysis':
-        if few: effects = _factors(g.contexts, cm, D, seen, usual, **params)
+        if few: effects = assay_factors(g.contexts, cm, D, seen=seen, usual=usual, **params)
         else:
             B = _leading(D, seen, max(10, int(seen.any(-1).sum()) // 10))
             effects = bayesian_factors(np.where(seen.any(-1, keepdims=True), D @ B.T, np.nan), **params) @ B

@@ -17,11 +17,12 @@ from ..core import DataError, ModelError
 from ..data.effects import effect_labels, extend_effects, texts
 from ..data.loaders import Vocab, atlas_blocks, build_vocab, standardise
 from ..data.screen import Atlas, Screen
+from .closed_forms import extend_form
 from .ensemble import as_atlas, fingerprint
 from .held_out import FEW, choose_folds, fit_noise, hold_out, judged_blocks, network_levels
 from .lpm import make_network, start_levels
 from .predict import base_of, measure_controls
-from .stack import common_level, extend_form
+from .stack import common_level
 from .trained import Controls, TrainedLPM, atlas_echoes, echo_widths
 from .training import train_member
 

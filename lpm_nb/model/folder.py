@@ -17,9 +17,10 @@ from safetensors.torch import load_file, save_file
 from ..core import ModelError, atomic_path, sha256
 from ..data.effects import Effects
 from ..data.loaders import Vocab
+from .closed_forms import ClosedForm
 from .descriptors import Descriptors, Smoother
 from .lpm import LPMConfig, make_network
-from .stack import ClosedForm, Stack
+from .stack import Stack
 from .trained import Controls, TrainedLPM, echo_widths
 
 # %% ../../nbs/model/06l_folder.ipynb #c4e68ea8

@@ -16,9 +16,10 @@ from ..core import DataWarning, rng
 from ..data.effects import Effects
 from ..data.loaders import Block, Vocab
 from ..data.screen import Atlas
+from .closed_forms import closed_forms
 from .lpm import LPMConfig, LPMDecoder
 from .predict import base_of, own_cells, run_network
-from .stack import Equations, Stack, add_fold, closed_forms, common_level, solve_weights, voice_patterns
+from .stack import Equations, Stack, add_fold, common_level, solve_weights, voice_patterns
 
 # %% ../../nbs/model/06j_held_out.ipynb #be2ac881
 def _folds(atlas, train, parts, seed):
