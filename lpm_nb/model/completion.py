@@ -42,7 +42,9 @@ def complete_interactions(
     steps:int=40,   # rounds of filling in and shrinking
 ) -> np.ndarray: # (n, n) symmetric without NaN
     "Complete a symmetric matrix, its singular values shrunk for their noise."
-    sd, seen, n = max(np.nanstd(M), 1e-12), ~np.isnan(M), len(M)
+    seen, n = ~np.isnan(M), len(M)
+    if not seen.any(): return np.zeros_like(M)
+    sd = max(np.nanstd(M), 1e-12)
     filled, low = np.nan_to_num(M / sd), np.zeros((n, n))
     for _ in range(steps):
         w, U = np.linalg.eigh(np.where(seen, filled, low))

@@ -34,7 +34,7 @@ def pair_interactions(
     members = [parse_perturbation(p) for p in P]; n_members = np.array([len(m) for m in members])
     atoms, contexts = sorted({a for m in members for a in m}), sorted(set(C)); at = {a: k for k, a in enumerate(atoms)}; r = V.shape[1]
     level, effects = np.full((len(contexts), r), np.nan, np.float32), np.full((len(contexts), len(atoms), r), np.nan, np.float32)
-    pairs = np.zeros((len(contexts), r, len(atoms), len(atoms)), np.float32)
+    pairs = np.full((len(contexts), r, len(atoms), len(atoms)), 0. if complete else np.nan, np.float32)
     for j, c in enumerate(contexts):
         here = (C == c) & ~np.isnan(V).any(1) & (n_members > 0); two = np.flatnonzero(here & (n_members == 2))
         if len(two) < few: continue
