@@ -187,16 +187,19 @@ def split_folds(
     atlas:Atlas, # the screens
     k:int=5,     # number of folds
     *,
+    screens:list|None=None, # hold out only in these screens; None = in all
     seed:int=0,  # of the choice
 ) -> list[Split]: # k splits whose test parts are disjoint and cover every pair
     "k-fold cross-validation over (perturbation, context) pairs."
+    if screens is not None: check_known(screens, list(atlas), 'screen')
     f = _frame(atlas)
-    free = (f['perturbation'] != '').to_numpy()
-    codes, held = pd.factorize(pd.MultiIndex.from_frame(f.loc[free, ['perturbation', 'context']]))
+    free = ((f['perturbation'] != '') & (f['screen'].isin(screens) if screens is not None else True)).to_numpy()
+    every = pd.factorize(pd.MultiIndex.from_frame(f[['perturbation', 'context']]))[0]; codes, held = pd.factorize(every[free])
     if not 2 <= k <= len(held): raise DataError(f"expected 2 ≤ k ≤ {len(held)} (the number of pairs), got {k}")
     fold = rng(seed, 'folds').permutation(len(held)) % k
     out = []
     for i in range(k):
         part = np.zeros(len(f), int); part[free] = np.where(fold[codes] == i, 2, 0)
+        part[~free & np.isin(every, every[part == 2])] = 3           # the same pair in a screen that is not held out must not train either
         out.append(_split(atlas, f, part, f'fold {i+1} of {k}', seed))
     return out
