@@ -3,6 +3,8 @@
 d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_url': 'https://github.com/lpm-nb/lpm_nb', 'lib_path': 'lpm_nb'},
   'syms': { 'lpm_nb.analysis.benchmark': { 'lpm_nb.analysis.benchmark.Evaluation': ( 'analysis/benchmark.html#evaluation',
                                                                                      'lpm_nb/analysis/benchmark.py'),
+                                           'lpm_nb.analysis.benchmark._answer': ( 'analysis/benchmark.html#_answer',
+                                                                                  'lpm_nb/analysis/benchmark.py'),
                                            'lpm_nb.analysis.benchmark._ceilings': ( 'analysis/benchmark.html#_ceilings',
                                                                                     'lpm_nb/analysis/benchmark.py'),
                                            'lpm_nb.analysis.benchmark._expected': ( 'analysis/benchmark.html#_expected',

@@ -24,3 +24,7 @@ def main(
         serve.waiting = serve.begin_server()
     from lpm_nb.cli import main as command
     command()
+
+# %% ../nbs/16b_start.ipynb #a1b2c3d4
+#| eval: false
+if __name__ == '__main__': main()

@@ -6,7 +6,7 @@
 __all__ = ['PROFILE', 'METRICS', 'HEADLINE', 'Evaluation', 'evaluate', 'league_table', 'calibration']
 
 # %% ../../nbs/analysis/10_benchmark.ipynb #2c77166d
-import warnings
+import inspect, warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 import numpy as np
@@ -131,6 +131,11 @@ def _ceilings(noise, Y, table, reference, expected, readouts, wide):
     return out
 
 # %% ../../nbs/analysis/10_benchmark.ipynb #eb2e47b6
+def _answer(model, screen, table):
+    "What a method says; one that refuses strangers unless it is told not to gets them as the average, as baselines give them."
+    ask = model.predict_screen
+    return ask(screen, table, unknown='prior') if 'unknown' in inspect.signature(ask).parameters else ask(screen, table)
+
 def evaluate(
     methods:Mapping[str, object], # name -> anything with predict_screen(screen, table) -> (mean, std or None)
     atlas:Atlas,                  # the screens, with the test values
@@ -153,7 +158,7 @@ def evaluate(
         test = split.test[n]
         if not test.any() or (screens is not None and n not in screens): continue
         table, Y, train = s.obs[test], s.X[test], split.train[n] | split.valid[n]
-        preds = {m: model.predict_screen(n, table) for m, model in methods.items()}
+        preds = {m: _answer(model, n, table) for m, model in methods.items()}
         for m, (P, _) in preds.items():
             if P.shape != Y.shape: raise DataError(f"method {m!r} gave {P.shape} for the {Y.shape} test values of screen {n!r}")
         kept[n] = (table.reset_index(drop=True), Y, preds)
@@ -193,7 +198,7 @@ def league_table(
     dataset:str,           # a screen
     *,
     digits:int=3,          # decimals
-) -> pd.DataFrame: # methods × metrics as text: value [low, high]; a star marks a gain of the champion whose interval is above zero
+) -> pd.DataFrame: # methods × metrics as text: value [low, high]; a star marks a gain of the champion whose interval is above zero, a minus one whose interval is below
     "The summary of one screen, ready to be read."
     check_known([dataset], list(evaluation.predictions), 'screen of this evaluation')
     t = evaluation.summary[evaluation.summary['dataset'] == dataset]
@@ -202,7 +207,7 @@ def league_table(
         for r in dict.fromkeys(t.loc[(t['metric'] == metric) & ((t['readout'] == readout) if readout else True), 'readout']):
             q = t[(t['metric'] == metric) & (t['readout'] == r)].set_index('method')
             out[metric if r == 'all' else f'{metric} {r}'] = {m: f"{x.value:.{digits}f} [{x.low:.{digits}f}, {x.high:.{digits}f}]"
-                + ('' if not x.gain_low > 0 else ' *') for m, x in q.iterrows()}
+                + (' *' if x.gain_low > 0 else ' −' if x.gain_high < 0 else '') for m, x in q.iterrows()}
     table = pd.DataFrame(out).reindex(list(dict.fromkeys(t['method'])))
     top = {(m if r == 'all' else f'{m} {r}'): v for (m, r), v in t.groupby(['metric', 'readout'])['ceiling'].first().dropna().items()}
     if set(top) & set(table): table.loc['ceiling (noise)'] = [f'{top[c]:.{digits}f}' if c in top else '–' for c in table]

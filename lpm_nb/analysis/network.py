@@ -193,8 +193,9 @@ def _shrunken_t(e, own, seed, s0=None): # Tusher et al. 2001: a small constant k
     if blank.any():
         raise DataError(f"{int(blank.sum())} of {len(S)} sources have no standard errors (first: {e.sources[int(blank.argmax())]!r}); pass "
             "noise=… to gene_effects, or use 'robust z'")
-    t = e.values.to_numpy(float) / (S + (np.nanmedian(S) if s0 is None else s0))
-    return t, 2 * norm.sf(np.abs(e.values.to_numpy(float) / np.maximum(S, 1e-12)))
+    usual = np.nanmedian(S); t = e.values.to_numpy(float) / (S + (usual if s0 is None else s0))
+    # of two or three replicates an error is itself a guess, and the control has one too: both are taken for as large as usual
+    return t, 2 * norm.sf(np.abs(e.values.to_numpy(float) / np.sqrt(np.maximum(S**2 + usual**2, 1e-24))))
 
 # %% ../../nbs/analysis/13_network.ipynb #9538bff8
 def _block(e, own):

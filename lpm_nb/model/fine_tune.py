@@ -105,6 +105,11 @@ def fine_tune(self:TrainedLPM,
         if vocab.readouts[n] != s.readouts:
             raise DataError(f"screen {n!r} has other readouts (or another order of them) than the model knows; give the new screen another "
                 "name")
+        unit = s.adata.var['unit'].astype(str).tolist()
+        if n in self.units and unit != self.units[n]:
+            j = next(i for i, (a, b) in enumerate(zip(unit, self.units[n])) if a != b)
+            raise DataError(f"screen {n!r} has {s.readouts[j]!r} in {unit[j]!r}, the model learned it in {self.units[n][j]!r}; convert the "
+                "values, or give the new screen another name")
     wide = max(len(s.readouts) for s in atlas.values()) > 100
     config = self.config.but(epochs=epochs or (20 if wide else 10), lr=lr or self.config.lr / (1 if wide else 3))
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
@@ -142,7 +147,8 @@ def fine_tune(self:TrainedLPM,
     if n_pairs < FEW: noise, hard = ({q: np.maximum(v, 1.).astype(np.float32) for q, v in d.items()} for d in (noise, hard))
     grow = {k: np.concatenate([self.hardness[k], hard[k][len(self.hardness[k]):]]) for k in hard}
     made = replace(self, networks=nets, vocab=vocab, config=config, scaling=scaling, effects=effects,
-        stack=_extend_stack(self, atlas, whole, scaling, levels=network_levels(nets, vocab, atlas)), noise={**noise, **self.noise}, hardness=grow,
+        stack=_extend_stack(self, atlas, whole, scaling, levels=network_levels(nets, vocab, atlas)), noise={**noise, **self.noise},
+            hardness=grow,
         units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **self.units},
         history=pd.concat([self.history.assign(stage='train'), pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True),
         provenance={**self.provenance, 'fine_tuned_on': {n: fingerprint(s) for n, s in atlas.items()}})

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from fastcore.basics import patch
 from safetensors.torch import load_file, save_file
-from ..core import ModelError, atomic_path, sha256
+from ..core import ModelError, StorageError, atomic_path, sha256
 from ..data.effects import Effects
 from ..data.loaders import Vocab
 from .closed_forms import ClosedForm
@@ -63,9 +63,12 @@ def _seal(provenance):
 
 @patch
 def save(self:TrainedLPM,
-    folder:str|Path, # where to; replaced when the new one is complete
+    folder:str|Path, # where to; a model that is there is replaced when the new one is complete, anything else is refused
 ) -> Path:
     "Write the model."
+    folder = Path(folder)
+    if folder.exists() and not (folder/'provenance.json').is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise StorageError(f"{folder} holds something that is no model and would be lost; choose a new folder, such as {folder/'model'}")
     with atomic_path(folder) as tmp:
         tmp.mkdir()
         save_file(_tensors(self), tmp/_FILES[0])
@@ -74,7 +77,7 @@ def save(self:TrainedLPM,
         self.history.to_csv(tmp/_FILES[3], index=False)
         p = {**self.provenance, 'format': FORMAT, 'files': {f: sha256(tmp/f) for f in _FILES}}
         (tmp/'provenance.json').write_text(json.dumps({**p, 'seal': _seal(p)}, ensure_ascii=False, indent=1))
-    return Path(folder)
+    return folder
 
 # %% ../../nbs/model/06n_folder.ipynb #0152a908
 def _checked(folder):
@@ -128,7 +131,8 @@ def load_lpm(
     folder = Path(folder); p = _checked(folder)
     v, t = json.loads((folder/'vocab.json').read_text()), load_file(folder/'weights.safetensors')
     units, effects, stack = v.pop('units'), _read_effects(v.pop('effects'), t), _read_stack(v.pop('stack'), t)
-    controls, described = _read_controls(v.pop('controls', {}), t), _read_descriptors(v.pop('descriptors', []), t)    # older folders have none
+    # older folders have none
+    controls, described = _read_controls(v.pop('controls', {}), t), _read_descriptors(v.pop('descriptors', []), t)
     vocab = Vocab(**{**v, 'pairs': [tuple(x) for x in v['pairs']], **{k: v[k] and tuple(v[k]) for k in ('dose', 'time')}})
     config = LPMConfig(**json.loads((folder/'config.json').read_text()))
     def of_screens(what): return {n: t[f'{what}.{n}'].numpy() for n in vocab.readouts}

@@ -8,6 +8,7 @@ __all__ = ['LPMConfig', 'paper_config', 'default_config', 'map_config', 'fingerp
 
 # %% ../../nbs/model/07_learner.ipynb #6ae44ff4
 import lpm_nb.model.fine_tune
+import lpm_nb.model.grid
 import lpm_nb.model.strangers
 from .ensemble import default_config, fingerprint, fit_lpm, map_config
 from .folder import load_lpm
