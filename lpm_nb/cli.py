@@ -136,6 +136,9 @@ def predict_table(
     if unknown == 'error': model.check_experiments(asked)
     if far := outside_range(model.vocab, asked): warnings.warn(far, DataWarning, stacklevel=2)
     home = {c: model.screens_of(c) for c in asked['context'].unique()}
+    from lpm_nb.model.predict import tell_shared
+    tell_shared(model, home, list(dict.fromkeys(r for ns in home.values() for n in ns for r in model.vocab.readouts[n])
+        if wanted is None else dict.fromkeys(wanted)))
     parts = []
     # one screen at a time, so that a table over many screens stays narrow
     for screen in dict.fromkeys(n for ns in home.values() for n in ns):

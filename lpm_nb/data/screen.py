@@ -119,6 +119,9 @@ def canonical_experiments(
     t['dose'] = _treated_dose(t['dose'].to_numpy(), t['perturbation'].array)
     return t
 
+# numbers that files write for nothing
+_CODES = {-666., -999., -9999., 999., 9999., 99999.}
+
 def _check_values(X, readouts, name):
     n_inf = int(np.isinf(X).sum())
     if n_inf:
@@ -131,6 +134,12 @@ def _check_values(X, readouts, name):
         raise DataError(f"{len(lost)} readouts of screen {name!r} are never measured (first: {lost[0]!r}); drop them")
     if len(X) > 1:
         lo, hi = np.nanmin(X, 0), np.nanmax(X, 0)
+        for code in {float(lo.min()), float(hi.max())} & _CODES:
+            some = X[:: max(1, len(X) // 1000)]; usual = np.nanquantile(np.abs(np.where(some == code, np.nan, some)), .9)
+            if abs(code) > 10 * usual:
+                warnings.warn(f"{int((X == code).sum())} values of screen {name!r} are {code:g}, where most lie within ±{usual:.3g}: if "
+                    "that "
+                    "says 'not measured', replace it by NaN", DataWarning, stacklevel=4)
         flat = [r for r, f in zip(readouts, lo == hi) if f]
         if len(flat):
             warnings.warn(f"{len(flat)} readouts of screen {name!r} have one constant value (first: {flat[0]!r}); nothing can be learned "
