@@ -86,31 +86,14 @@ def network(
     Example: [bold]lpm network replogle-k562 --out network[/bold]   ·   [bold]lpm network my_screen.h5ad --context 'K562|mine' --method ridge --impute model[/bold]
     """
     from lpm_nb.analysis.edge_scores import score_relations
-    from lpm_nb.analysis.graph import (build_graph, find_communities, find_hubs, layout_graph, name_communities, similarity_graph,
-        write_graph)
+    from lpm_nb.analysis.graph import build_graph, find_communities, find_hubs, name_communities, similarity_graph, write_graph
     from lpm_nb.analysis.knowledge import read_gene_sets, read_relations
-    from lpm_nb.analysis.network import METHODS, gene_effects, impute_effects, infer_edges
+    from lpm_nb.analysis.network import METHODS, gene_effects, infer_edges
     check_known([method], list(METHODS), 'method')
     s = read_input(screen, quiet=quiet); result_folder(out)
-    if context is None:
-        if len(s.contexts) > 1:
-            raise DataError(f"{screen} has {len(s.contexts)} contexts ({', '.join(s.contexts[:4])}{', …' if len(s.contexts) > 4 else ''}); "
-                "choose one with --context")
-        context = s.contexts[0]
+    context = choose_context(s, context)
     effects = gene_effects(s, context=context, kind=kind, reference=reference)
-    if impute is not None:
-        from lpm_nb.core import parse_perturbation
-        from lpm_nb.model.learner import load_lpm
-        model = load_lpm(impute); columns = {f'expr:{g}' for g in effects.genes}
-        if effects.screen not in model.vocab.readouts:                     # the model may know the same assay by another name
-            same = [n for n in model.screens_of(context) if columns <= set(model.vocab.readouts[n])]
-            if not same:
-                raise DataError(f"the model of {impute} has no screen with these readouts in {context!r}; it knows "
-                    f"{', '.join(model.vocab.readouts)}")
-            effects = replace(effects, screen=same[0])
-        prefix = f'{effects.kind}:' if effects.kind else ''
-        wanted = [a.removeprefix(prefix) for a in model.vocab.atoms if a.startswith(prefix) and (prefix or ':' not in a)]
-        effects = impute_effects(effects, model, sources=wanted)
+    if impute is not None: effects = _fill_in(effects, impute, context)
     say(repr(effects), quiet)
     edges = infer_edges(effects, method, top=100_000)
     with atomic_path(out/'edges.parquet') as tmp: edges.to_parquet(tmp, index=False)
@@ -121,14 +104,7 @@ def network(
         'size'), agreement=('agreement', 'first'), members=('gene', ' '.join)).reset_index().assign(set='')
     write_graph(G, out/'network.graphml', nodes=modules); write_graph(G, out/'network.cyjs', nodes=modules)
     write_table(named, out/'modules.csv')
-    import matplotlib; matplotlib.use('Agg')
-    from lpm_nb.analysis.plot_network import plot_network, tidy_name
-    drawn = pd.DataFrame([(u, v, d['score'], d.get('weight', d['score'])) for u, v, d in G.edges(data=True)],
-        columns=['source', 'target', 'score', 'weight'])
-    if len(drawn):
-        fig = plot_network(drawn, layout_graph(G, modules, names={r.community: tidy_name(r.set) for r in named.itertuples() if r.set}),
-            directed=G.is_directed()).figure
-        fig.savefig(out/'network.png', dpi=200)
+    _draw(G, modules, named, out/'network.png')
     precision = score_relations(edges[edges['weight'] > 0] if method == 'co-function' else edges,
         relations) if relations is not None else None
     if as_json:
@@ -169,7 +145,8 @@ def interactions(
     e = fit_expectation(s, context=where, readout=readout, how=expectation)
     measured = genetic_interactions(s, expectation=e).groupby('perturbation')['gi'].mean()
     if pairs is None:
-        known = set(trained.vocab.atoms); wanted = [p for p in all_pairs([a for a in e.single.index if a in known]) if p not in measured.index]
+        known = set(trained.vocab.atoms)
+        wanted = [p for p in all_pairs([a for a in e.single.index if a in known]) if p not in measured.index]
         if not wanted: raise DataError(f"all pairs of {where!r} were measured; name others with --pairs")
     else:
         t = read_table(pairs); check_columns(t, ['perturbation'], optional=['context'])

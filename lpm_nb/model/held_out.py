@@ -215,7 +215,8 @@ def fit_noise(
     pooled = [t.sum() / max(c.sum(), 1) for t, c in zip(total, count)]
     noise = {n: ((t + 5 * p) / (c + 5)).astype(np.float32) if c.sum() else np.ones(len(t), np.float32)
         for n, t, c, p in zip(vocab.readouts, total, count, pooled)} | dict(known or {})
-    sums, usual = {'perturbation': np.zeros((2, len(vocab.atoms) + 1)), 'context': np.zeros((2, len(vocab.contexts) + 1))}, list(noise.values())
+    sums, usual = {'perturbation': np.zeros((2, len(vocab.atoms) + 1)),
+        'context': np.zeros((2, len(vocab.contexts) + 1))}, list(noise.values())
     for b, e in errors:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', RuntimeWarning)

@@ -165,7 +165,8 @@ def _describe_perturbations(model, vectors, places):
             if len(known) < LEAST: continue
             if len(known) > MOST: known = sorted(rng(0, 'known', n, kind).choice(known, MOST, replace=False))
             d.smoothers[n, kind] = fit_smoother(known, d.rows(known),
-                known_responses(model, n, 'perturbation', names=known, where=pd.DataFrame({'context': some, **_usual(model, [kind])})), places=some)
+                known_responses(model, n, 'perturbation', names=known, where=pd.DataFrame({'context': some, **_usual(model, [kind])})),
+                    places=some)
     if not d.smoothers:
         raise DataError(f"no screen of the model has {LEAST} known perturbations of one kind with a vector ("
             + '; '.join(f"{n}, {k or 'no kind'}: {q}" for (n, k), q in few.items()) + "); expected genes or drugs by name, such as "
