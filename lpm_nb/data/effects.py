@@ -167,17 +167,24 @@ def _directions_in_pieces(screens, scalings, k):
     for D in effects(): V[at:at + len(D)] = D @ basis.T; at += len(D)
     return V, basis
 
+def _turn(basis, other):
+    "(k', k) orthonormal: brings directions as close to others as turning can (orthogonal Procrustes)."
+    U, _, W = np.linalg.svd(other @ basis.T, full_matrices=False); return U @ W
+
 def measure_effects(
     atlas:Atlas,                     # the screens
     scaling:Mapping[str, tuple],     # screen -> (centre, scale)
     *,
     rank:int=150,                    # most directions kept of a wide screen; no more than a tenth of its experiments, and than 25 million numbers allow
+    like:Sequence[Effects]=(),       # of the same screens with more experiments: as many directions, turned towards theirs
 ) -> list[Effects]: # one for each group of screens
     "The effects of all experiments of an atlas."
-    out = []
+    out, known = [], {n: e for e in like for n in e.screens}
     for names in screen_groups(atlas):
         P, C = (np.concatenate([f(atlas[n].obs) for n in names]) for f in (effect_labels, lambda o: texts(o['context'])))
-        k = min(rank, max(10, len(P) // 10), max(10, int(2.5e7 // len(P))), len(P), len(atlas[names[0]].readouts))
+        at = known.get(names[0])
+        k = min(rank, max(10, len(P) // 10), max(10, int(2.5e7 // len(P)))) if at is None else len(at.basis)
+        k = min(k, len(P), len(atlas[names[0]].readouts))
         V, basis = (_directions_in_pieces if any(is_large(atlas[n].X) for n in names) else _directions)([atlas[n] for n in names],
             [scaling[n] for n in names], k)
         (p, pu), (c, cu) = pd.factorize(P), pd.factorize(C)
@@ -185,6 +192,9 @@ def measure_effects(
         again = np.bincount(inverse)
         if again.max() > 1: V = np.stack([np.bincount(inverse, v) for v in V.T], 1) / again[:, None]; p, c = key // len(cu), key % len(cu)
         size = np.sqrt(np.einsum('ij,ij->', V, V, dtype=np.float64) / V.size) or 1.
+        if at is not None:
+            turn, size = _turn(basis, at.basis), np.linalg.norm(at.basis[0])
+            V, basis = (V @ turn.T).astype(np.float32), turn @ basis
         V = np.divide(V, size, out=V if V.dtype == np.float32 else None).astype(np.float32, copy=False)
         out.append(Effects(list(names), list(pu), list(cu), p.astype(np.int32), c.astype(np.int32), V, (basis * size).astype(np.float32),
             _context_covariance(p, c, V, len(cu))))

@@ -21,13 +21,13 @@ from ..data.effects import Effects, measure_effects
 from ..data.loaders import Block, Vocab, atlas_blocks, build_vocab, standardise
 from ..data.screen import Atlas, Screen
 from ..data.split import Split, prove_split
-from ..data.stored import row_chunks
+from ..data.stored import is_large, row_chunks
 from .held_out import FEW, choose_folds, fit_noise, fit_stack, hide_values, hold_out, judged_blocks
 from .lpm import LPMConfig, make_network, start_levels
 from .predict import measure_controls
 from .stack import Stack
 from .together import who
-from .trained import TrainedLPM, atlas_echoes, echo_widths
+from .trained import TrainedLPM, atlas_echoes, echo_widths, hear_echo
 from .training import train_members
 
 # %% ../../nbs/model/06m_ensemble.ipynb #bea1837e
@@ -120,6 +120,7 @@ class _Plan:
     blocks:list[Block]       # one of each screen
     device:str               # where it is trained
     hiding:list[str]         # screens of which single values are hidden, not experiments
+    blind:dict               # effects without a member's part, by what is left
 
     @property
     def own_valid(self) -> bool: return any(m.any() for m in self.valid.values())
@@ -130,7 +131,7 @@ def _make_plan(known, train, valid, config, seed, device, leave):
     profiles = [s for s in known.values() if len(s.readouts) >= 20] if config.echo and config.decoder == 'lpm' else []
     effects = measure_effects(Atlas(profiles), scaling, rank=config.echo) if profiles else []
     blocks = atlas_blocks(known, vocab, None, scaling, echoes=atlas_echoes(effects, known))
-    plan = _Plan(known, config, seed, train, valid, leave, vocab, scaling, effects, blocks, device, [])
+    plan = _Plan(known, config, seed, train, valid, leave, vocab, scaling, effects, blocks, device, [], {})
     if config.hold == 'values' and not plan.own_valid: plan.hiding = [n for n, s in known.items() if len(s.readouts) >= 20]
     return plan
 
@@ -143,6 +144,27 @@ class _Member(NamedTuple):
     skip:list[np.ndarray]    # of each training block, what it leaves out
     rest:dict[str, np.ndarray] # screen -> (n_experiments,) boolean: what it trains on
     judged:list              # what it is judged by, see `judged_blocks`
+    effects:list[Effects]    # what was measured elsewhere, as if what it leaves out had not been
+
+def _blind_effects(plan, rest, most=20_000):
+    "Effects without what a member leaves out. In screens of more than `most` experiments no single one bends the directions."
+    key = tuple(rest[n].tobytes() for n in plan.known)
+    if key not in plan.blind:
+        plan.blind[key] = []
+        for e in plan.effects:
+            screens = [plan.known[n] for n in e.screens]; kept = [s.lean(rest[s.name]) for s in screens if rest[s.name].any()]
+            same = all(rest[s.name].all() for s in screens) or not kept
+            if same or sum(s.n_experiments for s in screens) > most or any(is_large(s.X) for s in screens): plan.blind[key].append(e)
+            else: plan.blind[key].append(replace(measure_effects(Atlas(kept), plan.scaling, like=[e])[0], screens=e.screens))
+    return plan.blind[key]
+
+def _overheard(blocks, tables, plan, effects):
+    "Held-out experiments as they sound to one who has not heard them."
+    of, names, out = {n: e for e in effects for n in e.screens}, list(plan.known), []
+    for b, t in zip(blocks, tables):
+        heard = hear_echo(of[names[b.screen]], t) if names[b.screen] in of else None
+        out.append(b if heard is None else replace(b, echo=torch.from_numpy(heard[0]), basis=torch.from_numpy(heard[1])))
+    return out
 
 def _make_member(plan, m, here):
     "Member m; `here`: the blocks of the plan, where they are trained on."
@@ -157,15 +179,18 @@ def _make_member(plan, m, here):
     blind_to = mine if any(q.any() for q in mine.values()) else rest
     net = make_network(plan.vocab, plan.config, seed=seed, ears=echo_widths(plan.effects))
     net = start_levels(net, shown, use=[rest[n] for n in names])
-    valid = [b.take(np.flatnonzero(blind_to[n])) for n, b in zip(names, kept) if blind_to[n].any()]
-    skip = [plan.train[n] & ~rest[n] for n in names]
-    return _Member(net, here, valid, skip, rest, judged_blocks(kept, blind_to, plan.known, seed=plan.seed))
+    effects = _blind_effects(plan, rest)
+    valid = _overheard([b.take(np.flatnonzero(blind_to[n])) for n, b in zip(names, kept) if blind_to[n].any()],
+        [plan.known[n].obs[blind_to[n]] for n in names if blind_to[n].any()], plan, effects)
+    judged = judged_blocks(kept, blind_to, plan.known, seed=plan.seed); tables = [t for _, t in judged]
+    judged = list(zip(_overheard([b for b, _ in judged], tables, plan, effects), tables))
+    return _Member(net, here, valid, [plan.train[n] & ~rest[n] for n in names], rest, judged, effects)
 
 def _train_ensemble(plan, together, *, checkpoint, key, progress, on_epoch):
-    "Networks, their history, and of each what it trained on and what it is judged by."
+    "Networks, their history, and of each what it trained on, what it is judged by, and the effects that it is judged with."
     here = [b.to(plan.device) for b in plan.blocks] if str(plan.device) != 'cpu' else plan.blocks
     rows, members = [np.flatnonzero(plan.train[n]) for n in plan.known], range(plan.config.members)
-    networks, history, folds, judged = [], [], [], []
+    networks, history, folds, judged, blind = [], [], [], [], []
     for group in [members] if together else [[m] for m in members]:
         team = [_make_member(plan, m, here) for m in group]
         folder = Path(checkpoint)/('members' if together else f'member{group[0]}') if checkpoint else None
@@ -173,9 +198,9 @@ def _train_ensemble(plan, together, *, checkpoint, key, progress, on_epoch):
         nets, said = train_members([t.network for t in team], team[0].train, [t.valid for t in team], config=plan.config, rows=rows,
             skip=[t.skip for t in team], seeds=[plan.seed * 1000 + m for m in group], order=plan.seed * 1000 + group[0],
             device=plan.device, key=key, progress=progress, checkpoint=folder, on_epoch=tell)
-        networks += nets; folds += [t.rest for t in team]; judged += [t.judged for t in team]
+        networks += nets; folds += [t.rest for t in team]; judged += [t.judged for t in team]; blind += [t.effects for t in team]
         history += [dict(member=m, **r) for m, h in zip(group, said) for r in h]
-    return networks, history, folds, judged
+    return networks, history, folds, judged, blind
 
 # %% ../../nbs/model/06m_ensemble.ipynb #d6ae551e
 def settle_levels(
@@ -233,12 +258,13 @@ def fit_lpm(
     plan = _make_plan(known, train, valid, config, seed, device or _choose_device(), leave)
     prints = {n: fingerprint(s) for n, s in known.items()}; key = _run_key(config, seed, bool(together), prints, train)
     together = together and config.members > 1 and config.decoder == 'lpm' and not plan.hiding and who()[1] == 1
-    networks, history, folds, judged = _train_ensemble(plan, together, checkpoint=checkpoint, key=key, progress=progress,
+    networks, history, folds, judged, deaf = _train_ensemble(plan, together, checkpoint=checkpoint, key=key, progress=progress,
         on_epoch=on_epoch)
     told, stack = hold_out(networks, judged), Stack([], {})
     blind = plan.own_valid or (config.hold == 'pairs' and enough)  # only what no member has trained on can weigh them
     if blind and config.stack and config.decoder == 'lpm':
-        stack = fit_stack(networks, plan.vocab, told, folds=folds, known=known, scaling=plan.scaling, effects=plan.effects)
+        stack = fit_stack(networks, plan.vocab, told, folds=folds, known=known, scaling=plan.scaling, effects=plan.effects,
+            blind=deaf)
     noise, hard = fit_noise(told, networks[0], plan.vocab)
     if n_pairs < FEW and not plan.own_valid:                       # judged by what it was trained on: no measure of anything
         noise = {n: np.maximum(v, 1.).astype(np.float32) for n, v in noise.items()}

@@ -37,7 +37,8 @@ def _extend(old, new):
     return Vocab(more(old.atoms, new.atoms), more(old.contexts, new.contexts), more(old.parts, new.parts), more(old.pairs, new.pairs),
         merge(old.readouts, new.readouts), merge(old.screen_contexts, new.screen_contexts),
                  _wider(old.dose, new.dose), _wider(old.time, new.time), max(old.max_members, new.max_members), None if old.dosed is None
-                     else more(old.dosed, new.dosed))
+                     else more(old.dosed, new.dosed), None if old.tried is None else {p: [list(q) for q in dict.fromkeys(map(tuple, [*old.tried.get(p, []),
+            *(new.tried or {}).get(p, [])]))] for p in {**old.tried, **(new.tried or {})}})
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #f8293943
 def _inherit(network, old, vocab, new):

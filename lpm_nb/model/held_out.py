@@ -157,13 +157,14 @@ def fit_stack(
     known:Atlas,         # the screens, without any test part
     scaling:Mapping[str, tuple], # screen -> (centre, scale)
     effects:Sequence[Effects], # what was measured elsewhere
+    blind:Sequence[Sequence[Effects]]|None=None, # of each member, the same without what it leaves out; None = `effects`
 ) -> Stack: # closed forms of everything that is known, and the weights of all voices
     "Closed forms, and how far to trust each beside the networks."
     names, made = list(known), []
     for i, rest in enumerate(folds):                                   # closed forms that have not seen the fold either
         same = next((j for j in range(i) if all((folds[j][n] == rest[n]).all() for n in names)), None)
         made.append(made[same] if same is not None else
-            closed_forms(known, rest, scaling, effects=effects, levels=network_levels([networks[i]], vocab, known)))
+            closed_forms(known, rest, scaling, effects=effects if blind is None else blind[i], levels=network_levels([networks[i]], vocab, known)))
     chosen = _settings_by_error(held, made, names)
     whole = {n: np.ones(s.n_experiments, bool) for n, s in known.items()}
     final = {(f.form, f.screens[0]): f for _, f in closed_forms(known, whole, scaling, effects=effects, settings=chosen,
@@ -179,7 +180,8 @@ def fit_stack(
             _add_equations(sums[n], voices, h, base); said.append((h, n, base, voices))
     def weigh(n, pattern, e):
         speak = [k[0] for k, on in zip(kinds[n], pattern) if on == '1']
-        return solve_weights(e, settled='additive' in speak and 'interactions' not in speak).tolist()
+        return solve_weights(e, prior=1. if len(known[n].readouts) >= 20 else 10., settled='additive' in speak
+            and 'interactions' not in speak).tolist()
     stack = Stack([final[k] for k in chosen if k in final], {n: {p: weigh(n, p, e) for p, e in es.items()} for n, es in sums.items()})
     for h, n, base, voices in said: h.answer, h.trust = stack.mix(n, voices, base=base, net=h.answer)
     for n in names:                    # where no pair of a context was ever seen, no fold can judge: its own singles count

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import torch
 from fastcore.basics import patch
+from scipy.sparse import csr_matrix
 from ..core import DataError, DataWarning, check_known, parse_perturbation
-from ..data.loaders import Block, check_symbols, outside_range, within_range
+from ..data.loaders import Block, at_tried_doses, check_symbols, outside_range, within_range
 from ..data.screen import Atlas, Screen, canonical_experiments
 from ..data.stored import row_chunks
 from .lpm import LPMDecoder, gene_of
@@ -180,6 +181,17 @@ def check_contexts(self:TrainedLPM,
     told = find_strangers(self, pd.DataFrame(dict(perturbation='', context=other)), screen)[1] if other else []
     check_known([c for c, t in zip(other, told) if not t], mine, f'context of {screen}')
 
+# %% ../../nbs/model/06k_predict.ipynb #b9afdc90
+def _at_doses(model, screen, table, asked, unknown):
+    "Answers at the doses that were tried, brought together for those that are asked for."
+    at, dose, weight = asked; several = np.bincount(at, minlength=len(table))[at] > 1
+    mean, std = model.predict_screen(screen, table.iloc[at].assign(dose=dose), unknown=unknown)
+    if not several.any(): return mean, std                         # one tried dose for each: in the order of the table
+    A = csr_matrix((weight.astype(np.float32), (at, np.arange(len(at)))), shape=(len(table), len(at)))
+    whole = A @ mean
+    part = np.where(pd.to_numeric(table['dose']).isna(), 1., 1 / 3)[at, None]     # a curve that turns somewhere between is no step
+    return whole, np.sqrt(A @ (std**2 + part * (mean - whole[at])**2)).astype(np.float32)
+
 # %% ../../nbs/model/06k_predict.ipynb #8412b032
 @patch
 def predict_screen(self:TrainedLPM,
@@ -192,6 +204,7 @@ def predict_screen(self:TrainedLPM,
     check_known([screen], list(self.vocab.readouts), 'screen')
     check_known([unknown], ['error', 'prior'], 'unknown='); table = within_range(self.vocab, table)
     if unknown == 'error': self.check_experiments(table, screen=screen)
+    if (asked := at_tried_doses(self.vocab, table)) is not None: return _at_doses(self, screen, table, asked, unknown)
     told, placed = find_strangers(self, table, screen)
     if placed.any():                                               # contexts that are only described: apart from the others
         out = np.empty((2, len(table), len(self.scaling[screen][0])), np.float32)

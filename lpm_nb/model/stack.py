@@ -20,6 +20,7 @@ class Equations:
     A:np.ndarray          # (q, q)
     b:np.ndarray          # (q,)
     n:int=0               # experiments
+    c:float=0.            # square of the truth
 
 def add_fold(
     equations:Equations, # changed in place
@@ -38,22 +39,28 @@ def add_fold(
         equations.b[i] += ((a * t).sum(1) * w).sum()
         for j, c in enumerate(X): equations.A[i, j] += ((a * c).sum(1) * w).sum()
     equations.A[0, 0] -= min(((np.where(seen, spread, 0)).sum(1) * w).sum(), .5 * ((X[0]**2).sum(1) * w).sum())
-    equations.n += len(y)
+    equations.n += len(y); equations.c += float(((t**2).sum(1) * w).sum())
+
+def _solve(A, b):
+    "Non-negative least squares from the normal equations."
+    w, U = np.linalg.eigh((A + A.T) / 2); w = np.maximum(w, 1e-6 * max(w.max(), 1e-12))
+    root = (U * np.sqrt(w)).T                                            # root' root = A
+    return nnls(root, np.linalg.solve(root.T, b))[0]
 
 def solve_weights(
     equations:Equations, # summed over the folds
-    prior:float=10.,     # so many experiments that trust the network
+    prior:float=1.,      # so many experiments that trust the network
     settled:bool=False,  # what adds up is the base: trust that, until many experiments say otherwise
 ) -> np.ndarray: # (q,) non-negative
     "The weights of the network and the closed forms."
     q, n = len(equations.b), max(equations.n, 1); start = np.eye(q)[0]
     if not equations.n: return start
     if settled: start *= np.clip(equations.b[0] / max(equations.A[0, 0] * (1 + (120 / n)**2), 1e-9), 0, 1); prior = 200**2 / n
+    elif equations.c:                                      # the less is left over, the less it takes to be sure
+        prior *= min(1, max(equations.c - equations.b @ _solve(equations.A, equations.b), 0) / max(equations.A[0, 0], 1e-9))
     pull = np.diag(np.maximum(np.diag(equations.A), 1e-9)) * prior / n
-    A, b = equations.A + pull, equations.b + pull @ start
-    w, U = np.linalg.eigh((A + A.T) / 2); w = np.maximum(w, 1e-6 * w.max())
-    root = (U * np.sqrt(w)).T                                            # root' root = A
-    return nnls(root, np.linalg.solve(root.T, b))[0]
+    out = _solve(equations.A + pull, equations.b + pull @ start)
+    return np.minimum(out, 1) if q == 1 else out
 
 # %% ../../nbs/model/06d_stack.ipynb #9a4dbfe3
 @dataclass(frozen=True)
