@@ -180,8 +180,8 @@ def fit_stack(
             _add_equations(sums[n], voices, h, base); said.append((h, n, base, voices))
     def weigh(n, pattern, e):
         speak = [k[0] for k, on in zip(kinds[n], pattern) if on == '1']
-        return solve_weights(e, prior=1. if len(known[n].readouts) >= 20 else 10., settled='additive' in speak
-            and 'interactions' not in speak).tolist()
+        r = len(known[n].readouts); prior, each = (1., 1.) if r >= 20 else (10., max(1., r / 4))
+        return solve_weights(e, prior=prior, each=each, settled='additive' in speak and 'interactions' not in speak).tolist()
     stack = Stack([final[k] for k in chosen if k in final], {n: {p: weigh(n, p, e) for p, e in es.items()} for n, es in sums.items()})
     for h, n, base, voices in said: h.answer, h.trust = stack.mix(n, voices, base=base, net=h.answer)
     for n in names:                    # where no pair of a context was ever seen, no fold can judge: its own singles count

@@ -50,10 +50,11 @@ def _solve(A, b):
 def solve_weights(
     equations:Equations, # summed over the folds
     prior:float=1.,      # so many experiments that trust the network
+    each:float=1.,       # experiments that one experiment counts for: a few readouts say more than one
     settled:bool=False,  # what adds up is the base: trust that, until many experiments say otherwise
 ) -> np.ndarray: # (q,) non-negative
     "The weights of the network and the closed forms."
-    q, n = len(equations.b), max(equations.n, 1); start = np.eye(q)[0]
+    q, n = len(equations.b), max(equations.n * each, 1); start = np.eye(q)[0]
     if not equations.n: return start
     if settled: start *= np.clip(equations.b[0] / max(equations.A[0, 0] * (1 + (120 / n)**2), 1e-9), 0, 1); prior = 200**2 / n
     elif equations.c:                                      # the less is left over, the less it takes to be sure
