@@ -38,6 +38,8 @@ class Expectation:
     level:float              # value of the unperturbed state
     single:pd.Series         # atom -> effect on its own, against the level
     curves:pd.DataFrame|None # (n_atoms, 3) coefficients of x², x, 1 of each atom's pairs against the partner's single effect
+    counts:pd.DataFrame|None=None # (n_atoms, 2) how often each atom was measured `alone` and in `pairs`; None = its error is not known
+    controls:int=0           # how often the unperturbed state was measured
 
     def __call__(self,
         labels:Sequence[str], # perturbations that are pairs
@@ -52,6 +54,20 @@ class Expectation:
         two = np.stack([side(g['a'], y), side(g['b'], x)])
         n = (~np.isnan(two)).sum(0)
         return np.where(n > 0, np.nansum(two, 0) / np.maximum(n, 1), np.nan)
+
+    def variance(self,
+        labels:Sequence[str], # perturbations that are pairs
+    ) -> np.ndarray: # (n,) 0 where nothing is known
+        "Variance of the expectation itself, in units of that of one measurement: what singles and curves were learned from is noisy too."
+        if self.counts is None: return np.zeros(len(labels))
+        g = pair_genes(labels); n, m = (np.stack([1 / np.maximum(g[c].map(self.counts[k]).fillna(0).to_numpy(float), 1) for c in 'ab'])
+            for k in ('alone', 'pairs'))
+        if self.how == 'members': return sum(1 / np.maximum(g[c].map(self.counts.sum(1)).fillna(0).to_numpy(float), 1) for c in 'ab')
+        if self.curves is None: return n.sum(0) + (1 / self.controls if self.controls else 0)
+        x = np.stack([g[c].map(self.single).to_numpy(float) for c in 'ba'])            # the partner's single effect
+        k = [self.curves.reindex(g[c].to_numpy(object)).to_numpy(float) for c in 'ab']
+        slope = np.stack([2 * q[:, 0] * y + q[:, 1] for q, y in zip(k, x)])
+        return np.nan_to_num((slope**2 * n[::-1] + 3 * m).sum(0) / 4)
 
 def fit_expectation(
     screen:Screen,        # with single perturbations and pairs
@@ -73,15 +89,17 @@ def fit_expectation(
     members = [screen.members[x] for x in labels]
     lone = np.array([len(m) == 1 for m in members], bool)
     control = y[[len(m) == 0 for m in members]]
+    counts = pd.DataFrame({k: pd.Series([a for m in members if (len(m) == 1) == (k == 'alone') for a in set(m)], dtype=object).value_counts()
+        for k in ('alone', 'pairs')}).fillna(0)
     if how == 'members':
         level, effect = fit_members(members, y[:, None])
-        return Expectation(how, context, readout, float(level[0]), pd.Series({a: float(v[0]) for a, v in effect.items()}), None)
+        return Expectation(how, context, readout, float(level[0]), pd.Series({a: float(v[0]) for a, v in effect.items()}), None, counts)
     if not lone.any():
         raise DataError(f"no single perturbations among the training measurements of {context!r}; use how='members', which needs none")
     if not len(control): warnings.warn(f"no unperturbed experiment in {context!r}: its value is taken to be 0", DataWarning, stacklevel=2)
     level = float(control.mean()) if len(control) else 0.
     single = pd.Series(y[lone] - level, [m[0] for m, l in zip(members, lone) if l]).groupby(level=0).mean()
-    if how == 'additive': return Expectation(how, context, readout, level, single, None)
+    if how == 'additive': return Expectation(how, context, readout, level, single, None, counts, len(control))
     g = pair_genes(labels); pairs = g['a'].notna().to_numpy(); g, z = g[pairs], y[pairs]
     if len(z) < least:
         raise DataError(f"only {len(z)} training pairs in {context!r}; a parabola needs at least {least}, use how='additive'")
@@ -91,7 +109,7 @@ def fit_expectation(
         curves[q] = np.polyfit(d['x'], d['y'], 2) if len(d) >= least and d['x'].nunique() > 3 else mean + np.array([0, 0,
             single.get(q, np.nan)])
     for q in single.index.difference(list(curves)): curves[q] = mean + np.array([0, 0, single[q]])        # seen alone only
-    return Expectation(how, context, readout, level, single, pd.DataFrame(curves, index=['x2', 'x1', 'x0']).T)
+    return Expectation(how, context, readout, level, single, pd.DataFrame(curves, index=['x2', 'x1', 'x0']).T, counts, len(control))
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #35d1a02a
 def _table(labels, value, expectation, std):
@@ -99,7 +117,7 @@ def _table(labels, value, expectation, std):
     t = pd.DataFrame(dict(perturbation=np.asarray(labels, object), gene1=g['a'], gene2=g['b'], phenotype=np.asarray(value, float),
         expected=e))
     t['gi'] = t['phenotype'] - t['expected']
-    if std is not None: t['std'] = np.asarray(std, float)
+    if std is not None: t['std'] = np.asarray(std, float) * np.sqrt(1 + expectation.variance(labels))
     return t
 
 def genetic_interactions(
@@ -127,6 +145,8 @@ def predict_interactions(
     readouts:Sequence[str]=(), # readouts of that screen, if it has several
 ) -> pd.DataFrame: # as `genetic_interactions`
     "Predicted genetic interactions of any pairs."
+    pairs = [pairs] if isinstance(pairs, str) else list(pairs)
+    if not pairs: raise DataError("expected pairs such as 'CRISPRi:A+CRISPRi:B', got none; `all_pairs` lists those of some perturbations")
     labels = [format_perturbation(parse_perturbation(p)) for p in pairs]
     lost = [p for p, a in zip(labels, pair_genes(labels)['a']) if a is None]
     if lost: raise DataError(f"{len(lost)} of {len(labels)} perturbations are no pairs of two different members (first: {lost[0]!r})")
