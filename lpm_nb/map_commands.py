@@ -42,7 +42,8 @@ def find_symbol(
     if len(same) == 1: return same[0]
     if same: raise DataError(f"{text!r} could be {' or '.join(map(repr, same))}; write it with its kind")
     kinds = {s.partition(':')[2]: s for s in symbols if ':' in s}
-    check_known([text], [*symbols, *kinds], 'perturbation'); return kinds.get(text, text)
+    if text in kinds: return kinds[text]
+    check_known([text], symbols if ':' in text else list(kinds) or symbols, 'perturbation')
 
 # %% ../nbs/15h_map_commands.ipynb #b360cef7
 def _typical(points, clusters, most=15):

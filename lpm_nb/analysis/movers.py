@@ -24,7 +24,9 @@ def find_screen(
     "Which screen of a model reads a readout; where several do, one has to be named."
     have = [n for n, r in model.vocab.readouts.items() if readout in r]
     if screen is None:
-        if not have: check_known([readout], sorted({r for rs in model.vocab.readouts.values() for r in rs}), 'readout')
+        if not have:
+            every = sorted({r for rs in model.vocab.readouts.values() for r in rs}); same = [r for r in every if r.partition(':')[2] == readout]
+            check_known([readout], every, 'readout', hint=f"{same[0]!r} is one" if same else '')
         if len(have) > 1:
             raise DataError(f"{readout!r} is read in {len(have)} screens of the model; choose one with screen= (--in): "
                 f"{', '.join(map(repr, have))}")

@@ -11,6 +11,7 @@ __all__ = ['METHODS', 'CELL_METHODS', 'ASSOCIATIONS', 'GeneEffects', 'gene_effec
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -430,6 +431,9 @@ def infer_edges(
     if not isinstance(data, GeneEffects):
         raise DataError(f"expected GeneEffects (see gene_effects) or single cells as AnnData, got {type(data).__name__}")
     check_known([method], list(METHODS), 'method for effects', hint=f"Single cells have {', '.join(CELL_METHODS)}")
+    takes = list(signature(profile_correlation if method == 'co-function' else METHODS[method]).parameters)[1 if method == 'co-function' else 3:]
+    check_known(list(options), takes, f'option of {method!r}')
+    if top is not None and top < 1: raise DataError(f"expected top ≥ 1, got {top}")
     if targets is not None and method == 'partial correlation':
         check_known(list(targets), data.genes, 'target gene')
         wanted = {*targets, *data.sources}; data = replace(data, values=data.values.loc[:, [g in wanted for g in data.genes]], std=None)

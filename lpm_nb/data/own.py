@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from ..core import DIRECTION, DataError, StorageError, check_known, is_control
+from ..core import DIRECTION, LOOKS, DataError, StorageError, check_known, is_control
 from .cells import label_atoms, read_cells
 from .harmonise import spreadsheet_dates
 from .matrices import MatrixFile, read_gct
@@ -45,10 +45,6 @@ _FLAGS = ('control', 'is_control', 'is_ctrl', 'vehicle')
 # a unit at the end of a column's name
 _UNIT = {r: re.compile(rf'[\s_.]*[(\[]\s*({inside})\s*[)\]]\s*$|(?:[\s_.]+|\b)({u})$', re.I) for r, inside, u in (
     ('dose', 'pM|nM|uM|µM|μM|mM|M', 'pM|nM|uM|µM|μM|mM'), ('time', '|'.join(TIME_UNITS), '|'.join(TIME_UNITS)))}
-# what looks like a dose or a time, whatever form it has
-_LOOKS = {'dose': re.compile(r'(^|[^a-z]|log|log10|ln)(dose|dosage|conc|concentration)s?([^a-z]|$)', re.I),
-    'time': re.compile(r'^(log|log10|ln)?[ _.(]*(time|timepoint|hours?|hrs?|days?|minutes?)([ _.()]*(point|treat(ed|ment)|exposed|exposure|after|'
-        r'post|of|in|h|hrs?|hours?|d|days?|min))*[ _.)]*$', re.I)}
 # numbers beside a value that say how sure it is, not another value
 STATISTICS = ('sd', 'std', 'stdev', 'std_dev', 'standard_deviation', 'se', 'sem', 'stderr', 'std_err', 'standard_error', 'mad', 'cv', 'n', 'n_rep',
     'n_reps', 'n_replicates', 'n_cells', 'ncells', 'num_cells', 'p', 'pval', 'p_val', 'pvalue', 'p_value', 'padj', 'p_adj', 'adj_p_val',
@@ -207,8 +203,8 @@ def _from_table(path, t, asked, readout, value, columns):
     numeric = [c for c in free if c.lower() not in _FLAGS and not re.search(r'(^|[_ ])id$|^replicate$|^rep$|^well$', c, re.I)
         and _is_number(t[c])]
     for c in numeric:
-        for r in _LOOKS:
-            if c in (value, readout) or not _LOOKS[r].search(c): continue
+        for r in LOOKS:
+            if c in (value, readout) or not LOOKS[r].search(c): continue
             if roles[r] is None:
                 raise DataError(f"column {c!r} looks like a {r} in a form that is not read, and would become a readout; make it a column "
                     + ("'dose' in µM, or of another unit (dose_nM, or dose_unit=), not of logarithms or of mass" if r == 'dose' else

@@ -112,6 +112,7 @@ def fine_tune(self:TrainedLPM,
             raise DataError(f"screen {n!r} has {s.readouts[j]!r} in {unit[j]!r}, the model learned it in {self.units[n][j]!r}; convert the "
                 "values, or give the new screen another name")
     wide = max(len(s.readouts) for s in atlas.values()) > 100
+    if epochs is not None and epochs < 1: raise DataError(f"expected epochs ≥ 1, got {epochs}")
     config = self.config.but(epochs=epochs or (20 if wide else 10), lr=lr or self.config.lr / (1 if wide else 3))
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
     whole = {n: np.ones(s.n_experiments, bool) for n, s in atlas.items()}
