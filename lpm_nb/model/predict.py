@@ -76,6 +76,7 @@ def _noise_of(model, screen, block):
     n = (block.members > 0).sum(1).clamp(min=1).numpy()
     # of a combination the geometric mean
     by_perturbation = np.exp(np.log(model.hardness['perturbation'])[block.members.numpy()].sum(1) / n)
+    if model.vocab.max_members == 1: by_perturbation = by_perturbation * n     # no combination was ever seen: as many errors as members
     noise = (by_perturbation * model.hardness['context'][block.context.numpy()])[:, None] * model.noise[screen]
     if model.config.decoder == 'lpm':
         i, j, kind = own_cells(model.networks[0], block); noise[i, j] *= model.hardness['own_gene'][kind]
@@ -259,6 +260,10 @@ def predict(self:TrainedLPM,
             "the column and its repeated rows, and choose with readouts=[…] (`lpm predict` takes such tables as they are)")
     t = canonical_experiments(experiments)
     if far := outside_range(self.vocab, t): warnings.warn(far, DataWarning, stacklevel=2)
+    if self.vocab.max_members == 1 and (n := int(t['perturbation'].map({p: len(parse_perturbation(p)) > 1
+            for p in t['perturbation'].cat.categories}).astype(bool).sum())):
+        warnings.warn(f"{n:,} experiments are combinations, and the model has seen none: their members' effects are added up, what they "
+            "do to each other is not known, and their std is that of as many errors as there are members", DataWarning, stacklevel=2)
     if t.duplicated().any():
         raise DataError(f"{int(t.duplicated().sum())} experiments are asked for twice (first: {t[t.duplicated()].iloc[0, :2].tolist()}); "
             "drop_duplicates() first")
