@@ -89,7 +89,8 @@ def fit_expectation(
     members = [screen.members[x] for x in labels]
     lone = np.array([len(m) == 1 for m in members], bool)
     control = y[[len(m) == 0 for m in members]]
-    counts = pd.DataFrame({k: pd.Series([a for m in members if (len(m) == 1) == (k == 'alone') for a in set(m)], dtype=object).value_counts()
+    counts = pd.DataFrame({k: pd.Series([a for m in members if (len(m) == 1) == (k == 'alone') for a in set(m)],
+        dtype=object).value_counts()
         for k in ('alone', 'pairs')}).fillna(0)
     if how == 'members':
         level, effect = fit_members(members, y[:, None])

@@ -431,7 +431,8 @@ def infer_edges(
     if not isinstance(data, GeneEffects):
         raise DataError(f"expected GeneEffects (see gene_effects) or single cells as AnnData, got {type(data).__name__}")
     check_known([method], list(METHODS), 'method for effects', hint=f"Single cells have {', '.join(CELL_METHODS)}")
-    takes = list(signature(profile_correlation if method == 'co-function' else METHODS[method]).parameters)[1 if method == 'co-function' else 3:]
+    takes = list(signature(profile_correlation if method == 'co-function' else METHODS[method]).parameters)[1 if method == 'co-function'
+        else 3:]
     check_known(list(options), takes, f'option of {method!r}')
     if top is not None and top < 1: raise DataError(f"expected top ≥ 1, got {top}")
     if targets is not None and method == 'partial correlation':

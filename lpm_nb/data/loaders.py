@@ -112,7 +112,8 @@ def _told_of_doses(vocab, table, near=.01):
             f"{high[i]:g} µM, asked for {d:g}); they are predicted as at its edge")
     bare = o['d'].isna().to_numpy() & ~o['p'].map({p: None in v for p, v in known.items()}).to_numpy(bool)
     if bare.any():
-        yield (f"{int(bare.sum()):,} experiments have no dose (first: {o['p'][bare].iloc[0]!r}); their answer is the mean over the doses that "
+        yield (f"{int(bare.sum()):,} experiments have no dose (first: {o['p'][bare].iloc[0]!r}); their answer is the mean over the doses "
+            "that "
             "were tried, whose spread is in its std")
 
 def within_range(

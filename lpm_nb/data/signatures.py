@@ -46,12 +46,14 @@ def to_micromolar(
     v = (v * units.map(DOSE_UNITS).fillna(1.)).astype(float).fillna(values.map(parse_amount).where(v.isna()).astype(float))
     v = v.mask(v == -666 * units.map(DOSE_UNITS).fillna(1.))                    # "not known" in the Connectivity Map
     if (v < 0).any():
-        raise DataError(f"expected doses above 0, got {values[v < 0].iloc[0]!r}; if they are logarithms, turn them into doses first (10**x)")
+        raise DataError(
+            f"expected doses above 0, got {values[v < 0].iloc[0]!r}; if they are logarithms, turn them into doses first (10**x)")
     lost = v.isna() & values.notna() & ~values.astype(str).str.strip().isin(['', '-666', '-666.0']) & ~control
     if lost.any(): raise DataError(f"expected doses as numbers, or as '10 uM', got {values[lost].iloc[0]!r}")
     return np.where(control, np.nan, v)
 
-TIME_UNITS = {'h': 1., 'hr': 1., 'hrs': 1., 'hour': 1., 'hours': 1., 'd': 24., 'day': 24., 'days': 24., 'min': 1 / 60, 'minutes': 1 / 60}   # -> h
+# -> h
+TIME_UNITS = {'h': 1., 'hr': 1., 'hrs': 1., 'hour': 1., 'hours': 1., 'd': 24., 'day': 24., 'days': 24., 'min': 1 / 60, 'minutes': 1 / 60}
 
 def to_hours(
     values:pd.Series, # (n,) numbers, or text such as '24 h' or '3 days'

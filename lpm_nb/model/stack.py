@@ -49,6 +49,7 @@ def _solve(A, b):
 
 def solve_weights(
     equations:Equations, # summed over the folds
+    *,
     prior:float=1.,      # so many experiments that trust the network
     each:float=1.,       # experiments that one experiment counts for: a few readouts say more than one
     settled:bool=False,  # what adds up is the base: trust that, until many experiments say otherwise
