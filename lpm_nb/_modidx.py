@@ -575,6 +575,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'lpm_nb.data.loaders._moments': ('data/loaders.html#_moments', 'lpm_nb/data/loaders.py'),
                                      'lpm_nb.data.loaders._room': ('data/loaders.html#_room', 'lpm_nb/data/loaders.py'),
                                      'lpm_nb.data.loaders._share': ('data/loaders.html#_share', 'lpm_nb/data/loaders.py'),
+                                     'lpm_nb.data.loaders._stand_in': ('data/loaders.html#_stand_in', 'lpm_nb/data/loaders.py'),
                                      'lpm_nb.data.loaders._told_of_doses': ('data/loaders.html#_told_of_doses', 'lpm_nb/data/loaders.py'),
                                      'lpm_nb.data.loaders._tried': ('data/loaders.html#_tried', 'lpm_nb/data/loaders.py'),
                                      'lpm_nb.data.loaders.at_tried_doses': ('data/loaders.html#at_tried_doses', 'lpm_nb/data/loaders.py'),

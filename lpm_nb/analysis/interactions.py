@@ -67,7 +67,8 @@ class Expectation:
         x = np.stack([g[c].map(self.single).to_numpy(float) for c in 'ba'])            # the partner's single effect
         k = [self.curves.reindex(g[c].to_numpy(object)).to_numpy(float) for c in 'ab']
         slope = np.stack([2 * q[:, 0] * y + q[:, 1] for q, y in zip(k, x)])
-        return np.nan_to_num((slope**2 * n[::-1] + 3 * m).sum(0) / 4)
+        v = slope**2 * n[::-1] + 3 * m; sides = (~np.isnan(v)).sum(0)
+        return np.nansum(v, 0) / np.maximum(sides, 1)**2
 
 def fit_expectation(
     screen:Screen,        # with single perturbations and pairs

@@ -50,7 +50,8 @@ def read_cells(
     batch:str|None=None,    # column with the batch, for scale='z'
     dose:str|None=None,     # column of doses
     dose_unit:str='µM',     # their unit, or the column that has it
-    time:str|None=None,     # column of times, h
+    time:str|None=None,     # column of times
+    time_unit:str='h',      # their unit: one of `TIME_UNITS`
     genes:str|None=None,    # column of `var` with symbols; None = its index
     keep:Mapping[str, Iterable]|None=None, # column of `obs` -> values: only these cells
     min_cells:int=10,       # smaller groups are left out
@@ -101,7 +102,7 @@ def read_cells(
         control=p == '')
     context = (fixed if fixed else o[contexts].agg('|'.join, axis=1)) + f'|{assay}'
     return _tidy(a.X, a.layers['sd'], dict(perturbation=p.to_numpy(), context=[context] * len(o) if fixed else context.to_numpy(),
-        dose=amount, time=None if time is None else to_hours(o[time])), o['n_cells'].to_numpy(),
+        dose=amount, time=None if time is None else to_hours(o[time], time_unit)), o['n_cells'].to_numpy(),
         [symbol[i] for i in var.index.get_indexer(a.var_names)] if variable else symbol,
         dict(name=name, unit={'z': 'z against control cells of the batch', 'log': 'log1p of counts per 10,000'}.get(scale, '')))
 

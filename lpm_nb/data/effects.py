@@ -111,8 +111,9 @@ def _members_of(s):
     return sets[s.obs['perturbation'].cat.codes]
 
 def _leading(G, k):
-    "Largest k eigenvalues of a symmetric matrix, and their vectors."
-    w, U = np.linalg.eigh(G.astype(np.float64)); return np.maximum(w[-k:], 1e-9), U[:, -k:]
+    "Largest k eigenvalues of a symmetric matrix, those that are nothing left out, and their vectors."
+    w, U = np.linalg.eigh(G.astype(np.float64)); k = min(k, max(1, int((w > 1e-5 * w[-1]).sum())))
+    return np.maximum(w[-k:], 1e-9), U[:, -k:]
 
 def _directions(screens, scalings, k):
     "Effects (n, k) along the k leading directions (k, n_readouts)."
@@ -160,10 +161,10 @@ def _directions_in_pieces(screens, scalings, k):
         for D in effects(): G += D.T @ D
         basis = _leading(G, k)[1].T.astype(np.float32)
     else:                                                              # fewer experiments than readouts: piece against piece
-        w, U = _leading(np.block([[A @ B.T for B in effects()] for A in effects()]), k); at, basis = 0, np.zeros((k, r))
+        w, U = _leading(np.block([[A @ B.T for B in effects()] for A in effects()]), k); at, basis = 0, np.zeros((len(w), r))
         for D in effects(): basis += U[at:at + len(D)].T @ D; at += len(D)
         basis /= np.sqrt(w)[:, None]
-    V, at = np.empty((n, k), np.float32), 0
+    V, at = np.empty((n, len(basis)), np.float32), 0
     for D in effects(): V[at:at + len(D)] = D @ basis.T; at += len(D)
     return V, basis
 
@@ -193,6 +194,9 @@ def measure_effects(
         if again.max() > 1: V = np.stack([np.bincount(inverse, v) for v in V.T], 1) / again[:, None]; p, c = key // len(cu), key % len(cu)
         size = np.sqrt(np.einsum('ij,ij->', V, V, dtype=np.float64) / V.size) or 1.
         if at is not None:
+            if (lost := len(at.basis) - len(basis)) > 0:  # too few experiments for as many: nothing lies along the rest
+                Q = np.linalg.qr(np.concatenate([basis, at.basis]).T)[0].T[len(basis):len(at.basis)]
+                basis, V = np.concatenate([basis, Q]), np.pad(V, ((0, 0), (0, lost)))
             turn, size = _turn(basis, at.basis), np.linalg.norm(at.basis[0])
             V, basis = (V @ turn.T).astype(np.float32), turn @ basis
         V = np.divide(V, size, out=V if V.dtype == np.float32 else None).astype(np.float32, copy=False)
@@ -206,6 +210,7 @@ def echo(
     table:pd.DataFrame, # experiments: perturbation, context [, dose, time]
 ) -> np.ndarray: # (n, rank + 1) float32: expected effect along each direction, and n/(n+1) for n other contexts
     "What the same perturbation did in other contexts says of this one."
+    if not len(table): return np.zeros((0, effects.width), np.float32)
     if len(table) > 20_000:
         out = np.empty((len(table), effects.width), np.float32)
         for i in range(0, len(table), 20_000): out[i:i + 20_000] = echo(effects, table.iloc[i:i + 20_000])

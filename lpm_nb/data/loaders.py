@@ -81,7 +81,7 @@ def outside_range(
     vocab:Vocab,        # the symbols
     table:pd.DataFrame, # experiments: dose, time
 ) -> str: # a sentence about doses and times that were never tried; '' = all were
-    "Which doses and times lie beyond those of the training data, where a prediction is that of the edge."
+    "What is asked beyond the training data: doses and times, where a prediction is that of the edge, and combinations where there were none."
     said = []
     for c, stats, unit in (('dose', vocab.dose, 'µM'), ('time', vocab.time, 'h')):
         if c not in table or (stats and len(stats) < 4): continue
@@ -95,6 +95,12 @@ def outside_range(
         if n:
             said.append(f"{n:,} experiments have a {c} outside of what was tried ({low:.3g} to {high:.3g} {unit}); they are predicted as "
                 "at its edge")
+    if vocab.max_members == 1 and len(table):
+        P = pd.Categorical(table['perturbation'].astype(str))
+        n = int(np.array([len(parse_perturbation(p)) > 1 for p in P.categories])[P.codes].sum())
+        if n:
+            said.append(f"{n:,} experiments are combinations, and the model has seen none: what their members do to each other is not "
+                "known, and their std is that of as many errors as there are members")
     return '; '.join([*said, *_told_of_doses(vocab, table)])
 
 def _told_of_doses(vocab, table, near=.01):
@@ -196,41 +202,52 @@ def encode(
 
 # %% ../../nbs/data/05_loaders.ipynb #7b0b4153
 def _share(d, known):
-    "[(dose, weight), …] of one dose among those that were tried, in ascending order."
-    if not d > 0: return [(k, 1 / len(known)) for k in known]
+    "[(dose, weight), …] of one dose within the range of those that were tried (ascending)."
     j = int(np.argmin(np.abs(np.log(known / d))))
-    if abs(known[j] / d - 1) < .01 or d < known[0] or d > known[-1]: return [(known[j], 1.)]
+    if abs(known[j] / d - 1) < .01: return [(known[j], 1.)]
     j = int(np.searchsorted(known, d)); w = np.log(d / known[j - 1]) / np.log(known[j] / known[j - 1])
     return [(known[j - 1], 1 - w), (known[j], w)]
+
+def _stand_in(d, t, tried):
+    "[(dose, time, weight), …] that stand for one dose and time; `tried`: (n, 2), NaN = none."
+    doses, times = tried.T
+    if np.isnan(d) and np.isnan(doses).any(): return [(d, t, 1.)]               # it was tried without a dose
+    at = doses[doses > 0]; low, high = at.min(), at.max()
+    def same_time(x): return (times == x) | (np.isnan(times) & np.isnan(x))
+    whens = [t] if same_time(t).any() else np.unique(times[doses > 0]).tolist() if np.isnan(t) else []
+    out = []
+    for x in whens:                                                             # of a time that is not said: any that was tried
+        here = np.unique(doses[same_time(x) & (doses > 0)])
+        if not len(here): continue
+        if np.isnan(d): parts = [(k, 1 / len(here)) for k in here]
+        elif here[0] * .99 <= d <= here[-1] * 1.01: parts = _share(np.clip(d, here[0], here[-1]), here)
+        else: parts = [(float(np.clip(d, low, high)), 1.)]                      # tried at other times alone: the network's affair
+        out.append([(k, x, w) for k, w in parts])
+    if not out: return [(k, t, 1 / len(np.unique(at))) for k in np.unique(at)] if np.isnan(d) else [(float(np.clip(d, low, high)), t, 1.)]
+    return [(k, x, w / len(out)) for q in out for k, x, w in q]
 
 def at_tried_doses(
     vocab:Vocab,        # the symbols
     table:pd.DataFrame, # (n,) experiments with canonical labels: perturbation [, dose, time]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]|None: # (m,) experiment, tried dose in µM, and weight, which of each experiment add up to 1; None = every dose is one that was tried, or nothing is known of them
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]|None: # (m,) experiment, dose in µM, time in h, and weight, which of each experiment add up to 1; None = all is as it was tried, or nothing is known of it
     "Which doses that were tried stand for the doses that are asked for."
     if not vocab.tried: return None
     P = pd.Categorical(table['perturbation'].astype(str))
     dose, time = (np.asarray(table[k], float) if k in table else np.full(len(table), np.nan) for k in ('dose', 'time'))
-    number = np.array([p in vocab.tried for p in P.categories], bool)[P.codes] if len(P.categories) else np.zeros(0, bool)
-    if not number.any(): return None
-    at, asked, weight, new = np.arange(len(table)), dose.copy(), np.ones(len(table)), []
-    keys, known = pd.factorize(pd.MultiIndex.from_arrays([P.codes[number], dose[number], time[number]])), {}
-    said = []
-    for k, d, t in keys[1]:
-        p = P.categories[k]
-        if p not in known:
-            known[p] = {}
-            for x, y in vocab.tried[p]: known[p].setdefault(f'{np.nan if y is None else y:g}', []).append(np.nan if x is None else x)
-        mine = np.array(known[p].get(f'{t:g}', [np.nan]))              # a time that was never tried is the network's affair
-        said.append([(d, 1.)] if not (mine > 0).any() or (np.isnan(d) and np.isnan(mine).any()) else _share(d, np.unique(mine[mine > 0])))
-    rows = np.flatnonzero(number)
-    for k, parts in enumerate(said):
-        if len(parts) == 1 and (parts[0][0] == keys[1][k][1] or np.isnan(parts[0][0])): continue
-        mine = rows[keys[0] == k]; asked[mine], weight[mine] = parts[0]
-        new += [(mine, *q) for q in parts[1:]]
-    if not new and np.array_equal(asked, dose, equal_nan=True): return None
-    more = [np.concatenate([x, *(np.broadcast_to(q[j], len(q[0])) for q in new)]) for j, x in enumerate((at, asked, weight))]
-    return more[0].astype(int), more[1], more[2]
+    rows = np.flatnonzero(np.array([p in vocab.tried for p in P.categories], bool)[P.codes]) if len(P) else np.zeros(0, int)
+    if not len(rows): return None
+    codes, keys = pd.factorize(pd.MultiIndex.from_arrays([P.codes[rows], dose[rows], time[rows]])); known, more = {}, []
+    asked, when, weight = dose.copy(), time.copy(), np.ones(len(table))
+    for k, (code, d, t) in enumerate(keys):
+        p = P.categories[code]
+        if p not in known: known[p] = np.array([[np.nan if x is None else x for x in q] for q in vocab.tried[p]], float)
+        (d1, t1, w1), *rest = _stand_in(d, t, known[p])
+        if not rest and (d1 == d or np.isnan(d1)) and (t1 == t or np.isnan(t1)): continue
+        mine = rows[codes == k]; asked[mine], when[mine], weight[mine] = d1, t1, w1; more += [(mine, *q) for q in rest]
+    if not more and np.array_equal(asked, dose, equal_nan=True) and np.array_equal(when, time, equal_nan=True): return None
+    out = [np.concatenate([x, *(np.broadcast_to(q[j], len(q[0])) for q in more)])
+        for j, x in enumerate((np.arange(len(table)), asked, when, weight))]
+    order = np.argsort(out[0], kind='stable'); return tuple(x[order] for x in out)
 
 # %% ../../nbs/data/05_loaders.ipynb #4465c899
 def scale_groups(

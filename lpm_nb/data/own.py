@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from ..core import DIRECTION, DataError, StorageError, check_known, is_control
+from ..core import DIRECTION, LOOKS, DataError, StorageError, check_known, is_control
 from .cells import label_atoms, read_cells
-from .columns import DRUGS, FLAGS, find_role, is_number, label_text, named_unit, value_columns
+from .columns import DRUGS, FLAGS, ROLES, find_role, is_number, label_text, named_unit, plain_name, value_columns
 from .harmonise import spreadsheet_dates
 from .matrices import MatrixFile, read_gct
 from .public import screens_home
@@ -61,10 +61,15 @@ def _read_table(path, sheet):
         how = dict(sep=max('\t,;', key=head.count), keep_default_na=False, na_values=['', 'NA', 'N/A', '#N/A', 'NaN', 'nan', '#VALUE!'])
         try: t = pd.read_csv(path, **how)
         except UnicodeDecodeError: how['encoding'] = 'cp1252'; t = pd.read_csv(path, **how)        # as older spreadsheets write
-        if how['sep'] != ',' and any(c.dropna().astype(str).str.fullmatch(r'-?\d*,\d+(e-?\d+)?', case=False).mean() > .5
-                for _, c in t.select_dtypes(exclude='number').items()):
-            t = pd.read_csv(path, **how, decimal=',')
+        with_comma = [c[c.str.fullmatch(r'-?\d*,\d+(e-?\d+)?', case=False)] for c in (c.dropna().astype(str)
+            for _, c in t.select_dtypes(exclude='number').items())] if how['sep'] != ',' else []
+        with_comma = [c for c in with_comma if len(c)]
     except (OSError, ValueError, KeyError) as e: raise StorageError(f"{path} cannot be read as a table: {str(e).splitlines()[0]}") from e
+    if with_comma:                                                       # as a decimal point, or between thousands?
+        odd = next((c.iloc[0] for c in with_comma if c.str.fullmatch(r'-?\d{1,3},\d{3}').all()), None)
+        if odd is not None:
+            raise DataError(f"numbers such as {odd!r} in {path.name} may have a decimal comma or thousands set apart; write them without")
+        t = pd.read_csv(path, **how, decimal=',')
     names = pd.Series(next(csv.reader([head], delimiter=how['sep']))).str.strip(); twice = names[names.duplicated() & names.ne('')]
     if len(twice): raise DataError(f"expected every column once, got {twice.iloc[0]!r} twice in {path.name}; rename one")
     return t
@@ -145,6 +150,11 @@ def _labels(t, asked):
     roles = dict(perturbation=p, context=given or fixed)
     for r in ('dose', 'time', 'batch'): roles[r] = find_role(t.columns, r, given=asked[r], taken=(p, *given))
     u = asked['dose_unit']
+    if asked['dose'] and u == 'µM' and named_unit('dose', asked['dose']) is None and LOOKS['dose'].search(asked['dose']) \
+            and plain_name(asked['dose']) not in ROLES['dose']:
+        raise DataError(f"column {asked['dose']!r} does not say its unit in a way that is read; say dose_unit='M', 'mM', 'nM' or 'pM', or "
+            "name "
+            "the column dose_uM if it is in µM; logarithms and mass per volume have to be turned into molar doses first")
     roles['dose_unit'] = u if u in t.columns else find_role(t.columns, 'dose_unit') if roles['dose'] is not None and u == 'µM' else None
     if roles['dose'] is not None and u == 'µM' and roles['dose_unit'] is None and (unit := named_unit('dose', roles['dose'])):
         roles['dose_unit_is'] = unit
@@ -356,6 +366,7 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells):
             return read_cells(path, name=asked['name'], perturbation=p, context=context, assay=asked['assay'], kind=kind,
                 joined=asked['joined'], controls=asked['control'], scale=how, batch=roles['batch'] if how == 'z' else None,
                 dose=roles['dose'], dose_unit=roles.get('dose_unit') or roles.get('dose_unit_is', asked['dose_unit']), time=roles['time'],
+                time_unit=roles.get('time_unit_is', 'h'),
                 genes=genes, min_cells=min_cells, **go)
         return Understood(path, 'cells', {**roles, 'gene symbols': genes}, f, look, asked['name'], build)
     names = [f'expr:{x}' for x in unique_names(symbol, var.index.to_numpy())]

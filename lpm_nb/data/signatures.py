@@ -45,10 +45,10 @@ def to_micromolar(
     v = pd.to_numeric(values, errors='coerce')
     v = (v * units.map(DOSE_UNITS).fillna(1.)).astype(float).fillna(values.map(parse_amount).where(v.isna()).astype(float))
     v = v.mask(v == -666 * units.map(DOSE_UNITS).fillna(1.))                    # "not known" in the Connectivity Map
-    if (v < 0).any():
+    if (low := (v < 0) & ~control).any():
         raise DataError(
-            f"expected doses above 0, got {values[v < 0].iloc[0]!r}; if they are logarithms, turn them into doses first (10**x)")
-    lost = v.isna() & values.notna() & ~values.astype(str).str.strip().isin(['', '-666', '-666.0']) & ~control
+            f"expected doses above 0, got {values[low].iloc[0]!r}; if they are logarithms, turn them into doses first (10**x)")
+    lost = v.isna() & values.notna() & values.astype(str).str.strip().ne('') & pd.to_numeric(values, errors='coerce').ne(-666) & ~control
     if lost.any(): raise DataError(f"expected doses as numbers, or as '10 uM', got {values[lost].iloc[0]!r}")
     return np.where(control, np.nan, v)
 

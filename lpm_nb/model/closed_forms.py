@@ -46,7 +46,7 @@ class ClosedForm:
         if self.form not in PAIR_FORMS:
             p = pd.Index(self.rows).get_indexer(effect_labels(table))
             i = np.flatnonzero((p >= 0) & (c >= 0)); i = i[~np.isnan(t['answers'][p[i], c[i], 0])]
-            out[i] = t['level'][c[i]] + t['answers'][p[i], c[i]] @ t['basis']
+            out[i] = t['level'][c[i]] + t['answers'][p[i], c[i]] @ t['basis'][:t['answers'].shape[2]]
             if 'usual' in t: out[i] += t['usual'][p[i]]
             return out
         i, a, b, c = self._pairs(table, c)
@@ -134,7 +134,7 @@ def _answers(form, contexts, level, D, seen, settings, usual=None):
     if form == 'additive': full = usual
     elif form == 'low rank': full = _low_rank(D, seen, usual, **settings)
     elif form in ADDING: full = assay_factors(contexts, level, D, seen=seen, usual=usual, **settings)
-    elif form == 'sums of profiles': full = np.zeros_like(D)
+    elif form == 'sums of profiles': full = np.zeros_like(D[..., :1])              # all of it is in `usual`
     elif form == 'low rank of profiles': full = _low_rank(D, seen, usual, **settings) - usual
     elif form == 'factors of profiles': full = bayesian_factors(np.where(seen, D, np.nan), **settings)
     else: full = {'kernel': kernel_effects, 'nearest': nearest_effects}[form](D, seen, **settings)
@@ -149,7 +149,9 @@ def _forms(screens, contexts, perturbations):
     pairs = sum(len(m) > 1 for s in screens for m in s.members.values()) / max(1, sum(len(s.members) for s in screens))
     if pairs and most <= 5 and not any(s.obs['dose'].nunique() > 1 for s in screens): out += list(PAIR_FORMS)
     if contexts > 1 and perturbations > 1 and most < 20 and pairs < .5 and perturbations * contexts * most <= 2e8: out.append('additive')
-    if contexts > 1 and perturbations > 1 and most >= 20 and perturbations * most <= 3e7: out.append('sums of profiles')
+    if contexts > 1 and perturbations > 1 and most >= 20 and max(perturbations * most,
+        perturbations * contexts * min(most, 150) / 7) <= 3e7:
+        out.append('sums of profiles')
     if contexts < 2 or perturbations < 10 or perturbations * contexts * min(most, 150) > 2e8: return out
     if most >= 20:
         out += ['kernel', 'nearest'] * (perturbations <= 5000) + ['factors of profiles'] * (perturbations <= 3000
@@ -234,7 +236,7 @@ def extend_form(
     t, new = form.tables, (P != '') & ~np.isnan(V).all(1); P, C, V = P[new], C[new], V[new]
     if form.form in PAIR_FORMS or (effects is None and 'measured' not in t) or not len(P): return form
     rows, contexts = (old + sorted(set(fresh.tolist()) - set(old)) for old, fresh in ((form.rows, P), (form.contexts, C)))
-    D = np.full((len(rows), len(contexts), t['answers'].shape[2]), np.nan, np.float32)
+    D = np.full((len(rows), len(contexts), len(t['basis'])), np.nan, np.float32)
     if effects is None: D[:len(form.rows), :len(form.contexts)] = t['measured']
     else:
         p, c = (pd.Index(mine).get_indexer(theirs)[at] for mine, theirs, at in ((form.rows, effects.perturbations, effects.p),

@@ -21,7 +21,7 @@ from ..data.effects import Effects, measure_effects
 from ..data.loaders import Block, Vocab, atlas_blocks, build_vocab, standardise
 from ..data.screen import Atlas, Screen
 from ..data.split import Split, prove_split
-from ..data.stored import is_large, row_chunks
+from ..data.stored import row_chunks
 from .held_out import FEW, choose_folds, fit_noise, fit_stack, hide_values, hold_out, judged_blocks
 from .lpm import LPMConfig, make_network, start_levels
 from .predict import measure_controls
@@ -120,7 +120,7 @@ class _Plan:
     blocks:list[Block]       # one of each screen
     device:str               # where it is trained
     hiding:list[str]         # screens of which single values are hidden, not experiments
-    blind:dict               # effects without a member's part, by what is left
+    blind:dict               # effects without the part of the last member, by what is left
 
     @property
     def own_valid(self) -> bool: return any(m.any() for m in self.valid.values())
@@ -144,17 +144,17 @@ class _Member(NamedTuple):
     skip:list[np.ndarray]    # of each training block, what it leaves out
     rest:dict[str, np.ndarray] # screen -> (n_experiments,) boolean: what it trains on
     judged:list              # what it is judged by, see `judged_blocks`
-    effects:list[Effects]    # what was measured elsewhere, as if what it leaves out had not been
+    directions:list[Effects] # of what was measured elsewhere, as if what it leaves out had not been; without the effects themselves
 
-def _blind_effects(plan, rest, most=20_000):
-    "Effects without what a member leaves out. In screens of more than `most` experiments no single one bends the directions."
+def _blind_effects(plan, rest):
+    "Effects without what a member leaves out."
     key = tuple(rest[n].tobytes() for n in plan.known)
     if key not in plan.blind:
-        plan.blind[key] = []
+        plan.blind.clear(); plan.blind[key] = []
         for e in plan.effects:
             screens = [plan.known[n] for n in e.screens]; kept = [s.lean(rest[s.name]) for s in screens if rest[s.name].any()]
             same = all(rest[s.name].all() for s in screens) or not kept
-            if same or sum(s.n_experiments for s in screens) > most or any(is_large(s.X) for s in screens): plan.blind[key].append(e)
+            if same: plan.blind[key].append(e)
             else: plan.blind[key].append(replace(measure_effects(Atlas(kept), plan.scaling, like=[e])[0], screens=e.screens))
     return plan.blind[key]
 
@@ -184,10 +184,11 @@ def _make_member(plan, m, here):
         [plan.known[n].obs[blind_to[n]] for n in names if blind_to[n].any()], plan, effects)
     judged = judged_blocks(kept, blind_to, plan.known, seed=plan.seed); tables = [t for _, t in judged]
     judged = list(zip(_overheard([b for b, _ in judged], tables, plan, effects), tables))
-    return _Member(net, here, valid, [plan.train[n] & ~rest[n] for n in names], rest, judged, effects)
+    directions = [replace(e, p=e.p[:0], c=e.c[:0], values=e.values[:0]) for e in effects]
+    return _Member(net, here, valid, [plan.train[n] & ~rest[n] for n in names], rest, judged, directions)
 
 def _train_ensemble(plan, together, *, checkpoint, key, progress, on_epoch):
-    "Networks, their history, and of each what it trained on, what it is judged by, and the effects that it is judged with."
+    "Networks, their history, and of each what it trained on, what it is judged by, and the directions that it is judged along."
     here = [b.to(plan.device) for b in plan.blocks] if str(plan.device) != 'cpu' else plan.blocks
     rows, members = [np.flatnonzero(plan.train[n]) for n in plan.known], range(plan.config.members)
     networks, history, folds, judged, blind = [], [], [], [], []
@@ -198,7 +199,7 @@ def _train_ensemble(plan, together, *, checkpoint, key, progress, on_epoch):
         nets, said = train_members([t.network for t in team], team[0].train, [t.valid for t in team], config=plan.config, rows=rows,
             skip=[t.skip for t in team], seeds=[plan.seed * 1000 + m for m in group], order=plan.seed * 1000 + group[0],
             device=plan.device, key=key, progress=progress, checkpoint=folder, on_epoch=tell)
-        networks += nets; folds += [t.rest for t in team]; judged += [t.judged for t in team]; blind += [t.effects for t in team]
+        networks += nets; folds += [t.rest for t in team]; judged += [t.judged for t in team]; blind += [t.directions for t in team]
         history += [dict(member=m, **r) for m, h in zip(group, said) for r in h]
     return networks, history, folds, judged, blind
 

@@ -157,14 +157,15 @@ def fit_stack(
     known:Atlas,         # the screens, without any test part
     scaling:Mapping[str, tuple], # screen -> (centre, scale)
     effects:Sequence[Effects], # what was measured elsewhere
-    blind:Sequence[Sequence[Effects]]|None=None, # of each member, the same without what it leaves out; None = `effects`
+    blind:Sequence[Sequence[Effects]]|None=None, # of each member, directions without what it leaves out; None = `effects`
 ) -> Stack: # closed forms of everything that is known, and the weights of all voices
     "Closed forms, and how far to trust each beside the networks."
     names, made = list(known), []
     for i, rest in enumerate(folds):                                   # closed forms that have not seen the fold either
         same = next((j for j in range(i) if all((folds[j][n] == rest[n]).all() for n in names)), None)
         made.append(made[same] if same is not None else
-            closed_forms(known, rest, scaling, effects=effects if blind is None else blind[i], levels=network_levels([networks[i]], vocab, known)))
+            closed_forms(known, rest, scaling, effects=effects if blind is None else blind[i],
+                levels=network_levels([networks[i]], vocab, known)))
     chosen = _settings_by_error(held, made, names)
     whole = {n: np.ones(s.n_experiments, bool) for n, s in known.items()}
     final = {(f.form, f.screens[0]): f for _, f in closed_forms(known, whole, scaling, effects=effects, settings=chosen,

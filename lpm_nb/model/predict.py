@@ -184,14 +184,17 @@ def check_contexts(self:TrainedLPM,
 
 # %% ../../nbs/model/06k_predict.ipynb #b9afdc90
 def _at_doses(model, screen, table, asked, unknown):
-    "Answers at the doses that were tried, brought together for those that are asked for."
-    at, dose, weight = asked; several = np.bincount(at, minlength=len(table))[at] > 1
-    mean, std = model.predict_screen(screen, table.iloc[at].assign(dose=dose), unknown=unknown)
-    if not several.any(): return mean, std                         # one tried dose for each: in the order of the table
-    A = csr_matrix((weight.astype(np.float32), (at, np.arange(len(at)))), shape=(len(table), len(at)))
-    whole = A @ mean
-    part = np.where(pd.to_numeric(table['dose']).isna(), 1., 1 / 3)[at, None]     # a curve that turns somewhere between is no step
-    return whole, np.sqrt(A @ (std**2 + part * (mean - whole[at])**2)).astype(np.float32)
+    "Answers at the doses that were tried, brought together for those that are asked for; no more at a time than are asked for."
+    at, dose, time, weight = asked; count = np.bincount(at, minlength=len(table)); stop = np.cumsum(count)
+    t = table.assign(dose=np.nan) if 'dose' not in table else table
+    part = np.where(pd.to_numeric(t['dose']).isna(), 1., 1 / 3)[:, None]       # a curve that turns somewhere between is no step
+    mean, std = (np.empty((len(table), len(model.scaling[screen][0])), np.float32) for _ in range(2))
+    for rows in np.split(np.arange(len(table)), np.flatnonzero(np.diff((stop - 1) // len(table))) + 1):
+        here = slice(stop[rows[0]] - count[rows[0]], stop[rows[-1]]); back = at[here] - rows[0]
+        m, s = model.predict_screen(screen, t.iloc[at[here]].assign(dose=dose[here], time=time[here]), unknown=unknown)
+        A = csr_matrix((weight[here].astype(np.float32), (back, np.arange(len(back)))), shape=(len(rows), len(back)))
+        mean[rows] = A @ m; std[rows] = np.sqrt(A @ (s**2 + part[rows][back] * (m - mean[rows][back])**2))
+    return mean, std
 
 # %% ../../nbs/model/06k_predict.ipynb #8412b032
 @patch
@@ -260,10 +263,6 @@ def predict(self:TrainedLPM,
             "the column and its repeated rows, and choose with readouts=[…] (`lpm predict` takes such tables as they are)")
     t = canonical_experiments(experiments)
     if far := outside_range(self.vocab, t): warnings.warn(far, DataWarning, stacklevel=2)
-    if self.vocab.max_members == 1 and (n := int(t['perturbation'].map({p: len(parse_perturbation(p)) > 1
-            for p in t['perturbation'].cat.categories}).astype(bool).sum())):
-        warnings.warn(f"{n:,} experiments are combinations, and the model has seen none: their members' effects are added up, what they "
-            "do to each other is not known, and their std is that of as many errors as there are members", DataWarning, stacklevel=2)
     if t.duplicated().any():
         raise DataError(f"{int(t.duplicated().sum())} experiments are asked for twice (first: {t[t.duplicated()].iloc[0, :2].tolist()}); "
             "drop_duplicates() first")
