@@ -6,11 +6,13 @@
 __all__ = ['RANKS', 'find_screen', 'find_movers']
 
 # %% ../../nbs/analysis/12c_movers.ipynb #a6de4168
+import warnings
 from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
-from ..core import DataError, check_known, format_perturbation
+from ..core import DataError, DataWarning, check_known, format_perturbation
+from ..data.loaders import outside_range
 from ..data.screen import Atlas
 
 # %% ../../nbs/analysis/12c_movers.ipynb #87328a71
@@ -80,6 +82,7 @@ def find_movers(
         else time))
     if not len(t): raise DataError("expected at least one perturbation and one context")
     model.check_experiments(t)
+    if far := outside_range(model.vocab, t): warnings.warn(far, DataWarning, stacklevel=2)
     value, std = (x.reshape(len(asked), -1) for x in _answers(model, screen, j, t))
     known = screen in getattr(model, 'controls', {})
     base = _answers(model, screen, j, pd.DataFrame(dict(perturbation='', context=asked, dose=np.nan, time=np.nan if time is None

@@ -6,14 +6,15 @@
 __all__ = []
 
 # %% ../../nbs/model/06p_grid.ipynb #857581b5
-import hashlib, json
+import hashlib, json, warnings
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from ..core import DataError, StorageError, check_known, format_perturbation
+from ..core import DataError, DataWarning, StorageError, check_known, format_perturbation
+from ..data.loaders import outside_range
 from ..data.stored import ScreenWriter
 from .trained import TrainedLPM
 
@@ -51,6 +52,7 @@ def predict_grid(self:TrainedLPM,
     table = pd.DataFrame(dict(perturbation=pd.Categorical.from_codes(np.tile(p, len(c)), perturbations),
         context=pd.Categorical.from_codes(np.repeat(c, per), contexts), dose=np.tile(np.array(doses, np.float32)[d], len(c)),
         time=np.tile(np.array(times, np.float32)[t], len(c))))
+    if far := outside_range(self.vocab, table.iloc[:per]): warnings.warn(far, DataWarning, stacklevel=2)      # of each context
     units = dict(zip(self.vocab.readouts[screen], self.units[screen]))
     h = hashlib.sha256(json.dumps([self.provenance, screen, perturbations, contexts, columns, str(doses), str(times)], sort_keys=True,
         default=str).encode())
