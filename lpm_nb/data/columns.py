@@ -82,8 +82,8 @@ def is_number(
 # %% ../../nbs/data/03b_columns.ipynb #a7583d88
 # numbers beside a value that say how sure it is, not another value
 STATISTICS = ('sd', 'std', 'stdev', 'std_dev', 'standard_deviation', 'se', 'sem', 'stderr', 'std_err', 'standard_error', 'mad', 'cv', 'n',
-    'n_rep',
-    'n_reps', 'n_replicates', 'n_cells', 'ncells', 'num_cells', 'p', 'pval', 'p_val', 'pvalue', 'p_value', 'padj', 'p_adj', 'adj_p_val',
+    'n_rep', 'n_reps', 'n_replicates', 'n_cells', 'ncells', 'num_cells', 'p', 'pval', 'p_val', 'pvalue', 'p_value', 'padj', 'p_adj',
+        'adj_p_val',
     'adj_pval', 'qval', 'q_value', 'qvalue', 'fdr', 'ci_low', 'ci_high', 'ci_lower', 'ci_upper')
 
 def value_columns(

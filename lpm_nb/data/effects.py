@@ -111,7 +111,7 @@ def _members_of(s):
     return sets[s.obs['perturbation'].cat.codes]
 
 def _leading(G, k):
-    "Largest k eigenvalues of a symmetric matrix, those that are nothing left out, and their vectors."
+    "The k largest eigenvalues of a symmetric matrix that are not zero (of fewer, all), and their vectors."
     w, U = np.linalg.eigh(G.astype(np.float64)); k = min(k, max(1, int((w > 1e-5 * w[-1]).sum())))
     return np.maximum(w[-k:], 1e-9), U[:, -k:]
 
@@ -183,8 +183,8 @@ def measure_effects(
     out, known = [], {n: e for e in like for n in e.screens}
     for names in screen_groups(atlas):
         P, C = (np.concatenate([f(atlas[n].obs) for n in names]) for f in (effect_labels, lambda o: texts(o['context'])))
-        at = known.get(names[0])
-        k = min(rank, max(10, len(P) // 10), max(10, int(2.5e7 // len(P)))) if at is None else len(at.basis)
+        other = known.get(names[0])
+        k = min(rank, max(10, len(P) // 10), max(10, int(2.5e7 // len(P)))) if other is None else len(other.basis)
         k = min(k, len(P), len(atlas[names[0]].readouts))
         V, basis = (_directions_in_pieces if any(is_large(atlas[n].X) for n in names) else _directions)([atlas[n] for n in names],
             [scaling[n] for n in names], k)
@@ -193,11 +193,11 @@ def measure_effects(
         again = np.bincount(inverse)
         if again.max() > 1: V = np.stack([np.bincount(inverse, v) for v in V.T], 1) / again[:, None]; p, c = key // len(cu), key % len(cu)
         size = np.sqrt(np.einsum('ij,ij->', V, V, dtype=np.float64) / V.size) or 1.
-        if at is not None:
-            if (lost := len(at.basis) - len(basis)) > 0:  # too few experiments for as many: nothing lies along the rest
-                Q = np.linalg.qr(np.concatenate([basis, at.basis]).T)[0].T[len(basis):len(at.basis)]
+        if other is not None:
+            if (lost := len(other.basis) - len(basis)) > 0:  # too few experiments for as many: nothing lies along the rest
+                Q = np.linalg.qr(np.concatenate([basis, other.basis]).T)[0].T[len(basis):len(other.basis)]
                 basis, V = np.concatenate([basis, Q]), np.pad(V, ((0, 0), (0, lost)))
-            turn, size = _turn(basis, at.basis), np.linalg.norm(at.basis[0])
+            turn, size = _turn(basis, other.basis), np.linalg.norm(other.basis[0])
             V, basis = (V @ turn.T).astype(np.float32), turn @ basis
         V = np.divide(V, size, out=V if V.dtype == np.float32 else None).astype(np.float32, copy=False)
         out.append(Effects(list(names), list(pu), list(cu), p.astype(np.int32), c.astype(np.int32), V, (basis * size).astype(np.float32),

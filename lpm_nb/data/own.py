@@ -81,7 +81,7 @@ def _kind(kind, column, labels):
         check_known([kind.lower()], list(all_kinds), 'kind'); return all_kinds[kind.lower()]
     named = [str(l).partition(':')[0] for l in labels if not is_control(str(l))]
     if named and all(k in DIRECTION or k in ('drug', 'ligand', 'OEmut') for k in named): return ''
-    if str(column).lower().replace(' ', '_') in DRUGS: return 'drug'
+    if plain_name(column) in DRUGS: return 'drug'
     raise DataError(f"column {column!r} has labels such as {', '.join(repr(str(l)) for l in list(labels)[:3])}: say what was done, "
         "kind='drug', 'CRISPRi', 'CRISPRa', 'CRISPRko', 'shRNA' or 'OE'")
 
@@ -153,8 +153,7 @@ def _labels(t, asked):
     if asked['dose'] and u == 'µM' and named_unit('dose', asked['dose']) is None and LOOKS['dose'].search(asked['dose']) \
             and plain_name(asked['dose']) not in ROLES['dose']:
         raise DataError(f"column {asked['dose']!r} does not say its unit in a way that is read; say dose_unit='M', 'mM', 'nM' or 'pM', or "
-            "name "
-            "the column dose_uM if it is in µM; logarithms and mass per volume have to be turned into molar doses first")
+            "name the column dose_uM if it is in µM; logarithms and mass per volume have to be turned into molar doses first")
     roles['dose_unit'] = u if u in t.columns else find_role(t.columns, 'dose_unit') if roles['dose'] is not None and u == 'µM' else None
     if roles['dose'] is not None and u == 'µM' and roles['dose_unit'] is None and (unit := named_unit('dose', roles['dose'])):
         roles['dose_unit_is'] = unit

@@ -259,13 +259,13 @@ def fit_lpm(
     plan = _make_plan(known, train, valid, config, seed, device or _choose_device(), leave)
     prints = {n: fingerprint(s) for n, s in known.items()}; key = _run_key(config, seed, bool(together), prints, train)
     together = together and config.members > 1 and config.decoder == 'lpm' and not plan.hiding and who()[1] == 1
-    networks, history, folds, judged, deaf = _train_ensemble(plan, together, checkpoint=checkpoint, key=key, progress=progress,
+    networks, history, folds, judged, directions = _train_ensemble(plan, together, checkpoint=checkpoint, key=key, progress=progress,
         on_epoch=on_epoch)
     told, stack = hold_out(networks, judged), Stack([], {})
     blind = plan.own_valid or (config.hold == 'pairs' and enough)  # only what no member has trained on can weigh them
     if blind and config.stack and config.decoder == 'lpm':
         stack = fit_stack(networks, plan.vocab, told, folds=folds, known=known, scaling=plan.scaling, effects=plan.effects,
-            blind=deaf)
+            blind=directions)
     noise, hard = fit_noise(told, networks[0], plan.vocab)
     if n_pairs < FEW and not plan.own_valid:                       # judged by what it was trained on: no measure of anything
         noise = {n: np.maximum(v, 1.).astype(np.float32) for n, v in noise.items()}
