@@ -30,6 +30,7 @@ class ClosedForm:
     contexts:list[str]    # contexts
     # level (c, r), answers (p, c, k), basis (k, r), of few readouts measured (p, c, k), of sums of profiles what is the same everywhere
     # usual (p, r); or level (c, r), members (c, a, r), pairs (c, r, a, a)
+    # and, of singles, the squared error that is expected (c, r)
     tables:dict[str, np.ndarray]
     settings:dict=field(default_factory=dict) # of the form
 
@@ -63,6 +64,16 @@ class ClosedForm:
         a, b = two[labels.codes].T
         i = np.flatnonzero((a >= 0) & (c >= 0))
         return i, a[i], b[i], c[i]
+
+    def expected_error(
+        self,
+        table:pd.DataFrame, # experiments
+    ) -> tuple[np.ndarray, np.ndarray]: # (m,) rows of which it knows how far off it is, and (m, n_readouts) its squared error, standardised
+        "Of 'singles': how far its answers are off."
+        if 'error' not in self.tables: return np.zeros(0, int), np.zeros((0, self.tables['level'].shape[1]), np.float32)
+        i, a, b, c = self._pairs(table, pd.Index(self.contexts).get_indexer(texts(table['context']))); t = self.tables
+        use = ~np.isnan(t['members'][c, a] + t['members'][c, b] + t['error'][c]).any(1)
+        return i[use], t['error'][c[use]]
 
     def without_interaction(
         self,
@@ -122,7 +133,7 @@ FORMS = {'kernel': [dict(reach=a, ridge=b) for a in (.5, 1., 3.) for b in (.3, 1
     'sums of profiles': [{}], 'low rank of profiles': [dict(threshold=q) for q in (.1, .25, .6, 1.2)],
     'additive': [{}], 'low rank': [dict(threshold=q) for q in (.25, .6, 1.2)],
     'factors': [dict(k=100, steps=5)], 'factors, one screen': [dict(k=60, steps=6)], 'factors of profiles': [dict(k=40)],
-    'interactions': [dict(noise=1.1)], 'singles': [dict(share=.2)], 'factors of pairs': [dict(k=20)],
+    'interactions': [dict(noise=1.1)], 'singles': [dict(share=.2)], 'factors of pairs': [dict(k=20)], 'same pairs': [dict(k=0), dict(k=20), dict(k=0, apart=20)],
     'curves, nearest genes': [dict(k=20)], 'curves, low rank': [dict(noise=1.25), dict(noise=1.4)]}   # form -> settings that are tried
 
 ADDING = ['additive', 'low rank', 'factors', 'factors, one screen']    # forms of few readouts, which know what adds up
@@ -148,7 +159,10 @@ def _forms(screens, contexts, perturbations):
     most, out = max(len(s.readouts) for s in screens), []
     if any(is_large(s.X) for s in screens) and most < 20: return []
     pairs = sum(len(m) > 1 for s in screens for m in s.members.values()) / max(1, sum(len(s.members) for s in screens))
-    if pairs and most <= 5 and not any(s.obs['dose'].nunique() > 1 for s in screens): out += list(PAIR_FORMS)
+    atoms = len({a for s in screens for m in s.members.values() for a in m})          # tables of pairs have atoms × atoms entries
+    if pairs and most < 20 and contexts * most * max(atoms**2 / 10, atoms**3 / 1000) <= 1e6 and not any(s.obs['dose'].nunique() > 1
+        for s in screens):
+        out += list(PAIR_FORMS)
     if contexts > 1 and perturbations > 1 and most < 20 and pairs < .5 and perturbations * contexts * most <= 2e8: out.append('additive')
     if contexts > 1 and perturbations > 1 and most >= 20 and max(perturbations * most,
         perturbations * contexts * min(most, 150) / 7) <= 3e7:

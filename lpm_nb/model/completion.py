@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['soft_impute', 'complete_interactions', 'bayesian_factors', 'crossed_effects', 'additive_effects', 'assay_factors',
-           'shrunken_mean', 'nearest_effects', 'kernel_effects']
+           'shrunken_mean', 'nearest_effects', 'kernel_effects', 'non_negative']
 
 # %% ../../nbs/model/06a_completion.ipynb #1b55fad5
 from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import torch
+from scipy.optimize import nnls
 from scipy.sparse import csr_matrix
 from ..core import DataError, parse_context
 
@@ -213,3 +214,13 @@ def kernel_effects(
         K = np.exp(-distance / (2 * reach * max(np.median(distance[both]), 1e-9))) * size[:, None] * size[both]
         out[:, j] = np.where((n > 0)[:, None], K @ np.linalg.solve(K[both] + ridge * np.eye(both.sum()), D[both, j]), 0)
     return out
+
+# %% ../../nbs/model/06a_completion.ipynb #5143d268
+def non_negative(
+    A:np.ndarray, # (q, q) products of the predictions
+    b:np.ndarray, # (q,) their products with the truth
+) -> np.ndarray: # (q,) weights, none below 0
+    "Non-negative least squares from the normal equations."
+    w, U = np.linalg.eigh((A + A.T) / 2); w = np.maximum(w, 1e-6 * max(w.max(), 1e-12))
+    root = (U * np.sqrt(w)).T                                            # root' root = A
+    return nnls(root, np.linalg.solve(root.T, b))[0]

@@ -147,10 +147,10 @@ def fine_tune(self:TrainedLPM,
     noise, hard = fit_noise(held, nets[0], vocab, known=self.noise)
     # nothing was held out to tell
     if n_pairs < FEW: noise, hard = ({q: np.maximum(v, 1.).astype(np.float32) for q, v in d.items()} for d in (noise, hard))
-    grow = {k: np.concatenate([self.hardness[k], hard[k][len(self.hardness[k]):]]) for k in hard}
+    for k, v in self.hardness.items(): hard[k][tuple(map(slice, v.shape))] = v
     made = replace(self, networks=nets, vocab=vocab, config=config, scaling=scaling, effects=effects,
         stack=_extend_stack(self, atlas, whole, scaling, levels=network_levels(nets, vocab, atlas)), noise={**noise, **self.noise},
-            hardness=grow,
+            hardness=hard,
         units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **self.units},
         history=pd.concat([self.history.assign(stage='train'), pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True),
         provenance={**self.provenance, 'fine_tuned_on': {n: fingerprint(s) for n, s in atlas.items()}})

@@ -24,7 +24,7 @@ from .stack import Stack
 from .trained import Controls, TrainedLPM, echo_widths
 
 # %% ../../nbs/model/06n_folder.ipynb #c4e68ea8
-FORMAT = 2
+FORMAT = 3
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
 def _tensors(model):
@@ -138,6 +138,6 @@ def load_lpm(
     def of_screens(what): return {n: t[f'{what}.{n}'].numpy() for n in vocab.readouts}
     centre, scale = of_screens('centre'), of_screens('scale')
     return TrainedLPM(_read_networks(folder, vocab, config, effects, t), vocab, config, {n: (centre[n], scale[n]) for n in vocab.readouts},
-        of_screens('noise'), {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context', 'own_gene')}, units, effects, stack,
+        of_screens('noise'), {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context', 'own_gene', 'dose', 'time')}, units, effects, stack,
         pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')}, controls,
         next((d for d in described if d.of == 'perturbation'), None), [d for d in described if d.of == 'context'])

@@ -18,7 +18,7 @@ from ..data.loaders import Block, Vocab
 from ..data.screen import Atlas
 from .closed_forms import closed_forms
 from .lpm import LPMConfig, LPMDecoder
-from .predict import base_of, own_cells, run_network
+from .predict import amount_factor, base_of, own_cells, run_network
 from .stack import Equations, Stack, add_fold, common_level, solve_weights, voice_patterns
 
 # %% ../../nbs/model/06l_held_out.ipynb #be2ac881
@@ -140,12 +140,17 @@ def _settings_by_error(held, made, names):
                 at = errors.setdefault((f.form, f.screens[0]), {}).setdefault(json.dumps(settings), np.zeros(2)); at += e.sum(), len(e)
     return {k: json.loads(min(v, key=lambda s: v[s][0] / max(v[s][1], 1))) for k, v in errors.items()}
 
+def _pairs(table):
+    "(n,) number of the pair of perturbation and context: what was measured of it at several doses errs together, and counts as one."
+    return np.unique(np.stack([table[c].cat.codes for c in ('perturbation', 'context')]), axis=1, return_inverse=True)[1].ravel()
+
 def _add_equations(sums, voices, h, base):
     "Normal equations of the weights, of one member's held-out experiments of a screen."
+    pair = _pairs(h.table)
     for pattern, rows in voice_patterns(voices, len(h.table)):
         speak = [h.answer[rows], *(v[rows] for v, on in zip(voices, pattern) if on == '1')]; q = len(speak)
         add_fold(sums.setdefault(pattern, Equations(np.zeros((q, q)), np.zeros(q))), h.y[rows], base=base[rows], voices=speak,
-            spread=h.spread[rows])
+            spread=h.spread[rows], n=len(np.unique(pair[rows])))
 
 # %% ../../nbs/model/06l_held_out.ipynb #cdf5d8b8
 def fit_stack(
@@ -200,33 +205,52 @@ def _own_hardness(errors, noise, network):
             np.add.at(own[0], kind, np.nan_to_num(ratio)); np.add.at(own[1], kind, ~np.isnan(ratio))
     return own
 
+_KNOTS = 6   # of the curve of errors over doses or times
+
+def _curve(x, ratio, shrink):
+    "(2, knots) log amounts, and the mean ratio there: least squares of hat functions, shrunk to 1."
+    at = np.unique(np.quantile(x, np.linspace(0, 1, _KNOTS), method='nearest')) if len(x) else np.zeros(1); k = len(at)
+    out = np.stack([np.r_[at, at[-1] + 1 + np.arange(_KNOTS - k)], np.ones(_KNOTS)])
+    if k < 2: return out
+    hat = np.stack([np.interp(x, at, row) for row in np.eye(k)])
+    value = ((hat * ratio).sum(1) + shrink) / (hat.sum(1) + shrink); out[1] = np.r_[value, [value[-1]] * (_KNOTS - k)]
+    return out
+
 def fit_noise(
     held:Sequence[list[Held]], # what the members say of what they have not seen
     network,                   # one of them
     vocab:Vocab,               # their symbols
     *,
-    shrink:float=10.,          # so many experiments of usual hardness are added to each perturbation and context
+    shrink:float=10.,          # so many pairs of usual hardness are added to each dose, perturbation and context
     known:Mapping[str, np.ndarray]|None=None, # screen -> (n_readouts,) noise that is known already
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]: # `noise` and `hardness` of a `TrainedLPM`
-    "Held-out errors as noise of each readout, and as how much harder each perturbation and context is."
+    "Held-out errors as noise of each readout, and as how much harder each dose, perturbation and context is."
     n_read = [len(r) for r in vocab.readouts.values()]
-    total, count, errors = [np.zeros(r) for r in n_read], [np.zeros(r) for r in n_read], []
+    total, count, errors, weights = [np.zeros(r) for r in n_read], [np.zeros(r) for r in n_read], [], []
     for h in (h for hs in held for h in hs):
         e = np.maximum((h.answer - h.y)**2 - h.trust[:, None]**2 * h.spread, 0)
-        seen = ~np.isnan(e); errors.append((h.block, e))
+        seen = ~np.isnan(e); errors.append((h.block, e)); pair = _pairs(h.table); weights.append(1 / np.bincount(pair)[pair])
         total[h.block.screen] += np.where(seen, e, 0).sum(0); count[h.block.screen] += seen.sum(0)
     pooled = [t.sum() / max(c.sum(), 1) for t, c in zip(total, count)]
     noise = {n: ((t + 5 * p) / (c + 5)).astype(np.float32) if c.sum() else np.ones(len(t), np.float32)
         for n, t, c, p in zip(vocab.readouts, total, count, pooled)} | dict(known or {})
-    sums, usual = {'perturbation': np.zeros((2, len(vocab.atoms) + 1)),
-        'context': np.zeros((2, len(vocab.contexts) + 1))}, list(noise.values())
-    for b, e in errors:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', RuntimeWarning)
-            ratio = np.nan_to_num(np.nanmean(e / np.maximum(usual[b.screen], 1e-9), 1), nan=1.)
-        for what, codes in [('perturbation', m) for m in b.members.T.numpy()] + [('context', b.context.numpy())]:
-            np.add.at(sums[what][0], codes, ratio); np.add.at(sums[what][1], codes, 1)
-    sums['own_gene'] = _own_hardness(errors, usual, network)
-    hard = {k: ((s + shrink) / (n + shrink)).astype(np.float32) for k, (s, n) in sums.items()}
-    for v in hard.values(): v[0] = 1.
-    return noise, hard
+    usual, screens = list(noise.values()), range(len(vocab.readouts))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', RuntimeWarning)
+        ratios = [np.nan_to_num(np.nanmean(e / np.maximum(usual[b.screen], 1e-9), 1), nan=1.) for b, e in errors]
+    def curve(i, s):
+        mine = [(a[a[:, i + 1] > 0, i], r[a[:, i + 1] > 0]) for (b, _), r in zip(errors, ratios) if b.screen == s
+            for a in [b.amount.numpy()]]
+        return _curve(*(np.concatenate(x) for x in zip(*mine)), shrink) if mine else _curve(np.zeros(0), np.zeros(0), shrink)
+    hard = {k: np.stack([curve(i, s) for s in screens]).astype(np.float32) for i, k in ((0, 'dose'), (2, 'time'))}
+    ratios = [r / amount_factor(hard, b) for (b, _), r in zip(errors, ratios)]
+    by, where = np.zeros((2, len(vocab.atoms) + 1, len(screens))), np.zeros((2, len(vocab.contexts) + 1))
+    for (b, _), r, w in zip(errors, ratios, weights):
+        for codes in b.members.T.numpy(): np.add.at(by[0], (codes, b.screen), w * r); np.add.at(by[1], (codes, b.screen), w)
+        np.add.at(where[0], b.context.numpy(), w * r); np.add.at(where[1], b.context.numpy(), w)
+    everywhere = (by[0].sum(1, keepdims=True) + shrink) / (by[1].sum(1, keepdims=True) + shrink)
+    own = _own_hardness(errors, usual, network)
+    made = dict(perturbation=(by[0] + shrink * everywhere) / (by[1] + shrink), context=(where[0] + shrink) / (where[1] + shrink),
+        own_gene=(own[0] + shrink) / (own[1] + shrink))
+    for v in made.values(): v[0] = 1.
+    return noise, hard | {k: v.astype(np.float32) for k, v in made.items()}

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import numpy as np
 import pandas as pd
-from scipy.optimize import nnls
 from .closed_forms import ClosedForm
+from .completion import non_negative
 
 # %% ../../nbs/model/06d_stack.ipynb #0d33d781
 @dataclass
@@ -19,7 +19,7 @@ class Equations:
     "Normal equations of one screen's weights, added to fold by fold."
     A:np.ndarray          # (q, q)
     b:np.ndarray          # (q,)
-    n:int=0               # experiments
+    n:int=0               # experiments, those of one pair counted once
     c:float=0.            # square of the truth
 
 def add_fold(
@@ -29,6 +29,7 @@ def add_fold(
     base:np.ndarray,     # (n, r) the network's level
     voices:Sequence[np.ndarray], # q × (n, r): the network, then the closed forms
     spread:np.ndarray,   # (n, r) variance of the network's answer that averaging will take away
+    n:int|None=None,     # as how many experiments they count: those of one pair at several doses as one; None = all
 ) -> None:
     "Add held-out experiments."
     seen = ~np.isnan(y)
@@ -39,13 +40,7 @@ def add_fold(
         equations.b[i] += ((a * t).sum(1) * w).sum()
         for j, c in enumerate(X): equations.A[i, j] += ((a * c).sum(1) * w).sum()
     equations.A[0, 0] -= min(((np.where(seen, spread, 0)).sum(1) * w).sum(), .5 * ((X[0]**2).sum(1) * w).sum())
-    equations.n += len(y); equations.c += float(((t**2).sum(1) * w).sum())
-
-def _solve(A, b):
-    "Non-negative least squares from the normal equations."
-    w, U = np.linalg.eigh((A + A.T) / 2); w = np.maximum(w, 1e-6 * max(w.max(), 1e-12))
-    root = (U * np.sqrt(w)).T                                            # root' root = A
-    return nnls(root, np.linalg.solve(root.T, b))[0]
+    equations.n += n or len(y); equations.c += float(((t**2).sum(1) * w).sum())
 
 def solve_weights(
     equations:Equations, # summed over the folds
@@ -59,9 +54,9 @@ def solve_weights(
     if not equations.n: return start
     if settled: start *= np.clip(equations.b[0] / max(equations.A[0, 0] * (1 + (120 / n)**2), 1e-9), 0, 1); prior = 200**2 / n
     elif equations.c:                                      # the less is left over, the less it takes to be sure
-        prior *= min(1, max(equations.c - equations.b @ _solve(equations.A, equations.b), 0) / max(equations.A[0, 0], 1e-9))
+        prior *= min(1, max(equations.c - equations.b @ non_negative(equations.A, equations.b), 0) / max(equations.A[0, 0], 1e-9))
     pull = np.diag(np.maximum(np.diag(equations.A), 1e-9)) * prior / n
-    out = _solve(equations.A + pull, equations.b + pull @ start)
+    out = non_negative(equations.A + pull, equations.b + pull @ start)
     return np.minimum(out, 1) if q == 1 else out
 
 # %% ../../nbs/model/06d_stack.ipynb #9a4dbfe3

@@ -40,7 +40,8 @@ class TrainedLPM:
     config:LPMConfig          # settings
     scaling:dict[str, tuple[np.ndarray, np.ndarray]] # screen -> (centre, scale) per readout
     noise:dict[str, np.ndarray] # screen -> (n_readouts,) held-out mean squared error, standardised
-    # 'perturbation' -> (n_atoms+1,), 'context' -> (n_contexts+1,), 'own_gene' -> (n_kinds+1,): factors of the noise; 0 = unknown
+    # factors of the noise: 'perturbation' -> (n_atoms+1, n_screens), 'context' -> (n_contexts+1,), 'own_gene' -> (n_kinds+1,), 0 = unknown;
+    # 'dose' and 'time' -> (n_screens, 2, knots) standardised log amounts and the factors there
     hardness:dict[str, np.ndarray]
     units:dict[str, list[str]] # screen -> unit per readout
     effects:list[Effects]     # what was measured elsewhere, for the echo; empty without
