@@ -18,7 +18,7 @@ from ..data.screen import Atlas
 from ..data.stored import is_large, row_chunks
 from .completion import additive_effects, assay_factors, bayesian_factors, kernel_effects, nearest_effects
 from .completion import shrunken_mean, soft_impute
-from .pair_forms import PAIR_FORMS
+from .pair_forms import PAIR_FORMS, member_sums
 
 # %% ../../nbs/model/06c_closed_forms.ipynb #812ce3cf
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ClosedForm:
     rows:list[str]        # labels of perturbations, see `effect_labels`; of atoms for forms of pairs
     contexts:list[str]    # contexts
     # level (c, r), answers (p, c, k), basis (k, r), of few readouts measured (p, c, k), of sums of profiles what is the same everywhere
-    # usual (p, r); or level (c, r), members (c, a, r), pairs (c, r, a, a)
+    # usual (p, r); or level (c, r), members (c, a, r) and, of few readouts, pairs (c, r, a, a)
     # and, of singles, the squared error that is expected (c, r)
     tables:dict[str, np.ndarray]
     settings:dict=field(default_factory=dict) # of the form
@@ -44,6 +44,7 @@ class ClosedForm:
         t = self.tables
         c = pd.Index(self.contexts).get_indexer(texts(table['context']))
         out = np.full((len(table), t['level'].shape[1]), np.nan, np.float32)
+        if self.form == 'sums of members': return self._sums_of_members(table, c, out)
         if self.form not in PAIR_FORMS:
             p = pd.Index(self.rows).get_indexer(effect_labels(table))
             i = np.flatnonzero((p >= 0) & (c >= 0)); i = i[~np.isnan(t['answers'][p[i], c[i], 0])]
@@ -52,6 +53,15 @@ class ClosedForm:
             return out
         i, a, b, c = self._pairs(table, c)
         out[i] = t['level'][c] + t['members'][c, a] + t['members'][c, b] + t['pairs'][c, :, a, b]
+        return out
+
+    def _sums_of_members(self, table, c, out):
+        "Combinations of known atoms in a known context."
+        labels = pd.Categorical(table['perturbation'].astype(str)); at, t = {a: k for k, a in enumerate(self.rows)}, self.tables
+        of = [m if len(m := parse_perturbation(p)) > 1 and set(m) <= at.keys() else () for p in labels.categories]
+        known = np.array([len(m) > 0 for m in of], bool)[labels.codes]; size = [len(m) for m in of]
+        A = csr_matrix((np.ones(sum(size), np.float32), [at[a] for m in of for a in m], np.r_[0, np.cumsum(size)]), (len(of), len(at)))
+        for j in np.unique(c[c >= 0]): rows = np.flatnonzero(known & (c == j)); out[rows] = t['level'][j] + A[labels.codes[rows]] @ t['members'][j]
         return out
 
     def _pairs(self, table, c):
@@ -133,6 +143,7 @@ FORMS = {'kernel': [dict(reach=a, ridge=b) for a in (.5, 1., 3.) for b in (.3, 1
     'sums of profiles': [{}], 'low rank of profiles': [dict(threshold=q) for q in (.1, .25, .6, 1.2)],
     'additive': [{}], 'low rank': [dict(threshold=q) for q in (.25, .6, 1.2)],
     'factors': [dict(k=100, steps=5)], 'factors, one screen': [dict(k=60, steps=6)], 'factors of profiles': [dict(k=40)],
+    'sums of members': [dict(ridge=q) for q in (.1, 1., 10.)],
     'interactions': [dict(noise=1.1)], 'singles': [dict(share=.2)], 'factors of pairs': [dict(k=20)], 'same pairs': [dict(k=0), dict(k=20), dict(k=0, apart=20)],
     'curves, nearest genes': [dict(k=20)], 'curves, low rank': [dict(noise=1.25), dict(noise=1.4)]}   # form -> settings that are tried
 
@@ -163,6 +174,9 @@ def _forms(screens, contexts, perturbations):
     if pairs and most < 20 and contexts * most * max(atoms**2 / 10, atoms**3 / 1000) <= 1e6 and not any(s.obs['dose'].nunique() > 1
         for s in screens):
         out += list(PAIR_FORMS)
+    together = pairs and most >= 20 and not any(is_large(s.X) or s.obs['dose'].nunique() > 1 for s in screens) and max(atoms,
+        150) * contexts * most <= 3e7
+    if together: out.append('sums of members')
     if contexts > 1 and perturbations > 1 and most < 20 and pairs < .5 and perturbations * contexts * most <= 2e8: out.append('additive')
     if contexts > 1 and perturbations > 1 and most >= 20 and max(perturbations * most,
         perturbations * contexts * min(most, 150) / 7) <= 3e7:
@@ -171,7 +185,7 @@ def _forms(screens, contexts, perturbations):
     if most >= 20:
         out += ['kernel', 'nearest'] * (perturbations <= 5000) + ['factors of profiles'] * (perturbations <= 3000
             and contexts * min(most, 150) <= 6e4)
-        if out[:1] == ['sums of profiles'] and perturbations <= 3000: out.append('low rank of profiles')
+        if 'sums of profiles' in out and perturbations <= 3000: out.append('low rank of profiles')
     elif most < 20 and pairs < .5:
         out.append('low rank')
         if contexts >= 10 and perturbations * contexts <= 2e7: out += ['factors'] * (len(screens) > 1) + ['factors, one screen']
@@ -217,8 +231,8 @@ def closed_forms(
             else [tuple(names)])]:
             if form in OF_PROFILES and B is None: continue
             for s in FORMS[form] if settings is None else [settings[form, who[0]]] if (form, who[0]) in settings else []:
-                if form in PAIR_FORMS:
-                    made = PAIR_FORMS[form](P, C, V, **s)
+                if form in PAIR_FORMS or form == 'sums of members':
+                    made = PAIR_FORMS.get(form, member_sums)(P, C, V, **s)
                     if made: out.append((s, ClosedForm(form, names, *made, s)))
                     continue
                 if who not in dense:
@@ -249,7 +263,7 @@ def extend_form(
 ) -> ClosedForm: # as it is where what it was fitted on is unknown, and of pairs
     "Fit a closed form again with more experiments."
     t, new = form.tables, (P != '') & ~np.isnan(V).all(1); P, C, V = P[new], C[new], V[new]
-    if form.form in PAIR_FORMS or (effects is None and 'measured' not in t) or not len(P): return form
+    if form.form in PAIR_FORMS or form.form == 'sums of members' or (effects is None and 'measured' not in t) or not len(P): return form
     rows, contexts = (old + sorted(set(fresh.tolist()) - set(old)) for old, fresh in ((form.rows, P), (form.contexts, C)))
     D = np.full((len(rows), len(contexts), len(t['basis'])), np.nan, np.float32)
     if effects is None: D[:len(form.rows), :len(form.contexts)] = t['measured']
