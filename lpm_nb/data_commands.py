@@ -147,6 +147,7 @@ def data_add(
     dose_key: Annotated[Optional[str], typer.Option(help='Column of doses.')] = None,
     dose_unit: Annotated[str, typer.Option(help='Their unit, or the column that has it.')] = 'µM',
     time_key: Annotated[Optional[str], typer.Option(help='Column of times in h.')] = None,
+    nominal_doses: Annotated[bool, typer.Option('--nominal-doses', help='Join doses of one drug that differ by less than a fifth.')] = False,
     batch_key: Annotated[Optional[str], typer.Option(help='Column of plates, wells or lanes.')] = None,
     genes: Annotated[Optional[str], typer.Option(help='.h5ad: column of var with gene symbols.')] = None,
     scale: Annotated[Optional[str], typer.Option(help="Cells: 'as is', 'log' or 'z'.")] = None,
@@ -168,7 +169,7 @@ def data_add(
     contexts = list(context_key or []); ctx = contexts[0] if len(contexts) == 1 else contexts or None
     u = understand(file, name=name, perturbation=perturbation_key, context=ctx, assay=assay, kind=kind, control=control or (),
         joined=joined, readout=readout_key, value=value_key, columns=columns, dose=dose_key, dose_unit=dose_unit, time=time_key,
-        batch=batch_key, genes=genes, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet)
+        nominal=nominal_doses, batch=batch_key, genes=genes, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet)
     if dry_run: return show_table(u.table().set_index('what'), title=f'{u.name}: what was understood', as_json=as_json)
     if not as_json and not quiet: show_table(u.table().set_index('what'), title=f'{u.name}: what was understood')
     with contextlib.ExitStack() as open_:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HGNC', 'SALTS', 'HOW', 'Resolver', 'spreadsheet_dates', 'gene_names', 'line_names', 'base_name', 'drug_names',
-           'harmonise', 'shared_symbols']
+           'harmonise', 'join_doses', 'nominal_doses', 'shared_symbols']
 
 # %% ../../nbs/data/03c_harmonise.ipynb #9d226203
 import re
@@ -242,6 +242,55 @@ def _renamed(s, change):
         obs[c] = pd.Categorical(pd.Series(new, dtype=object).iloc[obs[c].cat.codes.to_numpy()].to_numpy(), categories=sorted(set(new)))
     var = a.var.copy(); var.index = [readout(r) for r in a.var_names]
     return Screen(ad.AnnData(a.X, obs=obs, var=var, layers=dict(a.layers), uns=dict(a.uns)))
+
+# %% ../../nbs/data/03c_harmonise.ipynb #4a6cc024
+def join_doses(
+    perturbation:Sequence[str], # (n,) labels
+    dose:Sequence[float],       # (n,) µM, NaN = none
+    *,
+    within:float=.2,            # largest step between doses that are the same, and largest width of all of them: .2 = a fifth
+) -> tuple[np.ndarray, pd.DataFrame]: # (n,) doses; columns perturbation, was, now, experiments, how: a row for each dose that changed ('joined'), or was left since one leads to the next ('ambiguous')
+    "Doses of one perturbation that differ by next to nothing, as one."
+    if not 0 < within < 1: raise DataError(f"expected within between 0 and 1, got {within:g}; .2 joins doses that differ by less than a fifth")
+    d = np.asarray(dose, float); t = pd.DataFrame(dict(p=np.asarray(perturbation, object).astype(str), d=d))
+    n = t[t['d'] > 0].groupby(['p', 'd']).size().reset_index(name='n'); rows, to = [], {}
+    step = ~((n['d'] / n['d'].shift() <= 1 + within) & (n['p'] == n['p'].shift()))
+    for _, g in n.groupby(step.cumsum()):
+        if len(g) < 2: continue
+        whole = g['d'].iloc[-1] / g['d'].iloc[0] <= 1 + within; most = g[g['n'] == g['n'].max()]
+        now = most['d'].iloc[len(most) // 2]
+        for p, was, count in g[['p', 'd', 'n']].itertuples(index=False):
+            if whole and was == now: continue
+            rows.append((p, was, now if whole else was, count, 'joined' if whole else 'ambiguous')); to[p, was] = rows[-1][2]
+    new = d.copy()
+    if to:
+        at = pd.MultiIndex.from_frame(t); hit = at.isin(list(to)); new[hit] = [to[k] for k in at[hit]]
+    return new, pd.DataFrame(rows, columns=['perturbation', 'was', 'now', 'experiments', 'how'])
+
+def nominal_doses(
+    screen:Screen, # a screen in memory
+    *,
+    within:float=.2, # see `join_doses`
+) -> tuple[Screen, pd.DataFrame]: # experiments that have become one are averaged by their replicates; the table of `join_doses`
+    "The doses that were meant."
+    o = screen.obs; dose, told = join_doses(o['perturbation'], o['dose'], within=within); dose = dose.astype(np.float32)
+    a = screen.adata; obs = a.obs.assign(dose=dose)
+    key = obs[['perturbation', 'context', 'dose', 'time']]; group = key.groupby(list(key), dropna=False, observed=True, sort=False).ngroup()
+    group = group.to_numpy(); head = np.unique(group, return_index=True)[1]
+    if len(head) == len(obs): return Screen(ad.AnnData(a.X, obs=obs, var=a.var, layers=dict(a.layers), uns=dict(a.uns)),
+        stored=screen.stored), told
+    if screen.stored is not None:
+        raise DataError(f"{len(obs) - len(head)} experiments of screen {screen.name!r} would become one with another, and their values are on "
+            "disk; bring the doses together before the screen is written, or load it with Screen.read")
+    X = screen.X; seen, weight = ~np.isnan(X), np.maximum(obs['n_replicates'].to_numpy(float), 1)[:, None]
+    def sums(x): return np.stack([np.bincount(group, column, len(head)) for column in x.T], 1)
+    n = sums(seen * weight); mean = sums(np.where(seen, X, 0) * weight) / np.where(n > 0, n, np.nan)
+    squares = sums(weight * np.where(seen, (X - mean[group])**2, 0))               # between the experiments, and within them
+    if screen.spread is not None: squares += sums(np.where(seen, np.nan_to_num(screen.spread.astype(float))**2 * (weight - 1), 0))
+    spread = np.sqrt(squares / np.where(n > 1, n - 1, np.nan)).astype(np.float16)
+    alone = np.bincount(group)[group[head]] == 1; spread[alone] = np.nan if screen.spread is None else screen.spread[head[alone]]
+    obs = obs.iloc[head].assign(n_replicates=np.bincount(group, weight[:, 0]).astype(np.int32)); obs.index = np.arange(len(obs)).astype(str)
+    return Screen(ad.AnnData(mean.astype(np.float32), obs=obs, var=a.var, layers={'spread': spread}, uns=dict(a.uns))), told
 
 # %% ../../nbs/data/03c_harmonise.ipynb #28b9e9d8
 def shared_symbols(

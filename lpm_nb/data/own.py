@@ -8,14 +8,14 @@ __all__ = ['TABLES', 'Understood', 'understand', 'add_screen']
 # %% ../../nbs/data/03e_own.ipynb #50bfe3d3
 import csv, difflib, gzip, re, warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from ..core import DIRECTION, LOOKS, DataError, StorageError, check_known, is_control
 from .cells import label_atoms, read_cells
 from .columns import DRUGS, FLAGS, ROLES, find_role, is_number, label_text, named_unit, plain_name, value_columns
-from .harmonise import spreadsheet_dates
+from .harmonise import join_doses, nominal_doses, spreadsheet_dates
 from .matrices import MatrixFile, read_gct
 from .public import screens_home
 from .quality import check_design
@@ -34,6 +34,7 @@ class Understood:
     suspicious:list       # what to look at before trusting it
     name:str              # of the screen it would be
     build:Callable=field(repr=False) # (**checkpoint and on_rows) -> Screen
+    nominal:bool=False    # join doses of one perturbation that differ by less than a fifth, see `nominal_doses`
 
     def table(self) -> pd.DataFrame: # what, value
         "All of it as a table."
@@ -46,7 +47,7 @@ class Understood:
     def __repr__(self): return self.table().to_string(index=False, justify='left')
     def screen(self, **go) -> Screen: # `checkpoint` and `on_rows` for large files
         "The Screen."
-        return self.build(**go)
+        s = self.build(**go); return nominal_doses(s)[0] if self.nominal else s
 
 TABLES = ('.csv', '.tsv', '.txt', '.parquet', '.xlsx')   # endings of tables
 
@@ -89,6 +90,21 @@ def _atoms(labels, kind, joined, controls):
     if kind: return label_atoms(labels, kind=kind, joined=joined, controls=controls)
     return {l: '' if is_control(str(l), controls) else str(l) for l in labels}     # kinds are in the labels
 
+def _understood(path, asked, context, readout, value, columns, genes, scale, min_cells, sheet, cells):
+    name, assay = asked['name'], asked['assay']
+    ends = path.name.lower().removesuffix('.gz')
+    if ends.endswith(('.h5ad', '.zarr')) or path.is_dir(): return _from_h5ad(path, asked, genes, scale, min_cells, cells)
+    if ends.endswith('.gctx'):
+        with MatrixFile(path) as m: o = m.obs
+        return Understood(path, 'experiments', dict(perturbation='pert_iname or cmap_name', context='cell_id or cell_iname'),
+            {'signatures': f'{len(o):,}'}, [], name, lambda **go: read_gctx(path, name=name, assay=assay, **go))
+    if ends.endswith('.gct'):
+        a = read_gct(path)
+        if context is None and 'cell_id' in a.obs: asked['context'] = 'cell_id'
+        return _from_matrix(path, a.obs.reset_index(drop=True), a.to_df().reset_index(drop=True), asked, 'experiments', 'expr:')
+    if ends.endswith(TABLES): return _from_table(path, _read_table(path, sheet), asked, readout, value, columns)
+    raise DataError(f"expected a file ending in .h5ad, .zarr, .gct, .gctx, {', '.join(TABLES)}; got {path.name!r}")
+
 def understand(
     path:str|Path,            # the file
     *,
@@ -105,6 +121,7 @@ def understand(
     dose:str|None=None,       # column of doses
     dose_unit:str='µM',       # their unit, or the column that has it
     time:str|None=None,       # column of times, h
+    nominal:bool=False,       # join doses of one perturbation that differ by less than a fifth, see `nominal_doses`
     batch:str|None=None,      # column of plates, wells or lanes
     genes:str|None=None,      # .h5ad: column of `var` with symbols
     scale:str|None=None,      # cells: 'as is', 'log' or 'z'; None = 'z' for counts with controls, 'log' for counts without, else 'as is'
@@ -119,20 +136,10 @@ def understand(
     if not path.exists(): raise StorageError(f"no file {path}")
     name = name or path.name.split('.')[0]
     asked = dict(name=name, perturbation=perturbation, context=context, assay=assay or name, assay_said=assay is not None, kind=kind,
-        control=tuple(control), joined=joined, dose=dose, dose_unit=dose_unit, time=time, batch=batch, unit=unit, replicates=replicates)
+        control=tuple(control), joined=joined, dose=dose, dose_unit=dose_unit, time=time, batch=batch, unit=unit, replicates=replicates,
+        nominal=nominal)
     check_known([columns], ['readouts', 'contexts'], 'columns')
-    ends = path.name.lower().removesuffix('.gz')
-    if ends.endswith(('.h5ad', '.zarr')) or path.is_dir(): return _from_h5ad(path, asked, genes, scale, min_cells, cells)
-    if ends.endswith('.gctx'):
-        with MatrixFile(path) as m: o = m.obs
-        return Understood(path, 'experiments', dict(perturbation='pert_iname or cmap_name', context='cell_id or cell_iname'),
-            {'signatures': f'{len(o):,}'}, [], name, lambda **go: read_gctx(path, name=name, assay=assay or name, **go))
-    if ends.endswith('.gct'):
-        a = read_gct(path)
-        if context is None and 'cell_id' in a.obs: asked['context'] = 'cell_id'
-        return _from_matrix(path, a.obs.reset_index(drop=True), a.to_df().reset_index(drop=True), asked, 'experiments', 'expr:')
-    if ends.endswith(TABLES): return _from_table(path, _read_table(path, sheet), asked, readout, value, columns)
-    raise DataError(f"expected a file ending in .h5ad, .zarr, .gct, .gctx, {', '.join(TABLES)}; got {path.name!r}")
+    return replace(_understood(path, asked, context, readout, value, columns, genes, scale, min_cells, sheet, cells), nominal=nominal)
 
 # %% ../../nbs/data/03e_own.ipynb #783e6f62
 def _labels(t, asked):
@@ -206,6 +213,12 @@ def _suspicions(o, kind, labels, X, asked):
         out.append(f"columns that are not read: {', '.join(map(str, asked['rest'][:8]))}{', …' if len(asked['rest']) > 8 else ''}")
     low = pd.Series(sorted({p for p in o['perturbation'] if p})).str.lower(); n = int(low.duplicated().sum())
     if n: out.append(f'{n} perturbations differ only in case from another one')
+    if o.get('dose') is not None and not asked['nominal']:
+        near = join_doses(o['perturbation'], o['dose'])[1].query("how == 'joined'")
+        if len(near):
+            p, was, now = near.iloc[0][['perturbation', 'was', 'now']]
+            out.append(f"doses that differ by next to nothing ({p} at {was:g} and {now:g} µM, {len(near):,} such doses) are different "
+                "experiments to a model; to join what differs by less than a fifth, say nominal=True (--nominal-doses)")
     if o.get('dose') is not None and np.nanmax(np.r_[0, o['dose'].to_numpy(float)]) > 1000:
         out.append(f"doses go up to {np.nanmax(o['dose'].to_numpy(float)):,.0f} µM; if they are nM, say dose_unit='nM'")
     if X is not None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 from ..core import DIRECTION, DataError, check_columns, is_control
+from .harmonise import join_doses
 from .screen import Screen
 
 # %% ../../nbs/data/03d_quality.ipynb #324760b3
@@ -145,6 +146,11 @@ def check_screen(
             "the tenth that moved most in the expected direction")
     p = _positive(s)
     if p: add('positive controls', p[1], '> 0.8', p[1] > .8, p[1] < .5, f'{p[0]} ({p[2]} known)')
+    if (n := len(o := s.obs.loc[s.obs['dose'] > 0, ['perturbation', 'dose']].drop_duplicates())) > 1:
+        near = join_doses(s.obs['perturbation'], s.obs['dose'])[1]; apart = int((near['how'] == 'joined').sum())
+        add('doses', len(near) / n, '0', near.empty, False, f"{n:,} doses of {o['perturbation'].nunique():,} perturbations" + (
+            f"; {len(near):,} differ from another by next to nothing (first: {near['perturbation'].iloc[0]!r} at {near['was'].iloc[0]:g} µM)"
+            f", which are different experiments to a model; nominal_doses joins {apart:,} of them" if len(near) else ''))
     with_control = per['context'][np.isin(np.arange(len(per)), np.unique(C[(s.obs['perturbation'] == '').to_numpy()]))]
     with np.errstate(all='ignore'): level = np.nanmedian(np.abs(np.nanmedian(s.X, 0)) / np.maximum(np.nanstd(s.X, 0), 1e-12)) > 1
     add('controls', len(with_control) / len(per), '1 where values are levels', len(with_control) == len(per)
