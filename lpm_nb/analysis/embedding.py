@@ -236,6 +236,9 @@ def neighbours(
     among:Iterable[str]|None=None, # only these symbols
 ) -> pd.DataFrame: # symbol, similarity (cosine), percentile (of all others), agreement (share of seeds; NaN without), nearest first
     "The nearest symbols."
+    if not isinstance(e, Embedding):
+        raise DataError(f"expected an Embedding, got {type(e).__name__}; embed_model(model) makes one of what a model learned, "
+            "embed_profiles(atlas) of what was measured")
     check_known([symbol], e.symbols, 'symbol of this embedding')
     if n < 1: raise DataError(f"expected n ≥ 1, got {n}")
     mine = np.array(e.symbols, object) != symbol

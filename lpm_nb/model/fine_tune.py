@@ -10,7 +10,6 @@ import warnings
 from dataclasses import replace
 import numpy as np
 import pandas as pd
-import torch
 from fastcore.basics import patch
 import lpm_nb.model.strangers
 from ..core import DataError, ModelError
@@ -18,7 +17,7 @@ from ..data.effects import effect_labels, extend_effects, texts
 from ..data.loaders import Vocab, atlas_blocks, build_vocab, standardise
 from ..data.screen import Atlas, Screen
 from .closed_forms import extend_form
-from .ensemble import as_atlas, fingerprint
+from .ensemble import as_atlas, choose_device, fingerprint
 from .held_out import FEW, choose_folds, fit_noise, hold_out, judged_blocks, network_levels
 from .lpm import make_network, start_levels
 from .predict import base_of, measure_controls
@@ -114,7 +113,7 @@ def fine_tune(self:TrainedLPM,
     wide = max(len(s.readouts) for s in atlas.values()) > 100
     if epochs is not None and epochs < 1: raise DataError(f"expected epochs ≥ 1, got {epochs}")
     config = self.config.but(epochs=epochs or (20 if wide else 10), lr=lr or self.config.lr / (1 if wide else 3))
-    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    device = choose_device(device)
     whole = {n: np.ones(s.n_experiments, bool) for n, s in atlas.items()}
     scaling = {**{n: standardise(s, whole[n]) for n, s in atlas.items()}, **self.scaling}
     leave, n_pairs, _ = choose_folds(atlas, whole, config=config, seed=seed)

@@ -51,7 +51,7 @@ def _names(model):
         'controls': {n: dict(contexts=c.contexts, times=c.times) for n, c in model.controls.items()},
         'effects': [{k: getattr(e, k) for k in ('screens', 'perturbations', 'contexts')} for e in model.effects],
         'stack': dict(forms=[{k: getattr(f, k) for k in ('form', 'screens', 'rows', 'contexts', 'settings')} for f in model.stack.forms],
-            weights=model.stack.weights),
+            weights=model.stack.weights, scales=model.stack.scales),
         'descriptors': [dict(of=d.of, given=d.given, names=list(d.vectors.index), columns=[str(c) for c in d.vectors],
             smoothers=[smoother(n, k, x) for (n, k), x in d.smoothers.items()]) for d in _described(model)]}
 
@@ -101,7 +101,7 @@ def _read_effects(labels, t):
 
 def _read_stack(labels, t):
     def tables(i): return {k.split('.')[2]: x.numpy() for k, x in t.items() if k.startswith(f'stack.{i}.')}
-    return Stack([ClosedForm(**f, tables=tables(i)) for i, f in enumerate(labels['forms'])], labels['weights'])
+    return Stack([ClosedForm(**f, tables=tables(i)) for i, f in enumerate(labels['forms'])], labels['weights'], labels['scales'])
 
 def _read_controls(labels, t):
     return {n: Controls(c['contexts'], c['times'], *(t[f'controls.{n}.{k}'].numpy() for k in ('values', 'offset', 'spread')))

@@ -19,7 +19,7 @@ from ..data.screen import Atlas
 from .closed_forms import closed_forms
 from .lpm import LPMConfig, LPMDecoder
 from .predict import amount_factor, base_of, own_cells, run_network
-from .stack import Equations, Stack, add_fold, common_level, solve_weights, voice_patterns
+from .stack import Equations, Stack, add_fold, common_level, effect_scale, solve_weights, voice_patterns
 
 # %% ../../nbs/model/06l_held_out.ipynb #be2ac881
 def _folds(atlas, train, parts, seed):
@@ -189,6 +189,11 @@ def fit_stack(
         r = len(known[n].readouts); prior, each = (1., 1.) if r >= 20 else (10., max(1., r / 4))
         return solve_weights(e, prior=prior, each=each, settled='additive' in speak and 'interactions' not in speak).tolist()
     stack = Stack([final[k] for k in chosen if k in final], {n: {p: weigh(n, p, e) for p, e in es.items()} for n, es in sums.items()})
+    mixed = [stack.mix(n, voices, base=base, net=h.answer) for h, n, base, voices in said]
+    for n in names:
+        mine = [(m - base, h.y - base) for (m, _), (h, k, base, _) in zip(mixed, said) if k == n]
+        if len(known[n].readouts) < 20 or n not in stack.weights or not mine: continue
+        if scale := effect_scale(*map(np.concatenate, zip(*mine))): stack.scales[n] = scale
     for h, n, base, voices in said: h.answer, h.trust = stack.mix(n, voices, base=base, net=h.answer)
     for n in names:                    # where no pair of a context was ever seen, no fold can judge: its own singles count
         voices = [k[0] for k in kinds[n]]
