@@ -1,6 +1,6 @@
 """Screens of many shapes, simulated so that the best answer is known: does the LPM stay behind something simple?
 
-Pairs in several lines, lines with singles only, profiles of combinations, dose curves, small profile screens. Mean squared error on held-out experiments (of combinations where there are some), beside the best of the baselines and the noise; how many values lie in the 90 % interval, and the mean square of errors in units of the predicted standard deviation (1 = honest).
+Pairs in several lines, lines with singles only, profiles of combinations, dose curves, small profile screens, effects with heavy tails. Mean squared error on held-out experiments (of combinations where there are some), beside the best of the baselines and the noise; how many values lie in the 90 % interval, and the mean square of errors in units of the predicted standard deviation (1 = honest).
     python benchmarks/shapes.py [--seeds 2] [--only pairs] [--out shapes]
 """
 import argparse, itertools, time, warnings
@@ -59,6 +59,15 @@ def sums(seed, genes=60, contexts=6, readouts=100, noise=.3):
         name='shape')
     return s, np.ones(len(i), bool), False, noise**2
 
+def heavy_tails(seed, genes=30, contexts=12, readouts=50, noise=.7):
+    "Most genes do little and a few very much; what contexts add is as large for all."
+    g = np.random.default_rng(seed); i, c = np.indices((genes, contexts)).reshape(2, -1); B = g.normal(size=(5, readouts))
+    Y = (g.normal(size=(genes, 1, 5)) * g.gamma(1, 1, (genes, 1, 1)) + .6 * g.normal(size=(genes, contexts, 5))) @ B + 1.5 * g.normal(
+        size=(contexts, readouts)) + noise * g.normal(size=(genes, contexts, readouts))
+    s = Screen.from_arrays(Y[i, c], perturbation=[f'KO:g{k:03}' for k in i], context=[f'c{k}' for k in c], readouts=[f'r{k}' for k in range(readouts)],
+        name='shape')
+    return s, np.ones(len(i), bool), False, noise**2
+
 SHAPES = {
     'pairs of 30 drugs, 12 lines, alike in all': drug_pairs, 'pairs of 30 drugs, 3 lines, alike in all': lambda s: drug_pairs(s, lines=3),
     'pairs of 30 drugs, 3 lines, nothing alike': lambda s: drug_pairs(s, lines=3, shared=0, causes=435),
@@ -68,7 +77,8 @@ SHAPES = {
     'pairs: profiles of 100 genes and 130 pairs, one context': gene_pairs,
     'pairs: profiles of 40 genes and 120 pairs, 3 contexts': lambda s: gene_pairs(s, 40, 120, 3, 300, 1., .7),
     'doses: 60 drugs, 30 lines, growth': dose_curves, 'doses: 60 drugs, 4 lines, 100 readouts': lambda s: dose_curves(s, lines=4, readouts=100, noise=.5),
-    'sums: 60 genes, 6 contexts, 100 readouts': sums}
+    'sums: 60 genes, 6 contexts, 100 readouts': sums, 'tails: 30 genes, 12 contexts, 50 readouts': heavy_tails,
+    'tails: 200 genes, 4 contexts, 100 readouts': lambda s: heavy_tails(s, 200, 4, 100)}
 
 def main():
     ask = argparse.ArgumentParser(); ask.add_argument('--seeds', type=int, default=2); ask.add_argument('--only', default='')

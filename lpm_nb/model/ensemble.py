@@ -57,7 +57,8 @@ def default_config(
     paired = 2 * sum(int(s.obs['perturbation'].map({p: len(m) > 1 for p, m in s.members.items()}).astype(bool).sum())
         for s in atlas.values()) > n
     recipe = dict(width=64, hidden=256, rank=256, epochs=15, lr=.002, wd_embedding=30., wd_weights=5., dropout=.5, init_std=.02,
-        members=5) if wide else dict(width=64, layers=0, init_std=.1, epochs=20, lr=.01, wd_embedding=5., wd_weights=.1) if paired else {}
+        members=5) if wide else dict(width=64, layers=0, init_std=.1, epochs=20, lr=.01, wd_embedding=5., wd_weights=.1,
+        keep='last') if paired else {}
     return LPMConfig(**{**recipe, **changes})
 
 # %% ../../nbs/model/06m_ensemble.ipynb #752aea92

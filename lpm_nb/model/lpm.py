@@ -32,6 +32,7 @@ class LPMConfig:
     batch:int|None=None     # experiments per batch; None = by the size of each screen
     schedule:str='one_cycle'# 'one_cycle', or 'exponential' with `gamma`
     gamma:float=.97         # factor per epoch of the exponential schedule
+    keep:str='best'         # weights of the 'best' validation epoch, or of the 'last'; of the exponential schedule always the last, and with `patience` the best
     patience:int|None=None  # stop after this many epochs without a better validation loss; None = run to the end
     stack:bool=True         # weigh the network against closed forms on held-out experiments ('lpm' only)
     echo:int=150  # most directions in which profile screens hear the echo of a perturbation from other contexts; 0 = off ('lpm' only)
@@ -43,7 +44,7 @@ class LPMConfig:
 
     def __post_init__(self):
         check_known([self.decoder], ['lpm', 'paper'], 'decoder')
-        check_known([self.schedule], ['one_cycle', 'exponential'], 'schedule')
+        check_known([self.schedule], ['one_cycle', 'exponential'], 'schedule'); check_known([self.keep], ['best', 'last'], 'keep')
         check_known([self.hold], ['pairs', 'values'], 'way to hold out')
         for k in ('width', 'hidden', 'rank', 'epochs', 'members'):
             if getattr(self, k) < 1: raise DataError(f"expected {k} ≥ 1, got {getattr(self, k)}")

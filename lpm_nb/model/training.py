@@ -286,7 +286,7 @@ def train_members(
                 raise
     if together: networks = model.apart()
     for net, best in zip(networks, run.weights):
-        if best is not None and config.schedule == 'one_cycle': net.load_state_dict(best)
+        if best is not None and config.schedule == 'one_cycle' and (config.keep == 'best' or config.patience): net.load_state_dict(best)
     return [net.eval().cpu() for net in networks], run.rows
 
 # %% ../../nbs/model/06h_training.ipynb #65807763
