@@ -145,7 +145,10 @@ def fine_tune(self:TrainedLPM,
     # what is new is as hard as it was to predict, by the noise that is known
     noise, hard = fit_noise(held, nets[0], vocab, known=self.noise)
     # nothing was held out to tell
-    if n_pairs < FEW: noise, hard = ({q: np.maximum(v, 1.).astype(np.float32) for q, v in d.items()} for d in (noise, hard))
+    if n_pairs < FEW:
+        noise = {q: np.maximum(v, 1.).astype(np.float32) for q, v in noise.items()}
+        hard = {q: np.maximum(v, np.stack([v[:, 0], np.ones_like(v[:, 1])], 1) if q in ('dose', 'time') else 1.).astype(np.float32)
+            for q, v in hard.items()}
     for k, v in self.hardness.items(): hard[k][tuple(map(slice, v.shape))] = v
     made = replace(self, networks=nets, vocab=vocab, config=config, scaling=scaling, effects=effects,
         stack=_extend_stack(self, atlas, whole, scaling, levels=network_levels(nets, vocab, atlas)), noise={**noise, **self.noise},

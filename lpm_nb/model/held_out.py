@@ -212,13 +212,13 @@ def _own_hardness(errors, noise, network):
 
 _KNOTS = 6   # of the curve of errors over doses or times
 
-def _curve(x, ratio, shrink):
-    "(2, knots) log amounts, and the mean ratio there: least squares of hat functions, shrunk to 1."
+def _curve(x, ratio, w, shrink):
+    "(2, knots) log amounts, and the mean ratio there by hat functions, shrunk to 1; w: weights."
     at = np.unique(np.quantile(x, np.linspace(0, 1, _KNOTS), method='nearest')) if len(x) else np.zeros(1); k = len(at)
     out = np.stack([np.r_[at, at[-1] + 1 + np.arange(_KNOTS - k)], np.ones(_KNOTS)])
     if k < 2: return out
     hat = np.stack([np.interp(x, at, row) for row in np.eye(k)])
-    value = ((hat * ratio).sum(1) + shrink) / (hat.sum(1) + shrink); out[1] = np.r_[value, [value[-1]] * (_KNOTS - k)]
+    value = ((hat * (w * ratio)).sum(1) + shrink) / ((hat * w).sum(1) + shrink); out[1] = np.r_[value, [value[-1]] * (_KNOTS - k)]
     return out
 
 def fit_noise(
@@ -244,9 +244,9 @@ def fit_noise(
         warnings.simplefilter('ignore', RuntimeWarning)
         ratios = [np.nan_to_num(np.nanmean(e / np.maximum(usual[b.screen], 1e-9), 1), nan=1.) for b, e in errors]
     def curve(i, s):
-        mine = [(a[a[:, i + 1] > 0, i], r[a[:, i + 1] > 0]) for (b, _), r in zip(errors, ratios) if b.screen == s
-            for a in [b.amount.numpy()]]
-        return _curve(*(np.concatenate(x) for x in zip(*mine)), shrink) if mine else _curve(np.zeros(0), np.zeros(0), shrink)
+        mine = [(a[k, i], r[k], w[k]) for (b, _), r, w in zip(errors, ratios, weights) if b.screen == s
+            for a in [b.amount.numpy()] for k in [a[:, i + 1] > 0]]
+        return _curve(*(map(np.concatenate, zip(*mine)) if mine else [np.zeros(0)] * 3), shrink)
     hard = {k: np.stack([curve(i, s) for s in screens]).astype(np.float32) for i, k in ((0, 'dose'), (2, 'time'))}
     ratios = [r / amount_factor(hard, b) for (b, _), r in zip(errors, ratios)]
     by, where = np.zeros((2, len(vocab.atoms) + 1, len(screens))), np.zeros((2, len(vocab.contexts) + 1))

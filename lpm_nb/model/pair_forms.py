@@ -90,14 +90,14 @@ def same_pairs(
     total, square = rest.sum(0), (rest**2).sum(0); common = np.zeros_like(total)
     for q in range(V.shape[1]):
         two = n[q] > 1; free = n[q][two] - 1
-        if not two.any(): continue
+        if not two.any() or not square[q].any(): continue               # measured once, or a constant
         within = (square[q] - total[q]**2 / np.maximum(n[q], 1))[two].sum() / free.sum()
-        size = max((total[q][two]**2 / n[q][two] - within).sum() / n[q][two].sum(), 1e-3 * within)
-        common[q] = total[q] / (n[q] + within / size)
+        size = (total[q][two]**2 / n[q][two] - within).sum() / n[q][two].sum()
+        if size > 0: common[q] = total[q] / np.maximum(n[q] + within / size, 1)     # else the contexts agree no more than by chance
     pairs = np.repeat(common[None], len(contexts), 0)
     if apart:
         a, b = np.nonzero(np.triu(n.any(0))); own = np.where(seen, rest - common, np.nan)[..., a, b]
-        for q in range(V.shape[1]):
+        for q in np.flatnonzero(np.nan_to_num(own).any((0, 2))):
             more = bayesian_factors(own[:, q].T, k=apart).T
             for j, x in zip(know, more): pairs[j, q, a, b] += x; pairs[j, q, b, a] = pairs[j, q, a, b]
     return atoms, contexts, {**t, 'pairs': pairs}
@@ -181,12 +181,15 @@ def pairs_from_singles(
     full, measured = t['pairs'][informed], pair_interactions(P, C, V, complete=False)[2]['pairs'][informed]
     def sums(c): return _own_sums(members, np.flatnonzero((C == c) & (n_members < 2) & whole), V, atoms)
     levels, effects = zip(*map(sums, contexts)); errors = []
-    for j in [j for j in range(len(informed)) if len(informed) > 1 and alone[names[informed[j]]] >= few][:3]: # as if it had no pairs
+    for j in [j for j in range(len(informed)) if len(informed) > 1 and alone[names[informed[j]]] >= few]: # as if it had no pairs
+        if len(errors) == 3: break
         two = np.flatnonzero((C == names[informed[j]]) & (n_members == 2) & whole)
         a, b = np.array([[at[x] for x in members[i]] for i in two]).T; level, own = sums(names[informed[j]])
+        use = ~np.isnan(own[a] + own[b]).any(1); two, a, b = two[use], a[use], b[use]
+        if len(two) < few: continue                                    # too few pairs of genes that were measured alone
         others = np.arange(len(informed)) != j
         more = _carried_over(full[others], measured[others], share)[:, a, b].T
-        errors.append(np.nanmean((V[two] - level - own[a] - own[b] - more)**2, 0))
+        errors.append(((V[two] - level - own[a] - own[b] - more)**2).mean(0))
     pairs, error = _carried_over(full, measured, share), np.mean(errors, 0) if errors else np.full(V.shape[1], np.nan)
     return atoms, contexts, dict(level=np.array(levels, np.float32), members=np.array(effects, np.float32),
         pairs=np.repeat(pairs[None], len(contexts), 0).astype(np.float32), error=np.repeat(error[None], len(contexts), 0).astype(np.float32))
@@ -195,18 +198,20 @@ def pairs_from_singles(
 def member_sums(
     P:np.ndarray, # (n,) labels of perturbations
     C:np.ndarray, # (n,) contexts
-    V:np.ndarray, # (n, r) values; experiments with a value missing are not used
+    V:np.ndarray, # (n, r) values, NaN = not measured; single gaps are filled with the context's mean, an experiment with more than half missing is not used
     *,
     ridge:float=1., # so many experiments without effect are added to each member
     few:int=20,   # fewest combinations of a context
 ): # atoms, contexts, tables: level (c, r), members (c, a, r), NaN = not measured there; None if no context has enough combinations
     "Level and members of each context, of combinations of any size."
-    members, whole = [parse_perturbation(p) for p in P], ~np.isnan(V).any(1); n = np.array([len(m) for m in members])
+    members, most = [parse_perturbation(p) for p in P], np.isnan(V).mean(1) <= .5; n = np.array([len(m) for m in members])
     atoms, contexts = sorted({a for m in members for a in m}), sorted(set(C)); r = V.shape[1]
     level, effects = np.full((len(contexts), r), np.nan, np.float32), np.full((len(contexts), len(atoms), r), np.nan, np.float32)
     for j, c in enumerate(contexts):
-        rows = np.flatnonzero((C == c) & whole & (n > 0))
-        if (n[rows] > 1).sum() >= few: level[j], effects[j] = _additive_from(members, rows, V, atoms, ridge=ridge)
+        rows = np.flatnonzero((C == c) & most & (n > 0))
+        if (n[rows] > 1).sum() < few: continue
+        Y = V[rows]; gap = np.isnan(Y); mean = np.where(gap, 0, Y).sum(0) / np.maximum((~gap).sum(0), 1)
+        level[j], effects[j] = _additive_from([members[i] for i in rows], np.arange(len(rows)), np.where(gap, mean, Y), atoms, ridge=ridge)
     return None if np.isnan(level).all() else (atoms, contexts, dict(level=level, members=effects))
 
 # %% ../../nbs/model/06b_pair_forms.ipynb #7ce54e3c

@@ -58,7 +58,7 @@ def solve_weights(
     if q == 1: prior = max(prior, 10)                      # of those that only the network knows there are few
     pull = np.diag(np.maximum(np.diag(equations.A), 1e-9)) * prior / n
     out = non_negative(equations.A + pull, equations.b + pull @ start)
-    return np.clip(out, .02, 1) if q == 1 else out
+    return np.clip(out, .02, 1) if q == 1 else np.minimum(out, 5)        # what is tiny in one fold need not be so in the next
 
 # %% ../../nbs/model/06d_stack.ipynb #1842cd7b
 _STEPS = (.1, .3, .5, .7, .9, .98)   # of the held-out profiles, by predicted size
@@ -77,13 +77,13 @@ def effect_scale(
     few:int=20,        # fewest profiles
 ) -> list[list[float]]|None: # log sizes, and what effects of that size have to be multiplied with; None of too few
     "Factors of weak and strong effects, by least squares of hat functions."
-    seen = ~np.isnan(truth); use = seen.any(1) & (effect != 0).any(1)
+    seen = ~np.isnan(truth); x = log_size(effect); use = seen.any(1) & (x > np.median(x[seen.any(1)]) - np.log(10) if len(x) else False)
     if use.sum() < few: return None
-    a, y, x = np.where(seen, effect, 0)[use], np.where(seen, truth, 0)[use], log_size(effect[use]); at = np.unique(np.quantile(x, _STEPS))
+    a, y, x = np.where(seen, effect, 0)[use], np.where(seen, truth, 0)[use], x[use]; at = np.unique(np.quantile(x, _STEPS))
     if len(at) < 2: return None
     hat = np.stack([np.interp(x, at, row) for row in np.eye(len(at))]); own = (a**2).sum(1); w = 1 / (own + np.median(own))
     G, b = (hat * (w * own)) @ hat.T + shrink * np.eye(len(at)) / 2, (hat * (w * (a * y).sum(1))).sum(1) + shrink / 2
-    return [at.tolist(), np.clip(np.linalg.solve(G, b), 0, 2).tolist()]
+    return [at.tolist(), np.clip(np.linalg.solve(G, b), .1, 2).tolist()]
 
 # %% ../../nbs/model/06d_stack.ipynb #9a4dbfe3
 @dataclass(frozen=True)
