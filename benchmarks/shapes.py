@@ -1,6 +1,6 @@
 """Screens of many shapes, simulated so that the best answer is known: does the LPM stay behind something simple?
 
-Pairs in several lines, lines with singles only, profiles of combinations, dose curves, small profile screens, effects with heavy tails. Mean squared error on held-out experiments (of combinations where there are some), beside the best of the baselines and the noise; how many values lie in the 90 % interval, and the mean square of errors in units of the predicted standard deviation (1 = honest).
+Pairs in several lines, lines with singles only, profiles of combinations, dose curves and single doses of them, sparse signatures, small profile screens, effects with heavy tails. Mean squared error on held-out experiments (of combinations where there are some), beside the best of the baselines and the noise; how many values lie in the 90 % interval, and the mean square of errors in units of the predicted standard deviation (1 = honest).
     python benchmarks/shapes.py [--seeds 2] [--only pairs] [--out shapes]
 """
 import argparse, itertools, time, warnings
@@ -51,6 +51,35 @@ def dose_curves(seed, drugs=60, lines=30, readouts=1, noise=.1):
         readouts=[f'r{q}' for q in range(readouts)] if readouts > 1 else ['viability'], name='shape')
     return s, np.ones(len(i), bool), False, noise**2
 
+def signatures(seed, drugs=150, lines=20, readouts=100, noise=1.):
+    "As in a public collection of signatures: of each drug some doses, times and lines, 15 drugs in all lines; both make an effect grow."
+    g = np.random.default_rng(seed); doses, times = np.array([.04, .12, .37, 1.1, 3.3, 10.]), np.array([6., 24.]); B = 1.5 * g.normal(size=(8, readouts)) / np.sqrt(8)
+    z = g.normal(size=(drugs, 8)) * g.gamma(1, 1, (drugs, 1)); here = .5 * g.normal(size=(lines, drugs, 8)) * np.abs(z).mean(1)[:, None]
+    level, ec, slow, rows = g.normal(size=(lines, readouts)), .7 * g.normal(size=drugs), g.uniform(.3, 1, drugs), []
+    for i in range(drugs):
+        for l in np.arange(lines) if i < 15 else g.choice(lines, g.integers(3, 6), replace=False):
+            for d in doses if i < 40 else doses[np.sort(g.choice(6, g.integers(1, 4), replace=False))]:
+                rows += [(i, l, d, t) for t in (times if g.random() < .5 else times[[g.integers(0, 2)]])]
+    (i, l), (d, t) = np.array([r[:2] for r in rows]).T, np.array([r[2:] for r in rows]).T
+    size = np.where(t < 10, slow[i], 1) / (1 + np.exp(-1.5 * (np.log(d) - ec[i])))
+    s = Screen.from_arrays(level[l] + (size[:, None] * (z[i] + here[l, i])) @ B + noise * g.normal(size=(len(i), readouts)), perturbation=[f'drug:d{k:03}' for k in i],
+        context=[f'line{k:02}' for k in l], dose=d, time=t, readouts=[f'r{k}' for k in range(readouts)], name='shape')
+    return s, np.ones(len(i), bool), False, noise**2
+
+def one_amount(made, seed, share=.2):
+    "Of a share of the pairs that were tried at several doses or times, one of them is to be predicted from the others."
+    s, _, _, noise = made; g = np.random.default_rng(seed + 99); asked = np.zeros(s.n_experiments, bool)
+    for rows in s.obs.reset_index(drop=True).groupby(['perturbation', 'context'], observed=True).indices.values():
+        if len(rows) > 1 and g.random() < share: asked[g.choice(rows)] = True
+    return s, asked, True, noise
+
+def neighbours(s, test):
+    "The mean of the two nearest doses or times of the same pair."
+    o = s.obs.reset_index(drop=True); x = np.log(np.nan_to_num(o[['dose', 'time']].to_numpy(float), nan=1.))
+    of = {k: rows[~test[rows]] for k, rows in o.groupby(['perturbation', 'context'], observed=True).indices.items()}
+    def mean(i): rows = of[o.perturbation[i], o.context[i]]; return s.X[rows[np.argsort(np.abs(x[rows] - x[i]).sum(1))[:2]]].mean(0)
+    return np.array([mean(i) for i in np.flatnonzero(test)])
+
 def sums(seed, genes=60, contexts=6, readouts=100, noise=.3):
     "Additive profiles."
     g = np.random.default_rng(seed); i, c = np.indices((genes, contexts)).reshape(2, -1)
@@ -77,6 +106,9 @@ SHAPES = {
     'pairs: profiles of 100 genes and 130 pairs, one context': gene_pairs,
     'pairs: profiles of 40 genes and 120 pairs, 3 contexts': lambda s: gene_pairs(s, 40, 120, 3, 300, 1., .7),
     'doses: 60 drugs, 30 lines, growth': dose_curves, 'doses: 60 drugs, 4 lines, 100 readouts': lambda s: dose_curves(s, lines=4, readouts=100, noise=.5),
+    'signatures: 150 drugs, 20 lines, 6 doses, 2 times': signatures,
+    'one dose of a pair: 60 drugs, 30 lines, growth': lambda s: one_amount(dose_curves(s), s),
+    'one dose or time of a pair: 150 drugs, 20 lines': lambda s: one_amount(signatures(s), s),
     'sums: 60 genes, 6 contexts, 100 readouts': sums, 'tails: 30 genes, 12 contexts, 50 readouts': heavy_tails,
     'tails: 200 genes, 4 contexts, 100 readouts': lambda s: heavy_tails(s, 200, 4, 100)}
 
@@ -88,9 +120,11 @@ def main():
         for seed in range(a.seeds):
             s, asked, whole, noise = make(seed); atlas = Atlas(s)
             test = asked if whole else split_pairs(atlas, test=.2, seed=seed).test['shape'] & asked; Y = s.X[test]
-            split = Split('shape', {'shape': ~test}, {'shape': np.zeros(len(test), bool)}, {'shape': test}, seed)
+            split = Split('shape', {'shape': ~test}, {'shape': np.zeros(len(test), bool)}, {'shape': test}, seed); partly = name.startswith('one dose')
+            if partly: atlas, none = Atlas(s.select(~test)), np.zeros((~test).sum(), bool); split = Split('shape', {'shape': ~none}, {'shape': none}, {'shape': none}, seed) # known in part
             start = time.process_time(); model = fit_lpm(atlas, split=split, seed=seed); cost = time.process_time() - start
             mean, std = model.predict_screen('shape', s.obs[test], unknown='prior'); z = (mean - Y) / std; others = {}
+            if partly: others['two nearest amounts'] = float(((neighbours(s, test) - Y)**2).mean())
             for b in BASELINES:
                 if b in INFORMED: continue
                 try: others[b] = float(((fit_baseline(b, atlas, split=split).predict_screen('shape', s.obs[test])[0] - Y)**2).mean())

@@ -192,8 +192,8 @@ def _make_member(plan, m, here):
     effects = _blind_effects(plan, rest)
     valid = _overheard([b.take(np.flatnonzero(blind_to[n])) for n, b in zip(names, kept) if blind_to[n].any()],
         [plan.known[n].obs[blind_to[n]] for n in names if blind_to[n].any()], plan, effects)
-    judged = judged_blocks(kept, blind_to, plan.known, seed=plan.seed); tables = [t for _, t in judged]
-    judged = list(zip(_overheard([b for b, _ in judged], tables, plan, effects), tables))
+    found = judged_blocks(kept, blind_to, plan.known, seed=plan.seed, rest=rest)
+    judged = [(b, t, part) for b, (_, t, part) in zip(_overheard([b for b, *_ in found], [t for _, t, _ in found], plan, effects), found)]
     directions = [replace(e, p=e.p[:0], c=e.c[:0], values=e.values[:0]) for e in effects]
     return _Member(net, here, valid, [plan.train[n] & ~rest[n] for n in names], rest, judged, directions)
 
@@ -225,7 +225,7 @@ def settle_levels(
 ) -> TrainedLPM: # with networks and closed forms at new levels
     "Add to the level of each context of profiles what its experiments leave over in the mean."
     if model.config.decoder != 'lpm': return model
-    shift, g, networks = {}, rng(seed, 'levels'), [copy.deepcopy(n) for n in model.networks]
+    shift, g, networks, asked = {}, rng(seed, 'levels'), [copy.deepcopy(n) for n in model.networks], replace(model, stack=model.stack.of_new_pairs())
     for n, s in atlas.items():
         if len(s.readouts) < 20: continue
         C, (_, scale) = s.obs['context'].astype(str).to_numpy(), model.scaling[n]
@@ -233,7 +233,7 @@ def settle_levels(
             rows = np.flatnonzero(masks[n] & (C == c) & (s.obs['perturbation'] != '').to_numpy()); size = len(rows)
             if size < least: continue
             if size > most: rows = np.sort(g.choice(rows, most, replace=False))
-            rest = (s.X[rows] - model.predict_screen(n, s.obs.iloc[rows], unknown='prior')[0]) / scale; seen = ~np.isnan(rest)
+            rest = (s.X[rows] - asked.predict_screen(n, s.obs.iloc[rows], unknown='prior')[0]) / scale; seen = ~np.isnan(rest)
             shift[n, c] = (np.where(seen, rest, 0).sum(0) / np.maximum(seen.sum(0), 1) * size / (size + least)).astype(np.float32)
             for net in networks: net.level[list(model.vocab.readouts).index(n)].data[1 + j] += torch.from_numpy(shift[n, c])
     def moved(form):

@@ -16,9 +16,9 @@ from ..core import DataWarning, rng
 from ..data.effects import Effects
 from ..data.loaders import Block, Vocab
 from ..data.screen import Atlas
-from .closed_forms import closed_forms
+from .closed_forms import OF_AMOUNTS, closed_forms
 from .lpm import LPMConfig, LPMDecoder
-from .predict import amount_factor, base_of, own_cells, run_network
+from .predict import amount_factor, base_of, noise_factor, own_cells, run_network
 from .stack import Equations, Stack, add_fold, common_level, effect_scale, solve_weights, voice_patterns
 
 # %% ../../nbs/model/06l_held_out.ipynb #be2ac881
@@ -33,6 +33,17 @@ def _folds(atlas, train, parts, seed):
     fold = np.full(len(code), -1); fold[mine] = (rng(seed, 'folds').permutation(len(pairs)) % k)[codes]
     cut = np.cumsum([s.n_experiments for s in atlas.values()])[:-1]
     return {n: x for n, *x in zip(atlas, np.split(fold, cut), np.split(of, cut))}, len(pairs)
+
+def _one_amount(screen, mask, seed):
+    "(n,) of each pair that was tried at several doses or times, the experiments at one of them."
+    o, out = screen.obs, np.zeros(screen.n_experiments, bool); at = np.flatnonzero(mask & (o['perturbation'] != '').to_numpy())
+    if max(o['dose'].nunique(), o['time'].nunique()) < 2: return out
+    t = pd.DataFrame({**{k: o[k].cat.codes.to_numpy()[at] for k in ('perturbation', 'context')}, **{k: o[k].fillna(-1).to_numpy()[at] for k in ('dose', 'time')}})
+    each = t.drop_duplicates(); pair = ['perturbation', 'context']; each = each[each.duplicated(pair, keep=False)]
+    if len(each):
+        chosen = each.iloc[rng(seed, 'amounts').permutation(len(each))].drop_duplicates(pair)
+        out[at] = pd.MultiIndex.from_frame(t).isin(pd.MultiIndex.from_frame(chosen))
+    return out
 
 def _share(screen): n = screen.n_experiments; return .1 if n < 5000 else .04 if n < 50_000 else .02 if n < 500_000 else .005
 
@@ -52,7 +63,11 @@ def choose_folds(
     if config.valid == 0: return nothing, _folds(atlas, masks, dict.fromkeys(atlas, 2), seed)[1], False
     parts = {n: max(2, round(1 / (config.valid or _share(s)))) for n, s in atlas.items()}
     folds, n = _folds(atlas, masks, parts, seed)
-    if n >= 2 * max(parts.values()): return leave, n, True
+    if n >= 2 * max(parts.values()):
+        some = {n: _one_amount(s, masks[n], seed) for n, s in atlas.items()}
+        if not any(x.any() for x in some.values()): return leave, n, True
+        def leave_amounts(m): return {n: x | ((f == (m + (k > 1)) % k) & (f >= 0) & some[n]) for (n, x), (f, k) in zip(leave(m).items(), folds.values())}
+        return leave_amounts, n, True
     if n < FEW:
         warnings.warn(f"only {n} pair{'s' * (n != 1)} of perturbation and context: none can be held out, so nothing is known of how well "
             "they are predicted; take the standard deviation for that of all values", DataWarning, stacklevel=3)
@@ -85,6 +100,11 @@ class Held:
     answer:np.ndarray    # (n, r)
     spread:np.ndarray    # (n, r) variance of a member that averaging will take away
     trust:np.ndarray     # (n,) weight of the network in the answer
+    part:np.ndarray=None # (n,) boolean: the same perturbation in the same context was seen, at another dose or time; None = of none
+
+    def __post_init__(self):
+        if self.part is None: self.part = np.zeros(len(self.y), bool)
+        elif self.part.any(): self.spread = np.where(self.part[:, None], 0, self.spread)   # the others have seen it: they agree on more than they know
 
 # %% ../../nbs/model/06l_held_out.ipynb #61ba4c25
 def judged_blocks(
@@ -93,15 +113,25 @@ def judged_blocks(
     atlas:Atlas,            # the screens
     *,
     seed:int,               # of the choice
+    rest:Mapping[str, np.ndarray]|None=None, # the same of what is trained on; None = all others
     most:float=4e6,         # values of a screen at the most
-) -> list[tuple[Block, pd.DataFrame]]: # of each screen that has some
+) -> list[tuple[Block, pd.DataFrame, np.ndarray]]: # of each screen that has some; and which of them are known in part, see `Held`
     "Held-out experiments."
     out, of = [], list(atlas)
     for n, b in zip(of, blocks):
         rows = np.flatnonzero(masks[n]); few = max(200, int(most // b.n_readouts))
         if len(rows) > few: rows = np.sort(rng(seed, 'judged').choice(rows, few, replace=False))
-        if len(rows): out.append((b.take(rows), atlas[n].obs.iloc[rows]))
+        if not len(rows): continue
+        table = atlas[n].obs.iloc[rows]; out.append((b.take(rows), table, _known_in_part(table, atlas[n], ~masks[n] if rest is None else rest[n])))
     return out
+
+def _known_in_part(table, screen, rest):
+    "(n,) experiments of which another dose or time was trained on, and not the same."
+    if max(screen.obs['dose'].nunique(), screen.obs['time'].nunique()) < 2: return np.zeros(len(table), bool)
+    o = screen.obs[rest]; size = len(screen.contexts)
+    def pair(t): return t['perturbation'].cat.codes.to_numpy().astype(np.int64) * size + t['context'].cat.codes.to_numpy()
+    def whole(t): return pd.MultiIndex.from_arrays([pair(t), *(t[k].fillna(-1) for k in ('dose', 'time'))])
+    return np.isin(pair(table), pair(o)) & ~whole(table).isin(whole(o)) & (table['perturbation'] != '').to_numpy()
 
 def hold_out(networks, judged):
     "[[Held of each screen] of each member], from what each did not train on."
@@ -110,7 +140,7 @@ def hold_out(networks, judged):
         others = [m for j, m in enumerate(networks) if j != i]
         out.append([Held(b, b.targets().numpy(), t, run_network(net, b).numpy(),
             ((1 - 1 / len(networks)) * torch.stack([run_network(m, b) for m in others]).var(0)).numpy() if len(others) > 1
-            else np.zeros((len(b), b.n_readouts), np.float32), np.ones(len(b), np.float32)) for b, t in pairs])
+            else np.zeros((len(b), b.n_readouts), np.float32), np.ones(len(b), np.float32), part) for b, t, part in pairs])
     return out
 
 # %% ../../nbs/model/06l_held_out.ipynb #1e027d49
@@ -153,6 +183,14 @@ def _add_equations(sums, voices, h, base):
             spread=h.spread[rows], n=len(np.unique(pair[rows])))
 
 # %% ../../nbs/model/06l_held_out.ipynb #cdf5d8b8
+def _trust_amounts(weights, kinds):
+    "Where a pair was tried at other doses and nothing was held out to judge them by, they speak alone."
+    for n, ks in kinds.items():
+        if (j := next((j for j, k in enumerate(ks) if k[0] == OF_AMOUNTS[1]), None)) is None: continue
+        for p in list(weights[n]):
+            other = p[:j] + '1' + p[j + 1:]
+            if other not in weights[n]: weights[n][other] = [0.] + [float(i == j) for i, on in enumerate(other) if on == '1']
+
 def fit_stack(
     networks:Sequence,   # the members
     vocab:Vocab,         # their symbols
@@ -187,11 +225,14 @@ def fit_stack(
     def weigh(n, pattern, e):
         speak = [k[0] for k, on in zip(kinds[n], pattern) if on == '1']
         r = len(known[n].readouts); prior, each = (1., 1.) if r >= 20 else (10., max(1., r / 4))
-        return solve_weights(e, prior=prior, each=each, settled='additive' in speak and 'interactions' not in speak).tolist()
+        first = speak.index(OF_AMOUNTS[1]) + 1 if OF_AMOUNTS[1] in speak else 0
+        return solve_weights(e, prior=10. if first else prior, each=each, settled='additive' in speak and 'interactions' not in speak and not first,
+            first=first).tolist()
     stack = Stack([final[k] for k in chosen if k in final], {n: {p: weigh(n, p, e) for p, e in es.items()} for n, es in sums.items()})
+    _trust_amounts(stack.weights, kinds)
     mixed = [stack.mix(n, voices, base=base, net=h.answer) for h, n, base, voices in said]
     for n in names:
-        mine = [(m - base, h.y - base) for (m, _), (h, k, base, _) in zip(mixed, said) if k == n]
+        mine = [((m - base)[new], (h.y - base)[new]) for (m, _), (h, k, base, _) in zip(mixed, said) if k == n for new in [~h.part]]
         if len(known[n].readouts) < 20 or n not in stack.weights or not mine: continue
         if scale := effect_scale(*map(np.concatenate, zip(*mine))): stack.scales[n] = scale
     for h, n, base, voices in said: h.answer, h.trust = stack.mix(n, voices, base=base, net=h.answer)
@@ -209,6 +250,15 @@ def _own_hardness(errors, noise, network):
             i, j, kind = own_cells(network, b); ratio = e[i, j] / np.maximum(noise[b.screen][j], 1e-9)
             np.add.at(own[0], kind, np.nan_to_num(ratio)); np.add.at(own[1], kind, ~np.isnan(ratio))
     return own
+
+def _apart(held):
+    "What is new to a member, and what it knows in part; of a screen that has nothing new, all of it counts as new."
+    held = list(held); some = {h.block.screen for h in held if not h.part.all()}
+    def pick(h, rows): return replace(h, block=h.block.take(rows), y=h.y[rows], table=h.table.iloc[rows], answer=h.answer[rows], spread=h.spread[rows],
+        trust=h.trust[rows], part=h.part[rows])
+    new, part = [h if h.block.screen not in some or not h.part.any() else pick(h, np.flatnonzero(~h.part)) for h in held if h.block.screen not in some
+        or not h.part.all()], [pick(h, np.flatnonzero(h.part)) for h in held if h.block.screen in some and h.part.any()]
+    return new, part
 
 _KNOTS = 6   # of the curve of errors over doses or times
 
@@ -230,9 +280,9 @@ def fit_noise(
     known:Mapping[str, np.ndarray]|None=None, # screen -> (n_readouts,) noise that is known already
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]: # `noise` and `hardness` of a `TrainedLPM`
     "Held-out errors as noise of each readout, and as how much harder each dose, perturbation and context is."
-    n_read = [len(r) for r in vocab.readouts.values()]
+    n_read = [len(r) for r in vocab.readouts.values()]; held, partly = _apart(h for hs in held for h in hs)
     total, count, errors, weights = [np.zeros(r) for r in n_read], [np.zeros(r) for r in n_read], [], []
-    for h in (h for hs in held for h in hs):
+    for h in held:
         e = np.maximum((h.answer - h.y)**2 - h.trust[:, None]**2 * h.spread, 0)
         seen = ~np.isnan(e); errors.append((h.block, e)); pair = _pairs(h.table); weights.append(1 / np.bincount(pair)[pair])
         total[h.block.screen] += np.where(seen, e, 0).sum(0); count[h.block.screen] += seen.sum(0)
@@ -258,4 +308,12 @@ def fit_noise(
     made = dict(perturbation=(by[0] + shrink * everywhere) / (by[1] + shrink), context=(where[0] + shrink) / (where[1] + shrink),
         own_gene=(own[0] + shrink) / (own[1] + shrink))
     for v in made.values(): v[0] = 1.
-    return noise, hard | {k: v.astype(np.float32) for k, v in made.items()}
+    hard |= {k: v.astype(np.float32) for k, v in made.items()}; sums = np.full((2, len(screens)), shrink)
+    for h in partly:
+        b, e = h.block, np.maximum((h.answer - h.y)**2 - h.trust[:, None]**2 * h.spread, 0)
+        expected = noise_factor(hard, b)[:, None] * usual[b.screen]; pair = _pairs(h.table); w = 1 / np.bincount(pair)[pair]
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', RuntimeWarning)
+            r = np.nan_to_num(np.nanmean(e / np.maximum(expected, 1e-9), 1), nan=1.)
+        np.add.at(sums, (slice(None), b.screen), [(w * r).sum(), w.sum()])
+    return noise, hard | dict(part=(sums[0] / sums[1]).astype(np.float32))

@@ -7,10 +7,10 @@ __all__ = ['Equations', 'add_fold', 'solve_weights', 'log_size', 'effect_scale',
 
 # %% ../../nbs/model/06d_stack.ipynb #7251a341
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
-from .closed_forms import ClosedForm
+from .closed_forms import OF_AMOUNTS, ClosedForm
 from .completion import non_negative
 
 # %% ../../nbs/model/06d_stack.ipynb #0d33d781
@@ -48,13 +48,14 @@ def solve_weights(
     prior:float=1.,      # so many experiments that trust the network
     each:float=1.,       # experiments that one experiment counts for: a few readouts say more than one
     settled:bool=False,  # what adds up is the base: trust that, until many experiments say otherwise
+    first:int=0,         # who is trusted before there are any: the network, or another voice
 ) -> np.ndarray: # (q,) non-negative
     "The weights of the network and the closed forms."
-    q, n = len(equations.b), max(equations.n * each, 1); start = np.eye(q)[0]
+    q, n = len(equations.b), max(equations.n * each, 1); start = np.eye(q)[first]
     if not equations.n: return start
     if settled: start *= np.clip(equations.b[0] / max(equations.A[0, 0] * (1 + (120 / n)**2), 1e-9), 0, 1); prior = 200**2 / n
     elif equations.c:                                      # the less is left over, the less it takes to be sure
-        prior *= min(1, max(equations.c - equations.b @ non_negative(equations.A, equations.b), 0) / max(equations.A[0, 0], 1e-9))
+        prior *= min(1, max(equations.c - equations.b @ non_negative(equations.A, equations.b), 0) / max(equations.A[first, first], 1e-9))
     if q == 1: prior = max(prior, 10)                      # of those that only the network knows there are few
     pull = np.diag(np.maximum(np.diag(equations.A), 1e-9)) * prior / n
     out = non_negative(equations.A + pull, equations.b + pull @ start)
@@ -96,6 +97,10 @@ class Stack:
 
     def voices(self, screen) -> list[ClosedForm]: return [f for f in self.forms if screen in f.screens] # of one screen
 
+    def of_new_pairs(self) -> 'Stack': # answers as of a pair of perturbation and context of which nothing was measured
+        "Without what other doses and times of the same pair say."
+        return replace(self, forms=[replace(f, contexts=[]) if f.form == OF_AMOUNTS[1] else f for f in self.forms])
+
     def mix(
         self,
         screen:str,         # name of a screen
@@ -115,6 +120,8 @@ class Stack:
                 for w, v in zip(s, [net, *(v for v, on in zip(said, pattern) if on == '1')]) if w)
         if screen in self.scales:
             factor = np.interp(log_size(out - base), *self.scales[screen]).astype(np.float32)
+            for f, v in zip(self.voices(screen), said):
+                if f.form == OF_AMOUNTS[1]: factor[~np.isnan(v[:, 0])] = 1        # of pairs that are known in part, sizes are known
             out, trust = base + factor[:, None] * (out - base), trust * factor
         return out, trust
 

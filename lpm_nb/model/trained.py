@@ -41,7 +41,8 @@ class TrainedLPM:
     scaling:dict[str, tuple[np.ndarray, np.ndarray]] # screen -> (centre, scale) per readout
     noise:dict[str, np.ndarray] # screen -> (n_readouts,) held-out mean squared error, standardised
     # factors of the noise: 'perturbation' -> (n_atoms+1, n_screens), 'context' -> (n_contexts+1,), 'own_gene' -> (n_kinds+1,), 0 = unknown;
-    # 'dose' and 'time' -> (n_screens, 2, knots) standardised log amounts and the factors there
+    # 'dose' and 'time' -> (n_screens, 2, knots) standardised log amounts and the factors there; 'part' -> (n_screens,) of pairs that were
+    # measured at another dose or time
     hardness:dict[str, np.ndarray]
     units:dict[str, list[str]] # screen -> unit per readout
     effects:list[Effects]     # what was measured elsewhere, for the echo; empty without
