@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.optimize import minimize
-from ..core import DataError
+from ..core import DataError, rng
 
 # %% ../../nbs/model/06q_amounts.ipynb #c2579a50
 def log_amounts(
@@ -75,7 +75,8 @@ def _most_likely(parts, x, c, Y):
         L = torch.linalg.cholesky(S); z = torch.linalg.solve_triangular(L, y, upper=False)
         out = (z**2).sum() / 2 + k * torch.diagonal(L, dim1=1, dim2=2).log().sum() + (((w - mean) / sd)**2).sum() / 2
         out.backward(); return out.item(), w.grad.numpy()
-    best = minimize(loss, _PRIOR[0], jac=True, method='L-BFGS-B', bounds=[(-9, 4)] * 3 + [(-3, 3)] * 2 + [(-2, 2)] * 2, options=dict(maxiter=40))
+    best = minimize(loss, _PRIOR[0], jac=True, method='L-BFGS-B', bounds=[(-9, 4)] * 3 + [(-3, 3)] * 2 + [(-2, 2)] * 2,
+        options=dict(maxiter=40))
     return np.r_[np.exp(best.x[:5]), best.x[5:]]
 
 def likely_amounts(
@@ -91,7 +92,7 @@ def likely_amounts(
     "How alike effects at two amounts are (maximum marginal likelihood)."
     k = Y.shape[1]; scale = np.sqrt(np.nanmean(Y**2, 0) + 1e-12)
     band = np.arange(k) if k < 5 else np.argsort(np.argsort(-_agreement(p, Y), kind='stable')) * 4 // k
-    g, out = np.random.default_rng(seed), []
+    g, out = rng(seed, 'amounts'), []
     for q in range(band.max() + 1):
         cols = np.flatnonzero(band == q); rows = np.flatnonzero(~np.isnan(Y[:, cols]).any(1))
         parts = _sample(p[rows], c[rows], g, drugs, cells) if len(rows) else []
@@ -102,7 +103,8 @@ def likely_amounts(
 # %% ../../nbs/model/06q_amounts.ipynb #c8a032f6
 def _dense(c, at, m, A):
     "Rows by context and amount: contexts (q,), (q, m) which there are, (q, m, k) values."
-    contexts, j = np.unique(c, return_inverse=True); out = np.zeros((len(contexts), m, A.shape[1])); there = np.zeros((len(contexts), m), bool)
+    contexts, j = np.unique(c, return_inverse=True)
+    out, there = np.zeros((len(contexts), m, A.shape[1])), np.zeros((len(contexts), m), bool)
     out[j, at] = A; there[j, at] = True
     return contexts, j, there, out
 
@@ -112,7 +114,8 @@ def _dual(x, c, Y, h):
     _, j, there, y = _dense(c, at, m, Y); out = np.zeros_like(y); A, b, kept = np.zeros((m, m)), np.zeros((m, Y.shape[1])), []
     kinds, kind = np.unique(there, axis=0, return_inverse=True)
     for i, mask in enumerate(kinds):
-        rows, I = np.flatnonzero(kind.ravel() == i), np.flatnonzero(mask); inverse = np.linalg.inv(h[1] * G[np.ix_(I, I)] + h[2] * np.eye(len(I)))
+        rows, I = np.flatnonzero(kind.ravel() == i), np.flatnonzero(mask)
+        inverse = np.linalg.inv(h[1] * G[np.ix_(I, I)] + h[2] * np.eye(len(I)))
         z = inverse @ y[rows][:, I]; A[np.ix_(I, I)] += len(rows) * inverse; b[I] += z.sum(0); kept.append((rows, I, inverse, z))
     u = h[0] * G @ np.linalg.solve(np.eye(m) + h[0] * A @ G, b)
     for rows, I, inverse, z in kept: out[rows[:, None], I] = z - inverse @ u[I]
@@ -134,24 +137,26 @@ def fit_amounts(
     Y:np.ndarray, # (n, k) effects, NaN = not measured
     like:Mapping[str, np.ndarray]|None=None, # tables of an earlier fit, whose mean curve and `HYPER` are kept; None = learn them
     ridge:float=10., # so many experiments at each knot of the mean curve say 0
-) -> dict[str, np.ndarray]: # experiments in order of their perturbations: `p`, `c` (n,), `x` (n, 2), `dual` (n, k); `hyper`, `band`, `scale`, see `likely_amounts`; `knots` (2, 6), `curve` (q, k): the mean curve
+    # experiments in order of their perturbations: `p`, `c` (n,), `x` (n, 2), `dual` (n, k), NaN = not measured;
+    # `hyper`, `band`, `scale`, see `likely_amounts`; `knots` (2, 6), `curve` (q, k): the mean curve
+) -> dict[str, np.ndarray]:
     "Fit a process to each perturbation."
     if not len(Y): raise DataError("expected experiments with doses or times, got none")
     order = np.argsort(p, kind='stable'); p, c, x, Y = p[order], c[order], x[order], Y[order].astype(np.float64); seen = ~np.isnan(Y)
     if like is None:
-        with_x = [v[~np.isnan(v)] for v in x.T]; knots = np.stack([np.quantile(v, np.linspace(0, 1, 6), method='nearest')
-            if len(v) else np.full(6, np.nan) for v in with_x]); H = _hats(x, knots)
-        curve = np.linalg.solve(H.T @ H + ridge * np.eye(H.shape[1]), H.T @ np.where(seen, Y, 0)) if H.shape[1] else np.zeros((0, Y.shape[1]))
+        knots = np.stack([np.quantile(v, np.linspace(0, 1, 6), method='nearest') if len(v) else np.full(6, np.nan)
+            for v in (v[~np.isnan(v)] for v in x.T)])
+        H = _hats(x, knots); curve = np.linalg.solve(H.T @ H + ridge * np.eye(H.shape[1]), H.T @ np.where(seen, Y, 0))
         hyper, band, scale = likely_amounts(p, c, x, Y=Y - H @ curve)
-    else: knots, curve, hyper, band, scale = (like[k].astype(v) for k, v in zip(('knots', 'curve', 'hyper', 'band', 'scale'), ('f8',) * 3 + (int, 'f8')))
+    else: knots, curve, hyper, scale, band = *(like[k].astype(np.float64) for k in ('knots', 'curve', 'hyper', 'scale')), like['band']
     rest, dual = (Y - _hats(x, knots) @ curve) / scale, np.where(seen, 0., np.nan)
     for rows in np.split(np.arange(len(p)), np.flatnonzero(np.diff(p)) + 1):
-        gaps = not seen[rows].all(); groups = [np.array([i]) for i in range(Y.shape[1])] if gaps else [np.flatnonzero(band == q) for q in range(len(hyper))]
-        for cols in groups:
-            mine = rows[seen[rows, cols[0]]] if gaps else rows
-            if len(mine) and len(cols): dual[np.ix_(mine, cols)] = _dual(x[mine], c[mine], rest[np.ix_(mine, cols)], hyper[band[cols[0]]])
-    return dict(p=p.astype(np.int32), c=c.astype(np.int32), x=x.astype(np.float32), dual=dual.astype(np.float32), hyper=hyper.astype(np.float32),
-        band=band.astype(np.int32), scale=scale.astype(np.float32), knots=knots.astype(np.float32), curve=curve.astype(np.float32))
+        # columns with the same experiments and numbers are solved at once; with gaps, each for itself
+        for cols in [np.flatnonzero(band == q) for q in range(len(hyper))] if seen[rows].all() else np.arange(Y.shape[1])[:, None]:
+            mine = rows[seen[rows, cols[0]]]
+            if len(mine): dual[np.ix_(mine, cols)] = _dual(x[mine], c[mine], rest[np.ix_(mine, cols)], hyper[band[cols[0]]])
+    whole = {k: v.astype(np.int32) for k, v in dict(p=p, c=c, band=band).items()}
+    return whole | {k: v.astype(np.float32) for k, v in dict(x=x, dual=dual, hyper=hyper, scale=scale, knots=knots, curve=curve).items()}
 
 def ask_amounts(
     fitted:Mapping[str, np.ndarray], # made by `fit_amounts`
@@ -162,18 +167,19 @@ def ask_amounts(
     own:bool=True,# with what the context adds
 ) -> np.ndarray: # (n, k) effects; NaN of perturbations that were not measured
     "Effects at any amount."
-    t, k = fitted, fitted['dual'].shape[1]; out = np.full((len(p), k), np.nan); start = np.searchsorted(t['p'], p); mean = _hats(x, t['knots']) @ t['curve']
-    stop = np.searchsorted(t['p'], p, side='right'); hyper = t['hyper'].astype(np.float64); order = np.argsort(p, kind='stable')
+    t, out, hyper = fitted, np.full((len(p), fitted['dual'].shape[1]), np.nan), fitted['hyper'].astype(np.float64)
+    start, stop = (np.searchsorted(t['p'], p, side=s) for s in ('left', 'right')); order = np.argsort(p, kind='stable')
     order = order[(p[order] >= 0) & (stop > start)[order]]
     for rows in np.split(order, np.flatnonzero(np.diff(p[order])) + 1) if len(order) else ():
         mine = slice(start[rows[0]], stop[rows[0]]); labels, at, centre = _ladder(t['x'][mine].astype(np.float64))
-        contexts, _, _, dual = _dense(t['c'][mine], at, len(labels), np.nan_to_num(t['dual'][mine]).astype(np.float64)); everywhere = dual.sum(0)
+        contexts, _, _, dual = _dense(t['c'][mine], at, len(labels), np.nan_to_num(t['dual'][mine]).astype(np.float64))
+        everywhere = dual.sum(0)
         j = np.searchsorted(contexts, c[rows]).clip(max=len(contexts) - 1); here = np.flatnonzero(contexts[j] == c[rows])
         for q, h in enumerate(hyper):
             cols = np.flatnonzero(t['band'] == q); K = _kernel(x[rows], labels, h, centre); answer = h[0] * K @ everywhere[:, cols]
             if own and len(here): answer[here] += h[1] * np.einsum('nm,nmk->nk', K[here], dual[j[here]][..., cols])
             out[np.ix_(rows, cols)] = answer
-    return out * t['scale'] + mean
+    return out * t['scale'] + _hats(x, t['knots']) @ t['curve']
 
 def told_amounts(
     fitted:Mapping[str, np.ndarray], # made by `fit_amounts`

@@ -225,7 +225,8 @@ def settle_levels(
 ) -> TrainedLPM: # with networks and closed forms at new levels
     "Add to the level of each context of profiles what its experiments leave over in the mean."
     if model.config.decoder != 'lpm': return model
-    shift, g, networks, asked = {}, rng(seed, 'levels'), [copy.deepcopy(n) for n in model.networks], replace(model, stack=model.stack.of_new_pairs())
+    shift, g, networks = {}, rng(seed, 'levels'), [copy.deepcopy(n) for n in model.networks]
+    asked = replace(model, stack=model.stack.of_new_pairs())
     for n, s in atlas.items():
         if len(s.readouts) < 20: continue
         C, (_, scale) = s.obs['context'].astype(str).to_numpy(), model.scaling[n]

@@ -24,7 +24,7 @@ from .stack import Stack
 from .trained import Controls, TrainedLPM, echo_widths
 
 # %% ../../nbs/model/06n_folder.ipynb #c4e68ea8
-FORMAT = 3
+FORMAT = 4
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
 def _tensors(model):
@@ -55,6 +55,7 @@ def _names(model):
         'descriptors': [dict(of=d.of, given=d.given, names=list(d.vectors.index), columns=[str(c) for c in d.vectors],
             smoothers=[smoother(n, k, x) for (n, k), x in d.smoothers.items()]) for d in _described(model)]}
 
+_HARDNESS = ('perturbation', 'context', 'own_gene', 'dose', 'time', 'part')
 _SMOOTHER = ('known', 'reach', 'ridge', 'mix', 'explained', 'places')
 
 # %% ../../nbs/model/06n_folder.ipynb #05c219ea
@@ -99,10 +100,6 @@ def _read_effects(labels, t):
     return [Effects(**e, **{k: t[f'effects.{i}.{k}'].numpy() for k in ('p', 'c', 'values', 'basis', 'covariance')})
         for i, e in enumerate(labels)]
 
-def _read_hardness(vocab, t):
-    made = {k: t[f'hardness.{k}'].numpy() for k in ('perturbation', 'context', 'own_gene', 'dose', 'time')}
-    return made | dict(part=t['hardness.part'].numpy() if 'hardness.part' in t else np.ones(len(vocab.readouts), np.float32)) # older folders have none
-
 def _read_stack(labels, t):
     def tables(i): return {k.split('.')[2]: x.numpy() for k, x in t.items() if k.startswith(f'stack.{i}.')}
     return Stack([ClosedForm(**f, tables=tables(i)) for i, f in enumerate(labels['forms'])], labels['weights'], labels['scales'])
@@ -142,6 +139,6 @@ def load_lpm(
     def of_screens(what): return {n: t[f'{what}.{n}'].numpy() for n in vocab.readouts}
     centre, scale = of_screens('centre'), of_screens('scale')
     return TrainedLPM(_read_networks(folder, vocab, config, effects, t), vocab, config, {n: (centre[n], scale[n]) for n in vocab.readouts},
-        of_screens('noise'), _read_hardness(vocab, t), units, effects, stack,
+        of_screens('noise'), {k: t[f'hardness.{k}'].numpy() for k in _HARDNESS}, units, effects, stack,
         pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')}, controls,
         next((d for d in described if d.of == 'perturbation'), None), [d for d in described if d.of == 'context'])

@@ -16,7 +16,7 @@ from ..core import DataWarning, rng
 from ..data.effects import Effects
 from ..data.loaders import Block, Vocab
 from ..data.screen import Atlas
-from .closed_forms import OF_AMOUNTS, closed_forms
+from .closed_forms import OTHER_AMOUNTS, closed_forms
 from .lpm import LPMConfig, LPMDecoder
 from .predict import amount_factor, base_of, noise_factor, own_cells, run_network
 from .stack import Equations, Stack, add_fold, common_level, effect_scale, solve_weights, voice_patterns
@@ -38,8 +38,9 @@ def _one_amount(screen, mask, seed):
     "(n,) of each pair that was tried at several doses or times, the experiments at one of them."
     o, out = screen.obs, np.zeros(screen.n_experiments, bool); at = np.flatnonzero(mask & (o['perturbation'] != '').to_numpy())
     if max(o['dose'].nunique(), o['time'].nunique()) < 2: return out
-    t = pd.DataFrame({**{k: o[k].cat.codes.to_numpy()[at] for k in ('perturbation', 'context')}, **{k: o[k].fillna(-1).to_numpy()[at] for k in ('dose', 'time')}})
-    each = t.drop_duplicates(); pair = ['perturbation', 'context']; each = each[each.duplicated(pair, keep=False)]
+    pair = ['perturbation', 'context']
+    t = pd.DataFrame({k: (o[k].cat.codes if k in pair else o[k].fillna(-1)).to_numpy()[at] for k in (*pair, 'dose', 'time')})
+    each = t.drop_duplicates(); each = each[each.duplicated(pair, keep=False)]
     if len(each):
         chosen = each.iloc[rng(seed, 'amounts').permutation(len(each))].drop_duplicates(pair)
         out[at] = pd.MultiIndex.from_frame(t).isin(pd.MultiIndex.from_frame(chosen))
@@ -66,8 +67,8 @@ def choose_folds(
     if n >= 2 * max(parts.values()):
         some = {n: _one_amount(s, masks[n], seed) for n, s in atlas.items()}
         if not any(x.any() for x in some.values()): return leave, n, True
-        def leave_amounts(m): return {n: x | ((f == (m + (k > 1)) % k) & (f >= 0) & some[n]) for (n, x), (f, k) in zip(leave(m).items(), folds.values())}
-        return leave_amounts, n, True
+        def next_fold(m, f, k): return (f == (m + 1) % k) & (f >= 0)
+        return (lambda m: {n: x | (next_fold(m, *folds[n]) & some[n]) for n, x in leave(m).items()}), n, True
     if n < FEW:
         warnings.warn(f"only {n} pair{'s' * (n != 1)} of perturbation and context: none can be held out, so nothing is known of how well "
             "they are predicted; take the standard deviation for that of all values", DataWarning, stacklevel=3)
@@ -104,7 +105,8 @@ class Held:
 
     def __post_init__(self):
         if self.part is None: self.part = np.zeros(len(self.y), bool)
-        elif self.part.any(): self.spread = np.where(self.part[:, None], 0, self.spread)   # the others have seen it: they agree on more than they know
+        # the other members have seen it: that they differ there is not what averaging takes away
+        elif self.part.any(): self.spread = np.where(self.part[:, None], 0, self.spread)
 
 # %% ../../nbs/model/06l_held_out.ipynb #61ba4c25
 def judged_blocks(
@@ -122,7 +124,8 @@ def judged_blocks(
         rows = np.flatnonzero(masks[n]); few = max(200, int(most // b.n_readouts))
         if len(rows) > few: rows = np.sort(rng(seed, 'judged').choice(rows, few, replace=False))
         if not len(rows): continue
-        table = atlas[n].obs.iloc[rows]; out.append((b.take(rows), table, _known_in_part(table, atlas[n], ~masks[n] if rest is None else rest[n])))
+        table = atlas[n].obs.iloc[rows]
+        out.append((b.take(rows), table, _known_in_part(table, atlas[n], ~masks[n] if rest is None else rest[n])))
     return out
 
 def _known_in_part(table, screen, rest):
@@ -186,7 +189,7 @@ def _add_equations(sums, voices, h, base):
 def _trust_amounts(weights, kinds):
     "Where a pair was tried at other doses and nothing was held out to judge them by, they speak alone."
     for n, ks in kinds.items():
-        if (j := next((j for j, k in enumerate(ks) if k[0] == OF_AMOUNTS[1]), None)) is None: continue
+        if (j := next((j for j, k in enumerate(ks) if k[0] == OTHER_AMOUNTS), None)) is None: continue
         for p in list(weights[n]):
             other = p[:j] + '1' + p[j + 1:]
             if other not in weights[n]: weights[n][other] = [0.] + [float(i == j) for i, on in enumerate(other) if on == '1']
@@ -225,9 +228,9 @@ def fit_stack(
     def weigh(n, pattern, e):
         speak = [k[0] for k, on in zip(kinds[n], pattern) if on == '1']
         r = len(known[n].readouts); prior, each = (1., 1.) if r >= 20 else (10., max(1., r / 4))
-        first = speak.index(OF_AMOUNTS[1]) + 1 if OF_AMOUNTS[1] in speak else 0
-        return solve_weights(e, prior=10. if first else prior, each=each, settled='additive' in speak and 'interactions' not in speak and not first,
-            first=first).tolist()
+        first = speak.index(OTHER_AMOUNTS) + 1 if OTHER_AMOUNTS in speak else 0
+        settled = 'additive' in speak and 'interactions' not in speak and not first
+        return solve_weights(e, prior=10. if first else prior, each=each, settled=settled, first=first).tolist()
     stack = Stack([final[k] for k in chosen if k in final], {n: {p: weigh(n, p, e) for p, e in es.items()} for n, es in sums.items()})
     _trust_amounts(stack.weights, kinds)
     mixed = [stack.mix(n, voices, base=base, net=h.answer) for h, n, base, voices in said]
@@ -254,11 +257,25 @@ def _own_hardness(errors, noise, network):
 def _apart(held):
     "What is new to a member, and what it knows in part; of a screen that has nothing new, all of it counts as new."
     held = list(held); some = {h.block.screen for h in held if not h.part.all()}
-    def pick(h, rows): return replace(h, block=h.block.take(rows), y=h.y[rows], table=h.table.iloc[rows], answer=h.answer[rows], spread=h.spread[rows],
-        trust=h.trust[rows], part=h.part[rows])
-    new, part = [h if h.block.screen not in some or not h.part.any() else pick(h, np.flatnonzero(~h.part)) for h in held if h.block.screen not in some
-        or not h.part.all()], [pick(h, np.flatnonzero(h.part)) for h in held if h.block.screen in some and h.part.any()]
+    def pick(h, rows):
+        return replace(h, block=h.block.take(rows), table=h.table.iloc[rows],
+            **{k: getattr(h, k)[rows] for k in ('y', 'answer', 'spread', 'trust', 'part')})
+    new, part = [], []
+    for h in held:
+        if h.block.screen not in some or not h.part.any(): new.append(h); continue
+        part.append(pick(h, np.flatnonzero(h.part)))
+        if not h.part.all(): new.append(pick(h, np.flatnonzero(~h.part)))
     return new, part
+
+def _beyond_spread(h): return np.maximum((h.answer - h.y)**2 - h.trust[:, None]**2 * h.spread, 0)
+
+def _mean_ratio(e, expected):
+    "(n,) squared errors in units of what is expected, mean over readouts; 1 where nothing was measured."
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', RuntimeWarning)
+        return np.nan_to_num(np.nanmean(e / np.maximum(expected, 1e-9), 1), nan=1.)
+
+def _share_of_pair(table): pair = _pairs(table); return 1 / np.bincount(pair)[pair]
 
 _KNOTS = 6   # of the curve of errors over doses or times
 
@@ -283,16 +300,13 @@ def fit_noise(
     n_read = [len(r) for r in vocab.readouts.values()]; held, partly = _apart(h for hs in held for h in hs)
     total, count, errors, weights = [np.zeros(r) for r in n_read], [np.zeros(r) for r in n_read], [], []
     for h in held:
-        e = np.maximum((h.answer - h.y)**2 - h.trust[:, None]**2 * h.spread, 0)
-        seen = ~np.isnan(e); errors.append((h.block, e)); pair = _pairs(h.table); weights.append(1 / np.bincount(pair)[pair])
+        e = _beyond_spread(h); seen = ~np.isnan(e); errors.append((h.block, e)); weights.append(_share_of_pair(h.table))
         total[h.block.screen] += np.where(seen, e, 0).sum(0); count[h.block.screen] += seen.sum(0)
     pooled = [t.sum() / max(c.sum(), 1) for t, c in zip(total, count)]
     noise = {n: ((t + 5 * p) / (c + 5)).astype(np.float32) if c.sum() else np.ones(len(t), np.float32)
         for n, t, c, p in zip(vocab.readouts, total, count, pooled)} | dict(known or {})
     usual, screens = list(noise.values()), range(len(vocab.readouts))
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', RuntimeWarning)
-        ratios = [np.nan_to_num(np.nanmean(e / np.maximum(usual[b.screen], 1e-9), 1), nan=1.) for b, e in errors]
+    ratios = [_mean_ratio(e, usual[b.screen]) for b, e in errors]
     def curve(i, s):
         mine = [(a[k, i], r[k], w[k]) for (b, _), r, w in zip(errors, ratios, weights) if b.screen == s
             for a in [b.amount.numpy()] for k in [a[:, i + 1] > 0]]
@@ -310,10 +324,6 @@ def fit_noise(
     for v in made.values(): v[0] = 1.
     hard |= {k: v.astype(np.float32) for k, v in made.items()}; sums = np.full((2, len(screens)), shrink)
     for h in partly:
-        b, e = h.block, np.maximum((h.answer - h.y)**2 - h.trust[:, None]**2 * h.spread, 0)
-        expected = noise_factor(hard, b)[:, None] * usual[b.screen]; pair = _pairs(h.table); w = 1 / np.bincount(pair)[pair]
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', RuntimeWarning)
-            r = np.nan_to_num(np.nanmean(e / np.maximum(expected, 1e-9), 1), nan=1.)
-        np.add.at(sums, (slice(None), b.screen), [(w * r).sum(), w.sum()])
+        b, w = h.block, _share_of_pair(h.table); r = _mean_ratio(_beyond_spread(h), noise_factor(hard, b)[:, None] * usual[b.screen])
+        sums[:, b.screen] += (w * r).sum(), w.sum()
     return noise, hard | dict(part=(sums[0] / sums[1]).astype(np.float32))

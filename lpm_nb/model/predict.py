@@ -18,7 +18,7 @@ from ..core import DataError, DataWarning, check_known, parse_perturbation
 from ..data.loaders import Block, at_tried_doses, check_symbols, outside_range, within_range
 from ..data.screen import Atlas, Screen, canonical_experiments
 from ..data.stored import row_chunks
-from .closed_forms import OF_AMOUNTS
+from .closed_forms import OTHER_AMOUNTS
 from .lpm import LPMDecoder, gene_of
 from .stack import common_level
 from .strangers import answer_elsewhere, answer_strangers, find_strangers
@@ -101,7 +101,7 @@ def _noise_of(model, screen, block, table):
     if model.vocab.max_members == 1: by_perturbation = by_perturbation * (block.members > 0).sum(1).clamp(min=1).numpy()
     noise = (by_perturbation * model.hardness['context'][block.context.numpy()])[:, None] * model.noise[screen]
     for f in model.stack.voices(screen):
-        if f.form == OF_AMOUNTS[1]: noise[f.measured_pairs(table)] *= model.hardness['part'][block.screen]
+        if f.form == OTHER_AMOUNTS: noise[f.measured_pairs(table)] *= model.hardness['part'][block.screen]
     for f in model.stack.voices(screen):                                       # no fold has judged pairs of a context without any
         rows, error = f.expected_error(table); noise[rows] = by_perturbation[rows, None] * error
     if model.config.decoder == 'lpm':

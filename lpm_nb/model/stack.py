@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
-from .closed_forms import OF_AMOUNTS, ClosedForm
+from .closed_forms import OTHER_AMOUNTS, ClosedForm
 from .completion import non_negative
 
 # %% ../../nbs/model/06d_stack.ipynb #0d33d781
@@ -99,7 +99,7 @@ class Stack:
 
     def of_new_pairs(self) -> 'Stack': # answers as of a pair of perturbation and context of which nothing was measured
         "Without what other doses and times of the same pair say."
-        return replace(self, forms=[replace(f, contexts=[]) if f.form == OF_AMOUNTS[1] else f for f in self.forms])
+        return replace(self, forms=[replace(f, contexts=[]) if f.form == OTHER_AMOUNTS else f for f in self.forms])
 
     def mix(
         self,
@@ -121,7 +121,7 @@ class Stack:
         if screen in self.scales:
             factor = np.interp(log_size(out - base), *self.scales[screen]).astype(np.float32)
             for f, v in zip(self.voices(screen), said):
-                if f.form == OF_AMOUNTS[1]: factor[~np.isnan(v[:, 0])] = 1        # of pairs that are known in part, sizes are known
+                if f.form == OTHER_AMOUNTS: factor[~np.isnan(v[:, 0])] = 1        # of pairs that are known in part, sizes are known
             out, trust = base + factor[:, None] * (out - base), trust * factor
         return out, trust
 
