@@ -59,7 +59,10 @@ class _OnDevice(Metric):
         loss = learn.loss.detach().mean(); self.count += 1
         self.sum = loss if self.sum is None else torch.lerp(loss, self.sum, .98) if self.smooth else self.sum + loss
     @property
-    def value(self): return None if not self.count else self.sum / ((1 if self.smooth else self.count) or 1)
+    def value(self):                    # fastai keeps one of each step: on the CPU a number, as small tensors would lie between large ones
+        if not self.count: return None
+        v = self.sum if self.smooth else self.sum / self.count
+        return v if v.is_cuda else v.item()
 
 class _Run(Callback):
     "What is kept of each network: losses of every epoch, and the weights of its best one."
