@@ -9,6 +9,7 @@ __all__ = ['FEW', 'choose_folds', 'hide_values', 'Held', 'judged_blocks', 'hold_
 import json, warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
@@ -17,9 +18,9 @@ from ..data.effects import Effects
 from ..data.loaders import Block, Vocab
 from ..data.screen import Atlas
 from .closed_forms import OTHER_AMOUNTS, closed_forms
-from .lpm import LPMConfig, LPMDecoder
+from .lpm import LPMConfig, LPMDecoder, own_genes
 from .predict import amount_factor, base_of, noise_factor, own_cells, run_network
-from .stack import Equations, Stack, add_fold, common_level, effect_scale, solve_weights, voice_patterns
+from .stack import Stack, common_level, effect_scale, fold_equations, solve_weights, voice_patterns
 
 # %% ../../nbs/model/06l_held_out.ipynb #be2ac881
 def _folds(atlas, train, parts, seed):
@@ -177,13 +178,18 @@ def _pairs(table):
     "(n,) number of the pair of perturbation and context: what was measured of it at several doses errs together, and counts as one."
     return np.unique(np.stack([table[c].cat.codes for c in ('perturbation', 'context')]), axis=1, return_inverse=True)[1].ravel()
 
-def _add_equations(sums, voices, h, base):
-    "Normal equations of the weights, of one member's held-out experiments of a screen."
-    pair = _pairs(h.table)
+def _equations(voices, h, base):
+    "pattern -> normal equations of the weights, of one member's held-out experiments of a screen."
+    pair, out = _pairs(h.table), {}
     for pattern, rows in voice_patterns(voices, len(h.table)):
-        speak = [h.answer[rows], *(v[rows] for v, on in zip(voices, pattern) if on == '1')]; q = len(speak)
-        add_fold(sums.setdefault(pattern, Equations(np.zeros((q, q)), np.zeros(q))), h.y[rows], base=base[rows], voices=speak,
-            spread=h.spread[rows], n=len(np.unique(pair[rows])))
+        out[pattern] = fold_equations(h.y[rows], base=base[rows], spread=h.spread[rows], n=len(np.unique(pair[rows])),
+            voices=[h.answer[rows], *(v[rows] for v, on in zip(voices, pattern) if on == '1')])
+    return out
+
+def _weights(mine, weigh, but=None):
+    "pattern -> weights of a screen's voices, from the equations [(member, _equations)]; `but`: without those of one member, where others have the pattern too."
+    def of(p, but): return sum(e[p] for i, e in mine if p in e and i != but)
+    return {p: weigh(p, (of(p, but) or of(p, None)).as_many_as(of(p, None).n)) for p in dict.fromkeys(p for _, e in mine for p in e)}
 
 # %% ../../nbs/model/06l_held_out.ipynb #cdf5d8b8
 def _trust_amounts(weights, kinds):
@@ -217,28 +223,32 @@ def fit_stack(
     final = {(f.form, f.screens[0]): f for _, f in closed_forms(known, whole, scaling, effects=effects, settings=chosen,
         levels=network_levels(networks, vocab, known))}
     kinds = {n: [k for k in chosen if k in final and n in final[k].screens] for n in names}
-    sums, said = {n: {} for n in names}, []
+    said = []
     for i, hs in enumerate(held):
         kept = [f for s, f in made[i] if chosen.get((f.form, f.screens[0])) == s]
         for h in hs:
             n = names[h.block.screen]; of = {(f.form, f.screens[0]): f for f in kept if n in f.screens}
             voices = [of[k].predict(h.table) if k in of else np.full(h.answer.shape, np.nan, np.float32) for k in kinds[n]]
             base = common_level(base_of(networks[i], h.block), list(of.values()), h.table)
-            _add_equations(sums[n], voices, h, base); said.append((h, n, base, voices))
+            said.append((i, h, n, base, voices, _equations(voices, h, base)))
     def weigh(n, pattern, e):
         speak = [k[0] for k, on in zip(kinds[n], pattern) if on == '1']
         r = len(known[n].readouts); prior, each = (1., 1.) if r >= 20 else (10., max(1., r / 4))
         first = speak.index(OTHER_AMOUNTS) + 1 if OTHER_AMOUNTS in speak else 0
         settled = 'additive' in speak and 'interactions' not in speak and not first
         return solve_weights(e, prior=10. if first else prior, each=each, settled=settled, first=first).tolist()
-    stack = Stack([final[k] for k in chosen if k in final], {n: {p: weigh(n, p, e) for p, e in es.items()} for n, es in sums.items()})
-    _trust_amounts(stack.weights, kinds)
-    mixed = [stack.mix(n, voices, base=base, net=h.answer) for h, n, base, voices in said]
+    def stacked(but=None):
+        weights = {n: _weights([(i, e) for i, _, k, *_, e in said if k == n], lambda p, e, n=n: weigh(n, p, e), but) for n in names}
+        _trust_amounts(weights, kinds)
+        return Stack([final[k] for k in chosen if k in final], weights)
+    stack, others = stacked(), [stacked(i) for i in range(len(held))]     # what a member says is judged with weights that have not seen it
+    mixed = [others[i].mix(n, voices, base=base, net=h.answer) for i, h, n, base, voices, _ in said]
     for n in names:
-        mine = [((m - base)[new], (h.y - base)[new]) for (m, _), (h, k, base, _) in zip(mixed, said) if k == n for new in [~h.part]]
+        mine = [((m - base)[new], (h.y - base)[new]) for (m, _), (_, h, k, base, *_) in zip(mixed, said) if k == n for new in [~h.part]]
         if len(known[n].readouts) < 20 or n not in stack.weights or not mine: continue
         if scale := effect_scale(*map(np.concatenate, zip(*mine))): stack.scales[n] = scale
-    for h, n, base, voices in said: h.answer, h.trust = stack.mix(n, voices, base=base, net=h.answer)
+    for i, h, n, base, voices, _ in said:
+        h.answer, h.trust = replace(others[i], scales=stack.scales).mix(n, voices, base=base, net=h.answer)
     for n in names:                    # where no pair of a context was ever seen, no fold can judge: its own singles count
         voices = [k[0] for k in kinds[n]]
         if 'singles' in voices: stack.weights.setdefault(n, {})[''.join('01'[v == 'singles'] for v in voices)] = [0., 1.]
@@ -288,12 +298,52 @@ def _curve(x, ratio, w, shrink):
     value = ((hat * (w * ratio)).sum(1) + shrink) / ((hat * w).sum(1) + shrink); out[1] = np.r_[value, [value[-1]] * (_KNOTS - k)]
     return out
 
+class _Judged(NamedTuple):
+    "Errors of one member in one screen."
+    block:Block          # n experiments
+    ratio:np.ndarray     # (n,) squared error in units of what is usual
+    weight:np.ndarray    # (n,) of each
+    fold:np.ndarray      # (n,) of each, the same for all that is of one pair
+
+def _hardness(judged, vocab, hard, shrink, but=None):
+    "`hard` with the factors of perturbations and contexts, from all folds but one."
+    n, screens, contexts = len(vocab.atoms) + 1, len(vocab.readouts), len(vocab.contexts) + 1; kind = own_genes(vocab)[0].numpy()
+    by, where, used = np.zeros((2, n, screens)), np.zeros((2, contexts)), [j.weight * (j.fold != but) for j in judged]
+    for j, w in zip(judged, used):
+        r = j.ratio / amount_factor(hard, j.block)
+        for codes in j.block.members.T.numpy(): by[:, :, j.block.screen] += [np.bincount(codes, x, n) for x in (w * r, w)]
+    of_kind = np.eye(kind.max() + 1)[kind].T @ by                      # drugs, knock-outs, …; then what is peculiar to each of them
+    usual = ((of_kind[0] + shrink) / (of_kind[1] + shrink))[kind]; rest = by[0] / usual
+    everywhere = (rest.sum(1, keepdims=True) + shrink) / (by[1].sum(1, keepdims=True) + shrink)
+    own = usual * (rest + shrink * everywhere) / (by[1] + shrink); own[0] = 1.
+    out = hard | dict(perturbation=own.astype(np.float32), context=np.ones(contexts, np.float32))
+    for j, w in zip(judged, used):
+        where += [np.bincount(j.block.context.numpy(), x, contexts) for x in (w * j.ratio / noise_factor(out, j.block), w)]
+    where = (where[0] + shrink) / (where[1] + shrink); where[0] = 1.
+    return out | dict(context=where.astype(np.float32))
+
+_SHRINK, _FOLDS = (10., 3., 30., 100.), 5   # so many pairs of usual hardness are added, whichever foretells best; the first where there is nothing to tell
+
+def _choose_hardness(judged, vocab, hard, *, few=20.):
+    "Factors at the shrinkage that foretells the errors of a fifth of the pairs best, by Gaussian likelihood; (n_screens,) how much larger the errors were than foretold."
+    best, screens = None, len(vocab.readouts)
+    for shrink in _SHRINK:
+        z, n, logs = sums = np.zeros((3, screens))
+        for f in range(_FOLDS):
+            made = _hardness(judged, vocab, hard, shrink, but=f)
+            for j in judged:
+                v, w = noise_factor(made, j.block), j.weight * (j.fold == f)
+                sums[:, j.block.screen] += (w * j.ratio / v).sum(), w.sum(), (w * np.log(v)).sum()
+        beyond = (z + few) / (n + few); loss = float((logs + n * np.log(beyond) + z / beyond).sum())
+        if best is None or loss < best[0]: best = loss, shrink, beyond
+    return _hardness(judged, vocab, hard, best[1]), best[2]
+
 def fit_noise(
     held:Sequence[list[Held]], # what the members say of what they have not seen
     network,                   # one of them
     vocab:Vocab,               # their symbols
     *,
-    shrink:float=10.,          # so many pairs of usual hardness are added to each dose, perturbation and context
+    shrink:float=10.,          # so many pairs of usual hardness are added to each dose and time, own transcript and pair known in part
     known:Mapping[str, np.ndarray]|None=None, # screen -> (n_readouts,) noise that is known already
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]: # `noise` and `hardness` of a `TrainedLPM`
     "Held-out errors as noise of each readout, and as how much harder each dose, perturbation and context is."
@@ -312,17 +362,12 @@ def fit_noise(
             for a in [b.amount.numpy()] for k in [a[:, i + 1] > 0]]
         return _curve(*(map(np.concatenate, zip(*mine)) if mine else [np.zeros(0)] * 3), shrink)
     hard = {k: np.stack([curve(i, s) for s in screens]).astype(np.float32) for i, k in ((0, 'dose'), (2, 'time'))}
-    ratios = [r / amount_factor(hard, b) for (b, _), r in zip(errors, ratios)]
-    by, where = np.zeros((2, len(vocab.atoms) + 1, len(screens))), np.zeros((2, len(vocab.contexts) + 1))
-    for (b, _), r, w in zip(errors, ratios, weights):
-        for codes in b.members.T.numpy(): np.add.at(by[0], (codes, b.screen), w * r); np.add.at(by[1], (codes, b.screen), w)
-        np.add.at(where[0], b.context.numpy(), w * r); np.add.at(where[1], b.context.numpy(), w)
-    everywhere = (by[0].sum(1, keepdims=True) + shrink) / (by[1].sum(1, keepdims=True) + shrink)
-    own = _own_hardness(errors, usual, network)
-    made = dict(perturbation=(by[0] + shrink * everywhere) / (by[1] + shrink), context=(where[0] + shrink) / (where[1] + shrink),
-        own_gene=(own[0] + shrink) / (own[1] + shrink))
-    for v in made.values(): v[0] = 1.
-    hard |= {k: v.astype(np.float32) for k, v in made.items()}; sums = np.full((2, len(screens)), shrink)
+    judged = [_Judged(h.block, r, w, pd.util.hash_pandas_object(h.table[['perturbation', 'context']], index=False).to_numpy() % _FOLDS)
+        for h, r, w in zip(held, ratios, weights)]
+    hard, beyond = _choose_hardness(judged, vocab, hard)
+    noise = {n: (v * k).astype(np.float32) for (n, v), k in zip(noise.items(), beyond)}; usual = list(noise.values())
+    own = _own_hardness(errors, usual, network); own = (own[0] + shrink) / (own[1] + shrink); own[0] = 1.
+    hard['own_gene'] = own.astype(np.float32); sums = np.full((2, len(screens)), shrink)
     for h in partly:
         b, w = h.block, _share_of_pair(h.table); r = _mean_ratio(_beyond_spread(h), noise_factor(hard, b)[:, None] * usual[b.screen])
         sums[:, b.screen] += (w * r).sum(), w.sum()
