@@ -1,6 +1,6 @@
 """Screens of many shapes, simulated so that the best answer is known: does the LPM stay behind something simple?
 
-Pairs in several lines, lines with singles only, profiles of combinations, dose curves and single doses of them, sparse signatures, small profile screens, effects with heavy tails. Mean squared error on held-out experiments (of combinations where there are some), beside the best of the baselines and the noise; how many values lie in the 90 % interval, and the mean square of errors in units of the predicted standard deviation (1 = honest).
+Pairs in several lines, lines with singles only, profiles of combinations, dose curves and single doses of them, sparse signatures, knock-outs of many genes, small profile screens, effects with heavy tails. Mean squared error on held-out experiments (of combinations where there are some), beside the best of the baselines and the noise; how many values lie in the 90 % interval, and the mean square of errors in units of the predicted standard deviation (1 = honest).
     python benchmarks/shapes.py [--seeds 2] [--only pairs] [--out shapes]
 """
 import argparse, itertools, time, warnings
@@ -97,6 +97,16 @@ def heavy_tails(seed, genes=30, contexts=12, readouts=50, noise=.7):
         name='shape')
     return s, np.ones(len(i), bool), False, noise**2
 
+def knock_outs(seed, genes=600, lines=120, noise=.12, causes=30):
+    "Growth after the loss of every gene: one in eight is essential, most do next to nothing, and one in twenty matters in a few lines only."
+    g = np.random.default_rng(seed); tissue = g.integers(0, 12, lines); i, c = np.indices((genes, lines)).reshape(2, -1)
+    state = (.6 * g.normal(size=(12, causes))[tissue] + .8 * g.normal(size=(lines, causes))) * np.linspace(1, .2, causes); essential = g.random(genes) < .12
+    size = 1.4 * np.where(essential, .25, .08) * g.gamma(2, .5, genes) / np.sqrt(causes)
+    Y = -1. * essential[:, None] + size[:, None] * g.normal(size=(genes, causes)) @ state.T + .03 * g.normal(size=lines) + noise * g.normal(size=(genes, lines))
+    Y -= .8 * ((g.random(genes) < .05)[:, None] & (g.random((genes, lines)) < .03))
+    s = Screen.from_arrays(Y[i, c, None], perturbation=[f'KO:g{k:03}' for k in i], context=[f'line{k:03}' for k in c], readouts=['growth'], name='shape')
+    return s, np.ones(len(i), bool), False, noise**2
+
 SHAPES = {
     'pairs of 30 drugs, 12 lines, alike in all': drug_pairs, 'pairs of 30 drugs, 3 lines, alike in all': lambda s: drug_pairs(s, lines=3),
     'pairs of 30 drugs, 3 lines, nothing alike': lambda s: drug_pairs(s, lines=3, shared=0, causes=435),
@@ -109,7 +119,7 @@ SHAPES = {
     'signatures: 150 drugs, 20 lines, 6 doses, 2 times': signatures,
     'one dose of a pair: 60 drugs, 30 lines, growth': lambda s: one_amount(dose_curves(s), s),
     'one dose or time of a pair: 150 drugs, 20 lines': lambda s: one_amount(signatures(s), s),
-    'sums: 60 genes, 6 contexts, 100 readouts': sums, 'tails: 30 genes, 12 contexts, 50 readouts': heavy_tails,
+    'knock-outs of 600 genes, 120 lines, growth': knock_outs, 'sums: 60 genes, 6 contexts, 100 readouts': sums, 'tails: 30 genes, 12 contexts, 50 readouts': heavy_tails,
     'tails: 200 genes, 4 contexts, 100 readouts': lambda s: heavy_tails(s, 200, 4, 100)}
 
 def main():

@@ -131,7 +131,7 @@ def _check_values(X, readouts, name):
     seen = ~np.isnan(X).all(0)
     if not seen.all():
         lost = [r for r, s in zip(readouts, seen) if not s]
-        raise DataError(f"{len(lost)} readouts of screen {name!r} are never measured (first: {lost[0]!r}); drop them")
+        raise DataError(f"{len(lost)} readout{'s are' if len(lost) > 1 else ' is'} never measured in screen {name!r} (first: {lost[0]!r}); drop them")
     if len(X) > 1:
         lo, hi = np.nanmin(X, 0), np.nanmax(X, 0)
         for code in {float(lo.min()), float(hi.max())} & _CODES:
@@ -142,8 +142,8 @@ def _check_values(X, readouts, name):
                     "says 'not measured', replace it by NaN", DataWarning, stacklevel=4)
         flat = [r for r, f in zip(readouts, lo == hi) if f]
         if len(flat):
-            warnings.warn(f"{len(flat)} readouts of screen {name!r} have one constant value (first: {flat[0]!r}); nothing can be learned "
-                "of them", DataWarning, stacklevel=4)
+            warnings.warn(f"{len(flat)} readout{'s have' if len(flat) > 1 else ' has'} one constant value in screen {name!r} (first: "
+                f"{flat[0]!r}); nothing can be learned of {'them' if len(flat) > 1 else 'it'}", DataWarning, stacklevel=4)
     lost = int(np.isnan(X).all(1).sum())
     if lost: raise DataError(f"{lost} experiments of screen {name!r} have no measured value; drop them")
 
