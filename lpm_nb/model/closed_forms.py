@@ -185,7 +185,7 @@ def _low_rank(D, seen, usual, threshold):
 FORMS = {'kernel': [dict(reach=a, ridge=b) for a in (.5, 1., 3.) for b in (.3, 1., 3.)], 'nearest': [dict(k=15), dict(k=40)],
     'sums of profiles': [{}], 'low rank of profiles': [dict(threshold=q) for q in (.1, .25, .6, 1.2)],
     'additive': [{}], 'low rank': [dict(threshold=q) for q in (.25, .6, 1.2)],
-    'factors': [dict(k=100, steps=10)], 'factors, one screen': [dict(k=60, steps=15)],
+    'factors': [dict(k=100, steps=10)], 'factors, one screen': [dict(k=q, steps=15) for q in (30, 60)],
     'factors of profiles': [dict(k=40, steps=6), dict(k=60, steps=20)],
     'sums of members': [dict(ridge=q) for q in (.1, 1., 10.)], 'doses and times': [{}], 'other amounts of a pair': [{}],
     'interactions': [dict(noise=1.1)], 'singles': [dict(share=.2)], 'factors of pairs': [dict(k=20)], 'same pairs': [dict(k=0), dict(k=20), dict(k=0, apart=20)],
