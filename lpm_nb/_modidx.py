@@ -782,6 +782,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'lpm_nb.data.split.Split.__repr__': ('data/split.html#split.__repr__', 'lpm_nb/data/split.py'),
                                    'lpm_nb.data.split._frame': ('data/split.html#_frame', 'lpm_nb/data/split.py'),
                                    'lpm_nb.data.split._key': ('data/split.html#_key', 'lpm_nb/data/split.py'),
+                                   'lpm_nb.data.split._numbered': ('data/split.html#_numbered', 'lpm_nb/data/split.py'),
+                                   'lpm_nb.data.split._pairs': ('data/split.html#_pairs', 'lpm_nb/data/split.py'),
                                    'lpm_nb.data.split._parts': ('data/split.html#_parts', 'lpm_nb/data/split.py'),
                                    'lpm_nb.data.split._shares': ('data/split.html#_shares', 'lpm_nb/data/split.py'),
                                    'lpm_nb.data.split._split': ('data/split.html#_split', 'lpm_nb/data/split.py'),

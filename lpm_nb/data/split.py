@@ -32,8 +32,18 @@ class Split:
 def _frame(atlas):
     "Every experiment of the atlas by its symbols."
     if not isinstance(atlas, Atlas): raise DataError(f"expected an Atlas, got {type(atlas).__name__}; of one screen: Atlas([screen])")
-    return pd.concat([s.obs[['perturbation', 'context']].astype(str).assign(screen=n, row=np.arange(s.n_experiments))
-        for n, s in atlas.items()], ignore_index=True)
+    out = {'screen': pd.Categorical.from_codes(np.repeat(np.arange(len(atlas)), [s.n_experiments for s in atlas.values()]), list(atlas))}
+    for k in ('perturbation', 'context'):                          # labels as numbers: a genome-wide screen has millions of rows
+        names = pd.Index(sorted(set().union(*(s.obs[k].cat.categories for s in atlas.values()))))
+        out[k] = pd.Categorical.from_codes(np.concatenate([names.get_indexer(s.obs[k].cat.categories)[s.obs[k].cat.codes]
+            for s in atlas.values()]), names).remove_unused_categories()
+    return pd.DataFrame(out)
+
+def _pairs(f, of_context=None):
+    "(n,) number of the pair of perturbation and context (or what `of_context` makes of it), in order of appearance."
+    c = f['context'].cat.codes.to_numpy()
+    if of_context: c = pd.factorize(np.array([of_context(x) for x in f['context'].cat.categories], object))[0][c]
+    return pd.factorize(f['perturbation'].cat.codes.to_numpy().astype(np.int64) * (int(c.max(initial=0)) + 1) + c)[0]
 
 def _split(atlas, frame, part, name, seed):
     "Masks from a column of 0 (train), 1 (valid), 2 (test), 3 (unused)."
@@ -52,39 +62,38 @@ def _shares(test, valid):
 
 # %% ../../nbs/data/04_split.ipynb #14ccce26
 def _key(p): return tuple(sorted(parse_perturbation(p)))
+def _numbered(keys): at = {}; return np.array([at.setdefault(k, len(at)) for k in keys], np.int64)
 
 def prove_split(
     atlas:Atlas, # the screens
     split:Split, # masks over them
 ) -> pd.DataFrame: # one row per test experiment: screen, perturbation, context, and what the training saw of it
     "Raise `LeakageError` if a held-out (perturbation, context) trains; tell what else of it the training saw."
-    f = _frame(atlas)
+    f = _frame(atlas); names, contexts = f['perturbation'].cat.categories, f['context'].cat.categories
     for n, s in atlas.items():
         if n not in split.test or len(split.test[n]) != s.n_experiments:
             raise DataError(f"split {split.name!r} is of another atlas: for screen {n!r} expected masks of {s.n_experiments:,} "
                 f"experiments, got {len(split.test[n]) if n in split.test else 'none'}; make the split from this atlas")
-    for k in ('train', 'valid', 'test'): f[k] = np.concatenate([getattr(split, k)[n] for n in atlas])
-    both = f[['train', 'valid', 'test']].sum(axis=1) > 1
+    part = {k: np.concatenate([getattr(split, k)[n] for n in atlas]) for k in ('train', 'valid', 'test')}
+    both = sum(m.astype(np.int8) for m in part.values()) > 1
     if both.any():
         raise LeakageError(f"{int(both.sum())} experiments are in more than one part of split {split.name!r} (first: "
             f"{f.loc[both, ['perturbation','context']].iloc[0].tolist()})")
-    keys = {p: _key(p) for p in f['perturbation'].unique()}
-    f['p'], f['c'] = f['perturbation'].map(keys), f['context'].map({c: parse_context(c) for c in f['context'].unique()})
-    pair = pd.factorize(pd.MultiIndex.from_arrays([f['p'], f['c']]))[0]
-    for part in ('test', 'valid'):
-        leak = np.isin(pair, pair[f['train']]) & f[part].to_numpy() & (f['p'] != ()).to_numpy()
+    keys, parsed = [_key(p) for p in names], [parse_context(c) for c in contexts]
+    p, c = (f[k].cat.codes.to_numpy().astype(np.int64) for k in ('perturbation', 'context')); n = len(contexts)
+    same, of, system = _numbered(keys), _numbered(parsed), _numbered(x[0] for x in parsed)
+    pair, train, treated = same[p] * n + of[c], part['train'], np.array([k != () for k in keys])[p]
+    for k in ('test', 'valid'):
+        leak = np.isin(pair, pair[train]) & part[k] & treated
         if leak.any():
-            raise LeakageError(f"{int(leak.sum())} {part} experiments of split {split.name!r} are also trained on (first: "
+            raise LeakageError(f"{int(leak.sum())} {k} experiments of split {split.name!r} are also trained on (first: "
                 f"{f.loc[leak, ['perturbation','context']].iloc[0].tolist()}); hold out whole (perturbation, context) pairs")
-    tr, te = f[f['train']], f[f['test']]
-    n_p, n_c = tr.groupby('perturbation')['context'].nunique(), tr.groupby('context')['perturbation'].nunique()
-    atoms = {a for p in tr['p'].unique() for a in p}
-    system = set(zip(tr['p'], tr['c'].str[0]))
-    return pd.DataFrame(dict(screen=te['screen'].to_numpy(), perturbation=te['perturbation'].to_numpy(), context=te['context'].to_numpy(),
-        contexts_with_perturbation=te['perturbation'].map(n_p).fillna(0).astype(int).to_numpy(),
-            perturbations_in_context=te['context'].map(n_c).fillna(0).astype(int).to_numpy(),
-        atoms_seen=[all(a in atoms for a in p) for p in te['p']],
-            same_system_other_assay=[(p, c[0]) in system for p, c in zip(te['p'], te['c'])]))
+    test, seen = part['test'], np.unique(p[train] * n + c[train])
+    atoms = {a for i in np.unique(p[train]) for a in keys[i]}; known, assay = np.array([atoms.issuperset(k) for k in keys]), same[p] * n + system[c]
+    return pd.DataFrame(dict(**{k: f[k][test].astype(str).to_numpy() for k in ('screen', 'perturbation', 'context')},
+        contexts_with_perturbation=np.bincount(seen // n, minlength=len(names))[p[test]],
+        perturbations_in_context=np.bincount(seen % n, minlength=n)[c[test]], atoms_seen=known[p[test]],
+        same_system_other_assay=np.isin(assay[test], assay[train])))
 
 # %% ../../nbs/data/04_split.ipynb #2f09d810
 def _parts(codes, n, test, valid, g):
@@ -110,8 +119,7 @@ def split_pairs(
     if screens is not None: check_known(screens, list(atlas), 'screen')
     f = _frame(atlas)
     free = ((f['perturbation'] != '') & (f['screen'].isin(screens) if screens is not None else True)).to_numpy()
-    c = f['context'] if by == 'context' else f['context'].map({x: parse_context(x)[0] for x in f['context'].unique()})
-    codes = pd.factorize(pd.MultiIndex.from_arrays([f['perturbation'], c]))[0]
+    codes = _pairs(f, None if by == 'context' else lambda c: parse_context(c)[0])
     held, back = np.unique(codes[free], return_inverse=True)
     part = np.zeros(len(f), int)
     part[free] = _parts(back, len(held), test, valid, rng(seed, 'pairs'))
@@ -148,7 +156,7 @@ def split_combinations(
     "Combinations held out in every context; all single perturbations train."
     _shares(test, valid)
     f = _frame(atlas)
-    multi = f['perturbation'].map({p: len(parse_perturbation(p)) > 1 for p in f['perturbation'].unique()}).to_numpy()
+    multi = np.array([len(parse_perturbation(p)) > 1 for p in f['perturbation'].cat.categories])[f['perturbation'].cat.codes]
     if not multi.any(): raise DataError("expected combinations such as 'A+B', the atlas has none")
     codes, held = pd.factorize(f['perturbation'][multi])
     part = np.zeros(len(f), int); part[multi] = _parts(codes, len(held), test, valid, rng(seed, 'combinations'))
@@ -194,7 +202,7 @@ def split_folds(
     if screens is not None: check_known(screens, list(atlas), 'screen')
     f = _frame(atlas)
     free = ((f['perturbation'] != '') & (f['screen'].isin(screens) if screens is not None else True)).to_numpy()
-    every = pd.factorize(pd.MultiIndex.from_frame(f[['perturbation', 'context']]))[0]; codes, held = pd.factorize(every[free])
+    every = _pairs(f); codes, held = pd.factorize(every[free])
     if not 2 <= k <= len(held): raise DataError(f"expected 2 ≤ k ≤ {len(held)} (the number of pairs), got {k}")
     fold = rng(seed, 'folds').permutation(len(held)) % k
     out = []
