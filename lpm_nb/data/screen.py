@@ -185,12 +185,13 @@ def _assemble(X, perturbation, context, dose, time, readouts, unit, name, replic
     dose, time = _treated_dose(_numbers(dose, 'dose', 'µM', len(X)), P), _numbers(time, 'time', 'h', len(X))
     X = X.astype(np.float32, copy=False)
     if np.isinf(X).any(): _check_values(X, R, name)
-    key = pd.MultiIndex.from_arrays([P.codes, C.codes, dose, time])
+    key = np.zeros(len(X), np.int64)
+    for codes in (P.codes, C.codes, *(pd.factorize(a, use_na_sentinel=False)[0] for a in (dose, time))): key = key * (int(codes.max()) + 1) + codes
     group, first = pd.factorize(key)
     n, spread, count = len(first), None, np.ones(len(X), np.int64) if n_replicates is None else np.asarray(n_replicates)
     if n < len(X):
         if replicates is None:
-            i = int(np.argmax(key.duplicated()))
+            i = int(np.argmax(pd.Series(group).duplicated()))
             raise DataError(f"{len(X)-n} rows of screen {name!r} repeat an experiment (first: {P[i]!r} in {C[i]!r}); if they are "
                 "replicates pass replicates='mean' or 'median'")
         X, spread, count = _aggregate(X, group, n, replicates)
