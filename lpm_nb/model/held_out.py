@@ -305,9 +305,9 @@ class _Judged(NamedTuple):
     weight:np.ndarray    # (n,) of each
     fold:np.ndarray      # (n,) of each, the same for all that is of one pair
 
-def _hardness(judged, vocab, hard, shrink, but=None):
-    "`hard` with the factors of perturbations and contexts, from all folds but one."
-    n, screens, contexts = len(vocab.atoms) + 1, len(vocab.readouts), len(vocab.contexts) + 1; kind = own_genes(vocab)[0].numpy()
+def _hardness(judged, vocab, kind, hard, shrink, but=None):
+    "`hard` with the factors of perturbations and contexts, from all folds but one; kind: (n_atoms+1,) of each atom, 0 = none."
+    n, screens, contexts = len(vocab.atoms) + 1, len(vocab.readouts), len(vocab.contexts) + 1
     by, where, used = np.zeros((2, n, screens)), np.zeros((2, contexts)), [j.weight * (j.fold != but) for j in judged]
     for j, w in zip(judged, used):
         r = j.ratio / amount_factor(hard, j.block)
@@ -326,17 +326,17 @@ _SHRINK, _FOLDS = (10., 3., 30., 100.), 5   # so many pairs of usual hardness ar
 
 def _choose_hardness(judged, vocab, hard, *, few=20.):
     "Factors at the shrinkage that foretells the errors of a fifth of the pairs best, by Gaussian likelihood; (n_screens,) how much larger the errors were than foretold."
-    best, screens = None, len(vocab.readouts)
+    best, screens, kind = None, len(vocab.readouts), own_genes(vocab)[0].numpy()
     for shrink in _SHRINK:
         z, n, logs = sums = np.zeros((3, screens))
         for f in range(_FOLDS):
-            made = _hardness(judged, vocab, hard, shrink, but=f)
+            made = _hardness(judged, vocab, kind, hard, shrink, but=f)
             for j in judged:
                 v, w = noise_factor(made, j.block), j.weight * (j.fold == f)
                 sums[:, j.block.screen] += (w * j.ratio / v).sum(), w.sum(), (w * np.log(v)).sum()
         beyond = (z + few) / (n + few); loss = float((logs + n * np.log(beyond) + z / beyond).sum())
         if best is None or loss < best[0]: best = loss, shrink, beyond
-    return _hardness(judged, vocab, hard, best[1]), best[2]
+    return _hardness(judged, vocab, kind, hard, best[1]), best[2]
 
 def fit_noise(
     held:Sequence[list[Held]], # what the members say of what they have not seen
