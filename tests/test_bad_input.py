@@ -48,7 +48,7 @@ ERRORS = {
     'readouts not unique': (arrays([[1., 2.], [2., 3.]], readouts=['g', 'g ']), DataError, "repeated names (first: 'g')"),
     'readout without a name': (arrays([[1., 2.], [2., 3.]], readouts=['g', '']), DataError, "a name for every readout"),
     'readout never measured': (arrays([[1., np.nan], [2., np.nan]], readouts=['g', 'h']), DataError,
-        "1 readout is never measured in screen "),
+        "1 readout is never measured in screen 's' (first: 'h'); drop it"),
     'experiment never measured': (arrays([[1.], [np.nan]]), DataError, "1 experiments of screen 's' have no measured value"),
     'mixed units': (long(table(unit=['nM', 'uM', 'uM', 'uM'])), DataError, "several units: nM, uM"),
     'dose as text': (long(table(dose=['1', '10 uM', '1', '1'])), DataError, "expected dose as numbers in µM, got '10 uM'"),
@@ -80,7 +80,7 @@ WARNINGS = {
     'NaN value': (long(table(value=[1, np.nan, 2, 3])), "1 of 4 values of screen 's' are NaN and taken as not measured"),
     'whitespace': (long(table(perturbation=['A ', 'B', 'A ', 'B'])), "surrounding whitespace removed from 1 perturbation labels: 'A '"),
     'case variants': (long(table(perturbation=['A', 'a', 'A', 'a'])), "differ only in case and are kept apart: 'A/a'"),
-    'constant readout': (arrays([[1.], [1.]]), "1 readout has one constant value in screen "),
+    'constant readout': (arrays([[1.], [1.]]), "1 readout has one constant value in screen 's' (first: 'g'); nothing can be learned of it"),
     'plus inside brackets': (long(table(perturbation=['(+)-JQ1', 'B', 'C', 'D'])), "split at a '+' inside brackets"),
 }
 

@@ -131,7 +131,8 @@ def _check_values(X, readouts, name):
     seen = ~np.isnan(X).all(0)
     if not seen.all():
         lost = [r for r, s in zip(readouts, seen) if not s]
-        raise DataError(f"{len(lost)} readout{'s are' if len(lost) > 1 else ' is'} never measured in screen {name!r} (first: {lost[0]!r}); drop them")
+        raise DataError(f"{len(lost)} readout{'s are' if len(lost) > 1 else ' is'} never measured in screen {name!r} (first: {lost[0]!r}); "
+            f"drop {'them' if len(lost) > 1 else 'it'}")
     if len(X) > 1:
         lo, hi = np.nanmin(X, 0), np.nanmax(X, 0)
         for code in {float(lo.min()), float(hi.max())} & _CODES:
@@ -186,7 +187,8 @@ def _assemble(X, perturbation, context, dose, time, readouts, unit, name, replic
     X = X.astype(np.float32, copy=False)
     if np.isinf(X).any(): _check_values(X, R, name)
     key = np.zeros(len(X), np.int64)
-    for codes in (P.codes, C.codes, *(pd.factorize(a, use_na_sentinel=False)[0] for a in (dose, time))): key = key * (int(codes.max()) + 1) + codes
+    for codes in (P.codes, C.codes, *(pd.factorize(a, use_na_sentinel=False)[0] for a in (dose, time))):
+        key = key * (int(codes.max()) + 1) + codes
     group, first = pd.factorize(key)
     n, spread, count = len(first), None, np.ones(len(X), np.int64) if n_replicates is None else np.asarray(n_replicates)
     if n < len(X):

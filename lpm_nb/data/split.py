@@ -39,10 +39,12 @@ def _frame(atlas):
             for s in atlas.values()]), names).remove_unused_categories()
     return pd.DataFrame(out)
 
+def _numbered(keys): return pd.factorize(pd.Index(list(keys), tupleize_cols=False))[0]
+
 def _pairs(f, of_context=None):
     "(n,) number of the pair of perturbation and context (or what `of_context` makes of it), in order of appearance."
     c = f['context'].cat.codes.to_numpy()
-    if of_context: c = pd.factorize(np.array([of_context(x) for x in f['context'].cat.categories], object))[0][c]
+    if of_context: c = _numbered(map(of_context, f['context'].cat.categories))[c]
     return pd.factorize(f['perturbation'].cat.codes.to_numpy().astype(np.int64) * (int(c.max(initial=0)) + 1) + c)[0]
 
 def _split(atlas, frame, part, name, seed):
@@ -62,7 +64,6 @@ def _shares(test, valid):
 
 # %% ../../nbs/data/04_split.ipynb #14ccce26
 def _key(p): return tuple(sorted(parse_perturbation(p)))
-def _numbered(keys): at = {}; return np.array([at.setdefault(k, len(at)) for k in keys], np.int64)
 
 def prove_split(
     atlas:Atlas, # the screens
@@ -89,7 +90,8 @@ def prove_split(
             raise LeakageError(f"{int(leak.sum())} {k} experiments of split {split.name!r} are also trained on (first: "
                 f"{f.loc[leak, ['perturbation','context']].iloc[0].tolist()}); hold out whole (perturbation, context) pairs")
     test, seen = part['test'], np.unique(p[train] * n + c[train])
-    atoms = {a for i in np.unique(p[train]) for a in keys[i]}; known, assay = np.array([atoms.issuperset(k) for k in keys]), same[p] * n + system[c]
+    atoms = {a for i in np.unique(p[train]) for a in keys[i]}; known = np.array([atoms.issuperset(k) for k in keys])
+    assay = same[p] * n + system[c]
     return pd.DataFrame(dict(**{k: f[k][test].astype(str).to_numpy() for k in ('screen', 'perturbation', 'context')},
         contexts_with_perturbation=np.bincount(seen // n, minlength=len(names))[p[test]],
         perturbations_in_context=np.bincount(seen % n, minlength=n)[c[test]], atoms_seen=known[p[test]],

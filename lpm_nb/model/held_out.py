@@ -187,7 +187,7 @@ def _equations(voices, h, base):
     return out
 
 def _weights(mine, weigh, but=None):
-    "pattern -> weights of a screen's voices, from the equations [(member, _equations)]; `but`: without those of one member, where others have the pattern too."
+    "pattern -> weights, from [(member, its equations)] of a screen; `but`: without those of one member, where others have the pattern too."
     def of(p, but): return sum(e[p] for i, e in mine if p in e and i != but)
     return {p: weigh(p, (of(p, but) or of(p, None)).as_many_as(of(p, None).n)) for p in dict.fromkeys(p for _, e in mine for p in e)}
 
@@ -322,10 +322,11 @@ def _hardness(judged, vocab, kind, hard, shrink, but=None):
     where = (where[0] + shrink) / (where[1] + shrink); where[0] = 1.
     return out | dict(context=where.astype(np.float32))
 
-_SHRINK, _FOLDS = (10., 3., 30., 100.), 5   # so many pairs of usual hardness are added, whichever foretells best; the first where there is nothing to tell
+_SHRINK = 10., 3., 30., 100.   # so many pairs of usual hardness are added, whichever foretells best; the first where nothing tells
+_FOLDS = 5
 
 def _choose_hardness(judged, vocab, hard, *, few=20.):
-    "Factors at the shrinkage that foretells the errors of a fifth of the pairs best, by Gaussian likelihood; (n_screens,) how much larger the errors were than foretold."
+    "Factors at the shrinkage that foretells a fifth of the errors best (Gaussian likelihood); (n_screens,) how much larger they were."
     best, screens, kind = None, len(vocab.readouts), own_genes(vocab)[0].numpy()
     for shrink in _SHRINK:
         z, n, logs = sums = np.zeros((3, screens))

@@ -24,7 +24,8 @@ class Equations:
 
     def __add__(self, other): return Equations(self.A + other.A, self.b + other.b, self.n + other.n, self.c + other.c)
     def __radd__(self, zero): return self              # so that `sum` adds them up
-    def as_many_as(self, n): f = n / max(self.n, 1); return Equations(self.A * f, self.b * f, n, self.c * f)   # as if there were n experiments
+    def as_many_as(self, n): # as if there were n experiments
+        f = n / max(self.n, 1); return Equations(self.A * f, self.b * f, n, self.c * f)
 
 def fold_equations(
     y:np.ndarray,        # (n, r) truth, NaN = not measured
