@@ -83,6 +83,8 @@ TASKS = {
         note='GDSC data are for non-commercial research.'),
     'PRISM/GDSC/CTD2': Task(_named('prism', 'gdsc-shared', 'ctd2'), _pairs(.15, 'prism'), 'prism', 'within r', 'viability:AUC_published',
         note='The assay is a part of the context; the assays agree at r .5 to .6.'),
+    'DepMap knock-outs': Task(_named('depmap-500'), _pairs(.15), 'depmap-500', 'within r', 'growth:gene_effect',
+        note='500 genes, each lost in 124 lines of three cancers; of most genes there is little to know but their mean.', genes=True),
     'NeurIPS drugs': Task(_named('neurips2023'), _pairs(.15), 'neurips2023', 'delta r', note=_WELLS),
     'Replogle RPE1': Task(_named('replogle-rpe1', 'replogle-k562'), _pairs(.2, 'replogle-rpe1'), 'replogle-rpe1', 'delta r',
         note='Only the thousand most raised genes of a knock-down have a rank; the rest are censored.', genes=True),

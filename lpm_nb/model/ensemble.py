@@ -45,6 +45,12 @@ def _any_pair_repeats(atlas):
     seen = seen[seen['perturbation'] != '']
     return seen['perturbation'].duplicated().any() or any(len(m) > 1 for s in atlas.values() for m in s.members.values())
 
+def _decay(atlas):
+    "Weight decay of embeddings, of growth: the fewer experiments a perturbation has, the stronger; small atlases are stopped in time without it."
+    if sum(s.n_experiments for s in atlas.values()) < 10_000: return 1.
+    rows = pd.concat([s.obs['perturbation'].value_counts().rename(index=str) for s in atlas.values()]).groupby(level=0).sum().drop('', errors='ignore')
+    return float(np.clip(300 / rows[rows > 0].median(), 1, 3)) if len(rows) else 1.
+
 def _passes(n): return int(np.clip(round(1e7 / max(n, 1)), 3, 10))     # over n experiments of growth: of millions fewer
 
 def default_config(
@@ -60,7 +66,7 @@ def default_config(
         for s in atlas.values()) > n
     recipe = dict(width=64, hidden=256, rank=256, epochs=15, lr=.002, wd_embedding=30., wd_weights=5., dropout=.5, init_std=.02,
         members=5) if wide else dict(width=64, layers=0, init_std=.1, epochs=20, lr=.01, wd_embedding=5., wd_weights=.1,
-        keep='last') if paired else dict(epochs=_passes(n))
+        keep='last') if paired else dict(epochs=_passes(n), wd_embedding=_decay(atlas))
     return LPMConfig(**{**recipe, **changes})
 
 # %% ../../nbs/model/06m_ensemble.ipynb #752aea92
