@@ -235,7 +235,9 @@ def _forms(screens, contexts, perturbations, *, names, cells):
         if 'sums of profiles' in out and perturbations <= 3000: out.append('low rank of profiles')
     elif most < 20 and pairs < .5:
         out.append('low rank')
-        if contexts >= 10 and perturbations * contexts <= 2e7: out += ['factors', 'related contexts'] * (len(screens) > 1) + OF_ONE
+        if contexts >= 10 and perturbations * contexts <= 2e7:
+            for f in ['factors'] + ['related contexts'] * (contexts <= 3000):                # contexts × contexts are inverted
+                out += [f] * (len(screens) > 1) + [f'{f}, one screen']
     return out
 
 def _pieces(screens, treated, V):
