@@ -1428,6 +1428,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'lpm_nb.suite._page': ('suite.html#_page', 'lpm_nb/suite.py'),
                               'lpm_nb.suite._pairs': ('suite.html#_pairs', 'lpm_nb/suite.py'),
                               'lpm_nb.suite._paper_config': ('suite.html#_paper_config', 'lpm_nb/suite.py'),
+                              'lpm_nb.suite._readable': ('suite.html#_readable', 'lpm_nb/suite.py'),
                               'lpm_nb.suite._relations': ('suite.html#_relations', 'lpm_nb/suite.py'),
                               'lpm_nb.suite._run': ('suite.html#_run', 'lpm_nb/suite.py'),
                               'lpm_nb.suite._shrink': ('suite.html#_shrink', 'lpm_nb/suite.py'),

@@ -7,7 +7,7 @@ __all__ = ['TASKS', 'SUITES', 'ONE_SCREEN', 'PAPER', 'CURVES', 'Task', 'by_gene'
            'run_scaling']
 
 # %% ../nbs/15_suite.ipynb #3f0d1618
-import base64, hashlib, io, json, os, tempfile, time
+import base64, hashlib, io, json, os, tempfile, time, warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -21,7 +21,7 @@ import lpm_nb
 from .analysis.benchmark import calibration, evaluate
 from .analysis.metrics import holm, interval_p
 from .analysis.plot import plot_calibration, plot_contexts, plot_methods, plot_paired, plot_scaling
-from .core import DataError, FetchError, StorageError, atomic_path, check_known, rng
+from .core import DataError, DataWarning, FetchError, StorageError, atomic_path, check_known, rng
 from .data.screen import Atlas, Screen
 from .data.simulate import simulate_atlas
 from .data.sources import read_screen
@@ -204,21 +204,30 @@ def _make_cell(setting, method, path, read=None):
     return (f"{setting.name}, seed {setting.seed}{f', {setting.share:.0%} of the {setting.by}s' if setting.by else ''}: {method}, "
         f"{time.process_time() - start[1]:.0f} CPU-s")
 
+def _readable(settings):
+    "Each setting and what it read; those whose screens cannot be had are told and left out, unless that leaves none."
+    lost, any_read = None, False
+    for s in settings:
+        try: read = s.read()
+        except FetchError as e: lost = e; warnings.warn(f"task {s.name!r} is left out: {e}", DataWarning, stacklevel=2); continue
+        any_read = True; yield s, read
+    if lost and not any_read: raise lost
+
 def _run(settings, out, methods, jobs, say):
     "For each setting: (setting, what it read, method -> (predictions, CPU seconds)), whatever was missing made first."
     folder = Path(out)/'cells'
     try: folder.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise StorageError(f"cannot write to {out}: {e.strerror}") from e
     if jobs > 1:
-        missing = [(s, m, p) for s in settings for r in [s.read()] for m, p in s.cells(folder, r, methods(s, r[0])).items()
+        missing = [(s, m, p) for s, r in _readable(settings) for m, p in s.cells(folder, r, methods(s, r[0])).items()
             if not p.exists()]
         say(f"{len(missing)} cells to make, {min(jobs, len(missing))} at a time")
         with parallel_config('loky', inner_max_num_threads=max(1, (os.cpu_count() or 1) // jobs)):
             for line in Parallel(n_jobs=jobs, return_as='generator_unordered', batch_size=1, pre_dispatch=jobs)(delayed(_make_cell)(*c)
                 for c in missing):
                 say(line)
-    for s in settings:
-        read, stored, cost = s.read(), {}, {}
+    for s, read in _readable(settings):
+        stored, cost = {}, {}
         for m, path in s.cells(folder, read, methods(s, read[0])).items():
             if not path.exists(): say(_make_cell(s, m, path, read))
             with np.load(path) as z: stored[m], cost[m] = _Given(z['mean'], z['std'] if 'std' in z.files else None), float(z['seconds'][1])
@@ -252,7 +261,7 @@ def run_suite(
     summary, scores, honest = (pd.concat(x, ignore_index=True) for x in (summary, scores, honest))
     for t, file in ((summary, 'summary.parquet'), (scores, 'scores.parquet'), (honest, 'calibration.parquet')):
         with atomic_path(out/file) as tmp: t.to_parquet(tmp)
-    _page(summary, scores, honest, tasks, out/'benchmark.html')
+    _page(summary, scores, honest, {n: t for n, t in tasks.items() if n in set(summary['task'])}, out/'benchmark.html')
     return summary
 
 # %% ../nbs/15_suite.ipynb #3c974bef
