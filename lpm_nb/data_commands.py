@@ -140,7 +140,8 @@ def data_add(
     assay: Annotated[Optional[str], typer.Option(help='Last part of each context.')] = None,
     kind: Annotated[Optional[str], typer.Option(help="'drug', 'CRISPRi', 'CRISPRa', 'CRISPRko', 'shRNA', 'OE'.")] = None,
     control: Annotated[Optional[list[str]], typer.Option(help='A label of control (several: give it several times).')] = None,
-    joined: Annotated[Optional[str], typer.Option(help="What joins members of a combination, such as '_'.")] = None,
+    joined: Annotated[Optional[list[str]], typer.Option(help="What joins members of a combination, such as '_' (several: give it several "
+        'times).')] = None,
     readout_key: Annotated[Optional[str], typer.Option(help='Column of readouts, or the name of the only one.')] = None,
     value_key: Annotated[Optional[str], typer.Option(help='Column of values.')] = None,
     columns: Annotated[str, typer.Option(help="A matrix has 'readouts' or 'contexts' as its columns.")] = 'readouts',
@@ -168,7 +169,7 @@ def data_add(
     from lpm_nb.data.own import add_screen, understand
     contexts = list(context_key or []); ctx = contexts[0] if len(contexts) == 1 else contexts or None
     u = understand(file, name=name, perturbation=perturbation_key, context=ctx, assay=assay, kind=kind, control=control or (),
-        joined=joined, readout=readout_key, value=value_key, columns=columns, dose=dose_key, dose_unit=dose_unit, time=time_key,
+        joined=joined or None, readout=readout_key, value=value_key, columns=columns, dose=dose_key, dose_unit=dose_unit, time=time_key,
         nominal=nominal_doses, batch=batch_key, genes=genes, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet)
     if dry_run: return show_table(u.table().set_index('what'), title=f'{u.name}: what was understood', as_json=as_json)
     if not as_json and not quiet: show_table(u.table().set_index('what'), title=f'{u.name}: what was understood')

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from ..core import DIRECTION, LOOKS, DataError, StorageError, check_known, is_control
-from .cells import label_atoms, read_cells
+from .cells import label_atoms, read_cells, split_label
 from .columns import DRUGS, FLAGS, ROLES, find_role, is_number, label_text, named_unit, plain_name, value_columns
 from .harmonise import join_doses, nominal_doses, spreadsheet_dates
 from .matrices import MatrixFile, read_gct
@@ -55,7 +55,9 @@ def _read_table(path, sheet):
     name = path.name.lower().removesuffix('.gz')
     try:
         if name.endswith('.parquet'):
-            return pd.read_parquet(path).reset_index(drop=False).drop(columns=['index', 'level_0'], errors='ignore')
+            t = pd.read_parquet(path)
+            return t.reset_index(drop=t.index.nlevels == 1 and t.index.name is None and is_number(t.index.to_series())).rename(columns=dict(
+                index='(no name)'))
         if name.endswith('.xlsx'):
             book = pd.ExcelFile(path); check_known([sheet or book.sheet_names[0]], book.sheet_names, 'sheet'); return book.parse(sheet or 0)
         with (gzip.open if path.name.endswith('.gz') else open)(path, 'rt', errors='replace') as f: head = f.readline()
@@ -114,7 +116,7 @@ def understand(
     assay:str|None=None,      # last part of each context; None = the screen's name
     kind:str|None=None,       # 'drug', 'CRISPRi', 'CRISPRa', 'CRISPRko', 'shRNA', 'OE'
     control:Iterable[str]=(), # labels of control, beside the usual ones
-    joined:str|None=None,     # what joins members of a combination, such as '_' or '+'
+    joined:str|Sequence[str]|None=None, # what joins members of a combination, such as '_' or '+', or several such texts
     readout:str|None=None,    # long table: column of readouts; else: the readout's name where there is one value column
     value:str|None=None,      # long table: column of values
     columns:str='readouts',   # matrix: its columns are 'readouts' or 'contexts'
@@ -142,6 +144,14 @@ def understand(
     return replace(_understood(path, asked, context, readout, value, columns, genes, scale, min_cells, sheet, cells), nominal=nominal)
 
 # %% ../../nbs/data/03e_own.ipynb #783e6f62
+def _no_numbers(t, columns):
+    "Columns of names that hold measurements are not columns of names."
+    for c in columns:
+        x = t[c].dropna()
+        if pd.api.types.is_float_dtype(x) and (x % 1 != 0).any():
+            raise DataError(f"expected names in column {c!r}, got numbers such as {x[x % 1 != 0].iloc[0]:g}; name the column that has the "
+                "names, perturbation= and context=")
+
 def _labels(t, asked):
     "Roles of the label columns, and what is not said."
     p = find_role(t.columns, 'perturbation', given=asked['perturbation'])
@@ -154,6 +164,13 @@ def _labels(t, asked):
         fixed, given = given[0], []
     elif given: check_known(given, list(map(str, t.columns)), 'column', hint='They were named as the context')
     else: given = [c] if (c := find_role(t.columns, 'context', taken=(p,))) else []
+    _no_numbers(t, [p, *given])
+    if fixed and (c := find_role(t.columns, 'context', taken=(p,))) and label_text(t[c]).nunique() > 1:
+        there = label_text(t[c]).dropna().unique()
+        if fixed.lower() in {x.lower() for x in there}:
+            raise DataError(f"context={fixed!r} would put all rows into one context, but column {c!r} has {len(there)}: "
+                f"{', '.join(map(str, there[:4]))}{', …' if len(there) > 4 else ''}; name the column, context={c!r}, or keep the rows of "
+                f"{fixed} alone")
     roles = dict(perturbation=p, context=given or fixed)
     for r in ('dose', 'time', 'batch'): roles[r] = find_role(t.columns, r, given=asked[r], taken=(p, *given))
     u = asked['dose_unit']
@@ -167,12 +184,21 @@ def _labels(t, asked):
     if roles['time'] is not None and (unit := named_unit('time', roles['time'])): roles['time_unit_is'] = unit.lower()
     return roles, fixed
 
+_UNNAMED = re.compile(r'(Unnamed: \d+)?')
+
 def _from_table(path, t, asked, readout, value, columns):
     if not len(t): raise DataError(f"{path} has no rows")
-    t.columns = [str(c).strip() for c in t.columns]; t = t[[c for c in t.columns if not re.fullmatch(r'Unnamed: \d+', c)]]
+    t = t.set_axis([str(c).strip() for c in t.columns], axis=1); t = t[[c for c in t.columns if not (_UNNAMED.fullmatch(c)
+        and (t[c].isna().all() or is_number(t[c])))]]                   # numbers of rows, as spreadsheets and pandas write them
+    unnamed = [c for c in t.columns if _UNNAMED.fullmatch(c)]            # names of rows are names
+    if len(unnamed) == 1: t = t.rename(columns={unnamed[0]: '(no name)'})
+    empty = [c for c in t.columns if t[c].isna().all()]; t = t.drop(columns=empty)
+    asked = {**asked, 'empty': empty, 'again': int(t.duplicated().sum())}
     if (d := pd.Index(t.columns)).has_duplicates:
         raise DataError(f"expected every column once, got {d[d.duplicated()][0]!r} twice in {path.name}; rename one")
     if columns == 'contexts': return _contexts_as_columns(path, t, asked, readout)
+    if '(no name)' in t and find_role(t.columns, 'perturbation', given=asked['perturbation']) is None:
+        asked = {**asked, 'perturbation': '(no name)'}
     roles, fixed = _labels(t, asked)
     used = {x for r in ('perturbation', 'dose', 'time', 'batch', 'dose_unit') if (x := roles.get(r))} | set(roles['context']
         if isinstance(roles['context'], list) else [])
@@ -208,11 +234,21 @@ def _suspicions(o, kind, labels, X, asked):
     if not (o['perturbation'] == '').any(): out.append('no control was found; if there is one, name its label: control=')
     if asked['joined'] is None and kind not in ('drug', '') and (j := [str(l) for l in labels if '+' in str(l)]):
         out.append(f"{len(j)} labels have a '+' ({', '.join(map(repr, j[:2]))}); if it joins perturbations, say joined='+' (--joined +)")
+    for j, two in _others(labels, asked['joined']) if kind else ():
+        if j != '+' or asked['joined'] is not None:
+            out.append(f"{len(two)} labels are others joined by {j!r} ({', '.join(map(repr, two[:2]))}); if they are combinations, name every "
+                f"text that joins them, joined={j!r} (--joined {j!r}, several times where there are several)")
     if kind != 'drug' and 'CTRL' in {str(l) for l in labels}: out.append("'CTRL' was taken as control; it is also the symbol of a gene")
+    if asked.get('empty'): out.append(f"columns without a value: {', '.join(map(str, asked['empty'][:8]))}")
+    if asked.get('again'):
+        out.append(f"{asked['again']} rows are the same as another one in every column, and count as replicates; if they are copies, drop them")
     if asked.get('rest'):
         out.append(f"columns that are not read: {', '.join(map(str, asked['rest'][:8]))}{', …' if len(asked['rest']) > 8 else ''}")
-    low = pd.Series(sorted({p for p in o['perturbation'] if p})).str.lower(); n = int(low.duplicated().sum())
-    if n: out.append(f'{n} perturbations differ only in case from another one')
+    for c, what in (('perturbation', 'perturbations'), ('context', 'contexts')):
+        names = pd.Series(sorted({p for p in o[c] if p}), dtype=object); twice = names[names.str.lower().duplicated(keep=False)]
+        if n := int(names.str.lower().duplicated().sum()):
+            out.append(f"{n} {what} differ only in case from another one ({', '.join(map(repr, twice.iloc[:2]))}); to a model they are "
+                "different: write them alike")
     if o.get('dose') is not None and not asked['nominal']:
         near = join_doses(o['perturbation'], o['dose'])[1].query("how == 'joined'")
         if len(near):
@@ -230,10 +266,27 @@ def _suspicions(o, kind, labels, X, asked):
             out.append('values are counts: bring them to one scale first (log, z)')
     return out
 
+def _controls_are_there(labels, asked):
+    "Labels that were named as control."
+    have = {str(l) for l in labels} | {m.strip() for l in labels if asked['joined'] for m in split_label(l, asked['joined'])}
+    check_known([c for c in asked['control'] if c], sorted(have), 'label of control', hint='Labels are compared as they are written')
+
+def _others(labels, joined):
+    "What else seems to join members: separators with labels of which every part is a label of its own."
+    known, said = {str(l) for l in labels}, [joined] if isinstance(joined, str) else list(joined or [])
+    for j in ('_', '|', ',', ';', '/', '&', '-', ' + ', '+'):
+        if j in said or (j == '+' and ' + ' in said): continue
+        two = [l for l in sorted(known) if len(m := [x.strip() for x in l.split(j)]) > 1 and all(x and (x in known or is_control(x)) for x in m)
+            and any(x in known for x in m)]
+        if two: yield j, two
+
 def _experiment(t, roles, fixed, asked):
     "Labels of each row in the library's words."
     p = label_text(t[roles['perturbation']]); labels = p.dropna().unique()
-    kind = _kind(asked['kind'], roles['perturbation'], labels); atoms = _atoms(labels, kind, asked['joined'], asked['control'])
+    if 'pert_type' in t and len(types := sorted({str(x) for x in t['pert_type'].dropna() if str(x).startswith('trt_')})) > 1:
+        raise DataError(f"expected one kind of perturbation in a file, column 'pert_type' has {', '.join(types)}; write each type into a file "
+            "of its own and say its kind=")
+    _controls_are_there(labels, asked); kind = _kind(asked['kind'], roles['perturbation'], labels); atoms = _atoms(labels, kind, asked['joined'], asked['control'])
     if fixed is None and not roles['context']:
         raise DataError("no column with the cell line or tissue was found; name it: context='…', or give one for all rows: context='K562'")
     own = not kind  # labels such as 'CRISPRi:TP53' or 'drug:A+drug:B': a table in the library's own words, where empty is control
@@ -280,6 +333,12 @@ def _design(t, o, roles):
         batch=roles['batch']) if (o['perturbation'] != '').any() else ('ok', '')
     return [] if verdict == 'ok' else [f"{'CONFOUNDED: ' if verdict == 'flag' else ''}{why}"]
 
+def _text(values):
+    "Values that are no numbers."
+    if not len(values): return []
+    return [f"{len(values)} values are text and are taken as not measured ({', '.join(map(repr, pd.unique(values)[:3]))}); "
+        "write numbers with a decimal point and nothing else"]
+
 def _clean(X):
     X = X.apply(pd.to_numeric, errors='coerce').to_numpy(np.float32); return np.where(np.isfinite(X), X, np.nan)
 
@@ -297,10 +356,10 @@ def _from_matrix(path, t, X, asked, form, prefix, roles=None, fixed=None):
     raw = X.apply(pd.to_numeric, errors='coerce').to_numpy(np.float64)
     t, o, X, raw = t[~unnamed], o[~unnamed], X[~unnamed], raw[~unnamed]
     readouts = [f'{prefix}{c}' for c in unique_names(np.array(X.columns, object), np.arange(X.shape[1]))]
-    text = int((X.notna().to_numpy() & np.isnan(raw) & ~np.isinf(raw)).sum())
+    text = X.to_numpy(object)[X.notna().to_numpy() & np.isnan(raw) & ~np.isinf(raw)]
     look = _design(t, o, roles) + _suspicions(o, kind, labels, raw,
         asked) + _wide_warnings(X.columns) + ([f'{int(unnamed.sum())} rows have no perturbation or no context and are left out']
-        if unnamed.any() else []) + ([f'{text} values are text and are taken as not measured'] if text else [])
+        if unnamed.any() else []) + _text(text)
     return Understood(path, form, {**roles, 'control flag': flag},
         _facts(o, f"{len(readouts):,} ({', '.join(readouts[:4])}{', …' if len(readouts) > 4 else ''})", raw, len(t))
             | _taken(labels, asked), look, asked['name'],
@@ -309,11 +368,11 @@ def _from_matrix(path, t, X, asked, form, prefix, roles=None, fixed=None):
 def _long(path, t, asked, roles, fixed, r, v):
     o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked); t, o = t[~unnamed], o[~unnamed]
     raw = pd.to_numeric(t[v], errors='coerce'); x = raw.to_numpy(np.float64)
-    text = int((t[v].notna() & raw.isna()).sum())
+    text = t[v][t[v].notna() & raw.isna()].to_numpy(object)
     look = _design(t, o, roles) + _suspicions(o, kind, labels, x,
         asked) + _wide_warnings(t[r].dropna().unique()) + (
         [f'{int(unnamed.sum())} rows have no perturbation or no context and are left out'] if unnamed.any()
-        else []) + ([f'{text} values are text and are taken as not measured'] if text else [])
+        else []) + _text(text)
     facts = _facts(o.assign(_r=t[r]).drop_duplicates([*o.columns, '_r']).drop(columns='_r').drop_duplicates(), t[r].nunique(), x, len(t))
     facts |= _taken(labels, asked); facts['repeated experiments'] = f"{int(o.assign(_r=t[r]).duplicated().sum()):,} values"
     def build(**go):
@@ -324,7 +383,8 @@ def _long(path, t, asked, roles, fixed, r, v):
     return Understood(path, 'long table', {**roles, 'readout': r, 'value': v, 'control flag': flag}, facts, look, asked['name'], build)
 
 def _contexts_as_columns(path, t, asked, readout):
-    p = find_role(t.columns, 'perturbation', given=asked['perturbation']) or t.columns[0]
+    p = find_role(t.columns, 'perturbation', given=asked['perturbation']) or ('(no name)' if '(no name)' in t else t.columns[0])
+    _no_numbers(t, [p])
     numeric = [c for c in t.columns if c != p and is_number(t[c])]
     if not numeric: raise DataError(f"no column of numbers in {path.name}: expected a column for each context")
     long = t.rename(columns={p: '_p'}).melt(id_vars=['_p'], value_vars=numeric, var_name='_c',
@@ -362,17 +422,18 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells):
         how = scale or (('z' if control else 'log') if counts else 'as is')
         small = int((per < min_cells).sum())
         if small == len(per): raise DataError(f"no experiment of {path.name} has {min_cells} cells; lower min_cells")
-        if how == 'z' and roles['batch'] and len(bare := [b for b, n in (o['perturbation']
-            == '').groupby(t[roles['batch']].astype(str)).sum().items() if n < 10]):
-            look.append(f"{len(bare)} values of {roles['batch']} have fewer than 10 control cells ({', '.join(bare[:3])}): scale='z' needs "
-                "them in each; name another batch column, or scale='log'")
+        lane = o['context'] + (' | ' + t[roles['batch']].astype(str) if roles['batch'] else '')
+        if how == 'z' and len(bare := [b for b, n in (o['perturbation'] == '').groupby(lane).sum().items() if n < 10]):
+            look.append(f"{len(bare)} {'batches' if roles['batch'] else 'contexts'} have fewer than 10 control cells ({', '.join(bare[:3])}): "
+                "scale='z' needs them in each; name another batch column, or scale='log'")
         if unnamed.any(): look.append(f'{int(unnamed.sum())} cells have no perturbation or no context and are left out')
         if small: look.append(f'{small} of {len(per)} experiments have fewer than {min_cells} cells and will be left out')
         if flag is not None: look.append(f'column {flag!r} is not used for cells: name the labels of control instead, control=')
         context = fixed if fixed else roles['context']; f = _facts(o, shape[1], None, len(o)) | _taken(labels, asked)
         f.pop('repeated experiments')
         f |= {'cells in an experiment': f'{per.median():g} (median)', 'values are': 'counts' if counts else 'scaled already',
-            'each profile is': {'z': 'mean z-score against control cells of the ' + (roles['batch'] or 'file'),
+            'each profile is': {'z': 'mean z-score against control cells of the ' + (
+                ' and '.join([*([] if fixed else context), *([roles['batch']] if roles['batch'] else [])]) or 'file'),
             'log': 'mean log1p of counts per 10,000', 'as is': 'mean of the values as they are'}[how]}
         def build(**go):
             return read_cells(path, name=asked['name'], perturbation=p, context=context, assay=asked['assay'], kind=kind,

@@ -6,7 +6,7 @@
 __all__ = ['SCALES', 'Totals', 'cell_totals', 'sum_groups', 'pseudobulk']
 
 # %% ../../nbs/data/02d_summarise.ipynb #2283f644
-import hashlib, json, warnings
+import hashlib, json, warnings, zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,7 +164,7 @@ class _Counts:
     "Counts to log1p of a fixed total per cell, then z-scores within the batch."
     def __init__(self, total, sums=None, batch=None, centre=None, width=None):
         self.total, self.sums, self.batch, self.centre, self.width, self.key = (total, sums, batch, centre, width,
-            f'{total}{"" if batch is None else "z"}')
+            f'{total}{"" if batch is None else f"z{zlib.crc32(np.ascontiguousarray(batch))}"}')
     def part(self, a, b): # the same for a stretch of the rows
         return _Counts(self.total, *(None if v is None else v[a:b] for v in (self.sums, self.batch)), self.centre, self.width)
     def __call__(self, x, rows):
@@ -182,7 +182,7 @@ def pseudobulk(
     rows:np.ndarray|None=None, # (n_cells,) boolean: only these
     columns:Sequence|None=None, # (k,) positions of the readouts wanted; None = all
     variable:int|None=None, # only so many readouts: those that vary most between cells, as logarithms or as is
-    batch:str|None=None,    # column with the batch, for scale='z'; None = all cells are one batch
+    batch:str|Sequence[str]|None=None, # column(s) with the batch, for scale='z': cells are compared with the controls that have the same in all of them; None = all cells are one batch
     control:np.ndarray|None=None, # (n_cells,) boolean: control cells, for scale='z'
     min_cells:int=1,        # smaller groups are left out
     total:float=1e4,        # counts per cell after normalisation
@@ -192,9 +192,9 @@ def pseudobulk(
 ) -> 'ad.AnnData': # (n_groups, n_columns) means; obs: `by`, n_cells; layer `sd`: between the cells of a group
     "Mean profile of each group of cells."
     check_known([scale], SCALES, 'scale'); given = by if isinstance(by, pd.DataFrame) else None
-    by = [by] if isinstance(by, str) else list(by)
+    by = [by] if isinstance(by, str) else list(by); batches = [batch] if isinstance(batch, str) else list(batch or [])
     with MatrixFile(path, layer=layer) as m:
-        check_known([*(by if given is None else []), *([batch] if batch else [])], m.obs.columns.tolist(), 'column of obs')
+        check_known([*(by if given is None else []), *batches], m.obs.columns.tolist(), 'column of obs')
         if given is not None and len(given) != m.shape[0]:
             raise DataError(f"expected a row of keys for each of {m.shape[0]} cells, got {len(given)}")
         t = m.obs[by] if given is None else given; keys = t.astype(str)
@@ -214,16 +214,17 @@ def pseudobulk(
             best = np.sort(np.argsort(-np.nan_to_num(spread), kind='stable')[:variable])
             if change is not None and change.sums is None: change.sums = cell_totals(m, layer=layer, client=client)
             cols = best if cols is None else cols[best]; how['columns'] = cols
-        if scale == 'z': change = _yardstick(m, change, batch, control, group, how)
+        if scale == 'z': change = _yardstick(m, change, batches, control, group, how)
         t = sum_groups(m, group, change=change, **how); mean, sd = t.finish()
         obs = pd.DataFrame(labels[keep].tolist(), columns=by).assign(n_cells=t.n); obs.index = obs.index.astype(str)
         a = ad.AnnData(mean, obs, m.var.iloc[slice(None) if cols is None else cols].copy()); a.layers['sd'] = sd
         return a
 
-def _yardstick(m, change, batch, control, group, how):
+def _yardstick(m, change, batches, control, group, how):
     "Mean and standard deviation of the control cells of each batch."
     if control is None: raise DataError("scale='z' compares with control cells: say which they are with control=")
-    lane, names = pd.factorize(m.obs[batch].astype(str), sort=True) if batch else (np.zeros(m.shape[0], int), ['all'])
+    lane, names = pd.factorize(m.obs[batches].astype(str).agg(' | '.join, axis=1), sort=True) if batches else (np.zeros(m.shape[0],
+        int), ['all'])
     control = np.asarray(control, bool); n = np.bincount(lane[control], minlength=len(names))
     used = np.bincount(lane[group >= 0], minlength=len(names)) > 0
     if (n[used] < 10).any():
