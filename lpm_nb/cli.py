@@ -87,6 +87,7 @@ def train(
     check_known([recipe], ['predict', 'map'], 'recipe')
     if out.exists() and not (out/'provenance.json').exists() and any(out.iterdir() if out.is_dir() else [out]):
         raise StorageError(f"{out} exists and is no model folder; choose another name or remove it")
+    result_folder(out)
     known = read_beforehand(descriptors, context_descriptors)          # a mistake in it shall not cost a training
     atlas = Atlas([read_input(s, quiet=quiet) for s in screens])
     say(repr(atlas), quiet)
@@ -231,6 +232,7 @@ def grid(
     from lpm_nb.model.learner import load_lpm
     trained, wanted = tell_beforehand(load_lpm(model), read_beforehand(descriptors, context_descriptors), quiet=quiet), None
     if perturbations is not None: wanted = read_perturbations(perturbations)
+    result_folder(out.parent)
     with Bars(quiet or as_json, of_bytes=False) as bars:
         trained.predict_grid(out, screen=screen, perturbations=wanted, contexts=context, dose=dose, std=std,
             on_rows=lambda a, b: bars('experiments', a, b))

@@ -6,14 +6,15 @@
 __all__ = ['data_app', 'data_list', 'data_describe', 'data_get', 'data_add']
 
 # %% ../nbs/15f_data_commands.ipynb #a116e008
-import contextlib
+import contextlib, re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
 import numpy as np
 import pandas as pd
 import typer
 from .console import Bars, Json, Quiet, read_input, say, show_table, write_table
-from .core import DataError, StorageError, check_known
+from .core import DataError, LPMError, StorageError, check_known
 from .data.screen import Screen
 
 # %% ../nbs/15f_data_commands.ipynb #c5b79eb9
@@ -130,11 +131,22 @@ def _cluster(address):
         raise StorageError(f"no Dask scheduler answers at {address!r} ({type(e).__name__}); start one with `dask scheduler`, or give a "
             "number of processes") from e
 
+_OPTIONS = {**{k: f'--{k}-key' for k in ('perturbation', 'context', 'value', 'readout', 'dose', 'time', 'batch')}, 'dose_unit': '--dose-unit',
+    'min_cells': '--min-cells', 'nominal': '--nominal-doses', **{k: f'--{k}' for k in ('kind', 'control', 'joined', 'genes', 'scale', 'name',
+    'columns', 'sheet', 'assay', 'unit')}}   # parameters of `understand` -> options
+
+def _as_options(text):
+    "A message of `understand` in the words of the command line."
+    text = text.replace('overwrite=True', '--overwrite').replace('nominal=True (--nominal-doses)', '--nominal-doses')
+    text = re.sub(r" \(--[^)]*\)", '', text)                              # where the option stands beside it already
+    return re.sub(rf"\b({'|'.join(_OPTIONS)})=(?=(['\w])?)", lambda m: _OPTIONS[m[1]] + (' ' if m[2] else ''), text)
+
 @data_app.command('add')
 def data_add(
     file: Annotated[Path, typer.Argument(metavar='FILE', help='.h5ad, .zarr, .gct, .gctx, .csv, .tsv, .parquet or .xlsx')],
     name: Annotated[Optional[str], typer.Option(help="Of the screen; default: the file's.")] = None,
-    perturbation_key: Annotated[Optional[str], typer.Option(help='Column with what was done.')] = None,
+    perturbation_key: Annotated[Optional[list[str]], typer.Option(help='Column with what was done (members of a combination in several '
+        'columns: give it several times).')] = None,
     context_key: Annotated[Optional[list[str]], typer.Option(
         help='Column with the cell line or tissue (several: give it ' 'several times); or a text for all rows, such as K562.')] = None,
     assay: Annotated[Optional[str], typer.Option(help='Last part of each context.')] = None,
@@ -142,9 +154,10 @@ def data_add(
     control: Annotated[Optional[list[str]], typer.Option(help='A label of control (several: give it several times).')] = None,
     joined: Annotated[Optional[list[str]], typer.Option(help="What joins members of a combination, such as '_' (several: give it several "
         'times).')] = None,
-    readout_key: Annotated[Optional[str], typer.Option(help='Column of readouts, or the name of the only one.')] = None,
+    readout_key: Annotated[Optional[str], typer.Option(help="Column of readouts, or the name of the only one, or what is put before each, "
+        "such as expr:")] = None,
     value_key: Annotated[Optional[str], typer.Option(help='Column of values.')] = None,
-    columns: Annotated[str, typer.Option(help="A matrix has 'readouts' or 'contexts' as its columns.")] = 'readouts',
+    columns: Annotated[str, typer.Option(help="A matrix has 'readouts', 'contexts' or (pairs) 'perturbations' as its columns.")] = 'readouts',
     dose_key: Annotated[Optional[str], typer.Option(help='Column of doses.')] = None,
     dose_unit: Annotated[str, typer.Option(help='Their unit, or the column that has it.')] = 'µM',
     time_key: Annotated[Optional[str], typer.Option(help='Column of times in h.')] = None,
@@ -168,15 +181,18 @@ def data_add(
     """
     from lpm_nb.data.own import add_screen, understand
     contexts = list(context_key or []); ctx = contexts[0] if len(contexts) == 1 else contexts or None
-    u = understand(file, name=name, perturbation=perturbation_key, context=ctx, assay=assay, kind=kind, control=control or (),
+    try: u = understand(file, name=name, perturbation=perturbation_key or None, context=ctx, assay=assay, kind=kind, control=control or (),
         joined=joined or None, readout=readout_key, value=value_key, columns=columns, dose=dose_key, dose_unit=dose_unit, time=time_key,
         nominal=nominal_doses, batch=batch_key, genes=genes, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet)
+    except LPMError as e: raise type(e)(_as_options(str(e))) from e
+    u = replace(u, suspicious=[_as_options(x) for x in u.suspicious])
     if dry_run: return show_table(u.table().set_index('what'), title=f'{u.name}: what was understood', as_json=as_json)
     if not as_json and not quiet: show_table(u.table().set_index('what'), title=f'{u.name}: what was understood')
     with contextlib.ExitStack() as open_:
         client = open_.enter_context(_cluster(dask)) if dask else None
         bars = open_.enter_context(Bars(quiet or as_json, of_bytes=False))
-        s = add_screen(u, overwrite=overwrite, on_rows=lambda a, b: bars('reading', a, b), client=client)
+        try: s = add_screen(u, overwrite=overwrite, on_rows=lambda a, b: bars('reading', a, b), client=client)
+        except LPMError as e: raise type(e)(_as_options(str(e))) from e
     if as_json:
         return show_table(pd.DataFrame([dict(name=s.name, experiments=s.n_experiments, readouts=len(s.readouts))]).set_index('name'),
             as_json=True)

@@ -141,8 +141,9 @@ def rank_targets(
     e, _, atlas = _map(model, screens, 'pca', None, quiet); symbol = find_symbol(drug, [s for s in e.symbols if s.startswith('drug:')])
     table = read_table(known) if known is not None else read_targets()
     direct = None
-    if any(s.partition(':')[0] in DIRECTION for s in e.symbols):
-        shared = embed_shared(Atlas([s for s in atlas.values() if len(s.readouts) >= 20]), model=LazyModel(model))
+    wide = [s for s in atlas.values() if len(s.readouts) >= 20]          # a profile each, to compare a drug with a loss
+    if any(symbol in s.perturbations for s in wide) and any(p.partition(':')[0] in DIRECTION for s in wide for p in s.perturbations):
+        shared = embed_shared(Atlas(wide), model=LazyModel(model))
         if symbol in shared.symbols: direct = shared
     t = suggest_targets(e, symbol, table, direct=direct, top=top)
     if as_json: return print(json.dumps(dict(drug=symbol, candidates=json.loads(t.round(5).to_json(orient='records')))))
@@ -152,6 +153,14 @@ def rank_targets(
         say('[yellow]no genetic perturbations share readouts with this drug in the model: the neighbours alone testify[/yellow]', quiet)
 
 # %% ../nbs/15h_map_commands.ipynb #741a62e3
+def _tell_changed(model, screen, quiet):
+    "A screen that has other values by now than when the model was trained."
+    from lpm_nb.model.learner import fingerprint
+    was = model.provenance.get('screens', {}).get(screen.name, {}).get('fingerprint')
+    if model.provenance.get('split') == 'all data' and was is not None and 'fine_tuned_on' not in model.provenance and fingerprint(screen) != was:
+        say(f"[yellow]{screen.name} has changed since the model was trained on it: what is measured and what is predicted may be on "
+            "different scales; train again[/yellow]", quiet)
+
 @map_app.command('movers')
 def rank_movers(
     model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')],
@@ -186,11 +195,12 @@ def rank_movers(
     where = find_screen(trained, readout, screen)
     wanted = None if perturbations is None else read_perturbations(perturbations)
     atlas = Atlas([screens_of_model(model, screens=[read_input(str(s), quiet=quiet) for s in screens or []])[where]])
-    t = find_movers(trained, readout, direction=direction, screen=where, contexts=context or None, perturbations=wanted,
+    _tell_changed(trained, atlas[where], quiet); t = find_movers(trained, readout, direction=direction, screen=where, contexts=context or None, perturbations=wanted,
         selective=selective, by=by, dose=dose, time=time, atlas=atlas, measured=measured, top=top)
     if as_json: return print(t.to_json(orient='records', force_ascii=False))
     show_table(t.drop(columns='against').set_index('perturbation'),
-        title=f"{readout} {direction} in {where}: effect against the {t['against'].iloc[0]}" if len(t) else 'nothing is left to predict')
+        title=f"{readout} {direction} in {where}: effect against the {t['against'].iloc[0]}; sure and hope: the ends of its 90 % interval, "
+            f"counted {direction}" if len(t) else 'nothing is left to predict')
 
 # %% ../nbs/15h_map_commands.ipynb #2bec07ff
 @map_app.command('explore')

@@ -68,10 +68,13 @@ def find_movers(
     "Rank perturbations by what they are predicted to do to a readout."
     check_known([direction], ['up', 'down'], 'direction'); check_known([by], RANKS, 'order')
     screen = find_screen(model, readout, screen); j = model.vocab.readouts[screen].index(readout); sign = 1 if direction == 'up' else -1
-    everywhere = list(model.vocab.screen_contexts[screen]); wanted = list(contexts) if contexts is not None else everywhere
+    everywhere = list(model.vocab.screen_contexts[screen]); wanted = ([contexts] if isinstance(contexts, str)
+        else list(contexts)) if contexts is not None else everywhere
     if selective and len(everywhere) < 2: raise DataError(f"selective=True compares contexts, and screen {screen!r} has one")
     model.check_contexts(wanted, screen)
-    if atlas is not None: check_known([screen], list(atlas), 'screen of the atlas')
+    if atlas is not None:
+        check_known([screen], list(atlas), 'screen of the atlas')
+        check_known([readout], atlas[screen].readouts, f'readout of the screen {screen!r} that was given')
     if perturbations is None:
         perturbations = [p for p in atlas[screen].perturbations if p] if atlas is not None else [format_perturbation([a])
             for a in model.vocab.atoms]

@@ -95,6 +95,9 @@ def _atoms(labels, kind, joined, controls):
 def _understood(path, asked, context, readout, value, columns, genes, scale, min_cells, sheet, cells):
     name, assay = asked['name'], asked['assay']
     ends = path.name.lower().removesuffix('.gz')
+    if isinstance(asked['perturbation'], list) and not ends.endswith(TABLES):
+        raise DataError(f"several columns with the members of a combination are read from tables alone; join them into one column of {path.name}, "
+            "and say joined=")
     if ends.endswith(('.h5ad', '.zarr')) or path.is_dir(): return _from_h5ad(path, asked, genes, scale, min_cells, cells)
     if ends.endswith('.gctx'):
         with MatrixFile(path) as m: o = m.obs
@@ -111,15 +114,15 @@ def understand(
     path:str|Path,            # the file
     *,
     name:str|None=None,       # of the screen; None = the file's name
-    perturbation:str|None=None, # column with what was done; None = by its usual name
+    perturbation:str|Sequence[str]|None=None, # column with what was done; several = the members of a combination; None = by its usual name
     context:str|Sequence[str]|None=None, # column(s) with the cell line or tissue; or a text, such as 'K562', for all rows
     assay:str|None=None,      # last part of each context; None = the screen's name
     kind:str|None=None,       # 'drug', 'CRISPRi', 'CRISPRa', 'CRISPRko', 'shRNA', 'OE'
     control:Iterable[str]=(), # labels of control, beside the usual ones
     joined:str|Sequence[str]|None=None, # what joins members of a combination, such as '_' or '+', or several such texts
-    readout:str|None=None,    # long table: column of readouts; else: the readout's name where there is one value column
+    readout:str|None=None,    # long table: column of readouts; else: the readout's name where there is one value column; or what is put before each, such as 'expr:'
     value:str|None=None,      # long table: column of values
-    columns:str='readouts',   # matrix: its columns are 'readouts' or 'contexts'
+    columns:str='readouts',   # matrix: its columns are 'readouts', 'contexts', or 'perturbations' (each value is of a pair, of its row and its column)
     dose:str|None=None,       # column of doses
     dose_unit:str='µM',       # their unit, or the column that has it
     time:str|None=None,       # column of times, h
@@ -140,7 +143,9 @@ def understand(
     asked = dict(name=name, perturbation=perturbation, context=context, assay=assay or name, assay_said=assay is not None, kind=kind,
         control=tuple(control), joined=joined, dose=dose, dose_unit=dose_unit, time=time, batch=batch, unit=unit, replicates=replicates,
         nominal=nominal)
-    check_known([columns], ['readouts', 'contexts'], 'columns')
+    check_known([columns], ['readouts', 'contexts', 'perturbations'], 'columns')
+    if not isinstance(perturbation, str) and perturbation is not None:
+        members = list(perturbation); asked['perturbation'] = members[0] if len(members) == 1 else members
     return replace(_understood(path, asked, context, readout, value, columns, genes, scale, min_cells, sheet, cells), nominal=nominal)
 
 # %% ../../nbs/data/03e_own.ipynb #783e6f62
@@ -186,6 +191,23 @@ def _labels(t, asked):
 
 _UNNAMED = re.compile(r'(Unnamed: \d+)?')
 
+def _members(t, asked):
+    "Columns with the members of a combination as one; where one is empty, the other alone."
+    m = asked['perturbation']; check_known(m, list(t.columns), 'column', hint='They were named as the members of a combination')
+    _no_numbers(t, m); joined, name = ' + ', ' + '.join(m); parts = t[m].apply(label_text)
+    label = parts.apply(lambda row: joined.join(row.dropna()) or None, axis=1)
+    said = [asked['joined']] if isinstance(asked['joined'], str) else list(asked['joined'] or [])
+    return t.drop(columns=m).assign(**{name: label}), {**asked, 'perturbation': name, 'joined': [joined, *said]}
+
+def _pairs_as_columns(path, t, asked):
+    "A matrix of pairs as rows of a first and a second perturbation and a value."
+    p = find_role(t.columns, 'perturbation', given=asked['perturbation']) or ('(no name)' if '(no name)' in t else t.columns[0])
+    _no_numbers(t, [p]); numeric = [c for c in t.columns if c != p and is_number(t[c])]
+    if not numeric: raise DataError(f"no column of numbers in {path.name}: expected a column for each second perturbation")
+    keep = [c for c in t.columns if c != p and c not in numeric]; value = 'value' if 'value' not in keep else 'value of the pair'
+    long = t.rename(columns={p: 'first'}).melt(id_vars=['first', *keep], value_vars=numeric, var_name='second', value_name=value)
+    return long.dropna(subset=[value]).reset_index(drop=True), {**asked, 'perturbation': ['first', 'second']}, value
+
 def _from_table(path, t, asked, readout, value, columns):
     if not len(t): raise DataError(f"{path} has no rows")
     t = t.set_axis([str(c).strip() for c in t.columns], axis=1); t = t[[c for c in t.columns if not (_UNNAMED.fullmatch(c)
@@ -196,7 +218,10 @@ def _from_table(path, t, asked, readout, value, columns):
     asked = {**asked, 'empty': empty, 'again': int(t.duplicated().sum())}
     if (d := pd.Index(t.columns)).has_duplicates:
         raise DataError(f"expected every column once, got {d[d.duplicated()][0]!r} twice in {path.name}; rename one")
+    if columns == 'perturbations': t, asked, value = _pairs_as_columns(path, t, asked)
+    if isinstance(asked['perturbation'], list): t, asked = _members(t, asked)
     if columns == 'contexts': return _contexts_as_columns(path, t, asked, readout)
+    prefix = readout if readout and readout.endswith(':') else ''; readout = None if prefix else readout
     if '(no name)' in t and find_role(t.columns, 'perturbation', given=asked['perturbation']) is None:
         asked = {**asked, 'perturbation': '(no name)'}
     roles, fixed = _labels(t, asked)
@@ -211,13 +236,13 @@ def _from_table(path, t, asked, readout, value, columns):
     if r is not None and r != readout and is_number(t[r]): r = None
     rest = [c for c in free if c not in (r, v) and c.lower() not in FLAGS and (v is not None or c not in numeric)]
     asked = {**asked, 'rest': rest}
-    if v is not None and r is not None: return _long(path, t, asked, roles, fixed, r, v)
+    if v is not None and r is not None: return _long(path, t.assign(**{r: prefix + label_text(t[r])}), asked, roles, fixed, r, v)
     if v is not None: numeric = [v]
     if not numeric:
         raise DataError(f"no column of numbers is left in {path.name} beside the labels {', '.join(sorted(used))}; name it: value=")
     X = t[numeric]
     if len(numeric) == 1: X = X.set_axis([readout if readout and readout not in t.columns else numeric[0]], axis=1)
-    return _from_matrix(path, t[[c for c in t.columns if c not in numeric]], X, asked, 'matrix', '', roles, fixed)
+    return _from_matrix(path, t[[c for c in t.columns if c not in numeric]], X, asked, 'matrix', prefix, roles, fixed)
 
 def _wide_warnings(names):
     out = [f"{len(d)} readouts look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})"] if (d := [n
@@ -357,8 +382,10 @@ def _from_matrix(path, t, X, asked, form, prefix, roles=None, fixed=None):
     t, o, X, raw = t[~unnamed], o[~unnamed], X[~unnamed], raw[~unnamed]
     readouts = [f'{prefix}{c}' for c in unique_names(np.array(X.columns, object), np.arange(X.shape[1]))]
     text = X.to_numpy(object)[X.notna().to_numpy() & np.isnan(raw) & ~np.isinf(raw)]
+    bare = [f"readouts are called as in the file, {readouts[0]} and so on; if they are transcripts, say readout='expr:' (--readout-key expr:), "
+        "as other screens call them"] if len(readouts) >= 20 and not any(':' in r for r in readouts) else []
     look = _design(t, o, roles) + _suspicions(o, kind, labels, raw,
-        asked) + _wide_warnings(X.columns) + ([f'{int(unnamed.sum())} rows have no perturbation or no context and are left out']
+        asked) + _wide_warnings(X.columns) + bare + ([f'{int(unnamed.sum())} rows have no perturbation or no context and are left out']
         if unnamed.any() else []) + _text(text)
     return Understood(path, form, {**roles, 'control flag': flag},
         _facts(o, f"{len(readouts):,} ({', '.join(readouts[:4])}{', …' if len(readouts) > 4 else ''})", raw, len(t))

@@ -388,12 +388,12 @@ def add_kind(
 @patch
 def select(
     self:Screen,
-    rows:np.ndarray,       # (n_experiments,) boolean mask or indices
+    rows:np.ndarray|slice, # (n_experiments,) boolean mask, or indices, or a slice
     *,
     name:str|None=None,    # a new name, else the old one
 ) -> Screen:
     "The chosen experiments as a new screen; symbols that no longer occur are dropped."
-    rows = np.asarray(rows)
+    rows = np.arange(self.n_experiments)[rows] if isinstance(rows, slice) else np.asarray(rows)
     if rows.dtype == bool and len(rows) != self.n_experiments:
         raise DataError(f"expected a mask of {self.n_experiments} experiments, got {len(rows)}")
     a = self.adata[rows].copy()
@@ -424,7 +424,7 @@ def read(
     cls:Screen,
     path:str|Path, # an .h5ad file or .zarr folder written by `Screen.write`
 ) -> Screen:
-    "Read a screen and check that it is one."
+    "Read a screen and check that it is one. Its layers, such as the std of a prediction, come along."
     path = Path(path)
     if not path.exists(): raise StorageError(f"no file {path}")
     try:
@@ -439,12 +439,21 @@ def read(
             "Screen.from_anndata(adata, perturbation_key=…, context_key=…, name=…)")
     if hasattr(a.X, 'toarray'): a.X = a.X.toarray()
     for c in ('perturbation', 'context'): a.obs[c] = a.obs[c].astype('category')
-    layer = a.layers.get('spread')
     s = _assemble(a.X, a.obs['perturbation'], a.obs['context'], a.obs['dose'], a.obs['time'], a.var_names,
         a.var['unit'].astype(str).tolist(), str(a.uns['lpm']['name']),
                   None, {k: str(v) for k, v in a.uns['lpm'].items() if k in META}, a.obs['n_replicates'])
-    if layer is not None: s.adata.layers['spread'] = layer
+    for k, x in a.layers.items(): s.adata.layers[k] = x                    # std of a prediction, spread between cells
     return s
+
+# %% ../../nbs/data/01_screen.ipynb #d25ec0fc
+@patch(cls_method=True)
+def open(
+    cls:Screen,
+    path:str|Path, # .zarr folder (or .h5ad file) written by `Screen.write` or `ScreenWriter`
+) -> Screen: # with `X` a `Stored`
+    "Open a screen and leave its values on disk."
+    from lpm_nb.data.stored import open_screen
+    return open_screen(path)
 
 # %% ../../nbs/data/01_screen.ipynb #25550200
 _told = set()      # an atlas is made more than once on the way from screens to a model

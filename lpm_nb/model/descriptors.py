@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['LEAST', 'MOST', 'relation_vectors', 'structure_vectors', 'set_vectors', 'line_vectors', 'check_vectors',
-           'find_vectors', 'find_context_vectors', 'Smoother', 'leading_directions', 'fit_smoother', 'Descriptors']
+           'find_vectors', 'plain_context', 'find_context_vectors', 'Smoother', 'leading_directions', 'fit_smoother',
+           'Descriptors']
 
 # %% ../../nbs/model/06g_descriptors.ipynb #efd245b2
 from collections.abc import Mapping
@@ -125,12 +126,18 @@ def find_vectors(
     "Which row describes an atom: its own, else that of its gene or drug."
     return _find(vectors, [(a, gene_of(a)[1]) for a in atoms], str.lower)
 
+def plain_context(
+    name:str, # of a context, or of one of its parts
+) -> str: # its letters and digits, upper case
+    "A context without its spelling: HT-29 is ht29."
+    return ''.join(q for q in name.upper() if q.isalnum() or q == '|')
+
 def find_context_vectors(
     vectors:pd.DataFrame, # from `check_vectors`
     contexts,             # contexts such as 'A375|GDSC2'
 ) -> np.ndarray: # (n,) their rows, -1 = none
     "Which row describes a context: its own, else that of its system, the first part."
-    return _find(vectors, [(c, parse_context(c)[0]) for c in contexts], lambda x: ''.join(q for q in x.upper() if q.isalnum() or q == '|'))
+    return _find(vectors, [(c, parse_context(c)[0]) for c in contexts], plain_context)
 
 # %% ../../nbs/model/06g_descriptors.ipynb #acbed4b0
 LEAST, MOST = 20, 3000   # known perturbations or contexts that it takes, and that are used

@@ -102,7 +102,7 @@ def fine_tune(self:TrainedLPM,
     atlas = as_atlas(atlas)
     vocab = _extend(self.vocab, build_vocab(atlas))
     for n, s in atlas.items():
-        if vocab.readouts[n] != s.readouts:
+        if self.vocab.readouts.get(n, s.readouts) != s.readouts:
             raise DataError(f"screen {n!r} has other readouts (or another order of them) than the model knows; give the new screen another "
                 "name")
         unit = s.adata.var['unit'].astype(str).tolist()

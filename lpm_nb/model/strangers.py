@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from ..core import DataError, check_known, format_perturbation, parse_context, parse_perturbation, rng
-from .descriptors import LEAST, MOST, Descriptors, check_vectors, fit_smoother, leading_directions
+from .descriptors import LEAST, MOST, Descriptors, check_vectors, fit_smoother, leading_directions, plain_context
 from .lpm import gene_of
 from .trained import TrainedLPM
 
@@ -27,12 +27,17 @@ def who_places(
     able = [d.covers(contexts, screens=[screen]) for d in model.context_descriptors]
     return [next((d for d, a in zip(model.context_descriptors, able) if a[i]), None) for i in range(len(contexts))]
 
+def _spelt_otherwise(names, known, fold):
+    "Names that are known ones in another spelling, or without the parts that come after the first."
+    have = {fold(k) for k in known} | {fold(k.partition('|')[0]) for k in known if '|' in k}
+    return np.array([fold(n) in have for n in names], bool)
+
 def find_strangers(
     model:TrainedLPM,   # a trained model
     table:pd.DataFrame, # (n,) experiments with canonical labels
     screen:str|None=None, # in which they are asked for; None = where their contexts belong
 ) -> tuple[np.ndarray, np.ndarray]: # two masks (n,): strange perturbations that are described, strange contexts that are
-    "Experiments of what no screen has but descriptors know."
+    "Experiments of what no screen has but descriptors know. A known name in another spelling is none: it is for the caller to correct."
     told, placed = np.zeros((2, len(table)), bool)
     if model.descriptors is not None:
         P = pd.Categorical(table['perturbation']).remove_unused_categories(); known = set(model.vocab.atoms)
@@ -40,11 +45,12 @@ def find_strangers(
         lone = np.array([len(m) == 1 and m[0] not in known for m in sets], bool)
         if lone.any():
             lone[lone] = model.descriptors.covers([m[0] for m, k in zip(sets, lone) if k], screens=screen and [screen])
-            told = lone[P.codes]
+            told = (lone & ~_spelt_otherwise(P.categories, [a for a in model.vocab.atoms if a], str.lower))[P.codes]
     if model.context_descriptors:
         C = pd.Categorical(table['context'].astype(str)); known = set(model.vocab.contexts)
         def described(c): return any(who_places(model, n, [c])[0] is not None for n in ([screen] if screen else model.screens_of(c)))
-        placed = np.array([c not in known and described(c) for c in C.categories], bool)[C.codes]
+        placed = (np.array([c not in known and described(c) for c in C.categories], bool)
+            & ~_spelt_otherwise(C.categories, known, plain_context))[C.codes]
     return told, placed
 
 # %% ../../nbs/model/06j_strangers.ipynb #4b192ddb
