@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['soft_impute', 'complete_interactions', 'bayesian_factors', 'best_linear', 'crossed_effects', 'additive_effects',
-           'assay_factors', 'shrunken_mean', 'nearest_effects', 'kernel_effects', 'non_negative']
+           'related_pairs', 'assay_factors', 'shrunken_mean', 'nearest_effects', 'kernel_effects', 'non_negative']
 
 # %% ../../nbs/model/06a_completion.ipynb #1b55fad5
 from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import torch
-from scipy.optimize import nnls
+from scipy.optimize import minimize, nnls
 from scipy.sparse import csr_matrix
 from ..core import DataError, parse_context
 
@@ -160,6 +160,40 @@ def additive_effects(
     level = mean + of_c; out = level + of_p[:, None]
     if several: out += of_a[0].reshape(n_p, len(names), r)[:, assay]
     return level.astype(np.float32), out.astype(np.float32)
+
+# %% ../../nbs/model/06a_completion.ipynb #58495fba
+def _likelihood(x, K, M, few):
+    "Mean negative log likelihood of a readout, less a constant, and its gradient; x: log noise of each experiment, log size of K."
+    n = len(M); s, a, d = np.exp(x[:n]), np.exp(x[n]), x[:n] - x[:n].mean()
+    C = a * K; C[np.diag_indices(n)] += s
+    L = np.linalg.cholesky(C); inv = np.linalg.inv(C); said = inv @ M; G = .5 * (inv - said @ inv)
+    return np.log(np.diag(L)).sum() + .5 * np.trace(said) + few * d @ d, np.r_[np.diag(G) * s + 2 * few * d, (G * K).sum() * a]
+
+def related_pairs(
+    R:np.ndarray,    # (n, r) what each measured pair differs from its context's level by
+    p:np.ndarray,    # (n,) perturbation of each
+    c:np.ndarray,    # (n,) context of each; a pair once
+    *,
+    shape:tuple[int, int], # how many perturbations and contexts there are
+    rounds:int=4,    # how often likeness is measured on the completed table
+    steps:int=60,    # of the noises in the first round; half of it in each later one
+    few:float=5.,    # noises of experiments are held together as if by so many readouts
+) -> np.ndarray: # (p, c, n) weight of each measured pair in the answer for each pair
+    "Every pair from all measured ones, by the likeness of perturbations and contexts, each experiment as noisy as it is."
+    n, r = R.shape; P, Q = shape; R = R.astype(np.float64); M = R @ R.T / r; M /= np.trace(M) / n
+    fill, count = np.zeros((P, Q, r), np.float32), np.bincount(p, minlength=P)
+    np.add.at(fill, (p, slice(None)), (R / (count[p] + 4)[:, None]).astype(np.float32)[:, None]); fill[p, c] = R
+    x, free = np.r_[np.full(n, np.log(.5)), np.log(.5)], [(-6., 4.)] * n + [(-8., 8.)]
+    for k in range(rounds):
+        T = fill.reshape(P, Q * r); of_p = T @ T.T; T = fill.swapaxes(0, 1).reshape(Q, P * r); of_c = T @ T.T
+        of_p, of_c = (S.astype(np.float64) / max(np.trace(S) / len(S), 1e-12) for S in (of_p, of_c))
+        K = of_p[np.ix_(p, p)] * of_c[np.ix_(c, c)]
+        x = minimize(_likelihood, x, args=(K, M, few / r), jac=True, method='L-BFGS-B', bounds=free,
+            options=dict(maxiter=steps if k == 0 else steps // 2)).x
+        C = np.exp(x[n]) * K; C[np.diag_indices(n)] += np.exp(x[:n])
+        inv = np.linalg.inv(C); W = np.exp(x[n]) * (of_p[:, None, p] * of_c[None][:, :, c]).reshape(P * Q, n) @ inv
+        if k < rounds - 1: fill = (W.astype(np.float32) @ R.astype(np.float32)).reshape(P, Q, r)
+    return W.reshape(P, Q, n).astype(np.float32)
 
 # %% ../../nbs/model/06a_completion.ipynb #8361cba0
 def assay_factors(
