@@ -304,8 +304,9 @@ def _print_evaluation(e, as_json):
     from lpm_nb.analysis.benchmark import league_table
     if as_json: return print(e.summary.to_json(orient='records'))
     for n in e.predictions:
-        show_table(league_table(e, n).rename_axis('method'),
-            title=f"{n}: held-out experiments, mean [95 % interval]; * = LPM better, paired interval above zero")
+        t = league_table(e, n); few = '; too few are held out for a correlation' if len(t.columns) and all(c.startswith('mse') for c in t) else ''
+        show_table(t.rename_axis('method'),
+            title=f"{n}: held-out experiments, mean [95 % interval]; * = LPM better, paired interval above zero{few}")
 
 @app.command()
 def evaluate(

@@ -202,8 +202,9 @@ def league_table(
     "The summary of one screen, ready to be read."
     check_known([dataset], list(evaluation.predictions), 'screen of this evaluation')
     t = evaluation.summary[evaluation.summary['dataset'] == dataset]
+    def there(m, r): return ((t['metric'] == m) & ((t['readout'] == r) if r else True)).any()
     out = {}
-    for metric, readout in HEADLINE:
+    for metric, readout in [x for x in HEADLINE if there(*x)] or [('mse', None)]:     # the error, where too few are held out for a correlation
         for r in dict.fromkeys(t.loc[(t['metric'] == metric) & ((t['readout'] == readout) if readout else True), 'readout']):
             q = t[(t['metric'] == metric) & (t['readout'] == r)].set_index('method')
             out[metric if r == 'all' else f'{metric} {r}'] = {m: f"{x.value:.{digits}f} [{x.low:.{digits}f}, {x.high:.{digits}f}]"

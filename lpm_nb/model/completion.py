@@ -109,6 +109,7 @@ def best_linear(
     ridge:float=1.,    # so many times as many rows, of independent columns, are added before the covariance is taken
 ) -> np.ndarray: # (n, m) as Y, its unknown entries told by the known ones of the same row
     "Fill the holes of each row by its conditional mean, given what is known of it and the covariance of the columns."
+    if Y.shape != filled.shape: raise DataError(f"expected two tables of one shape, got {Y.shape} and {filled.shape}")
     seen = ~np.isnan(Y); full = np.where(seen, Y, filled).astype(np.float32); mean, scale = full.mean(1, keepdims=True), full.std(1, keepdims=True) + 1e-9
     Z = (full - mean) / scale; centre = Z.mean(0); Z -= centre; n = len(Z); own = (Z**2).mean(0) + 1e-6
     S = (Z.T @ Z / n + ridge * np.diag(own)) / (1 + ridge); P, out = _inverse(S), full.copy()
