@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from .metrics import bootstrap, delta_pearson, discrimination, direction_accuracy, mse, pearson, pooled_pearson, r2, spearman
-from ..core import DataError, check_known, parse_perturbation
+from ..core import DataError, DataWarning, check_known, parse_perturbation
 from ..data.effects import fit_members
 from ..data.screen import Atlas
 from ..data.split import Split, prove_split
@@ -151,6 +151,11 @@ def evaluate(
         raise DataError(f"expected methods by name, such as {{'LPM': model}}, got {type(methods).__name__}")
     if not methods: raise DataError("expected at least one method")
     prove_split(atlas, split)
+    for m, model in methods.items():
+        was = getattr(model, 'provenance', {}); known = was.get('screens', {}) if was.get('split') == 'all data' else {}
+        if seen := [n for n, s in atlas.items() if split.test[n].any() and known.get(n, {}).get('experiments') == s.n_experiments]:
+            warnings.warn(f"{m!r} was trained on every experiment of {', '.join(seen)}, those that the split holds out among them: its scores are "
+                "fit, not prediction; train with split=", DataWarning, stacklevel=2)
     champion = champion or next(iter(methods))
     scores, summary, kept, ceiling = [], [], {}, {}
     check_known(list(noise or {}), list(atlas), 'screen')

@@ -246,7 +246,7 @@ def _forms(screens, contexts, perturbations, *, names, cells):
         if contexts > 2 and most >= 100 and cells <= 1000 and perturbations * contexts * max(cells, most) <= 1e8: out.append(RELATED)
     elif most < 20 and pairs < .5:
         out.append('low rank')
-        if contexts >= 10 and perturbations * contexts <= 2e7:
+        if contexts >= 5 and perturbations * contexts <= 2e7:
             for f in ['factors'] + ['related contexts'] * (contexts <= 3000):                # contexts × contexts are inverted
                 out += [f] * (len(screens) > 1) + [f'{f}, one screen']
     return out
