@@ -454,9 +454,10 @@ def main(
         try: code = app(args=args, standalone_mode=False, prog_name='lpm') or 0
         except typer.Exit as e: code = e.exit_code
         except click_errors.ClickException as e: e.show(); code = e.exit_code
-        except (KeyboardInterrupt, typer.Abort): talk.print('interrupted; give the same command again to go on'); code = 130
+        except (KeyboardInterrupt, typer.Abort): code = 130
         except LPMError as e:
             talk.print('[bold red]error:[/bold red]', end=' ')
             talk.print(str(e), markup=False, soft_wrap=True)
             code = e.exit_code
+    if code == 130: talk.print('interrupted; give the same command again to go on')      # Ctrl-C, which typer turns into this code
     raise SystemExit(code if isinstance(code, int) else 0)
