@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['soft_impute', 'complete_interactions', 'bayesian_factors', 'best_linear', 'crossed_effects', 'additive_effects',
-           'related_pairs', 'assay_factors', 'shrunken_mean', 'nearest_effects', 'kernel_effects', 'non_negative']
+           'assay_factors', 'related_pairs', 'shrunken_mean', 'nearest_effects', 'kernel_effects', 'non_negative']
 
 # %% ../../nbs/model/06a_completion.ipynb #1b55fad5
 from collections.abc import Sequence
@@ -162,6 +162,32 @@ def additive_effects(
     if several: out += of_a[0].reshape(n_p, len(names), r)[:, assay]
     return level.astype(np.float32), out.astype(np.float32)
 
+# %% ../../nbs/model/06a_completion.ipynb #8361cba0
+def assay_factors(
+    contexts:Sequence[str], # (c,) names, system first: what follows the first | is the assay
+    level:np.ndarray,       # (c, r) level of each context
+    D:np.ndarray,           # (p, c, r) effects, 0 where not seen
+    *,
+    seen:np.ndarray,        # (p, c, r) boolean
+    usual:np.ndarray,       # (p, c, r) what adds up, against the level
+    k:int=60,               # most factors
+    steps:int=8,            # rounds of variational updates
+    ridge:float|None=None,  # then every perturbation is told by `best_linear` from the other systems, the factors filling the holes of what it learns from
+) -> np.ndarray: # (p, c, r) effects everywhere
+    "Bayesian factors of system × (assay, perturbation); of a table that is mostly holes, of what does not add up."
+    (s, su), (a, au) = (pd.factorize(np.array([f(parse_context(c)) for c in contexts], object))
+        for f in (lambda x: x[0], lambda x: '|'.join(x[1:])))
+    base = usual if seen.mean() < .4 else np.broadcast_to(-level, D.shape)
+    Y = np.full((len(su), len(au), len(D), D.shape[2]), np.nan, np.float32)
+    Y[s, a] = np.where(seen, D - base, np.nan).transpose(1, 0, 2)
+    views = np.repeat(np.arange(len(au)), len(D))
+    def complete(y):
+        if np.isnan(y).all(): return np.zeros_like(y)
+        full = bayesian_factors(y, k=k, steps=steps, views=views)
+        return full if ridge is None else best_linear(y.T, full.T, ridge=ridge).T
+    full = np.stack([complete(y.reshape(len(su), -1)).reshape(y.shape) for y in np.moveaxis(Y, 3, 0)], 3)
+    return base + full[s, a].transpose(1, 0, 2)
+
 # %% ../../nbs/model/06a_completion.ipynb #58495fba
 def _likelihood(x, K, M, few):
     "Mean negative log likelihood of a readout, less a constant, and its gradient; x: log noise of each experiment, log size of K."
@@ -195,32 +221,6 @@ def related_pairs(
         inv = np.linalg.inv(C); W = np.exp(x[n]) * (of_p[:, None, p] * of_c[None][:, :, c]).reshape(P * Q, n) @ inv
         if k < rounds - 1: fill = (W.astype(np.float32) @ R.astype(np.float32)).reshape(P, Q, r)
     return W.reshape(P, Q, n).astype(np.float32)
-
-# %% ../../nbs/model/06a_completion.ipynb #8361cba0
-def assay_factors(
-    contexts:Sequence[str], # (c,) names, system first: what follows the first | is the assay
-    level:np.ndarray,       # (c, r) level of each context
-    D:np.ndarray,           # (p, c, r) effects, 0 where not seen
-    *,
-    seen:np.ndarray,        # (p, c, r) boolean
-    usual:np.ndarray,       # (p, c, r) what adds up, against the level
-    k:int=60,               # most factors
-    steps:int=8,            # rounds of variational updates
-    ridge:float|None=None,  # then every perturbation is told by `best_linear` from the other systems, the factors filling the holes of what it learns from
-) -> np.ndarray: # (p, c, r) effects everywhere
-    "Bayesian factors of system × (assay, perturbation); of a table that is mostly holes, of what does not add up."
-    (s, su), (a, au) = (pd.factorize(np.array([f(parse_context(c)) for c in contexts], object))
-        for f in (lambda x: x[0], lambda x: '|'.join(x[1:])))
-    base = usual if seen.mean() < .4 else np.broadcast_to(-level, D.shape)
-    Y = np.full((len(su), len(au), len(D), D.shape[2]), np.nan, np.float32)
-    Y[s, a] = np.where(seen, D - base, np.nan).transpose(1, 0, 2)
-    views = np.repeat(np.arange(len(au)), len(D))
-    def complete(y):
-        if np.isnan(y).all(): return np.zeros_like(y)
-        full = bayesian_factors(y, k=k, steps=steps, views=views)
-        return full if ridge is None else best_linear(y.T, full.T, ridge=ridge).T
-    full = np.stack([complete(y.reshape(len(su), -1)).reshape(y.shape) for y in np.moveaxis(Y, 3, 0)], 3)
-    return base + full[s, a].transpose(1, 0, 2)
 
 # %% ../../nbs/model/06a_completion.ipynb #e37c61cf
 def shrunken_mean(
