@@ -207,7 +207,7 @@ def related_pairs(
     few:float=5.,    # noises of experiments are held together as if by so many readouts
 ) -> np.ndarray: # (p, c, n) weight of each measured pair in the answer for each pair
     "Every pair from all measured ones, by the likeness of perturbations and contexts, each experiment as noisy as it is."
-    n, r = R.shape; P, Q = shape; R = R.astype(np.float64); M = R @ R.T / r; M /= np.trace(M) / n
+    n, r = R.shape; P, Q = shape; R = R.astype(np.float64); M = R @ R.T / r; M /= max(np.trace(M) / n, 1e-12)
     fill, count = np.zeros((P, Q, r), np.float32), np.bincount(p, minlength=P)
     np.add.at(fill, (p, slice(None)), (R / (count[p] + 4)[:, None]).astype(np.float32)[:, None]); fill[p, c] = R
     x, free = np.r_[np.full(n, np.log(.5)), np.log(.5)], [(-6., 4.)] * n + [(-8., 8.)]
