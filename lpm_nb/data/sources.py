@@ -78,8 +78,7 @@ def verify_file(
     "Refuse a file that is not what the catalogue says."
     got = sha256(path)
     if got != digest: raise FetchError(f"checksum mismatch: {path} has SHA-256 {got[:12]}…, the catalogue says {digest[:12]}…; "
-                                       "it is damaged or another version: fetch it again; a part or a corrected copy of your own in the data folder is "
-                                       "read with LPM_UNVERIFIED=1")
+                                       "it is damaged or another version: fetch it again, or read it yourself and build a Screen from it")
     return path
 
 def data_file(
@@ -89,10 +88,11 @@ def data_file(
     path = data_home()/name
     if not path.exists():
         raise FetchError(f"{name} is not in the data folder {data_home()}; put it there, or point LPM_DATA_HOME to the folder that has it")
-    if os.environ.get('LPM_UNVERIFIED') == '1' and sha256(path) != FILES[name][1]:       # a part of it, or a corrected copy: the user's own word
-        warnings.warn(f"{path} is not the file of the catalogue; it is read as it is, for LPM_UNVERIFIED is 1", DataWarning, stacklevel=2)
-        return path
-    return verify_file(path, FILES[name][1])
+    try: return verify_file(path, FILES[name][1])
+    except FetchError as e:                                            # a part of it, or a corrected copy: on the user's own word
+        if os.environ.get('LPM_UNVERIFIED') != '1': raise FetchError(f"{e}; a part or a corrected copy that you made is read with LPM_UNVERIFIED=1") from e
+    warnings.warn(f"{path} is not the file of the catalogue; it is read as it is, for LPM_UNVERIFIED is 1", DataWarning, stacklevel=2)
+    return path
 
 # %% ../../nbs/data/03_sources.ipynb #7b92ecb4
 def wheel_name(

@@ -129,7 +129,7 @@ def find_vectors(
 def plain_context(
     name:str, # of a context, or of one of its parts
 ) -> str: # its letters and digits, upper case
-    "A context without its spelling: HT-29 is ht29."
+    "A context without its spelling: ht-29 is HT29."
     return ''.join(q for q in name.upper() if q.isalnum() or q == '|')
 
 def find_context_vectors(
@@ -260,12 +260,19 @@ class Descriptors:
         "Kind of a perturbation, or 'context'."
         return gene_of(name)[0] if self.of == 'perturbation' else 'context'
 
+    def places(
+        self,
+        names, # atoms, or contexts
+    ) -> np.ndarray: # (n,) rows of `vectors`, -1 = none
+        "Where atoms or contexts are described."
+        return (find_vectors if self.of == 'perturbation' else find_context_vectors)(self.vectors, names)
+
     def rows(
         self,
         names, # atoms, or contexts
     ) -> np.ndarray: # (n, d), NaN where there is none
         "Vectors of atoms or contexts."
-        i = (find_vectors if self.of == 'perturbation' else find_context_vectors)(self.vectors, names)
+        i = self.places(names)
         return np.where((i >= 0)[:, None], self.vectors.to_numpy()[i], np.nan)
 
     def weights(

@@ -27,10 +27,11 @@ def who_places(
     able = [d.covers(contexts, screens=[screen]) for d in model.context_descriptors]
     return [next((d for d, a in zip(model.context_descriptors, able) if a[i]), None) for i in range(len(contexts))]
 
-def _spelt_otherwise(names, known, fold):
-    "Names that are known ones in another spelling, or without the parts that come after the first."
-    have = {fold(k) for k in known} | {fold(k.partition('|')[0]) for k in known if '|' in k}
-    return np.array([fold(n) in have for n in names], bool)
+def _known_otherwise(told, known, fold):
+    "(n,) of names and the descriptors that know them: is it a known one without its assay, or in another spelling that is described by the same row?"
+    alike, bare = {}, {fold(k.partition('|')[0]) for k in known if '|' in k}
+    for k in known: alike.setdefault(fold(k), []).append(k)
+    return np.array([fold(n) in bare or np.isin(d.places([n]), d.places(alike.get(fold(n), [])))[0] for n, d in told], bool)
 
 def find_strangers(
     model:TrainedLPM,   # a trained model
@@ -45,12 +46,13 @@ def find_strangers(
         lone = np.array([len(m) == 1 and m[0] not in known for m in sets], bool)
         if lone.any():
             lone[lone] = model.descriptors.covers([m[0] for m, k in zip(sets, lone) if k], screens=screen and [screen])
-            told = (lone & ~_spelt_otherwise(P.categories, [a for a in model.vocab.atoms if a], str.lower))[P.codes]
+            lone[lone] = ~_known_otherwise([(m[0], model.descriptors) for m, k in zip(sets, lone) if k], known - {''}, str.lower)
+            told = lone[P.codes]
     if model.context_descriptors:
         C = pd.Categorical(table['context'].astype(str)); known = set(model.vocab.contexts)
-        def described(c): return any(who_places(model, n, [c])[0] is not None for n in ([screen] if screen else model.screens_of(c)))
-        placed = (np.array([c not in known and described(c) for c in C.categories], bool)
-            & ~_spelt_otherwise(C.categories, known, plain_context))[C.codes]
+        def of(c): return next((d for n in ([screen] if screen else model.screens_of(c)) if (d := who_places(model, n, [c])[0]) is not None), None)
+        who = {c: d for c in C.categories if c not in known and (d := of(c)) is not None}
+        if who: placed = C.isin([c for c, same in zip(who, _known_otherwise(who.items(), known, plain_context)) if not same])
     return told, placed
 
 # %% ../../nbs/model/06j_strangers.ipynb #4b192ddb
