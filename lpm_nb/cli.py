@@ -63,14 +63,14 @@ def train(
     epochs: Annotated[Optional[int], typer.Option(min=1, help='Passes over the data.')] = None,
     decoder: Annotated[str, typer.Option(help="'lpm' or 'paper'.")] = 'lpm',
     recipe: Annotated[str,
-        typer.Option(help="'predict', for experiments nobody has run, or 'map', for embeddings of what was " "measured.")] = 'predict',
+        typer.Option(help="'predict', for experiments nobody has run, or 'map', for embeddings of what was measured.")] = 'predict',
     device: Annotated[Optional[str], typer.Option(help="'cpu' or 'cuda'; default: CUDA where there is one.")] = None,
     together: Annotated[bool, typer.Option('--together',
-        help='All members in one pass: faster on a GPU and where steps are small; ' 'they share the order of batches.')] = False,
+        help='All members in one pass: faster on a GPU and where steps are small; they share the order of batches.')] = False,
     descriptors: Descriptors = None,
     context_descriptors: ContextDescriptors = None,
     nproc: Annotated[int,
-        typer.Option(min=1, help='Processes on this machine that train together: one for each GPU. For several ' 'machines see the '
+        typer.Option(min=1, help='Processes on this machine that train together: one for each GPU. For several machines see the '
         'notebook on training together.')] = 1,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -175,7 +175,7 @@ def predict(
         help='A table (.csv, .tsv, .parquet): perturbation, context [, dose, time] [, readout].')],
     out: Annotated[Path, typer.Option(help='.csv, .tsv, .parquet (long) or .h5ad (a Screen).')],
     unknown: Annotated[str,
-        typer.Option(help="'error', or 'prior' to predict the average for symbols that the model does not " "know.")] = 'error',
+        typer.Option(help="'error', or 'prior' to predict the average for symbols that the model does not know.")] = 'error',
     descriptors: Descriptors = None,
     context_descriptors: ContextDescriptors = None,
     as_json: Json = False,
@@ -365,7 +365,7 @@ def benchmark(
         typer.Option(help="'quick' (simulated, minutes) or 'core' (every real screen; needs the data folder).")] = 'quick',
     seeds: Annotated[int, typer.Option(min=1, help='Number of split and training seeds.')] = 1,
     members: Annotated[Optional[int], typer.Option(min=1, help="Networks per ensemble; default: the recipe's.")] = None,
-    paper_values: Annotated[float, typer.Option(help="Most values that the paper's decoder is shown, in its 50 epochs or in " "fewer; 0 = "
+    paper_values: Annotated[float, typer.Option(help="Most values that the paper's decoder is shown, in its 50 epochs or in fewer; 0 = "
         "leave it out.")] = 1e7,
     jobs: Jobs = None,
     as_json: Json = False,

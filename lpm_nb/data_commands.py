@@ -141,6 +141,12 @@ def _as_options(text):
     text = re.sub(r" \(--[^)]*\)", '', text)                              # where the option stands beside it already
     return re.sub(rf"\b({'|'.join(_OPTIONS)})=(?=(['\w])?)", lambda m: _OPTIONS[m[1]] + (' ' if m[2] else ''), text)
 
+@contextlib.contextmanager
+def _in_options():
+    "Errors of `understand` and `add_screen` in the words of the command line."
+    try: yield
+    except LPMError as e: raise type(e)(_as_options(str(e))) from e
+
 @data_app.command('add')
 def data_add(
     file: Annotated[Path, typer.Argument(metavar='FILE', help='.h5ad, .zarr, .gct, .gctx, .csv, .tsv, .parquet or .xlsx')],
@@ -148,7 +154,7 @@ def data_add(
     perturbation_key: Annotated[Optional[list[str]], typer.Option(help='Column with what was done (members of a combination in several '
         'columns: give it several times).')] = None,
     context_key: Annotated[Optional[list[str]], typer.Option(
-        help='Column with the cell line or tissue (several: give it ' 'several times); or a text for all rows, such as K562.')] = None,
+        help='Column with the cell line or tissue (several: give it several times); or a text for all rows, such as K562.')] = None,
     assay: Annotated[Optional[str], typer.Option(help='Last part of each context.')] = None,
     kind: Annotated[Optional[str], typer.Option(help="'drug', 'CRISPRi', 'CRISPRa', 'CRISPRko', 'shRNA', 'OE'.")] = None,
     control: Annotated[Optional[list[str]], typer.Option(help='A label of control (several: give it several times).')] = None,
@@ -168,7 +174,7 @@ def data_add(
     unit: Annotated[str, typer.Option(help='Of the values.')] = '',
     min_cells: Annotated[int, typer.Option(min=1, help='Cells: smaller groups are left out.')] = 10,
     sheet: Annotated[Optional[str], typer.Option(help='.xlsx: which sheet.')] = None,
-    dask: Annotated[Optional[str], typer.Option(help="Cells: a Dask cluster that takes the means, 'tcp://scheduler:8786', or a " "number "
+    dask: Annotated[Optional[str], typer.Option(help="Cells: a Dask cluster that takes the means, 'tcp://scheduler:8786', or a number "
         "of processes on this machine.")] = None,
     dry_run: Annotated[bool, typer.Option('--dry-run', help='Only say what was understood.')] = False,
     overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace a screen of the same name.')] = False,
@@ -181,18 +187,18 @@ def data_add(
     """
     from lpm_nb.data.own import add_screen, understand
     contexts = list(context_key or []); ctx = contexts[0] if len(contexts) == 1 else contexts or None
-    try: u = understand(file, name=name, perturbation=perturbation_key or None, context=ctx, assay=assay, kind=kind, control=control or (),
-        joined=joined or None, readout=readout_key, value=value_key, columns=columns, dose=dose_key, dose_unit=dose_unit, time=time_key,
-        nominal=nominal_doses, batch=batch_key, genes=genes, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet)
-    except LPMError as e: raise type(e)(_as_options(str(e))) from e
+    with _in_options():
+        u = understand(file, name=name, perturbation=perturbation_key or None, context=ctx, assay=assay, kind=kind, control=control or (),
+            joined=joined or None, readout=readout_key, value=value_key, columns=columns, dose=dose_key, dose_unit=dose_unit, time=time_key,
+            nominal=nominal_doses, batch=batch_key, genes=genes, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet)
     u = replace(u, suspicious=[_as_options(x) for x in u.suspicious])
     if dry_run: return show_table(u.table().set_index('what'), title=f'{u.name}: what was understood', as_json=as_json)
     if not as_json and not quiet: show_table(u.table().set_index('what'), title=f'{u.name}: what was understood')
     with contextlib.ExitStack() as open_:
+        open_.enter_context(_in_options())
         client = open_.enter_context(_cluster(dask)) if dask else None
         bars = open_.enter_context(Bars(quiet or as_json, of_bytes=False))
-        try: s = add_screen(u, overwrite=overwrite, on_rows=lambda a, b: bars('reading', a, b), client=client)
-        except LPMError as e: raise type(e)(_as_options(str(e))) from e
+        s = add_screen(u, overwrite=overwrite, on_rows=lambda a, b: bars('reading', a, b), client=client)
     if as_json:
         return show_table(pd.DataFrame([dict(name=s.name, experiments=s.n_experiments, readouts=len(s.readouts))]).set_index('name'),
             as_json=True)

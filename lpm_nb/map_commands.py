@@ -157,7 +157,8 @@ def _tell_changed(model, screen, quiet):
     "A screen that has other values by now than when the model was trained."
     from lpm_nb.model.learner import fingerprint
     was = model.provenance.get('screens', {}).get(screen.name, {}).get('fingerprint')
-    if model.provenance.get('split') == 'all data' and was is not None and 'fine_tuned_on' not in model.provenance and fingerprint(screen) != was:
+    of_all = model.provenance.get('split') == 'all data' and 'fine_tuned_on' not in model.provenance
+    if of_all and was is not None and fingerprint(screen) != was:
         say(f"[yellow]{screen.name} has changed since the model was trained on it: what is measured and what is predicted may be on "
             "different scales; train again[/yellow]", quiet)
 
@@ -169,15 +170,15 @@ def rank_movers(
     screen: Annotated[Optional[str], typer.Option('--in', help='The screen that reads it, if several of the model do.')] = None,
     context: Annotated[Optional[list[str]], typer.Option(help='Only in this context; may be repeated.')] = None,
     selective: Annotated[bool, typer.Option(help='More than in the other contexts of the screen.')] = False,
-    by: Annotated[str, typer.Option(help="'sure' (unfavourable end of the interval), 'effect', or 'hope' (favourable end: " "what to "
-        "measure next).")] = 'sure',
+    by: Annotated[str, typer.Option(help="'sure' (unfavourable end of the interval), 'effect', or 'hope' (favourable end: "
+        "what to measure next).")] = 'sure',
     dose: Annotated[Optional[float], typer.Option(help='µM.')] = None,
     time: Annotated[Optional[float], typer.Option(help='h.')] = None,
     measured: Annotated[bool, typer.Option(help='List experiments that were done too, with what was measured.')] = False,
     top: Annotated[int, typer.Option('-n', '--number', min=1, help='How many.')] = 20,
     perturbations: Annotated[Optional[Path],
         typer.Option(
-        help='Candidates: a table (.csv, .tsv, .parquet) with a column ' 'perturbation; default: those that the screen tried.')] = None,
+        help='Candidates: a table (.csv, .tsv, .parquet) with a column perturbation; default: those that the screen tried.')] = None,
     descriptors: Descriptors = None,
     context_descriptors: ContextDescriptors = None,
     screens: Screens = None,
@@ -195,7 +196,8 @@ def rank_movers(
     where = find_screen(trained, readout, screen)
     wanted = None if perturbations is None else read_perturbations(perturbations)
     atlas = Atlas([screens_of_model(model, screens=[read_input(str(s), quiet=quiet) for s in screens or []])[where]])
-    _tell_changed(trained, atlas[where], quiet); t = find_movers(trained, readout, direction=direction, screen=where, contexts=context or None, perturbations=wanted,
+    _tell_changed(trained, atlas[where], quiet)
+    t = find_movers(trained, readout, direction=direction, screen=where, contexts=context or None, perturbations=wanted,
         selective=selective, by=by, dose=dose, time=time, atlas=atlas, measured=measured, top=top)
     if as_json: return print(t.to_json(orient='records', force_ascii=False))
     show_table(t.drop(columns='against').set_index('perturbation'),

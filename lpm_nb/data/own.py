@@ -210,14 +210,15 @@ def _pairs_as_columns(path, t, asked):
 
 def _from_table(path, t, asked, readout, value, columns):
     if not len(t): raise DataError(f"{path} has no rows")
-    t = t.set_axis([str(c).strip() for c in t.columns], axis=1); t = t[[c for c in t.columns if not (_UNNAMED.fullmatch(c)
+    t = t.set_axis([str(c).strip() for c in t.columns], axis=1)
+    if (d := pd.Index(t.columns)).has_duplicates:
+        raise DataError(f"expected every column once, got {d[d.duplicated()][0]!r} twice in {path.name}; rename one")
+    t = t[[c for c in t.columns if not (_UNNAMED.fullmatch(c)
         and (t[c].isna().all() or is_number(t[c])))]]                   # numbers of rows, as spreadsheets and pandas write them
     unnamed = [c for c in t.columns if _UNNAMED.fullmatch(c)]            # names of rows are names
     if len(unnamed) == 1: t = t.rename(columns={unnamed[0]: '(no name)'})
     empty = [c for c in t.columns if t[c].isna().all()]; t = t.drop(columns=empty)
     asked = {**asked, 'empty': empty, 'again': int(t.duplicated().sum())}
-    if (d := pd.Index(t.columns)).has_duplicates:
-        raise DataError(f"expected every column once, got {d[d.duplicated()][0]!r} twice in {path.name}; rename one")
     if columns == 'perturbations': t, asked, value = _pairs_as_columns(path, t, asked)
     if isinstance(asked['perturbation'], list): t, asked = _members(t, asked)
     if columns == 'contexts': return _contexts_as_columns(path, t, asked, readout)

@@ -243,7 +243,7 @@ def _forms(screens, contexts, perturbations, *, names, cells):
             and contexts * min(most, 150) <= 6e4)
         if 'sums of profiles' in out and perturbations <= 3000: out.append('low rank of profiles')
         # inverts cells × cells; the noise of one experiment needs many readouts, likeness of contexts more than two
-        if contexts > 2 and most >= 100 and cells <= 1000 and perturbations * contexts * max(cells, most) <= 1e8: out.append(RELATED)
+        if contexts > 2 and most >= 100 and cells <= 1000 and perturbations * contexts * max(cells, most) <= 3e7: out.append(RELATED)
     elif most < 20 and pairs < .5:
         out.append('low rank')
         if contexts >= 5 and perturbations * contexts <= 2e7:
@@ -319,38 +319,45 @@ def closed_forms(
     return out
 
 # %% ../../nbs/model/06c_closed_forms.ipynb #085b71c2
+def _means(codes, n, X):
+    "(n, k) means of the rows of X that have one code, 0 where there is none, and how many there were; NaN = not measured."
+    known = ~np.isnan(X); count = _sums(codes, n, known.astype(np.float32))
+    return _sums(codes, n, np.where(known, X, 0)) / np.maximum(count, 1), count
+
+def _grown(form, P, C):
+    "Rows and contexts of a form and of new experiments, and the numbers of the new ones' in them."
+    rows, contexts = (old + sorted(set(fresh.tolist()) - set(old)) for old, fresh in ((form.rows, P), (form.contexts, C)))
+    return rows, contexts, pd.Index(rows).get_indexer(P), pd.Index(contexts).get_indexer(C)
+
+def _grown_level(form, contexts, c, apart, levels):
+    "(contexts, r) level; of new contexts as told, else the mean of what their experiments differ by from what the same perturbations do elsewhere."
+    n = len(form.contexts)
+    level = np.concatenate([form.tables['level'], _means(c, len(contexts), apart)[0][n:]]).astype(np.float32)
+    for j in range(n, len(contexts)): level[j] = levels.get(contexts[j], level[j])
+    return level
+
 def _extend_amounts(form, P, C, V, *, few, levels):
     "A form of amounts with more experiments, which replace earlier ones of the same perturbation, context and amounts."
     t, (name, amount) = form.tables, split_labels(P); x = log_amounts(amount)
-    rows, contexts = (old + sorted(set(fresh.tolist()) - set(old)) for old, fresh in ((form.rows, name), (form.contexts, C)))
-    p, c, n = pd.Index(rows).get_indexer(name), pd.Index(contexts).get_indexer(C), len(form.contexts)
-    apart = V - np.nan_to_num(ask_amounts(t, p, c, x=x, own=False)) @ t['basis']; known = ~np.isnan(apart)
-    total, count = _sums(c, len(contexts), np.where(known, apart, 0)), _sums(c, len(contexts), known.astype(np.float32))
-    level = np.concatenate([t['level'], (total / np.maximum(count, 1))[n:]]).astype(np.float32)
-    for j in range(n, len(contexts)): level[j] = levels.get(contexts[j], level[j])
+    rows, contexts, p, c = _grown(form, name, C)
+    level = _grown_level(form, contexts, c, V - np.nan_to_num(ask_amounts(t, p, c, x=x, own=False)) @ t['basis'], levels)
     Y = V - level[c] if few else np.nan_to_num(V - level[c]) @ (t['basis'] / (t['basis'][0] @ t['basis'][0])).T
-    back, new = pd.factorize(_amount_cells(x, p, c)); first = np.unique(back, return_index=True)[1]; seen = ~np.isnan(Y)
-    total, count = _sums(back, len(new), np.where(seen, Y, 0)), _sums(back, len(new), seen.astype(np.float64))
-    Y, kept = np.where(count > 0, total / np.maximum(count, 1), np.nan), ~_amount_cells(t['x'], t['p'], t['c']).isin(new)
+    back, new = pd.factorize(_amount_cells(x, p, c)); first = np.unique(back, return_index=True)[1]
+    Y, count = _means(back, len(new), Y); Y, kept = np.where(count > 0, Y, np.nan), ~_amount_cells(t['x'], t['p'], t['c']).isin(new)
     fitted = fit_amounts(*(np.concatenate([a[kept], b[first]]) for a, b in ((t['p'], p), (t['c'], c), (t['x'], x))),
         Y=np.concatenate([told_amounts(t)[kept], Y]), like=t)
     return replace(form, rows=rows, contexts=contexts, tables=dict(level=level, basis=t['basis'], **fitted))
 
 def _extend_related(form, P, C, V, levels):
     "The form of related pairs with more experiments, which replace earlier ones of the same pair."
-    t, n = form.tables, len(form.contexts)
-    rows, contexts = (old + sorted(set(fresh.tolist()) - set(old)) for old, fresh in ((form.rows, P), (form.contexts, C)))
-    p, c = pd.Index(rows).get_indexer(P), pd.Index(contexts).get_indexer(C); known = ~np.isnan(V)
+    t, (rows, contexts, p, c) = form.tables, _grown(form, P, C)
     mean = _sums(t['p'].astype(np.int64), len(rows), t['basis']) / (np.bincount(t['p'], minlength=len(rows)) + 1)[:, None]
-    total, count = _sums(c, len(contexts), np.where(known, V - mean[p], 0)), _sums(c, len(contexts), known.astype(np.float32))
-    level = np.concatenate([t['level'], (total / np.maximum(count, 1))[n:]]).astype(np.float32)
-    for j in range(n, len(contexts)): level[j] = levels.get(contexts[j], level[j])
+    level = _grown_level(form, contexts, c, V - mean[p], levels)
     new, back = np.unique(p * len(contexts) + c, return_inverse=True)
-    total, count = _sums(back, len(new), np.where(known, V - level[c], 0)), _sums(back, len(new), known.astype(np.float32))
     old = t['p'].astype(np.int64) * len(contexts) + t['c']; kept = ~np.isin(old, new)
-    E = np.concatenate([t['basis'][kept], total / np.maximum(count, 1)])
-    return replace(form, **dict(zip(('rows', 'contexts', 'tables'), _related(rows, contexts, level, np.r_[old[kept], new], E, np.ones(E.shape, bool),
-        form.settings))))
+    E = np.concatenate([t['basis'][kept], _means(back, len(new), V - level[c])[0]])
+    rows, contexts, tables = _related(rows, contexts, level, np.r_[old[kept], new], E, np.ones(E.shape, bool), form.settings)
+    return replace(form, rows=rows, contexts=contexts, tables=tables)
 
 def extend_form(
     form:ClosedForm, # fitted before
@@ -366,19 +373,14 @@ def extend_form(
     if form.form == RELATED and len(P): return _extend_related(form, P, C, V, levels or {})
     if form.form in OF_AMOUNTS and len(P): return _extend_amounts(form, P, C, V, few=effects is None, levels=levels or {})
     if form.form in OF_MEMBERS or (effects is None and 'measured' not in t) or not len(P): return form
-    rows, contexts = (old + sorted(set(fresh.tolist()) - set(old)) for old, fresh in ((form.rows, P), (form.contexts, C)))
+    rows, contexts, p, c = _grown(form, P, C)
     D = np.full((len(rows), len(contexts), len(t['basis'])), np.nan, np.float32)
     if effects is None: D[:len(form.rows), :len(form.contexts)] = t['measured']
     else:
-        p, c = (pd.Index(mine).get_indexer(theirs)[at] for mine, theirs, at in ((form.rows, effects.perturbations, effects.p),
+        i, j = (pd.Index(mine).get_indexer(theirs)[at] for mine, theirs, at in ((form.rows, effects.perturbations, effects.p),
             (form.contexts, effects.contexts, effects.c)))
-        D[p[(p >= 0) & (c >= 0)], c[(p >= 0) & (c >= 0)]] = effects.values[(p >= 0) & (c >= 0)]
-    p, c = pd.Index(rows).get_indexer(P), pd.Index(contexts).get_indexer(C)
-    level = np.concatenate([t['level'], np.zeros((len(contexts) - len(form.contexts), V.shape[1]), np.float32)])
-    apart = V - (shrunken_mean(np.nan_to_num(D), ~np.isnan(D), 1.) @ t['basis'])[p]; known = ~np.isnan(apart)
-    total, n = _sums(c, len(contexts), np.where(known, apart, 0)), _sums(c, len(contexts), known.astype(np.float32))
-    level[len(form.contexts):] = (total / np.maximum(n, 1))[len(form.contexts):]
-    for j in range(len(form.contexts), len(contexts)): level[j] = (levels or {}).get(contexts[j], level[j])
+        D[i[(i >= 0) & (j >= 0)], j[(i >= 0) & (j >= 0)]] = effects.values[(i >= 0) & (j >= 0)]
+    level = _grown_level(form, contexts, c, V - (shrunken_mean(np.nan_to_num(D), ~np.isnan(D), 1.) @ t['basis'])[p], levels or {})
     E, known = np.nan_to_num(V - level[c]), ~np.isnan(V)
     if effects is not None: E, known = E @ (t['basis'] / (t['basis'][0] @ t['basis'][0])).T, known.any(1, keepdims=True)
     key, back = np.unique(p * len(contexts) + c, return_inverse=True)

@@ -189,12 +189,16 @@ def assay_factors(
     return base + full[s, a].transpose(1, 0, 2)
 
 # %% ../../nbs/model/06a_completion.ipynb #58495fba
+def _covariance(x, K):
+    "Covariance of the measured pairs; x: log noise of each, log size of K."
+    C = np.exp(x[-1]) * K; C[np.diag_indices(len(K))] += np.exp(x[:-1])
+    return C
+
 def _likelihood(x, K, M, few):
-    "Mean negative log likelihood of a readout, less a constant, and its gradient; x: log noise of each experiment, log size of K."
-    n = len(M); s, a, d = np.exp(x[:n]), np.exp(x[n]), x[:n] - x[:n].mean()
-    C = a * K; C[np.diag_indices(n)] += s
-    L = np.linalg.cholesky(C); inv = np.linalg.inv(C); said = inv @ M; G = .5 * (inv - said @ inv)
-    return np.log(np.diag(L)).sum() + .5 * np.trace(said) + few * d @ d, np.r_[np.diag(G) * s + 2 * few * d, (G * K).sum() * a]
+    "Mean negative log likelihood of a readout, less a constant, and its gradient; x as in `_covariance`."
+    d, C = x[:-1] - x[:-1].mean(), _covariance(x, K); inv = np.linalg.inv(C); said = inv @ M; G = .5 * (inv - said @ inv)
+    value = .5 * np.linalg.slogdet(C)[1] + .5 * np.trace(said) + few * d @ d
+    return value, np.r_[np.diag(G) * np.exp(x[:-1]) + 2 * few * d, (G * K).sum() * np.exp(x[-1])]
 
 def related_pairs(
     R:np.ndarray,    # (n, r) what each measured pair differs from its context's level by
@@ -217,8 +221,7 @@ def related_pairs(
         K = of_p[np.ix_(p, p)] * of_c[np.ix_(c, c)]
         x = minimize(_likelihood, x, args=(K, M, few / r), jac=True, method='L-BFGS-B', bounds=free,
             options=dict(maxiter=steps if k == 0 else steps // 2)).x
-        C = np.exp(x[n]) * K; C[np.diag_indices(n)] += np.exp(x[:n])
-        inv = np.linalg.inv(C); W = np.exp(x[n]) * (of_p[:, None, p] * of_c[None][:, :, c]).reshape(P * Q, n) @ inv
+        inv = np.linalg.inv(_covariance(x, K)); W = np.exp(x[n]) * (of_p[:, None, p] * of_c[None][:, :, c]).reshape(P * Q, n) @ inv
         if k < rounds - 1: fill = (W.astype(np.float32) @ R.astype(np.float32)).reshape(P, Q, r)
     return W.reshape(P, Q, n).astype(np.float32)
 
