@@ -99,8 +99,8 @@ def outside_range(
         P = pd.Categorical(table['perturbation'].astype(str))
         n = int(np.array([len(parse_perturbation(p)) > 1 for p in P.categories])[P.codes].sum())
         if n:
-            said.append(f"{n:,} experiments are combinations, and the model has seen none: what their members do to each other is not "
-                "known, and their std is that of as many errors as there are members")
+            said.append(f"{n:,} experiments are combinations, and the model has seen none: they are told by what their members do "
+                "alone (profiles: the sum; growth: Bliss independence); what these do to each other is not known")
     return '; '.join([*said, *_told_of_doses(vocab, table)])
 
 def _told_of_doses(vocab, table, near=.01):

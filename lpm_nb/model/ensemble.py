@@ -18,12 +18,13 @@ from torch import nn
 import lpm_nb
 from ..core import DataError, rng
 from ..data.effects import Effects, measure_effects
-from ..data.loaders import Block, Vocab, atlas_blocks, build_vocab, standardise
+from ..data.loaders import Block, Vocab, atlas_blocks, build_vocab, encode, make_block, standardise
 from ..data.screen import Atlas, Screen
 from ..data.split import Split, prove_split
 from ..data.stored import row_chunks
-from .held_out import FEW, choose_folds, fit_noise, fit_stack, hide_values, hold_out, judged_blocks
+from .held_out import FEW, choose_folds, fit_noise, fit_stack, fit_sums, hide_values, hold_out, judged_blocks
 from .lpm import LPMConfig, make_network, start_levels
+from .members import members_alone
 from .predict import measure_controls
 from .stack import Stack
 from .together import who
@@ -184,6 +185,13 @@ def _overheard(blocks, tables, plan, effects):
         out.append(b if heard is None else replace(b, echo=torch.from_numpy(heard[0]), basis=torch.from_numpy(heard[1])))
     return out
 
+def _alone(plan, screen, table, effects):
+    "The members of held-out combinations as experiments of their own, those that somebody was trained on: block and table, if there are any."
+    name, known = list(plan.known)[screen], set(plan.vocab.atoms); t = members_alone(table)[1]
+    t = t[[p in known for p in t['perturbation'].astype(str)]].reset_index(drop=True)
+    if not len(t): return []
+    return [(*_overheard([make_block(plan.vocab, name, encode(plan.vocab, t, unknown='prior'))], [t], plan, effects), t)]
+
 def _make_member(plan, m, here):
     "Member m; `here`: the blocks of the plan, where they are trained on."
     names, seed = list(plan.known), plan.seed * 1000 + m
@@ -202,6 +210,7 @@ def _make_member(plan, m, here):
         [plan.known[n].obs[blind_to[n]] for n in names if blind_to[n].any()], plan, effects)
     found = judged_blocks(kept, blind_to, plan.known, seed=plan.seed, rest=rest)
     judged = [(b, t, part) for b, (_, t, part) in zip(_overheard([b for b, *_ in found], [t for _, t, _ in found], plan, effects), found)]
+    judged = [(*j, *_alone(plan, j[0].screen, j[1], effects)) for j in judged]
     directions = [replace(e, p=e.p[:0], c=e.c[:0], values=e.values[:0]) for e in effects]
     return _Member(net, here, valid, [plan.train[n] & ~rest[n] for n in names], rest, judged, directions)
 
@@ -280,7 +289,7 @@ def fit_lpm(
     together = together and config.members > 1 and config.decoder == 'lpm' and not plan.hiding and who()[1] == 1
     networks, history, folds, judged, directions = _train_ensemble(plan, together, checkpoint=checkpoint, key=key, progress=progress,
         on_epoch=on_epoch)
-    told, stack = hold_out(networks, judged), Stack([], {})
+    told, stack = hold_out(networks, judged), Stack([], {}, fit_sums(known, plan.scaling) if config.decoder == 'lpm' else {})
     blind = plan.own_valid or (config.hold == 'pairs' and enough)  # only what no member has trained on can weigh them
     if blind and config.stack and config.decoder == 'lpm':
         stack = fit_stack(networks, plan.vocab, told, folds=folds, known=known, scaling=plan.scaling, effects=plan.effects,

@@ -20,11 +20,12 @@ from ..data.loaders import Vocab
 from .closed_forms import ClosedForm
 from .descriptors import Descriptors, Smoother
 from .lpm import LPMConfig, make_network
+from .members import Sums
 from .stack import Stack
 from .trained import Controls, TrainedLPM, echo_widths
 
 # %% ../../nbs/model/06n_folder.ipynb #c4e68ea8
-FORMAT = 4
+FORMAT = 5
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
 def _tensors(model):
@@ -35,6 +36,7 @@ def _tensors(model):
     for n, c in model.controls.items(): arrays |= {f'controls.{n}.{k}': getattr(c, k) for k in ('values', 'offset', 'spread')}
     for i, e in enumerate(model.effects):
         arrays |= {f'effects.{i}.{k}': getattr(e, k) for k in ('p', 'c', 'values', 'basis', 'covariance')}
+    for n, s in model.stack.sums.items(): arrays |= {f'sums.{n}.{k}': x for k in _SUMS if (x := getattr(s, k)) is not None}
     for i, f in enumerate(model.stack.forms): arrays |= {f'stack.{i}.{k}': v for k, v in f.tables.items()}
     for q, d in enumerate(_described(model)):
         arrays[f'descriptors.{q}.vectors'] = d.vectors.to_numpy()
@@ -51,10 +53,12 @@ def _names(model):
         'controls': {n: dict(contexts=c.contexts, times=c.times) for n, c in model.controls.items()},
         'effects': [{k: getattr(e, k) for k in ('screens', 'perturbations', 'contexts')} for e in model.effects],
         'stack': dict(forms=[{k: getattr(f, k) for k in ('form', 'screens', 'rows', 'contexts', 'settings')} for f in model.stack.forms],
-            weights=model.stack.weights, scales=model.stack.scales),
+            weights=model.stack.weights, scales=model.stack.scales, sums={n: {k: getattr(s, k) for k in ('weights', 'never', 'zero', 'contexts',
+                'atoms')} for n, s in model.stack.sums.items()}),
         'descriptors': [dict(of=d.of, given=d.given, names=list(d.vectors.index), columns=[str(c) for c in d.vectors],
             smoothers=[smoother(n, k, x) for (n, k), x in d.smoothers.items()]) for d in _described(model)]}
 
+_SUMS = ('ground', 'alone', 'span', 'error')
 _HARDNESS = ('perturbation', 'context', 'own_gene', 'dose', 'time', 'part')
 _SMOOTHER = ('known', 'reach', 'ridge', 'mix', 'explained', 'places')
 
@@ -102,7 +106,9 @@ def _read_effects(labels, t):
 
 def _read_stack(labels, t):
     def tables(i): return {k.split('.')[2]: x.numpy() for k, x in t.items() if k.startswith(f'stack.{i}.')}
-    return Stack([ClosedForm(**f, tables=tables(i)) for i, f in enumerate(labels['forms'])], labels['weights'], labels['scales'])
+    return Stack([ClosedForm(**f, tables=tables(i)) for i, f in enumerate(labels['forms'])], labels['weights'],
+        {n: Sums(**s, **{k: t[f'sums.{n}.{k}'].numpy() for k in _SUMS if f'sums.{n}.{k}' in t}) for n, s in labels['sums'].items()},
+        labels['scales'])
 
 def _read_controls(labels, t):
     return {n: Controls(c['contexts'], c['times'], *(t[f'controls.{n}.{k}'].numpy() for k in ('values', 'offset', 'spread')))

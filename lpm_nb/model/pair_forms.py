@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 from ..core import parse_perturbation
 from ..data.effects import fit_members, nearest_interactions
+from .members import effect_span
 from .completion import bayesian_factors, complete_interactions, non_negative
 
 # %% ../../nbs/model/06b_pair_forms.ipynb #91df2b18
@@ -162,6 +163,19 @@ def _own_sums(members, here, V, atoms):
     shift = level - V[control].mean(0) if len(control) else 0.           # effects count from the control where it was measured
     return level - shift, effects + shift
 
+def _independent(own):
+    "(r, a, a) how far what pairs of independent perturbations do is from the sum of their effects (a, r), by Bliss independence."
+    out = -np.add.outer(own, np.zeros(len(own))).transpose(1, 0, 2); out = out + out.swapaxes(1, 2)
+    for end, mine in zip(effect_span(own), (np.minimum(own, 0), np.maximum(own, 0))):
+        end = np.where(end == 0, 1, end); left = (1 - mine / end).T; out += end[:, None, None] * (1 - left[:, :, None] * left[:, None])
+    return out
+
+def _share_of(apart, rest, few):
+    "(r,) of (m, r, a, a) what independence takes off the sum, how much is seen in what is left of the pairs; all of it until they say otherwise."
+    x, y = (np.where(np.isnan(apart + rest), 0, v).astype(np.float64) for v in (apart, rest)); n = (~np.isnan(apart + rest)).sum((0, 2, 3))
+    size = (x**2).sum((0, 2, 3)); prior = size * few / np.maximum(n, 1)
+    return np.clip(((x * y).sum((0, 2, 3)) + prior) / np.maximum(size + prior, 1e-12), 0, 1)[:, None, None].astype(np.float32)
+
 def pairs_from_singles(
     P:np.ndarray, # (n,) labels of perturbations
     C:np.ndarray, # (n,) contexts
@@ -171,28 +185,32 @@ def pairs_from_singles(
     noise:float=1.1, # see `complete_interactions`
     few:int=20,   # fewest pairs of a context that has some, and fewest singles of one that has none
 ): # as `pair_interactions`, of contexts that have singles but no pairs, and what to expect as squared error (c, r); None if there is no such context
-    "A context's own additive model, and what pairs add elsewhere, as far as contexts are alike in it."
+    "What a context's own singles do together if they are independent, as far as effects end elsewhere, and what pairs add to that elsewhere, as far as contexts are alike in it."
     members, whole = [parse_perturbation(p) for p in P], ~np.isnan(V).any(1); n_members = np.array([len(m) for m in members])
     alone = {c: ((C == c) & (n_members == 1) & whole).sum() for c in sorted(set(C))}
     contexts = [c for c, n in alone.items() if ((C == c) & (n_members == 2)).sum() < few <= n]
-    known = pair_interactions(P, C, V, noise=noise) if contexts else None
+    known = pair_interactions(P, C, V, complete=False) if contexts else None
     if known is None: return None
-    atoms, names, t = known; at = {a: k for k, a in enumerate(atoms)}; informed = np.flatnonzero(~np.isnan(t['level']).any(1))
-    full, measured = t['pairs'][informed], pair_interactions(P, C, V, complete=False)[2]['pairs'][informed]
+    atoms, names, t = known; informed = np.flatnonzero(~np.isnan(t['level']).any(1))
     def sums(c): return _own_sums(members, np.flatnonzero((C == c) & (n_members < 2) & whole), V, atoms)
-    levels, effects = zip(*map(sums, contexts)); errors = []
-    for j in [j for j in range(len(informed)) if len(informed) > 1 and alone[names[informed[j]]] >= few]: # as if it had no pairs
-        if len(errors) == 3: break
-        two = np.flatnonzero((C == names[informed[j]]) & (n_members == 2) & whole)
-        a, b = np.array([[at[x] for x in members[i]] for i in two]).T; level, own = sums(names[informed[j]])
-        use = ~np.isnan(own[a] + own[b]).any(1); two, a, b = two[use], a[use], b[use]
-        if len(two) < few: continue                                    # too few pairs of genes that were measured alone
-        others = np.arange(len(informed)) != j
-        more = _carried_over(full[others], measured[others], share)[:, a, b].T
-        errors.append(((V[two] - level - own[a] - own[b] - more)**2).mean(0))
-    pairs, error = _carried_over(full, measured, share), np.mean(errors, 0) if errors else np.full(V.shape[1], np.nan)
-    return atoms, contexts, dict(level=np.array(levels, np.float32), members=np.array(effects, np.float32),
-        pairs=np.repeat(pairs[None], len(contexts), 0).astype(np.float32), error=np.repeat(error[None], len(contexts), 0).astype(np.float32))
+    def added(level, own): return (level + own[:, None] + own[None]).transpose(2, 0, 1)                  # (r, a, a)
+    levels, effects = zip(*map(sums, contexts)); rest, apart, judged = [], [], []
+    for j in informed:                                                 # pairs beside what the singles of their context say
+        level, own = t['level'][j], t['members'][j]; pairs = t['pairs'][j] + added(level, own)
+        if alone[names[j]] >= few: level, mine = sums(names[j]); judged.append(~np.isnan(mine).any(1)); own = np.where(np.isnan(mine), own, mine)
+        else: judged.append(None)
+        rest.append(pairs - added(level, own)); apart.append(_independent(own))
+    ends = _share_of(np.stack(apart), np.stack(rest), few); rest = np.stack(rest) - ends * np.stack(apart); full = np.zeros_like(rest)
+    for j, q in np.ndindex(*full.shape[:2]):
+        k = ~np.isnan(rest[j, q]).all(1); full[j, q][np.ix_(k, k)] = complete_interactions(rest[j, q][np.ix_(k, k)], noise=noise)
+    errors = []
+    for j in [j for j, k in enumerate(judged) if len(informed) > 1 and k is not None][:3]:            # as if it had no pairs
+        others = np.arange(len(informed)) != j; e = (rest[j] - _carried_over(full[others], rest[others], share))[:, judged[j]][:, :, judged[j]]**2
+        if (~np.isnan(e[0])).sum() >= few: errors.append(np.nanmean(e, (1, 2)))
+    error = np.mean(errors, 0) if errors else np.full(V.shape[1], np.nan); carried = _carried_over(full, rest, share)
+    pairs = np.stack([carried + np.nan_to_num(ends * _independent(own)) for own in effects])
+    return atoms, contexts, dict(level=np.array(levels, np.float32), members=np.array(effects, np.float32), pairs=pairs.astype(np.float32),
+        error=np.repeat(error[None], len(contexts), 0).astype(np.float32))
 
 # %% ../../nbs/model/06b_pair_forms.ipynb #369509b6
 def member_sums(

@@ -20,6 +20,7 @@ from ..data.screen import Atlas, Screen, canonical_experiments
 from ..data.stored import row_chunks
 from .closed_forms import OTHER_AMOUNTS
 from .lpm import LPMDecoder, gene_of
+from .members import members_alone
 from .stack import common_level
 from .strangers import answer_elsewhere, answer_strangers, find_strangers
 from .trained import Controls, TrainedLPM, table_block
@@ -135,6 +136,26 @@ def _admit_strangers(model, screen, table, block, told, mean, var):
         mean[i, j] += v
         var[i, j] = max(var[i, j], model.noise[screen][j] * model.hardness['own_gene'][kind])
 
+# %% ../../nbs/model/06k_predict.ipynb #3597ba41
+def _add_up(model, screen, table, block, mean, var):
+    "Answers and variances of combinations, of which what their members say has a share; changed in place."
+    s = model.stack.sums.get(screen)
+    if s is None: return
+    rows, alone, A = members_alone(table, never=s.never); keep = ~_is_strange(model, table, block)[rows]
+    for f in model.stack.voices(screen):
+        if f.form == 'singles' and len(rows): keep &= np.isnan(f.predict(table.iloc[rows])[:, 0])
+    rows, A = rows[keep], A[keep]
+    if not len(rows): return
+    scaling = model.scaling[screen]; m, sd = model.predict_screen(screen, alone, unknown='prior'); known = s.measured(alone)
+    ground = s.level(table['context'].iloc[rows].astype(str), scaling)
+    if np.isnan(ground).any():                                     # no control was measured there: as the model thinks of one
+        none = model.predict_screen(screen, table.iloc[rows].assign(perturbation=''), unknown='prior')[0]
+        ground = np.where(np.isnan(ground), (none - scaling[0]) / scaling[1], ground)
+    said = s.say(A, (m - scaling[0]) / scaling[1], ground=ground, known=known); own, *added = s.weights
+    mean[rows] = ground + own * (mean[rows] - ground) + sum(w * (v - ground) for w, v in zip(added, said))
+    unsure = A @ np.where(np.isnan(known), (sd / scaling[1])**2, 0) + (0 if s.error is None else s.error)
+    var[rows] = (own * var[rows] + sum(added) * unsure) / max(own + sum(added), 1e-9)
+
 # %% ../../nbs/model/06k_predict.ipynb #744fc3c7
 def _as_controls(model, screen, table, block, mean, var):
     "Answers of which those to controls are what was measured, or lie as far from the mean experiment as elsewhere."
@@ -244,6 +265,7 @@ def predict_screen(self:TrainedLPM,
     block = table_block(self, screen, table)
     mean, var = _ask_everyone(self, screen, block, table)
     var += _noise_of(self, screen, block, table)
+    _add_up(self, screen, table, block, mean, var)
     if unknown == 'prior' or told.any(): _admit_strangers(self, screen, table, block, told, mean, var)
     mean, var = _as_controls(self, screen, table, block, mean, var)
     centre, scale = self.scaling[screen]

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from .closed_forms import OTHER_AMOUNTS, ClosedForm
 from .completion import non_negative
+from .members import Sums
 
 # %% ../../nbs/model/06d_stack.ipynb #0d33d781
 @dataclass
@@ -95,6 +96,7 @@ class Stack:
     forms:list[ClosedForm]   # fitted on all training experiments
     # screen -> which of its forms speak, such as '11' -> weight of the network, then of those that speak
     weights:dict[str, dict[str, list[float]]]
+    sums:dict[str, Sums]=field(default_factory=dict) # screen -> what single perturbations say of combinations, see `members`
     scales:dict[str, list[list[float]]]=field(default_factory=dict) # screen -> log sizes of predicted effects, and the factors there, see `effect_scale`
 
     def voices(self, screen) -> list[ClosedForm]: return [f for f in self.forms if screen in f.screens] # of one screen

@@ -62,7 +62,7 @@ def member(self:TrainedLPM,
 ) -> TrainedLPM: # one network, without the closed forms, which are the same for all
     "One voice of the ensemble as a model of its own: to see what the seeds agree on."
     if not 0 <= i < len(self.networks): raise DataError(f"expected a member between 0 and {len(self.networks) - 1}, got {i}")
-    return replace(self, networks=[self.networks[i]], stack=Stack([], {}))
+    return replace(self, networks=[self.networks[i]], stack=Stack([], {}, self.stack.sums))
 
 # %% ../../nbs/model/06i_trained.ipynb #e1c3c9b5
 @patch
