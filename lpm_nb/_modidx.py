@@ -1183,6 +1183,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                  'lpm_nb/model/held_out.py'),
                                        'lpm_nb.model.held_out._trust_amounts': ( 'model/held_out.html#_trust_amounts',
                                                                                  'lpm_nb/model/held_out.py'),
+                                       'lpm_nb.model.held_out._weigh_but': ('model/held_out.html#_weigh_but', 'lpm_nb/model/held_out.py'),
                                        'lpm_nb.model.held_out._weights': ('model/held_out.html#_weights', 'lpm_nb/model/held_out.py'),
                                        'lpm_nb.model.held_out.choose_folds': ( 'model/held_out.html#choose_folds',
                                                                                'lpm_nb/model/held_out.py'),

@@ -10,6 +10,7 @@ __all__ = ['FEW', 'choose_folds', 'hide_values', 'Held', 'judged_blocks', 'hold_
 import json, warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 import numpy as np
 import pandas as pd
@@ -198,6 +199,7 @@ def _weights(mine, weigh, but=None):
 def fit_sums(
     known:Atlas,         # the screens, without any test part
     scaling:Mapping[str, tuple], # screen -> (centre, scale)
+    *,
     folds:Sequence[Mapping[str, np.ndarray]]=(), # of each member, screen -> (n_experiments,) boolean: what it trained on
     told:Sequence[tuple[int, Held, str, np.ndarray]]=(), # member, what it held out, screen, and its answers for the members of combinations
 ) -> dict[str, Sums]: # of screens that have something measured alone; answers of `Held` become those that are weighed
@@ -216,13 +218,16 @@ def fit_sums(
                 spread=(h.trust[:, None]**2 * h.spread)[rows]), len(np.unique(_pairs(h.table.iloc[rows])))))
         if not parts: continue
         total = sum(p[-1] for p in parts); errors, count = np.zeros(len(s.readouts)), np.zeros(len(s.readouts))
-        def weigh(but=None): return weigh_sums([p[5] for p in parts if p[0] != but] or [p[5] for p in parts], n=total, start=start)
+        weigh = partial(_weigh_but, parts, n=total, start=start)
         for i, h, rows, ground, said, *_ in parts:
             w = weigh(i); h.answer[rows] = ground + sum(a * (v - ground) for a, v in zip(w, said)); h.trust[rows] *= w[0]
             e = (h.answer[rows] - h.y[rows])**2; errors += np.nansum(e, 0); count += (~np.isnan(e)).sum(0)
         error = None if sums.error is None else ((errors + _LIKE * sums.error) / (count + _LIKE)).astype(np.float32)
         out[n] = replace(sums, weights=weigh(), error=error)
     return out
+
+def _weigh_but(parts, but=None, **settings): # weights without what one member held out, where others have held out some as well
+    return weigh_sums([p[5] for p in parts if p[0] != but] or [p[5] for p in parts], **settings)
 
 _LIKE = 5   # combinations that err as those of other screens do
 
@@ -302,7 +307,7 @@ def fit_stack(
         h.answer, h.trust = replace(others[i], scales=stack.scales).mix(n, voices, base=base, net=h.answer)
     def alone(i, n, block, table, answer): # what one who has not seen some combinations says of their members
         base, voices = hear(i, n, block, table); return replace(others[i], scales=stack.scales).mix(n, voices, base=base, net=answer)[0]
-    stack.sums.update(fit_sums(known, scaling, folds, [(i, h, n, alone(i, n, *h.alone)) for i, h, n, *_ in said if h.alone is not None]))
+    stack.sums.update(fit_sums(known, scaling, folds=folds, told=[(i, h, n, alone(i, n, *h.alone)) for i, h, n, *_ in said if h.alone is not None]))
     for n in names:                    # where no pair of a context was ever seen, no fold can judge: its own singles count
         voices = [k[0] for k in kinds[n]]
         if 'singles' in voices: stack.weights.setdefault(n, {})[''.join('01'[v == 'singles'] for v in voices)] = [0., 1.]
