@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from ..core import parse_perturbation
 from ..data.effects import fit_members, nearest_interactions
-from .members import effect_span
+from .members import JOINT_ERROR, effect_span
 from .completion import bayesian_factors, complete_interactions, non_negative
 
 # %% ../../nbs/model/06b_pair_forms.ipynb #91df2b18
@@ -207,7 +207,7 @@ def pairs_from_singles(
     for j in [j for j, k in enumerate(judged) if len(informed) > 1 and k is not None][:3]:            # as if it had no pairs
         others = np.arange(len(informed)) != j; e = (rest[j] - _carried_over(full[others], rest[others], share))[:, judged[j]][:, :, judged[j]]**2
         if (~np.isnan(e[0])).sum() >= few: errors.append(np.nanmean(e, (1, 2)))
-    error = np.mean(errors, 0) if errors else np.full(V.shape[1], np.nan); carried = _carried_over(full, rest, share)
+    error = np.mean(errors, 0) if errors else JOINT_ERROR * np.nanmean(np.stack(effects)**2, (0, 1)); carried = _carried_over(full, rest, share)
     pairs = np.stack([carried + np.nan_to_num(ends * _independent(own)) for own in effects])
     return atoms, contexts, dict(level=np.array(levels, np.float32), members=np.array(effects, np.float32), pairs=pairs.astype(np.float32),
         error=np.repeat(error[None], len(contexts), 0).astype(np.float32))
