@@ -153,11 +153,15 @@ def weigh_sums(
     equations:Sequence[tuple[np.ndarray, np.ndarray, float]], # of each part of the held-out combinations
     *,
     n:int,              # how many combinations there are in all of them
-    start:Sequence[float], # (q,) what is believed beforehand
+    start:Sequence[float], # (q,) what is believed beforehand, one of them 1, the others 0
+    few:float=10.,      # fewest combinations that are listened to
     prior:float=10.,    # as if so many combinations had said that; fewer where it is nearly right, as far as there are enough to see that
-) -> list[float]: # (q,) none below 0
+) -> list[float]: # (q,) none below 0, together 1
     "Weights of the answer for a combination and of what its members say."
     A, b, c = (sum(x) for x in zip(*equations)); start, n = np.asarray(start, float), max(n, 1e-9)
-    wrong = max(c - 2 * b @ start + start @ A @ start, 0) / max(start @ A @ start, 1e-9)
-    pull = np.diag(np.maximum(np.diag(A), 1e-9)) * prior / n * min(1, wrong + 3 / n)
-    return non_negative(A + pull, b + pull @ start).tolist()
+    if n < few: return start.tolist()
+    D = np.eye(len(b))[:, start < 1] - start[:, None]                  # what another voice says beyond the one that is believed
+    A, b, c = D.T @ A @ D, D.T @ (b - A @ start), c - 2 * b @ start + start @ A @ start
+    left = max(c - b @ non_negative(A, b), 0) / max(c, 1e-12)          # the less is left over, the less it takes to be sure
+    u = non_negative(A + np.diag(np.maximum(np.diag(A), 1e-12)) * prior / n * min(1, left + 3 / n), b)
+    return (start + D @ (u / max(u.sum(), 1))).tolist()
