@@ -53,7 +53,7 @@ def _names(model):
         'controls': {n: dict(contexts=c.contexts, times=c.times) for n, c in model.controls.items()},
         'effects': [{k: getattr(e, k) for k in ('screens', 'perturbations', 'contexts')} for e in model.effects],
         'stack': dict(forms=[{k: getattr(f, k) for k in ('form', 'screens', 'rows', 'contexts', 'settings')} for f in model.stack.forms],
-            weights=model.stack.weights, scales=model.stack.scales, sums={n: {k: getattr(s, k) for k in ('weights', 'never', 'zero', 'contexts',
+            weights=model.stack.weights, scales=model.stack.scales, sums={n: {k: getattr(s, k) for k in ('weights', 'never', 'contexts',
                 'atoms')} for n, s in model.stack.sums.items()}),
         'descriptors': [dict(of=d.of, given=d.given, names=list(d.vectors.index), columns=[str(c) for c in d.vectors],
             smoothers=[smoother(n, k, x) for (n, k), x in d.smoothers.items()]) for d in _described(model)]}

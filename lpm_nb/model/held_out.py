@@ -211,8 +211,8 @@ def fit_sums(
         for i, h, _, alone in (x for x in told if x[2] == n):
             mine = measure_sums(s, folds[i][n], scaling=scaling[n])
             if mine is None: continue
-            rows, table, A = members_alone(h.table, never=sums.never); at = _same_rows(h.alone[1], table); ground = mine.level(h.table['context'].iloc[
-                rows].astype(str), scaling[n]); ground = np.where(np.isnan(ground), _level(known[n], folds[i][n], h.table.iloc[rows], scaling[n]), ground)
+            rows, table, A = members_alone(h.table, never=sums.never); at = _same_rows(h.alone[1], table)
+            ground = mine.level(h.table['context'].iloc[rows].astype(str))
             said = [h.answer[rows], *mine.say(A, alone[at], ground=ground, known=mine.measured(table))]
             parts.append((i, h, rows, ground, said, sum_equations(h.y[rows], ground, said,
                 spread=(h.trust[:, None]**2 * h.spread)[rows]), len(np.unique(_pairs(h.table.iloc[rows])))))
@@ -235,15 +235,6 @@ def _same_rows(table, wanted):
     "Where the experiments of one table stand in another."
     def keys(t): return pd.MultiIndex.from_frame(t[['perturbation', 'context', 'dose', 'time']].astype(dict(perturbation=str, context=str)).fillna(-1))
     return keys(table).get_indexer(keys(wanted))
-
-def _level(screen, mask, table, scaling):
-    "(m, r) mean of the singles of each context that was trained on."
-    size = np.array([len(screen.members[p]) for p in screen.obs['perturbation'].cat.categories])[screen.obs['perturbation'].cat.codes]
-    C, out = screen.obs['context'].astype(str).to_numpy(), np.zeros((len(table), len(screen.readouts)), np.float32)
-    for c in table['context'].astype(str).unique():
-        rows = np.flatnonzero(mask & (size == 1) & (C == c))
-        if len(rows): out[(table['context'] == c).to_numpy()] = np.nan_to_num(np.nanmean((screen.X[rows] - scaling[0]) / scaling[1], 0))
-    return out
 
 # %% ../../nbs/model/06l_held_out.ipynb #cdf5d8b8
 def _trust_amounts(weights, kinds):

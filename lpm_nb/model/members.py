@@ -60,18 +60,15 @@ class Sums:
     "What single perturbations say of the combinations of a screen, and how far to trust that."
     weights:list[float]    # of the answer for the combination itself, of the members' sum, and of few readouts of their joint effect
     never:list[str]        # atoms that were measured in combinations only: they cannot be added up
-    zero:bool              # effects count from zero
     contexts:list[str]
-    ground:np.ndarray      # (contexts, r) standardised controls, NaN = none measured
+    ground:np.ndarray      # (contexts, r) where effects count from, standardised: controls, else the mean of what was measured alone
     atoms:list[str]=field(default_factory=list) # of few readouts
     alone:np.ndarray|None=None # (atoms, contexts, r) what was measured of them alone, standardised; NaN = nothing
     span:np.ndarray|None=None  # (2, r), see `effect_span`
     error:np.ndarray|None=None # (r,) squared error to expect of combinations of measured members
 
-    def level(self, contexts, scaling): # (m, r) where effects count from, NaN = unknown
-        if self.zero: return np.broadcast_to(-scaling[0] / scaling[1], (len(contexts), len(scaling[0])))
-        i = pd.Index(self.contexts).get_indexer(contexts); return np.where((i >= 0)[:, None], self.ground[i], np.nan) if len(self.contexts) else np.full(
-            (len(contexts), len(scaling[0])), np.nan)
+    def level(self, contexts): # (m, r) where effects count from, NaN = a context that is new
+        i = pd.Index(self.contexts).get_indexer(contexts); return np.where((i >= 0)[:, None], self.ground[i], np.nan)
 
     def measured(self, table): # (k, r) what was measured of members, NaN = nothing
         out = np.full((len(table), self.ground.shape[1]), np.nan, np.float32)
@@ -118,20 +115,22 @@ def measure_sums(
         for at, x in row_chunks(screen.X, rows=rows):
             z = (x - centre) / scale; i = code[np.searchsorted(rows, at)]; np.add.at(total, i, np.nan_to_num(z)); np.add.at(count, i, ~np.isnan(z))
         return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
-    zero = not len(none) and not _one_way(screen, singles)
-    ground = np.full((0, r), np.nan, np.float32) if zero else means(none, C.codes[none], len(contexts))
+    if not len(none) and not _one_way(screen, singles): ground = np.tile((-centre / scale).astype(np.float32), (len(contexts), 1))
+    else:
+        ground = means(none, C.codes[none], len(contexts)); usual = means(singles, C.codes[singles], len(contexts))
+        ground = np.where(np.isnan(ground), usual, ground); ground = np.where(np.isnan(ground), np.nan_to_num(ground).mean(0), ground)
     few = r < 20 and len(atoms) * len(contexts) * r <= most
-    out = Sums([0., 0., 1.] if few else [0., 1.], never, zero, contexts, ground)
+    out = Sums([0., 0., 1.] if few else [0., 1.], never, contexts, ground)
     if not few: return out
     k = pd.Index(atoms).get_indexer(P.categories)[P.codes[singles]]
     alone = means(singles, k * len(contexts) + C.codes[singles], len(atoms) * len(contexts)).reshape(len(atoms), len(contexts), r)
-    E = (alone - _level_of(out, alone, scaling)).reshape(-1, r)
+    each = pd.DataFrame(dict(k=k, dose=o['dose'].to_numpy()[singles], time=o['time'].to_numpy()[singles])).drop_duplicates()
+    alone[np.bincount(each['k'], minlength=len(atoms)) > 1] = np.nan   # what was measured at one dose is no answer at another
+    dosed = np.isnan(alone).all((1, 2))[k]; E = (alone - ground).reshape(-1, r)
+    if dosed.any():
+        V = np.concatenate([(x - centre) / scale for _, x in row_chunks(screen.X, rows=singles[dosed])])
+        E = np.concatenate([E, V - ground[C.codes[singles[dosed]]]])
     return replace(out, atoms=atoms, alone=alone, span=effect_span(E), error=JOINT_ERROR * np.nanmean(E**2, 0).astype(np.float32))
-
-def _level_of(s, alone, scaling):
-    "(contexts, r) where effects count from; the mean of the singles where nothing else is known."
-    level = s.level(s.contexts, scaling); mean = np.nansum(alone, 0) / np.maximum((~np.isnan(alone)).sum(0), 1)
-    return np.where(np.isnan(level), mean, level)
 
 JOINT_ERROR = .1   # of the size of single effects: squared error of their joint effect where no combination tells; .07 to .25 in the screens at hand
 

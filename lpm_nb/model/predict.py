@@ -147,8 +147,8 @@ def _add_up(model, screen, table, block, mean, var):
     rows, A = rows[keep], A[keep]
     if not len(rows): return
     scaling = model.scaling[screen]; m, sd = model.predict_screen(screen, alone, unknown='prior'); known = s.measured(alone)
-    ground = s.level(table['context'].iloc[rows].astype(str), scaling)
-    if np.isnan(ground).any():                                     # no control was measured there: as the model thinks of one
+    ground = s.level(table['context'].iloc[rows].astype(str))
+    if np.isnan(ground).any():                                     # a context that is new since
         none = model.predict_screen(screen, table.iloc[rows].assign(perturbation=''), unknown='prior')[0]
         ground = np.where(np.isnan(ground), (none - scaling[0]) / scaling[1], ground)
     said = s.say(A, (m - scaling[0]) / scaling[1], ground=ground, known=known); own, *added = s.weights
