@@ -156,7 +156,8 @@ def fine_tune(self:TrainedLPM,
         units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **self.units},
         history=pd.concat([self.history.assign(stage='train'), pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True),
         provenance={**self.provenance, 'fine_tuned_on': {n: fingerprint(s) for n, s in atlas.items()}})
-    sums = fit_sums(atlas, scaling) if config.decoder == 'lpm' else {}             # of screens that are new; the others keep what they know
+    # of screens that are new; the others keep what they know
+    sums = fit_sums({n: s for n, s in atlas.items() if n not in self.vocab.readouts}, scaling) if config.decoder == 'lpm' else {}
     made = replace(made, stack=replace(made.stack, sums={**sums, **self.stack.sums})); fresh = measure_controls(made, atlas, whole)
     made = replace(made, controls={**self.controls, **{n: _join_controls(self.controls.get(n), c) for n, c in fresh.items()}},
         descriptors=None, context_descriptors=[])

@@ -21,8 +21,8 @@ from ..data.loaders import Block, Vocab
 from ..data.screen import Atlas
 from .closed_forms import OTHER_AMOUNTS, closed_forms
 from .lpm import LPMConfig, LPMDecoder, own_genes
-from .predict import amount_factor, base_of, noise_factor, own_cells, run_network
 from .members import Sums, measure_sums, members_alone, sum_equations, weigh_sums
+from .predict import amount_factor, base_of, noise_factor, own_cells, run_network
 from .stack import Stack, common_level, effect_scale, fold_equations, solve_weights, voice_patterns
 
 # %% ../../nbs/model/06l_held_out.ipynb #be2ac881
@@ -146,9 +146,11 @@ def hold_out(networks, judged):
     out = []
     for i, (net, pairs) in enumerate(zip(networks, judged)):
         others = [m for j, m in enumerate(networks) if j != i]
-        out.append([Held(b, b.targets().numpy(), t, run_network(net, b).numpy(), part=part, trust=np.ones(len(b), np.float32),
-            alone=(*alone[0], run_network(net, alone[0][0]).numpy()) if alone else None, spread=((1 - 1 / len(networks)) * torch.stack([run_network(m, b) for m in others]).var(0)).numpy() if len(others) > 1
-            else np.zeros((len(b), b.n_readouts), np.float32)) for b, t, part, *alone in pairs])
+        def spread(b, others=others):
+            if len(others) < 2: return np.zeros((len(b), b.n_readouts), np.float32)
+            return ((1 - 1 / len(networks)) * torch.stack([run_network(m, b) for m in others]).var(0)).numpy()
+        out.append([Held(b, b.targets().numpy(), t, run_network(net, b).numpy(), spread(b), np.ones(len(b), np.float32), part,
+            alone=(*alone[0], run_network(net, alone[0][0]).numpy()) if alone else None) for b, t, part, *alone in pairs])
     return out
 
 # %% ../../nbs/model/06l_held_out.ipynb #1e027d49
@@ -212,6 +214,8 @@ def fit_sums(
             mine = measure_sums(s, folds[i][n], scaling=scaling[n])
             if mine is None: continue
             rows, table, A = members_alone(h.table, never=sums.never); at = _same_rows(h.alone[1], table)
+            keep = A @ (at < 0) == 0; rows, A = rows[keep], A[keep]    # none whose member nobody was trained on
+            if not len(rows): continue
             ground = mine.level(h.table['context'].iloc[rows].astype(str))
             said = [h.answer[rows], *mine.say(A, alone[at], ground=ground, known=mine.measured(table))]
             parts.append((i, h, rows, ground, said, sum_equations(h.y[rows], ground, said,
@@ -298,7 +302,8 @@ def fit_stack(
         h.answer, h.trust = replace(others[i], scales=stack.scales).mix(n, voices, base=base, net=h.answer)
     def alone(i, n, block, table, answer): # what one who has not seen some combinations says of their members
         base, voices = hear(i, n, block, table); return replace(others[i], scales=stack.scales).mix(n, voices, base=base, net=answer)[0]
-    stack.sums.update(fit_sums(known, scaling, folds=folds, told=[(i, h, n, alone(i, n, *h.alone)) for i, h, n, *_ in said if h.alone is not None]))
+    stack.sums.update(fit_sums(known, scaling, folds=folds,
+        told=[(i, h, n, alone(i, n, *h.alone)) for i, h, n, *_ in said if h.alone is not None]))
     for n in names:                    # where no pair of a context was ever seen, no fold can judge: its own singles count
         voices = [k[0] for k in kinds[n]]
         if 'singles' in voices: stack.weights.setdefault(n, {})[''.join('01'[v == 'singles'] for v in voices)] = [0., 1.]

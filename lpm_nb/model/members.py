@@ -6,13 +6,13 @@
 __all__ = ['JOINT_ERROR', 'effect_span', 'joint_effects', 'members_alone', 'Sums', 'measure_sums', 'sum_equations', 'weigh_sums']
 
 # %% ../../nbs/model/06r_members.ipynb #3229d332
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 from ..core import format_perturbation, parse_perturbation
-from ..data.screen import Atlas, Screen
+from ..data.screen import Screen
 from ..data.stored import row_chunks
 from .completion import non_negative
 

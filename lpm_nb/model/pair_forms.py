@@ -185,7 +185,7 @@ def pairs_from_singles(
     noise:float=1.1, # see `complete_interactions`
     few:int=20,   # fewest pairs of a context that has some, and fewest singles of one that has none
 ): # as `pair_interactions`, of contexts that have singles but no pairs, and what to expect as squared error (c, r); None if there is no such context
-    "What a context's own singles do together if they are independent, as far as effects end elsewhere, and what pairs add to that elsewhere, as far as contexts are alike in it."
+    "What a context's own singles do together if they are independent, and what pairs add to that elsewhere, as far as contexts are alike in it."
     members, whole = [parse_perturbation(p) for p in P], ~np.isnan(V).any(1); n_members = np.array([len(m) for m in members])
     alone = {c: ((C == c) & (n_members == 1) & whole).sum() for c in sorted(set(C))}
     contexts = [c for c, n in alone.items() if ((C == c) & (n_members == 2)).sum() < few <= n]
