@@ -8,8 +8,10 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import mean_squared_error, r2_score
 from lpm_nb.core import LeakageError
 from lpm_nb.data.screen import Atlas, Screen
+from lpm_nb.data.sources import data_home, read_screen
 from lpm_nb.data.split import Split, prove_split
 from lpm_nb.model.lpm import LPMConfig
+from lpm_nb.model.members import measure_sums, members_alone
 from lpm_nb.suite import Task, run_suite, suite_table
 
 SOURCE = Path(importlib.util.find_spec('lpm_nb.analysis.metrics').origin).read_text()
@@ -121,3 +123,14 @@ def test_two_processes_make_only_what_is_missing(tmp_path):
     lines = []; again = run_suite(tmp_path, jobs=2, on_cell=lines.append, **small)
     assert {p for p in cells if p.stat().st_mtime_ns != cells[p]} == lost and len(lines) == 3 and lines[0] == '2 cells to make, 2 at a time'
     pd.testing.assert_frame_equal(again.drop(columns='cpu_seconds'), first.drop(columns='cpu_seconds'), atol=1e-3)
+
+@pytest.mark.skipif(not (data_home()/'horlbeck_jurkat_gamma.parquet').exists(), reason='no data folder: set LPM_DATA_HOME')
+@pytest.mark.parametrize('name,share', [('horlbeck-jurkat', .2), ('horlbeck-k562', .15), ('norman-gamma', .3)])
+def test_measured_pairs_grow_as_independent_ones(name, share):
+    "Bliss independence, its end read from the singles alone, leaves so much of the sum's squared error."
+    s = read_screen(name); size = np.array([len(s.members[p]) for p in s.obs['perturbation']]); unit = np.zeros(1), np.ones(1)
+    sums = measure_sums(s, size < 2, scaling=unit); pairs = s.obs[size == 2]; rows, alone, A = members_alone(pairs, never=sums.never)
+    two = np.asarray(A.sum(1)).ravel() == 2; rows, A = rows[two], A[two]; known = sums.measured(alone)
+    added, joint = sums.say(A, known, ground=sums.level(pairs['context'].iloc[rows].astype(str)), known=known); y = s.X[size == 2][rows]
+    assert np.mean((joint - y)**2) < share * np.mean((added - y)**2)
+    assert pearsonr(joint[:, 0], y[:, 0])[0] > pearsonr(added[:, 0], y[:, 0])[0] + .01
