@@ -29,7 +29,7 @@ def effect_span(
 def joint_effects(
     A,                  # (m, k) sparse, which members each combination has
     effects:np.ndarray, # (k, r) their effects
-    span:np.ndarray|None=None, # (2, r), see `effect_span`; None = effects add up
+    span:np.ndarray|None=None, # (2, r) where effects end; None = they add up
 ) -> np.ndarray: # (m, r)
     "Effects of independent perturbations together: their sum, or by Bliss independence where effects have an end; of two directions the sum of both."
     if span is None: return A @ effects
@@ -64,7 +64,7 @@ class Sums:
     ground:np.ndarray      # (contexts, r) where effects count from, standardised: controls, else the mean of what was measured alone
     atoms:list[str]=field(default_factory=list) # of few readouts
     alone:np.ndarray|None=None # (atoms, contexts, r) what was measured of them alone, standardised; NaN = nothing
-    span:np.ndarray|None=None  # (2, r), see `effect_span`
+    span:np.ndarray|None=None  # (2, r) where effects end
     error:np.ndarray|None=None # (r,) squared error to expect of combinations of measured members
 
     def level(self, contexts): # (m, r) where effects count from, NaN = a context that is new
