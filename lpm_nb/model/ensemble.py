@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 import lpm_nb
 from ..core import DataError, rng
@@ -283,27 +284,28 @@ def fit_lpm(
     if config.decoder == 'paper' and any(s.obs['dose'].nunique() > 1 for s in known.values()):
         raise DataError("the paper's decoder has the dose in the perturbation's symbol and knows no dose column; write the dose into the "
             "label, as in 'drug:x@10', or use decoder='lpm'")
-    leave, n_pairs, enough = choose_folds(known, train, config=config, seed=seed)
-    plan = _make_plan(known, train, valid, config, seed, choose_device(device), leave)
-    prints = {n: fingerprint(s) for n, s in known.items()}; key = _run_key(config, seed, bool(together), prints, train)
-    together = together and config.members > 1 and config.decoder == 'lpm' and not plan.hiding and who()[1] == 1
-    networks, history, folds, judged, directions = _train_ensemble(plan, together, checkpoint=checkpoint, key=key, progress=progress,
-        on_epoch=on_epoch)
-    told, stack = hold_out(networks, judged), Stack([], {}, fit_sums(known, plan.scaling) if config.decoder == 'lpm' else {})
-    blind = plan.own_valid or (config.hold == 'pairs' and enough)  # only what no member has trained on can weigh them
-    if blind and config.stack and config.decoder == 'lpm':
-        stack = fit_stack(networks, plan.vocab, told, folds=folds, known=known, scaling=plan.scaling, effects=plan.effects,
-            blind=directions)
-    noise, hard = fit_noise(told, networks[0], plan.vocab)
-    if n_pairs < FEW and not plan.own_valid:                       # judged by what it was trained on: no measure of anything
-        noise = {n: np.maximum(v, 1.).astype(np.float32) for n, v in noise.items()}
-        history = [{**h, 'valid_loss': np.nan} for h in history]
-    seen = {n: train[n] | valid[n] for n in known}
-    screens = {n: dict(fingerprint=prints[n], experiments=int(seen[n].sum()), **s.meta) for n, s in known.items()}
-    provenance = dict(lpm_nb=lpm_nb.__version__, torch=torch.__version__, python=platform.python_version(), seed=seed,
-        device=str(plan.device), split=split.name if split else 'all data', split_seed=split.seed if split else None, screens=screens)
-    units = {n: s.adata.var['unit'].astype(str).tolist() for n, s in known.items()}
-    model = TrainedLPM(networks, plan.vocab, config, plan.scaling, noise, hard, units, plan.effects, stack, pd.DataFrame(history),
-        provenance)
-    model = settle_levels(model, known, seen, seed=seed)
-    return replace(model, controls=measure_controls(model, known, seen))
+    with threadpool_limits(1, user_api='blas'):                    # many small products: a second thread costs more than it does
+        leave, n_pairs, enough = choose_folds(known, train, config=config, seed=seed)
+        plan = _make_plan(known, train, valid, config, seed, choose_device(device), leave)
+        prints = {n: fingerprint(s) for n, s in known.items()}; key = _run_key(config, seed, bool(together), prints, train)
+        together = together and config.members > 1 and config.decoder == 'lpm' and not plan.hiding and who()[1] == 1
+        networks, history, folds, judged, directions = _train_ensemble(plan, together, checkpoint=checkpoint, key=key, progress=progress,
+            on_epoch=on_epoch)
+        told, stack = hold_out(networks, judged), Stack([], {}, fit_sums(known, plan.scaling) if config.decoder == 'lpm' else {})
+        blind = plan.own_valid or (config.hold == 'pairs' and enough)  # only what no member has trained on can weigh them
+        if blind and config.stack and config.decoder == 'lpm':
+            stack = fit_stack(networks, plan.vocab, told, folds=folds, known=known, scaling=plan.scaling, effects=plan.effects,
+                blind=directions)
+        noise, hard = fit_noise(told, networks[0], plan.vocab)
+        if n_pairs < FEW and not plan.own_valid:                       # judged by what it was trained on: no measure of anything
+            noise = {n: np.maximum(v, 1.).astype(np.float32) for n, v in noise.items()}
+            history = [{**h, 'valid_loss': np.nan} for h in history]
+        seen = {n: train[n] | valid[n] for n in known}
+        screens = {n: dict(fingerprint=prints[n], experiments=int(seen[n].sum()), **s.meta) for n, s in known.items()}
+        provenance = dict(lpm_nb=lpm_nb.__version__, torch=torch.__version__, python=platform.python_version(), seed=seed,
+            device=str(plan.device), split=split.name if split else 'all data', split_seed=split.seed if split else None, screens=screens)
+        units = {n: s.adata.var['unit'].astype(str).tolist() for n, s in known.items()}
+        model = TrainedLPM(networks, plan.vocab, config, plan.scaling, noise, hard, units, plan.effects, stack, pd.DataFrame(history),
+            provenance)
+        model = settle_levels(model, known, seen, seed=seed)
+        return replace(model, controls=measure_controls(model, known, seen))
