@@ -1041,6 +1041,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'lpm_nb/model/completion.py'),
                                          'lpm_nb.model.completion.non_negative': ( 'model/completion.html#non_negative',
                                                                                    'lpm_nb/model/completion.py'),
+                                         'lpm_nb.model.completion.one_thread': ( 'model/completion.html#one_thread',
+                                                                                 'lpm_nb/model/completion.py'),
                                          'lpm_nb.model.completion.related_pairs': ( 'model/completion.html#related_pairs',
                                                                                     'lpm_nb/model/completion.py'),
                                          'lpm_nb.model.completion.shrunken_mean': ( 'model/completion.html#shrunken_mean',

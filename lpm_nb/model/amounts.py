@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from scipy.optimize import minimize
 from ..core import DataError, rng
+from .completion import one_thread
 
 # %% ../../nbs/model/06q_amounts.ipynb #c2579a50
 def log_amounts(
@@ -75,8 +76,9 @@ def _most_likely(parts, x, c, Y):
         L = torch.linalg.cholesky(S); z = torch.linalg.solve_triangular(L, y, upper=False)
         out = (z**2).sum() / 2 + k * torch.diagonal(L, dim1=1, dim2=2).log().sum() + (((w - mean) / sd)**2).sum() / 2
         out.backward(); return out.item(), w.grad.numpy()
-    best = minimize(loss, _PRIOR[0], jac=True, method='L-BFGS-B', bounds=[(-9, 4)] * 3 + [(-3, 3)] * 2 + [(-2, 2)] * 2,
-        options=dict(maxiter=40))
+    with one_thread():
+        best = minimize(loss, _PRIOR[0], jac=True, method='L-BFGS-B', bounds=[(-9, 4)] * 3 + [(-3, 3)] * 2 + [(-2, 2)] * 2,
+            options=dict(maxiter=40))
     return np.r_[np.exp(best.x[:5]), best.x[5:]]
 
 def likely_amounts(

@@ -244,7 +244,7 @@ def _threads(network, blocks, config, device):
     "No more CPU threads than the batches feed: for small ones, handing out the work costs more than it saves."
     before = torch.get_num_threads()
     if torch.device(device).type == 'cpu' and config.decoder == 'lpm':
-        torch.set_num_threads(int(min(before, max(1, _work(network, blocks, config) // 20_000_000))))
+        torch.set_num_threads(int(min(before, max(1, _work(network, blocks, config) // 60_000_000))))
     try: yield
     finally: torch.set_num_threads(before)
 
