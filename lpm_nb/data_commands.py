@@ -132,7 +132,7 @@ def _cluster(address):
             "number of processes") from e
 
 _OPTIONS = {**{k: f'--{k}-key' for k in ('perturbation', 'context', 'value', 'readout', 'dose', 'time', 'batch')}, 'dose_unit': '--dose-unit',
-    'min_cells': '--min-cells', 'nominal': '--nominal-doses', **{k: f'--{k}' for k in ('kind', 'control', 'joined', 'genes', 'scale', 'name',
+    'min_cells': '--min-cells', 'nominal': '--nominal-doses', **{k: f'--{k}' for k in ('kind', 'control', 'joined', 'genes', 'layer', 'scale', 'name',
     'columns', 'sheet', 'assay', 'unit')}}   # parameters of `understand` -> options
 
 def _as_options(text):
@@ -170,6 +170,7 @@ def data_add(
     nominal_doses: Annotated[bool, typer.Option('--nominal-doses', help='Join doses of one drug that differ by less than a fifth.')] = False,
     batch_key: Annotated[Optional[str], typer.Option(help='Column of plates, wells or lanes.')] = None,
     genes: Annotated[Optional[str], typer.Option(help='.h5ad: column of var with gene symbols.')] = None,
+    layer: Annotated[Optional[str], typer.Option(help=".h5ad: a layer instead of X, such as counts; raw = scanpy's .raw.")] = None,
     scale: Annotated[Optional[str], typer.Option(help="Cells: 'as is', 'log' or 'z'.")] = None,
     unit: Annotated[str, typer.Option(help='Of the values.')] = '',
     min_cells: Annotated[int, typer.Option(min=1, help='Cells: smaller groups are left out.')] = 10,
@@ -190,7 +191,7 @@ def data_add(
     with _in_options():
         u = understand(file, name=name, perturbation=perturbation_key or None, context=ctx, assay=assay, kind=kind, control=control or (),
             joined=joined or None, readout=readout_key, value=value_key, columns=columns, dose=dose_key, dose_unit=dose_unit, time=time_key,
-            nominal=nominal_doses, batch=batch_key, genes=genes, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet)
+            nominal=nominal_doses, batch=batch_key, genes=genes, layer=layer, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet)
     u = replace(u, suspicious=[_as_options(x) for x in u.suspicious])
     if dry_run: return show_table(u.table().set_index('what'), title=f'{u.name}: what was understood', as_json=as_json)
     if not as_json and not quiet: show_table(u.table().set_index('what'), title=f'{u.name}: what was understood')

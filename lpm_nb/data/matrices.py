@@ -67,7 +67,7 @@ class MatrixFile:
         self,
         path:str|Path,        # .h5ad, .zarr or .gctx
         *,
-        layer:str|None=None,  # of an .h5ad or .zarr: a layer instead of X
+        layer:str|None=None,  # of an .h5ad or .zarr: a layer instead of X; 'raw' = the matrix that scanpy keeps as `.raw`, with its own genes
         labels:bool=True,     # read obs and var; without them only `shape` and `blocks` are there
     ):
         self.path, self._turned, self.obs, self.var = Path(path), None, None, None
@@ -86,12 +86,13 @@ class MatrixFile:
                 self.obs, self.var = (blank_none(pd.DataFrame({k: _text(v[:]) for k, v in meta[g].items() if k != 'id'},
                     index=pd.Index(_text(meta[g]['id'][:]).astype(str), name='id'))) for g in ('COL', 'ROW'))
         else:
-            if layer is not None: check_known([layer], list(self._file.get('layers', {})), 'layer')
-            x = self._file[f'layers/{layer}' if layer else 'X']
+            if layer is not None: check_known([layer], self.layers, 'layer')
+            raw = layer == 'raw' and layer not in self._file.get('layers', {})
+            x = self._file['raw/X' if raw else f'layers/{layer}' if layer else 'X']
             self.data = x if isinstance(x, (h5py.Dataset, zarr.Array)) else ad.io.sparse_dataset(x)
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore')
-                if labels: self.obs, self.var = ad.io.read_elem(self._file['obs']), ad.io.read_elem(self._file['var'])
+                if labels: self.obs, self.var = (ad.io.read_elem(self._file[g]) for g in ('obs', 'raw/var' if raw else 'var'))
         self.shape = tuple(self.data.shape) if not labels else (len(self.obs), len(self.var))
         if tuple(self.data.shape) != self.shape:
             raise StorageError(f"{self.path} has a matrix of shape {tuple(self.data.shape)} and labels for {self.shape}; it is damaged")
@@ -99,6 +100,9 @@ class MatrixFile:
     def __repr__(self): return f"MatrixFile {self.path.name}: {self.shape[0]:,} rows × {self.shape[1]:,} columns"
     def __enter__(self): return self
     def __exit__(self, *why): self._turned = self._file.close() if isinstance(self._file, h5py.File) else None
+    @property
+    def layers(self) -> list[str]: # that an .h5ad or .zarr has beside X; 'raw' among them
+        return list(dict.fromkeys([*self._file.get('layers', {}), *(['raw'] if 'raw' in self._file and 'X' in self._file['raw'] else [])]))
     @property
     def dense(self) -> bool: return isinstance(self.data, (h5py.Dataset, zarr.Array))
 

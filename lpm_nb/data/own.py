@@ -92,13 +92,14 @@ def _atoms(labels, kind, joined, controls):
     if kind: return label_atoms(labels, kind=kind, joined=joined, controls=controls)
     return {l: '' if is_control(str(l), controls) else str(l) for l in labels}     # kinds are in the labels
 
-def _understood(path, asked, context, readout, value, columns, genes, scale, min_cells, sheet, cells):
+def _understood(path, asked, context, readout, value, columns, genes, scale, min_cells, sheet, cells, layer):
     name, assay = asked['name'], asked['assay']
     ends = path.name.lower().removesuffix('.gz')
     if isinstance(asked['perturbation'], list) and not ends.endswith(TABLES):
         raise DataError(f"several columns with the members of a combination are read from tables alone; join them into one column of {path.name}, "
             "and say joined=")
-    if ends.endswith(('.h5ad', '.zarr')) or path.is_dir(): return _from_h5ad(path, asked, genes, scale, min_cells, cells)
+    if ends.endswith(('.h5ad', '.zarr')) or path.is_dir(): return _from_h5ad(path, asked, genes, scale, min_cells, cells, layer)
+    if layer is not None: raise DataError(f"layer={layer!r} is of .h5ad and .zarr files; {path.name} has no layers")
     if ends.endswith('.gctx'):
         with MatrixFile(path) as m: o = m.obs
         return Understood(path, 'experiments', dict(perturbation='pert_iname or cmap_name', context='cell_id or cell_iname'),
@@ -129,6 +130,7 @@ def understand(
     nominal:bool=False,       # join doses of one perturbation that differ by less than a fifth, see `nominal_doses`
     batch:str|None=None,      # column of plates, wells or lanes
     genes:str|None=None,      # .h5ad: column of `var` with symbols
+    layer:str|None=None,      # .h5ad: a layer instead of X, such as 'counts'; 'raw' = what scanpy keeps as `.raw`
     scale:str|None=None,      # cells: 'as is', 'log' or 'z'; None = 'z' for counts with controls, 'log' for counts without, else 'as is'
     unit:str='',              # of the values
     replicates:str='mean',    # how repeated experiments are joined: 'mean' or 'median'
@@ -146,7 +148,7 @@ def understand(
     check_known([columns], ['readouts', 'contexts', 'perturbations'], 'columns')
     if not isinstance(perturbation, str) and perturbation is not None:
         members = list(perturbation); asked['perturbation'] = members[0] if len(members) == 1 else members
-    return replace(_understood(path, asked, context, readout, value, columns, genes, scale, min_cells, sheet, cells), nominal=nominal)
+    return replace(_understood(path, asked, context, readout, value, columns, genes, scale, min_cells, sheet, cells, layer), nominal=nominal)
 
 # %% ../../nbs/data/03e_own.ipynb #783e6f62
 def _no_numbers(t, columns):
@@ -422,8 +424,19 @@ def _contexts_as_columns(path, t, asked, readout):
         'perturbation': p, 'context': 'context', 'kind': asked['kind']}, 'matrix', '')
 
 # %% ../../nbs/data/03e_own.ipynb #83528631
-def _from_h5ad(path, asked, genes, scale, min_cells, cells):
-    with MatrixFile(path) as m:
+def _counts(x):
+    "Are these numbers counts?"
+    x = x[np.isfinite(x)]; return bool(x.size and (x >= 0).all() and (x == np.round(x)).all())
+
+def _other_counts(path, layers):
+    "The layers beside X that have counts."
+    for l in layers:
+        with MatrixFile(path, layer=l) as m:
+            if _counts(next(m.blocks(np.arange(min(500, m.shape[0]))))[1]): yield l
+
+def _from_h5ad(path, asked, genes, scale, min_cells, cells, layer):
+    with MatrixFile(path, layer=layer) as m:
+        layers = m.layers
         obs, var, shape, uns = m.obs, m.var, m.shape, m._file.get('uns', {})
         sample = next(m.blocks(np.arange(min(500, m.shape[0]))))[1]
     if 'lpm' in uns:
@@ -433,8 +446,7 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells):
     if genes is not None: check_known([genes], var.columns.tolist(), 'column of var')
     else: genes = next((c for c in ('gene_name', 'gene_symbol', 'symbol', 'feature_name') if c in var), None)
     t = obs.reset_index(drop=True); roles, fixed = _labels(t, asked); p = roles['perturbation']
-    finite = sample[np.isfinite(sample)]
-    counts = bool(finite.size and (finite >= 0).all() and (finite == np.round(finite)).all())
+    counts = _counts(sample)
     o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked)
     key = [c for c in ('perturbation', 'context', 'dose', 'time') if c in o]
     per = o.groupby(key, dropna=False, observed=True).size()
@@ -457,6 +469,9 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells):
         if unnamed.any(): look.append(f'{int(unnamed.sum())} cells have no perturbation or no context and are left out')
         if small: look.append(f'{small} of {len(per)} experiments have fewer than {min_cells} cells and will be left out')
         if flag is not None: look.append(f'column {flag!r} is not used for cells: name the labels of control instead, control=')
+        if layer is None and not counts and (other := list(_other_counts(path, layers))):
+            look.append(f"X is scaled already, and {'.raw' if other[0] == 'raw' else f'layer {other[0]!r}'} has counts: layer={other[0]!r} "
+                "reads those, for z-scores against the controls of each batch")
         context = fixed if fixed else roles['context']; f = _facts(o, shape[1], None, len(o)) | _taken(labels, asked)
         f.pop('repeated experiments')
         f |= {'cells in an experiment': f'{per.median():g} (median)', 'values are': 'counts' if counts else 'scaled already',
@@ -468,13 +483,13 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells):
                 joined=asked['joined'], controls=asked['control'], scale=how, batch=roles['batch'] if how == 'z' else None,
                 dose=roles['dose'], dose_unit=roles.get('dose_unit') or roles.get('dose_unit_is', asked['dose_unit']), time=roles['time'],
                 time_unit=roles.get('time_unit_is', 'h'),
-                genes=genes, min_cells=min_cells, **go)
+                genes=genes, min_cells=min_cells, layer=layer, **go)
         return Understood(path, 'cells', {**roles, 'gene symbols': genes}, f, look, asked['name'], build)
     names = [f'expr:{x}' for x in unique_names(symbol, var.index.to_numpy())]
     if counts: look.append('values are counts: bring them to one scale first (log, z)')
     if unnamed.any(): look.append(f'{int(unnamed.sum())} rows have no perturbation or no context and are left out')
     def build(**go):
-        with MatrixFile(path) as m: X = np.concatenate([x for _, x in m.blocks()])
+        with MatrixFile(path, layer=layer) as m: X = np.concatenate([x for _, x in m.blocks()])
         return _make(o[~unnamed], np.where(np.isfinite(X), X, np.nan).astype(np.float32)[~unnamed.to_numpy()], names, asked)
     return Understood(path, 'experiments', {**roles, 'gene symbols': genes, 'control flag': flag}, _facts(o, shape[1], None, len(o))
         | _taken(labels, asked), look,
