@@ -164,7 +164,8 @@ def data_add(
         "such as expr:")] = None,
     value_key: Annotated[Optional[str], typer.Option(help='Column of values.')] = None,
     columns: Annotated[str, typer.Option(help="A matrix has 'readouts', 'contexts' or (pairs) 'perturbations' as its columns.")] = 'readouts',
-    dose_key: Annotated[Optional[str], typer.Option(help='Column of doses.')] = None,
+    dose_key: Annotated[Optional[list[str]], typer.Option(help='Column of doses (of members in several columns: give it several times, in '
+        'the same order).')] = None,
     dose_unit: Annotated[str, typer.Option(help='Their unit, or the column that has it.')] = 'µM',
     time_key: Annotated[Optional[str], typer.Option(help='Column of times in h.')] = None,
     nominal_doses: Annotated[bool, typer.Option('--nominal-doses', help='Join doses of one drug that differ by less than a fifth.')] = False,
@@ -190,7 +191,7 @@ def data_add(
     contexts = list(context_key or []); ctx = contexts[0] if len(contexts) == 1 else contexts or None
     with _in_options():
         u = understand(file, name=name, perturbation=perturbation_key or None, context=ctx, assay=assay, kind=kind, control=control or (),
-            joined=joined or None, readout=readout_key, value=value_key, columns=columns, dose=dose_key, dose_unit=dose_unit, time=time_key,
+            joined=joined or None, readout=readout_key, value=value_key, columns=columns, dose=dose_key or None, dose_unit=dose_unit, time=time_key,
             nominal=nominal_doses, batch=batch_key, genes=genes, layer=layer, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet)
     u = replace(u, suspicious=[_as_options(x) for x in u.suspicious])
     if dry_run: return show_table(u.table().set_index('what'), title=f'{u.name}: what was understood', as_json=as_json)

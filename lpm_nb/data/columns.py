@@ -103,7 +103,8 @@ def value_columns(
             if roles.get(r) is None:
                 raise DataError(f"column {c!r} looks like a {r} in a form that is not read, and would become a readout; make it a column "
                     + ("'dose' in µM, or of another unit (dose_nM, or dose_unit=), not of logarithms or of mass" if r == 'dose' else
-                    "'time' in h or days") + f"; or name the column with the {r} ({r}=), or rename it if it is a readout")
+                    "'time' in h or days") + f"; or name the column with the {r} ({r}=" + (', of a combination one for each member' if r == 'dose' else '')
+                    + "), or rename it if it is a readout")
             out.remove(c)                                              # beside the dose itself, such as its logarithm
     sure = [c for c in out if c in named or plain_name(c) not in STATISTICS]
     return sure if sure and len(out) <= 30 else out

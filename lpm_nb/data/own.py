@@ -124,7 +124,7 @@ def understand(
     readout:str|None=None,    # long table: column of readouts; else: the readout's name where there is one value column; or what is put before each, such as 'expr:'
     value:str|None=None,      # long table: column of values
     columns:str='readouts',   # matrix: its columns are 'readouts', 'contexts', or 'perturbations' (each value is of a pair, of its row and its column)
-    dose:str|None=None,       # column of doses
+    dose:str|Sequence[str]|None=None, # column of doses; of several members, a column for each: they go into the labels, as drug:a@0.1+drug:b@10
     dose_unit:str='µM',       # their unit, or the column that has it
     time:str|None=None,       # column of times, h
     nominal:bool=False,       # join doses of one perturbation that differ by less than a fifth, see `nominal_doses`
@@ -148,6 +148,11 @@ def understand(
     check_known([columns], ['readouts', 'contexts', 'perturbations'], 'columns')
     if not isinstance(perturbation, str) and perturbation is not None:
         members = list(perturbation); asked['perturbation'] = members[0] if len(members) == 1 else members
+    if not isinstance(dose, str) and dose is not None:
+        doses = list(dose); asked['dose'] = (doses or [None])[0] if len(doses) < 2 else doses; n = len(asked['perturbation'] or []) if isinstance(
+            asked['perturbation'], list) else 1
+        if len(doses) > 1 and len(doses) != n:
+            raise DataError(f"expected one column of doses, or one for each of the members, got {len(doses)} for {n}: dose= and perturbation=")
     return replace(_understood(path, asked, context, readout, value, columns, genes, scale, min_cells, sheet, cells, layer), nominal=nominal)
 
 # %% ../../nbs/data/03e_own.ipynb #783e6f62
@@ -193,10 +198,34 @@ def _labels(t, asked):
 
 _UNNAMED = re.compile(r'(Unnamed: \d+)?')
 
+def _dosed_members(parts, t, asked):
+    "Members with their doses in their labels; where the dose is 0, the member is not there."
+    columns, u = asked['dose'], asked['dose_unit']; check_known(columns, list(t.columns), 'column', hint='They were named as doses of the members')
+    amount = pd.DataFrame(index=t.index)
+    for m, d in zip(parts, columns):
+        bare = parts[m].isna() | parts[m].map(lambda x: is_control(str(x), asked['control']))
+        unit = t[u] if u in t else pd.Series(named_unit('dose', d) or u if u == 'µM' else u, t.index)
+        amount[m] = to_micromolar(label_text(t[d]), unit, control=bare)
+        if (lost := amount[m].isna() & ~bare).any():
+            raise DataError(f"expected a dose wherever {m!r} names a member, {int(lost.sum())} rows have none in {d!r} (the first: "
+                f"{parts[m][lost].iloc[0]!r}); write 0 where it was not given")
+    to, near = join_doses(parts.to_numpy(object).ravel(), amount.to_numpy().ravel())
+    if asked['nominal']: amount = pd.DataFrame(to.reshape(amount.shape), t.index, list(parts))
+    out = parts.astype(object); given = amount.to_numpy().ravel(); given = given[given > 0]
+    for m in parts:
+        dosed, gone = amount[m] > 0, amount[m] == 0
+        out.loc[dosed, m] = [f'{p}@{x:.6g}' for p, x in zip(parts[m][dosed], amount[m][dosed])]; out.loc[gone, m] = None
+    out.loc[out.isna().all(axis=1) & parts.notna().any(axis=1), parts.columns[0]] = 'control'
+    told = {'doses of members': f"{len(np.unique(given))} ({given.min():g}…{given.max():g} µM), in the labels" if len(given) else 'none'}
+    used = [c for c in {*columns, u} if c in t]
+    return out, t.drop(columns=used), {**asked, 'dose': None, 'dose_unit': 'µM', 'nominal': False, 'kind': asked['kind'] or 'drug', 'told': told,
+        'near': None if asked['nominal'] else near.query("how == 'joined'")}
+
 def _members(t, asked):
     "Columns with the members of a combination as one; where one is empty, the other alone."
     m = asked['perturbation']; check_known(m, list(t.columns), 'column', hint='They were named as the members of a combination')
     _no_numbers(t, m); joined, name = ' + ', ' + '.join(m); parts = t[m].apply(label_text)
+    if isinstance(asked['dose'], list): parts, t, asked = _dosed_members(parts, t, asked)
     label = parts.apply(lambda row: joined.join(row.dropna()) or None, axis=1)
     said = [asked['joined']] if isinstance(asked['joined'], str) else list(asked['joined'] or [])
     return t.drop(columns=m).assign(**{name: label}), {**asked, 'perturbation': name, 'joined': [joined, *said]}
@@ -277,12 +306,12 @@ def _suspicions(o, kind, labels, X, asked):
         if n := int(names.str.lower().duplicated().sum()):
             out.append(f"{n} {what} differ only in case from another one ({', '.join(map(repr, twice.iloc[:2]))}); to a model they are "
                 "different: write them alike")
-    if o.get('dose') is not None and not asked['nominal']:
-        near = join_doses(o['perturbation'], o['dose'])[1].query("how == 'joined'")
-        if len(near):
-            p, was, now = near.iloc[0][['perturbation', 'was', 'now']]
-            out.append(f"doses that differ by next to nothing ({p} at {was:g} and {now:g} µM, {len(near):,} such doses) are different "
-                "experiments to a model; to join what differs by less than a fifth, say nominal=True (--nominal-doses)")
+    near = asked.get('near')
+    if o.get('dose') is not None and not asked['nominal']: near = join_doses(o['perturbation'], o['dose'])[1].query("how == 'joined'")
+    if near is not None and len(near):
+        p, was, now = near.iloc[0][['perturbation', 'was', 'now']]
+        out.append(f"doses that differ by next to nothing ({p} at {was:g} and {now:g} µM, {len(near):,} such doses) are different "
+            "experiments to a model; to join what differs by less than a fifth, say nominal=True (--nominal-doses)")
     if o.get('dose') is not None and np.nanmax(np.r_[0, o['dose'].to_numpy(float)]) > 1000:
         out.append(f"doses go up to {np.nanmax(o['dose'].to_numpy(float)):,.0f} µM; if they are nM, say dose_unit='nM'")
     if X is not None:
@@ -392,7 +421,7 @@ def _from_matrix(path, t, X, asked, form, prefix, roles=None, fixed=None):
         if unnamed.any() else []) + _text(text)
     return Understood(path, form, {**roles, 'control flag': flag},
         _facts(o, f"{len(readouts):,} ({', '.join(readouts[:4])}{', …' if len(readouts) > 4 else ''})", raw, len(t))
-            | _taken(labels, asked), look, asked['name'],
+            | _taken(labels, asked) | asked.get('told', {}), look, asked['name'],
         lambda **go: _make(o, _clean(X), readouts, asked))
 
 def _long(path, t, asked, roles, fixed, r, v):

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
 from ..core import DataError, check_known, parse_perturbation, rng
-from ..data.effects import effect_labels, fit_members, screen_groups
+from ..data.effects import effect_labels, fit_members, screen_groups, split_labels
 from ..data.loaders import standardise
 from ..data.screen import Atlas, Screen
 from ..data.split import Split
@@ -115,12 +115,15 @@ class Baseline:
         centre, scale = self.scaling[screen]
         return (_answer(self.method, g, p, c, table) * scale + centre).astype(np.float32), None
 
-def _gene(label): return label.split('@')[0].rpartition(':')[2]
+def _gene(atom): return atom.split('@')[0].rpartition(':')[2]
+
+def _members(labels): # atoms of each, without dose and time
+    return [parse_perturbation(x) for x in split_labels(np.asarray(labels, object))[0]]
 
 def _own_gene(g, D, seen):
     "(c,) mean effect of single perturbations on the transcript of their own gene."
     at = {r.removeprefix('expr:'): j for j, r in enumerate(g.readouts)}
-    rows = np.array([(i, at[_gene(p)]) for i, p in enumerate(g.perturbations) if _gene(p) in at], int).reshape(-1, 2)
+    rows = np.array([(i, at[_gene(m[0])]) for i, m in enumerate(_members(g.perturbations)) if len(m) == 1 and _gene(m[0]) in at], int).reshape(-1, 2)
     return D[rows[:, 0], :, rows[:, 1]].sum(0) / (seen[rows[:, 0], :, rows[:, 1]].sum(0) + 2)
 
 def bilinear_effects(
@@ -172,8 +175,8 @@ class _Trees:
         self.model.fit(self._features(g.perturbations[p], c), T)
     def _features(self, labels, c):
         cat = pd.Categorical(np.asarray(labels, object)); V = np.zeros((len(cat.categories), 2 * self.knowledge.shape[1] + 1), np.float32)
-        for i, x in enumerate(cat.categories):
-            m = [self.knowledge[self.at[_gene(a)]] for a in parse_perturbation(x.split('@')[0]) if _gene(a) in self.at]
+        for i, x in enumerate(_members(cat.categories)):
+            m = [self.knowledge[self.at[_gene(a)]] for a in x if _gene(a) in self.at]
             if m: V[i] = np.r_[np.sum(m, 0), np.prod(m, 0), len(m)]
         return np.column_stack([V[cat.codes], np.eye(self.contexts, dtype=np.float32)[c]])
     def predict(self, labels, c): return self.model.predict(self._features(labels, c)).reshape(len(labels), -1) @ self.basis
@@ -182,7 +185,7 @@ def _prepare(method, params, g, knowledge=None):
     "What a method needs to answer, from the training array."
     out = dict(p=g.perturbations, c=g.contexts, readouts=g.readouts)
     if method == 'members + low rank':
-        members = [parse_perturbation(x.split('@')[0]) for x in g.perturbations]
+        members = _members(g.perturbations)
         out |= _prepare('members in context', params, g) | dict(pairs={})
         for j, fit in out['fits'].items():
             rows = np.flatnonzero(~np.isnan(g.Y[:, j, 0]))
@@ -190,7 +193,7 @@ def _prepare(method, params, g, knowledge=None):
                 out['pairs'][j] = _interactions([members[i] for i in rows], fit, g.Y[rows, j, 0].astype(np.float64), params['noise'])
         return out
     if method == 'members in context':
-        members = [parse_perturbation(x.split('@')[0]) for x in g.perturbations]
+        members = _members(g.perturbations)
         out['fits'] = {}
         for j in range(len(g.contexts)):
             rows = np.flatnonzero(~np.isnan(g.Y[:, j]).any(1))
@@ -253,7 +256,8 @@ def _answer(method, g, p, c, table):
     if method == 'own gene':
         at, out = {r.removeprefix('expr:'): j for j, r in enumerate(g['readouts'])}, np.array(cm)
         for i, (x, j) in enumerate(zip(table['perturbation'].astype(str), c)):
-            if j >= 0 and _gene(x) in at: out[i, at[_gene(x)]] += g['own'][j]
+            for a in parse_perturbation(x) if j >= 0 else ():
+                if _gene(a) in at: out[i, at[_gene(a)]] += g['own'][j]
         return out
     if 'effects' in g: return cm + np.where(known_p & known_c, g['effects'][p, c], 0)
     if method == 'perturbation mean': return np.where(known_p, g['raw'][p], plain)

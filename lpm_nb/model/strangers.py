@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from ..core import DataError, check_known, format_perturbation, parse_context, parse_perturbation, rng
+from ..data.effects import split_labels
 from .descriptors import LEAST, MOST, Descriptors, check_vectors, fit_smoother, leading_directions, plain_context
 from .lpm import gene_of
 from .trained import TrainedLPM
@@ -65,7 +66,7 @@ def measured_atoms(
         for r in e.perturbations}
     known = set(model.vocab.atoms)
     if not rows: return [a for a in model.vocab.atoms if a]
-    return sorted({m[0] for m in (parse_perturbation(r.split('@')[0]) for r in rows) if len(m) == 1 and m[0] in known})
+    return sorted({m[0] for m in map(parse_perturbation, split_labels(np.array(sorted(rows), object))[0]) if len(m) == 1 and m[0] in known})
 
 # %% ../../nbs/model/06j_strangers.ipynb #e9a36f5a
 def known_responses(
