@@ -58,13 +58,13 @@ def members_alone(
 @dataclass(frozen=True)
 class Sums:
     "What single perturbations say of the combinations of a screen, and how far to trust that."
-    weights:list[float]    # of the answer for the combination itself, of the members' sum, and of few readouts of their joint effect
+    weights:list[float]    # of the answer for the combination itself, of the members' sum, and of few readouts of their joint effect, of profiles of the sum of what was measured of them
     never:list[str]        # atoms that were measured in combinations only: they cannot be added up
     contexts:list[str]
     ground:np.ndarray      # (contexts, r) where effects count from, standardised: controls, else the mean of what was measured alone
-    atoms:list[str]=field(default_factory=list) # of few readouts
+    atoms:list[str]=field(default_factory=list) # of `alone`
     alone:np.ndarray|None=None # (atoms, contexts, r) what was measured of them alone, standardised; NaN = nothing
-    span:np.ndarray|None=None  # (2, r) where effects end
+    span:np.ndarray|None=None  # (2, r) of few readouts, where effects end
     error:np.ndarray|None=None # (r,) squared error to expect of combinations of measured members
 
     def level(self, contexts): # (m, r) where effects count from, NaN = a context that is new
@@ -87,13 +87,21 @@ class Sums:
     ) -> list[np.ndarray]: # (m, r) by each way to bring them together
         "Combinations as their members tell them."
         i, j = A.nonzero(); mine = np.zeros((A.shape[1], ground.shape[1]), np.float32); mine[j] = ground[i]  # all of one context have one ground
-        effects = np.where(np.isnan(known), alone, known) - mine
-        return [ground + joint_effects(A, effects, s) for s in ([None] if self.span is None else [None, self.span])]
+        best = np.where(np.isnan(known), alone, known) - mine
+        ways = [(best, None), (best, self.span)] if self.span is not None else [(alone - mine, None), (best, None)][:len(self.weights) - 1]
+        return [ground + joint_effects(A, effects, s) for effects, s in ways]
 
 def _one_way(s, rows):
     "Do values stay on one side of zero?"
     x = np.concatenate([x for _, x in row_chunks(s.X, rows=rows[:: len(rows) // 500 + 1])]); low, high = np.nanquantile(x, [.01, .99])
     return not low < 0 < high
+
+def _signal(screen, rows, effects, scale):
+    "Share of the square of effects that is not the noise of cells or replicates; a half where that is not known."
+    n = screen.obs['n_replicates'].to_numpy(float); rows = rows[n[rows] > 1]
+    if screen.spread is None or not len(rows): return .5
+    noise = np.concatenate([np.nanmean((x.astype(np.float32) / scale)**2, 1) / n[at] for at, x in row_chunks(screen.spread, rows=rows)]).mean()
+    return float(np.clip(1 - noise / max(np.nanmean(effects**2), 1e-12), 0, 1)) if np.isfinite(noise) else .5
 
 def measure_sums(
     screen:Screen,    # what was measured
@@ -119,13 +127,16 @@ def measure_sums(
     else:
         ground = means(none, C.codes[none], len(contexts)); usual = means(singles, C.codes[singles], len(contexts))
         ground = np.where(np.isnan(ground), usual, ground); ground = np.where(np.isnan(ground), np.nan_to_num(ground).mean(0), ground)
-    few = r < 20 and len(atoms) * len(contexts) * r <= most
-    out = Sums([0., 0., 1.] if few else [0., 1.], never, contexts, ground)
-    if not few: return out
+    few, told = r < 20, len(contexts) == 1 or any(len(screen.members[p]) > 1 for p in P.categories)
+    if len(atoms) * len(contexts) * r > most or not (few or told): return Sums([0., 1.], never, contexts, ground)
+    out = Sums([0., 0., 1.] if few else [0., 1., 0.], never, contexts, ground)
     k = pd.Index(atoms).get_indexer(P.categories)[P.codes[singles]]
     alone = means(singles, k * len(contexts) + C.codes[singles], len(atoms) * len(contexts)).reshape(len(atoms), len(contexts), r)
     each = pd.DataFrame(dict(k=k, dose=o['dose'].to_numpy()[singles], time=o['time'].to_numpy()[singles])).drop_duplicates()
     alone[np.bincount(each['k'], minlength=len(atoms)) > 1] = np.nan   # what was measured at one dose is no answer at another
+    if not few:
+        rho = _signal(screen, singles, alone - ground, scale) if len(contexts) == 1 else 0.
+        return replace(out, atoms=atoms, alone=alone, weights=[0., 1 - rho, rho])
     dosed = np.isnan(alone).all((1, 2))[k]; E = (alone - ground).reshape(-1, r)
     if dosed.any():
         V = np.concatenate([(x - centre) / scale for _, x in row_chunks(screen.X, rows=singles[dosed])])
@@ -152,7 +163,7 @@ def weigh_sums(
     equations:Sequence[tuple[np.ndarray, np.ndarray, float]], # of each part of the held-out combinations
     *,
     n:int,              # how many combinations there are in all of them
-    start:Sequence[float], # (q,) what is believed beforehand, one of them 1, the others 0
+    start:Sequence[float], # (q,) what is believed beforehand, together 1
     few:float=10.,      # fewest combinations that are listened to
     prior:float=10.,    # as if so many combinations had said that; fewer where it is nearly right, as far as there are enough to see that
 ) -> list[float]: # (q,) none below 0, together 1

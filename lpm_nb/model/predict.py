@@ -153,7 +153,7 @@ def _add_up(model, screen, table, block, mean, var):
         ground = np.where(np.isnan(ground), (none - scaling[0]) / scaling[1], ground)
     said = s.say(A, (m - scaling[0]) / scaling[1], ground=ground, known=known); own, *added = s.weights
     mean[rows] = ground + own * (mean[rows] - ground) + sum(w * (v - ground) for w, v in zip(added, said))
-    unsure = A @ np.where(np.isnan(known), (sd / scaling[1])**2, 0) + (0 if s.error is None else s.error)
+    unsure = A @ np.where(np.isnan(known) | (s.span is None), (sd / scaling[1])**2, 0) + (0 if s.error is None else s.error)
     var[rows] = (own * var[rows] + sum(added) * unsure) / max(own + sum(added), 1e-9)
 
 # %% ../../nbs/model/06k_predict.ipynb #744fc3c7
