@@ -1245,6 +1245,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'lpm_nb.model.members._one_way': ('model/members.html#_one_way', 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members._signal': ('model/members.html#_signal', 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members.effect_span': ('model/members.html#effect_span', 'lpm_nb/model/members.py'),
+                                      'lpm_nb.model.members.extend_sums': ('model/members.html#extend_sums', 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members.joint_effects': ('model/members.html#joint_effects', 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members.measure_sums': ('model/members.html#measure_sums', 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members.members_alone': ('model/members.html#members_alone', 'lpm_nb/model/members.py'),

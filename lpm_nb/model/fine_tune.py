@@ -20,6 +20,7 @@ from .closed_forms import extend_form
 from .ensemble import as_atlas, choose_device, fingerprint
 from .held_out import FEW, choose_folds, fit_noise, fit_sums, hold_out, judged_blocks, network_levels
 from .lpm import make_network, start_levels
+from .members import extend_sums
 from .predict import base_of, measure_controls
 from .stack import common_level
 from .trained import Controls, TrainedLPM, atlas_echoes, echo_widths
@@ -156,9 +157,9 @@ def fine_tune(self:TrainedLPM,
         units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **self.units},
         history=pd.concat([self.history.assign(stage='train'), pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True),
         provenance={**self.provenance, 'fine_tuned_on': {n: fingerprint(s) for n, s in atlas.items()}})
-    # of screens that are new; the others keep what they know
     sums = fit_sums({n: s for n, s in atlas.items() if n not in self.vocab.readouts}, scaling) if config.decoder == 'lpm' else {}
-    made = replace(made, stack=replace(made.stack, sums={**sums, **self.stack.sums})); fresh = measure_controls(made, atlas, whole)
+    sums |= {n: extend_sums(s, atlas[n], scaling=scaling[n], known=self.vocab.atoms) if n in atlas else s for n, s in self.stack.sums.items()}
+    made = replace(made, stack=replace(made.stack, sums=sums)); fresh = measure_controls(made, atlas, whole)
     made = replace(made, controls={**self.controls, **{n: _join_controls(self.controls.get(n), c) for n, c in fresh.items()}},
         descriptors=None, context_descriptors=[])
     # those who were strangers may be known now
