@@ -1242,6 +1242,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'lpm_nb.model.members.Sums.level': ('model/members.html#sums.level', 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members.Sums.measured': ('model/members.html#sums.measured', 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members.Sums.say': ('model/members.html#sums.say', 'lpm_nb/model/members.py'),
+                                      'lpm_nb.model.members._from_all': ('model/members.html#_from_all', 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members._one_way': ('model/members.html#_one_way', 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members._signal': ('model/members.html#_signal', 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members.effect_span': ('model/members.html#effect_span', 'lpm_nb/model/members.py'),

@@ -104,6 +104,17 @@ def _signal(screen, rows, effects, scale):
     noise = np.concatenate([np.nanmean((x.astype(np.float32) / scale)**2, 1) / n[at] for at, x in row_chunks(screen.spread, rows=rows)]).mean()
     return float(np.clip(1 - noise / max(np.nanmean(effects**2), 1e-12), 0, 1)) if np.isfinite(noise) else .5
 
+def _from_all(screen, mask, scaling, atoms, alone, ground):
+    "What was measured of members in one context, alone and, if their effects add up, in combinations: (atoms, 1, r) by least squares; of doses, alone."
+    o, members = screen.obs, np.array([tuple(screen.members[p]) for p in screen.obs['perturbation'].astype(str)] + [()], object)[:-1]
+    V = (np.concatenate([x for _, x in row_chunks(screen.X)]) - scaling[0]) / scaling[1] - ground[0]; use = mask & o['dose'].isna().to_numpy() & ~np.isnan(V).any(1) & (o['time'].nunique(dropna=False) == 1)
+    there = sorted({m[0] for m in members[use] if len(m) == 1}); at = {a: i for i, a in enumerate(there)}
+    rows = np.flatnonzero(use & np.array([bool(m) and all(a in at for a in m) for m in members]))
+    pairs = np.array([(i, at[a]) for i, k in enumerate(rows) for a in set(members[k])], int).reshape(-1, 2)
+    if len(pairs) == len(rows): return alone                               # no combination
+    A = csr_matrix((np.ones(len(pairs)), pairs.T), shape=(len(rows), len(there))); out = alone.copy()
+    out[pd.Index(atoms).get_indexer(there), 0] = ground[0] + np.linalg.solve((A.T @ A).toarray(), A.T @ V[rows]); return out
+
 def measure_sums(
     screen:Screen,    # what was measured
     mask:np.ndarray,  # (n_experiments,) boolean: which of it may be seen
@@ -136,8 +147,9 @@ def measure_sums(
     each = pd.DataFrame(dict(k=k, dose=o['dose'].to_numpy()[singles], time=o['time'].to_numpy()[singles])).drop_duplicates()
     alone[np.bincount(each['k'], minlength=len(atoms)) > 1] = np.nan   # what was measured at one dose is no answer at another
     if not few:
-        rho = _signal(screen, singles, alone - ground, scale) if len(contexts) == 1 else 0.
-        return replace(out, atoms=atoms, alone=alone, weights=[0., 1 - rho, rho])
+        if len(contexts) > 1: return replace(out, atoms=atoms, alone=alone)
+        rho = _signal(screen, singles, alone - ground, scale)
+        return replace(out, atoms=atoms, alone=_from_all(screen, mask, scaling, atoms, alone, ground), weights=[0., 1 - rho, rho])
     dosed = np.isnan(alone).all((1, 2))[k]; E = (alone - ground).reshape(-1, r)
     if dosed.any():
         V = np.concatenate([(x - centre) / scale for _, x in row_chunks(screen.X, rows=singles[dosed])])
