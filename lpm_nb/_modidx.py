@@ -778,6 +778,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'lpm_nb.data.sources._overexpression': ('data/sources.html#_overexpression', 'lpm_nb/data/sources.py'),
                                      'lpm_nb.data.sources._pair_screen': ('data/sources.html#_pair_screen', 'lpm_nb/data/sources.py'),
                                      'lpm_nb.data.sources._profile': ('data/sources.html#_profile', 'lpm_nb/data/sources.py'),
+                                     'lpm_nb.data.sources._progress': ('data/sources.html#_progress', 'lpm_nb/data/sources.py'),
                                      'lpm_nb.data.sources._read_gdsc': ('data/sources.html#_read_gdsc', 'lpm_nb/data/sources.py'),
                                      'lpm_nb.data.sources._replogle': ('data/sources.html#_replogle', 'lpm_nb/data/sources.py'),
                                      'lpm_nb.data.sources._shrna': ('data/sources.html#_shrna', 'lpm_nb/data/sources.py'),

