@@ -69,7 +69,7 @@ def label_text(
     "Labels as text: 1001.0 is 1001, and what is blank is missing."
     if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all(): column = column.astype('Int64')
     c = column.astype(object); s = c.map(lambda x: str(x).strip(), na_action='ignore')
-    return s.where(c.notna() & s.ne('') & ~s.astype(str).str.lower().isin(['nan', 'none', '<na>']))
+    return s.where(c.notna() & s.ne('') & ~s.astype(str).str.lower().isin(['nan', 'none', '<na>', 'null', r'\n', '#null!']))
 
 def is_number(
     column:pd.Series, # of a table

@@ -226,6 +226,8 @@ def _members(t, asked):
     m = asked['perturbation']; check_known(m, list(t.columns), 'column', hint='They were named as the members of a combination')
     _no_numbers(t, m); joined, name = ' + ', ' + '.join(m); parts = t[m].apply(label_text)
     if isinstance(asked['dose'], list): parts, t, asked = _dosed_members(parts, t, asked)
+    elif asked['dose'] and (more := [c for c in t.columns if c != asked['dose'] and LOOKS['dose'].search(re.sub(r'[ _.]*[12abrcAB]$', '', c)) and is_number(t[c])]):
+        raise DataError(f"one dose was named, dose={asked['dose']!r}, of {len(m)} members, and {more[0]!r} looks like another; name one for each member, dose= several")
     label = parts.apply(lambda row: joined.join(row.dropna()) or None, axis=1)
     said = [asked['joined']] if isinstance(asked['joined'], str) else list(asked['joined'] or [])
     return t.drop(columns=m).assign(**{name: label}), {**asked, 'perturbation': name, 'joined': [joined, *said]}
@@ -488,6 +490,9 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells, layer):
     look = more + _design(t, o, roles) + _suspicions(o, kind, labels, None, asked) + _wide_warnings(symbol)
     if many:
         control = (o['perturbation'] == '').any()
+        if scale in ('z', 'log') and not counts and np.nanmax(sample) < 15:
+            raise DataError(f"scale={scale!r} is made from counts, and {'X' if layer is None else f'layer {layer!r}'} has values up to {np.nanmax(sample):.3g} that look like "
+                f"logarithms; say scale='as is', or name the layer with counts, layer= (there are: {', '.join(layers) or 'none'})")
         how = scale or (('z' if control else 'log') if counts else 'as is')
         small = int((per < min_cells).sum())
         if small == len(per): raise DataError(f"no experiment of {path.name} has {min_cells} cells; lower min_cells")
