@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from ..core import DIRECTION, LOOKS, DataError, StorageError, check_known, is_control
 from .cells import label_atoms, read_cells, split_label
-from .columns import DRUGS, FLAGS, ROLES, find_role, is_number, label_text, named_unit, plain_name, value_columns
+from .columns import DRUGS, FLAGS, ROLES, STATISTICS, find_role, is_number, label_text, named_unit, plain_name, value_columns
 from .harmonise import join_doses, nominal_doses, spreadsheet_dates
 from .matrices import MatrixFile, read_gct
 from .public import screens_home
@@ -446,7 +446,7 @@ def _long(path, t, asked, roles, fixed, r, v):
 def _contexts_as_columns(path, t, asked, readout):
     p = find_role(t.columns, 'perturbation', given=asked['perturbation']) or ('(no name)' if '(no name)' in t else t.columns[0])
     _no_numbers(t, [p])
-    numeric = [c for c in t.columns if c != p and is_number(t[c])]
+    numeric = [c for c in t.columns if c != p and is_number(t[c]) and plain_name(c) not in (*STATISTICS, 'entrez', 'entrezid', 'position', 'n_guides') and not re.search(r'_id$|^entrez', plain_name(c))]
     if not numeric: raise DataError(f"no column of numbers in {path.name}: expected a column for each context")
     long = t.rename(columns={p: '_p'}).melt(id_vars=['_p'], value_vars=numeric, var_name='_c',
         value_name='_v').dropna(subset=['_v']).rename(columns=dict(_p=p, _c='context' if p != 'context' else 'context '))
