@@ -103,7 +103,7 @@ def is_control(
     "Does this say control?"
     low = str(label).strip().lower()
     if label in set(extra) or low in CONTROLS: return True
-    return re.sub(r'[^\w+|&;,/]*_*[^\w+|&;,/]*(?:g|sg|guide)?\d*$', '', low) in CONTROLS or bool(re.match(r'(dmso|vehicle)(\s+[\d(]|\()', low))
+    return re.sub(r'(?:_|[^\w+|&;,/])*(?:g|sg|guide)?\d*$', '', low) in CONTROLS or bool(re.match(r'(dmso|vehicle)(\s+[\d(]|\()', low))
 
 # %% ../nbs/00_core.ipynb #8d0ea3ae
 def _few(items, n=3):

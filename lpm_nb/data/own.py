@@ -226,8 +226,10 @@ def _members(t, asked):
     m = asked['perturbation']; check_known(m, list(t.columns), 'column', hint='They were named as the members of a combination')
     _no_numbers(t, m); joined, name = ' + ', ' + '.join(m); parts = t[m].apply(label_text)
     if isinstance(asked['dose'], list): parts, t, asked = _dosed_members(parts, t, asked)
-    elif asked['dose'] and (more := [c for c in t.columns if c != asked['dose'] and LOOKS['dose'].search(re.sub(r'[ _.]*[12abrcAB]$', '', c)) and is_number(t[c])]):
-        raise DataError(f"one dose was named, dose={asked['dose']!r}, of {len(m)} members, and {more[0]!r} looks like another; name one for each member, dose= several")
+    elif asked['dose'] and (more := [c for c in t.columns if c != asked['dose'] and is_number(t[c])
+            and LOOKS['dose'].search(re.sub(r'[ _.]*[12abrcAB]$', '', c))]):
+        raise DataError(f"one dose was named, dose={asked['dose']!r}, of {len(m)} members, and {more[0]!r} looks like another; name one for "
+            "each member, dose=")
     label = parts.apply(lambda row: joined.join(row.dropna()) or None, axis=1)
     said = [asked['joined']] if isinstance(asked['joined'], str) else list(asked['joined'] or [])
     return t.drop(columns=m).assign(**{name: label}), {**asked, 'perturbation': name, 'joined': [joined, *said]}
@@ -443,10 +445,12 @@ def _long(path, t, asked, roles, fixed, r, v):
             return Screen.from_long(long, name=asked['name'], unit=asked['unit'], replicates=asked['replicates'])
     return Understood(path, 'long table', {**roles, 'readout': r, 'value': v, 'control flag': flag}, facts, look, asked['name'], build)
 
+_ABOUT = re.compile(r'^entrez|_id$|^position$|^n_guides$')   # numbers about a row, no measurements
+
 def _contexts_as_columns(path, t, asked, readout):
     p = find_role(t.columns, 'perturbation', given=asked['perturbation']) or ('(no name)' if '(no name)' in t else t.columns[0])
     _no_numbers(t, [p])
-    numeric = [c for c in t.columns if c != p and is_number(t[c]) and plain_name(c) not in (*STATISTICS, 'entrez', 'entrezid', 'position', 'n_guides') and not re.search(r'_id$|^entrez', plain_name(c))]
+    numeric = [c for c in t.columns if c != p and is_number(t[c]) and plain_name(c) not in STATISTICS and not _ABOUT.search(plain_name(c))]
     if not numeric: raise DataError(f"no column of numbers in {path.name}: expected a column for each context")
     long = t.rename(columns={p: '_p'}).melt(id_vars=['_p'], value_vars=numeric, var_name='_c',
         value_name='_v').dropna(subset=['_v']).rename(columns=dict(_p=p, _c='context' if p != 'context' else 'context '))

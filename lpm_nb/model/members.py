@@ -59,7 +59,7 @@ def members_alone(
 @dataclass(frozen=True)
 class Sums:
     "What single perturbations say of the combinations of a screen, and how far to trust that."
-    weights:list[float]    # of the answer for the combination itself, of the members' sum, and of few readouts of their joint effect, of profiles of the sum of what was measured of them
+    weights:list[float]    # of the answer for the combination itself, of the members' sum, and of a third: their joint effect (few readouts), the sum of what was measured (profiles)
     never:list[str]        # atoms that were measured in combinations only: they cannot be added up
     contexts:list[str]
     ground:np.ndarray      # (contexts, r) where effects count from, standardised: controls, else the mean of what was measured alone
@@ -101,13 +101,15 @@ def _signal(screen, rows, effects, scale):
     "Share of the square of effects that is not the noise of cells or replicates; a half where that is not known."
     n = screen.obs['n_replicates'].to_numpy(float); rows = rows[n[rows] > 1]
     if screen.spread is None or not len(rows): return .5
-    noise = np.concatenate([np.nanmean((x.astype(np.float32) / scale)**2, 1) / n[at] for at, x in row_chunks(screen.spread, rows=rows)]).mean()
+    noise = np.concatenate([np.nanmean((x.astype(np.float32) / scale)**2, 1) / n[at] for at, x in row_chunks(screen.spread, rows=rows)])
+    noise = np.nanmean(noise) if not np.isnan(noise).all() else np.nan
     return float(np.clip(1 - noise / max(np.nanmean(effects**2), 1e-12), 0, 1)) if np.isfinite(noise) else .5
 
 def _from_all(screen, mask, scaling, atoms, alone, ground):
     "What was measured of members in one context, alone and, if their effects add up, in combinations: (atoms, 1, r) by least squares; of doses, alone."
     o, members = screen.obs, np.array([tuple(screen.members[p]) for p in screen.obs['perturbation'].astype(str)] + [()], object)[:-1]
-    V = (np.concatenate([x for _, x in row_chunks(screen.X)]) - scaling[0]) / scaling[1] - ground[0]; use = mask & o['dose'].isna().to_numpy() & ~np.isnan(V).any(1) & (o['time'].nunique(dropna=False) == 1)
+    V = (np.concatenate([x for _, x in row_chunks(screen.X)]) - scaling[0]) / scaling[1] - ground[0]
+    use = mask & ~np.isnan(V).any(1) & o['dose'].isna().to_numpy() & (o['time'].nunique(dropna=False) == 1)
     there = sorted({m[0] for m in members[use] if len(m) == 1}); at = {a: i for i, a in enumerate(there)}
     rows = np.flatnonzero(use & np.array([bool(m) and all(a in at for a in m) for m in members]))
     pairs = np.array([(i, at[a]) for i, k in enumerate(rows) for a in set(members[k])], int).reshape(-1, 2)
@@ -208,5 +210,6 @@ def extend_sums(
     atoms = list(dict.fromkeys([*old.atoms, *new.atoms])); alone = np.full((len(atoms), len(contexts), old.ground.shape[1]), np.nan, np.float32)
     i, j = (pd.Index(x).get_indexer(y) for x, y in ((atoms, new.atoms), (contexts, new.contexts)))
     if new.alone is not None: alone[np.ix_(i, j)] = new.alone
-    there = alone[:len(old.atoms), :old.alone.shape[1]]; alone[:len(old.atoms), :old.alone.shape[1]] = np.where(np.isnan(old.alone), there, old.alone)
+    if screen.obs['dose'].notna().any(): alone[:len(old.atoms)] = np.nan   # who was known may have had another dose, which is no answer at this one
+    seen = alone[:len(old.atoms), :old.alone.shape[1]]; seen[:] = np.where(np.isnan(old.alone), seen, old.alone)
     return replace(old, atoms=atoms, alone=alone)
