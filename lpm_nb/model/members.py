@@ -137,7 +137,8 @@ def measure_sums(
         for at, x in row_chunks(screen.X, rows=rows):
             z = (x - centre) / scale; i = code[np.searchsorted(rows, at)]; np.add.at(total, i, np.nan_to_num(z)); np.add.at(count, i, ~np.isnan(z))
         return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
-    if not len(none) and not _one_way(screen, singles): ground = np.tile((-centre / scale).astype(np.float32), (len(contexts), 1))
+    guessed = not len(none) and _one_way(screen, singles)              # nobody says what nothing does
+    if not len(none) and not guessed: ground = np.tile((-centre / scale).astype(np.float32), (len(contexts), 1))
     else:
         ground = means(none, C.codes[none], len(contexts)); usual = means(singles, C.codes[singles], len(contexts))
         ground = np.where(np.isnan(ground), usual, ground); ground = np.where(np.isnan(ground), np.nan_to_num(ground).mean(0), ground)
@@ -156,7 +157,7 @@ def measure_sums(
     if dosed.any():
         V = np.concatenate([(x - centre) / scale for _, x in row_chunks(screen.X, rows=singles[dosed])])
         E = np.concatenate([E, V - ground[C.codes[singles[dosed]]]])
-    return replace(out, atoms=atoms, alone=alone, span=effect_span(E), error=JOINT_ERROR * np.nanmean(E**2, 0).astype(np.float32))
+    return replace(out, atoms=atoms, alone=alone, span=effect_span(E), error=(JOINT_ERROR + guessed) * np.nanmean(E**2, 0).astype(np.float32))
 
 JOINT_ERROR = .1   # of the size of single effects: squared error of their joint effect where no combination tells; .07 to .25 in the screens at hand
 
