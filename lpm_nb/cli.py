@@ -339,15 +339,17 @@ def evaluate(
 
 def _score_model(model, atlas, out, as_json, quiet):
     from lpm_nb.analysis.metrics import mse, pearson
-    from lpm_nb.model.learner import fingerprint
-    rows, seen = [], {x['fingerprint'] for x in model.provenance['screens'].values()}
+    rows = []
     for n, s in atlas.items():
-        if fingerprint(s) in seen:
-            say(f"[yellow]{n}: the model was trained on these very values; what follows is fit, not prediction[/yellow]", quiet)
-        p = predict_table(model, s.to_long()[['perturbation', 'context', 'dose', 'time', 'readout']]); t = s.to_long()
-        for r, i in t.groupby('readout', observed=True).indices.items() if len(s.readouts) < 20 else {'all': np.arange(len(t))}.items():
+        if k := int((met := model.was_trained_on(s.obs)).sum()):
+            say(f"[yellow]{n}: the model was trained on {k:,} of these {len(met):,} experiments; what it says of them is fit, not prediction[/yellow]",
+                quiet)
+        t = s.to_long(); p = predict_table(model, t[['perturbation', 'context', 'dose', 'time', 'readout']])
+        kinds = pd.DataFrame(dict(experiments=np.where(model.was_trained_on(t), 'trained on', 'new'),
+            readout=t['readout'].astype(str) if len(s.readouts) < 20 else 'all'))
+        for (e, r), i in kinds.groupby(['experiments', 'readout'], sort=False).indices.items():
             a, b, sd = p['value'].to_numpy()[i], t['value'].to_numpy()[i], p['std'].to_numpy()[i]
-            rows.append(dict(screen=n, readout=r, values=len(i), pooled_r=float(pearson(a[None], b[None])[0]),
+            rows.append(dict(screen=n, readout=r, experiments=e, values=len(i), pooled_r=float(pearson(a[None], b[None])[0]),
                 mse=float(mse(a[None], b[None])[0]), in_90_percent_interval=float((np.abs(a - b) < 1.645 * sd).mean())))
     write_table(pd.DataFrame(rows), out/'scores.csv'); show_table(pd.DataFrame(rows).set_index('screen'), as_json=as_json)
     if not as_json: say(f"[green]{out/'scores.csv'}[/green]", quiet)

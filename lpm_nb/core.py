@@ -181,7 +181,7 @@ def check_known(
     raise UnknownSymbolError(f"unknown {kind}: {told}{more}; {len(have)} are known{few}{'. ' + hint if hint else ''}")
 
 # %% ../nbs/00_core.ipynb #393121ca
-LOOKS = {'dose': re.compile(r'(?i)(^|[ _.-]|^log10|^log|^ln|^pert_i|^i)(dose|dosage|conc|concentration)s?([ _.(\[-].*)?$'),   # names of columns
+LOOKS = {'dose': re.compile(r'(?i)(^|[ _.-]|^log10|^log|^ln|^pert_i|^i)(dose|dosage|conc|concentration)s?([ _.]*(\d|[abrc]))?([ _.(\[-].*)?$'),   # names of columns
     'time': re.compile(r'(?i)^((log10|log|ln)[ _.]*)?(pert_)?i?(time|timepoint|hours?|hrs?|days?|minutes?|duration)([ _.(\[-].*)?$')}
 
 def check_columns(

@@ -133,13 +133,21 @@ def _cluster(address):
 
 _OPTIONS = {**{k: f'--{k}-key' for k in ('perturbation', 'context', 'value', 'readout', 'dose', 'time', 'batch')}, 'dose_unit': '--dose-unit',
     'min_cells': '--min-cells', 'nominal': '--nominal-doses', **{k: f'--{k}' for k in ('kind', 'control', 'joined', 'genes', 'layer', 'scale', 'name',
-    'columns', 'sheet', 'assay', 'unit')}}   # parameters of `understand` -> options
+    'columns', 'sheet', 'assay', 'unit')}, 'no_effect': '--no-effect'}   # parameters of `understand` -> options
 
 def _as_options(text):
     "A message of `understand` in the words of the command line."
     text = text.replace('overwrite=True', '--overwrite').replace('nominal=True (--nominal-doses)', '--nominal-doses')
     text = re.sub(r" \(--[^)]*\)", '', text)                              # where the option stands beside it already
     return re.sub(rf"\b({'|'.join(_OPTIONS)})=(?=(['\w])?)", lambda m: _OPTIONS[m[1]] + (' ' if m[2] else ''), text)
+
+def _no_effect(said):
+    "A number, or readout=number several times."
+    if not said: return None
+    try:
+        if len(said) == 1 and '=' not in said[0]: return float(said[0])
+        return {r: float(v) for r, _, v in (x.rpartition('=') for x in said)}
+    except ValueError: raise DataError(f"expected a number, or READOUT=NUMBER, got --no-effect {' --no-effect '.join(said)}") from None
 
 @contextlib.contextmanager
 def _in_options():
@@ -174,6 +182,8 @@ def data_add(
     layer: Annotated[Optional[str], typer.Option(help=".h5ad: a layer instead of X, such as counts; raw = scanpy's .raw.")] = None,
     scale: Annotated[Optional[str], typer.Option(help="Cells: 'as is', 'log' or 'z'.")] = None,
     unit: Annotated[str, typer.Option(help='Of the values.')] = '',
+    no_effect: Annotated[Optional[list[str]], typer.Option(help='What is read where nothing was done, if no row is a control: 1 for viability, '
+        '0 for inhibition (of one readout: viability=1; several times).')] = None,
     min_cells: Annotated[int, typer.Option(min=1, help='Cells: smaller groups are left out.')] = 10,
     sheet: Annotated[Optional[str], typer.Option(help='.xlsx: which sheet.')] = None,
     dask: Annotated[Optional[str], typer.Option(help="Cells: a Dask cluster that takes the means, 'tcp://scheduler:8786', or a number "
@@ -192,9 +202,13 @@ def data_add(
     with _in_options():
         u = understand(file, name=name, perturbation=perturbation_key or None, context=ctx, assay=assay, kind=kind, control=control or (),
             joined=joined or None, readout=readout_key, value=value_key, columns=columns, dose=dose_key or None, dose_unit=dose_unit, time=time_key,
-            nominal=nominal_doses, batch=batch_key, genes=genes, layer=layer, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet)
+            nominal=nominal_doses, batch=batch_key, genes=genes, layer=layer, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet,
+            no_effect=_no_effect(no_effect))
     u = replace(u, suspicious=[_as_options(x) for x in u.suspicious])
-    if dry_run: return show_table(u.table().set_index('what'), title=f'{u.name}: what was understood', as_json=as_json)
+    if dry_run:
+        if u.form in ('matrix', 'long table'):                         # is in memory: say what would fail
+            with _in_options(): u.screen()
+        return show_table(u.table().set_index('what'), title=f'{u.name}: what was understood', as_json=as_json)
     if not as_json and not quiet: show_table(u.table().set_index('what'), title=f'{u.name}: what was understood')
     with contextlib.ExitStack() as open_:
         open_.enter_context(_in_options())

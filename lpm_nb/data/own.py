@@ -7,14 +7,14 @@ __all__ = ['TABLES', 'Understood', 'understand', 'add_screen']
 
 # %% ../../nbs/data/03e_own.ipynb #50bfe3d3
 import csv, difflib, gzip, re, warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from ..core import DIRECTION, LOOKS, DataError, StorageError, check_known, is_control
-from .cells import label_atoms, read_cells, split_label
-from .columns import DRUGS, FLAGS, ROLES, STATISTICS, find_role, is_number, label_text, named_unit, plain_name, value_columns
+from .cells import label_atoms, read_cells, split_label, vector_names
+from .columns import DRUGS, FLAGS, ROLES, STATISTICS, find_role, is_number, label_text, named_unit, one_of_doses, plain_name, value_columns
 from .harmonise import join_doses, nominal_doses, spreadsheet_dates
 from .matrices import MatrixFile, read_gct
 from .public import screens_home
@@ -35,6 +35,7 @@ class Understood:
     name:str              # of the screen it would be
     build:Callable=field(repr=False) # (**checkpoint and on_rows) -> Screen
     nominal:bool=False    # join doses of one perturbation that differ by less than a fifth, see `nominal_doses`
+    no_effect:float|Mapping[str, float]|None=None # what is read where nothing was done, see `Screen.with_no_effect`
 
     def table(self) -> pd.DataFrame: # what, value
         "All of it as a table."
@@ -47,7 +48,8 @@ class Understood:
     def __repr__(self): return self.table().to_string(index=False, justify='left')
     def screen(self, **go) -> Screen: # `checkpoint` and `on_rows` for large files
         "The Screen."
-        s = self.build(**go); return nominal_doses(s)[0] if self.nominal else s
+        s = self.build(**go); s = nominal_doses(s)[0] if self.nominal else s
+        return s if self.no_effect is None else s.with_no_effect(self.no_effect)
 
 TABLES = ('.csv', '.tsv', '.txt', '.parquet', '.xlsx')   # endings of tables
 
@@ -123,7 +125,7 @@ def understand(
     joined:str|Sequence[str]|None=None, # what joins members of a combination, such as '_' or '+', or several such texts
     readout:str|None=None,    # long table: column of readouts; else: the readout's name where there is one value column; or what is put before each, such as 'expr:'
     value:str|None=None,      # long table: column of values
-    columns:str='readouts',   # matrix: its columns are 'readouts', 'contexts', or 'perturbations' (each value is of a pair, of its row and its column)
+    columns:str='readouts',   # matrix: its columns are 'readouts', 'contexts', or 'perturbations' (its rows are contexts, or each value is of a pair, of its row and its column)
     dose:str|Sequence[str]|None=None, # column of doses; of several members, a column for each: they go into the labels, as drug:a@0.1+drug:b@10
     dose_unit:str='µM',       # their unit, or the column that has it
     time:str|None=None,       # column of times, h
@@ -133,6 +135,7 @@ def understand(
     layer:str|None=None,      # .h5ad: a layer instead of X, such as 'counts'; 'raw' = what scanpy keeps as `.raw`
     scale:str|None=None,      # cells: 'as is', 'log' or 'z'; None = 'z' for counts with controls, 'log' for counts without, else 'as is'
     unit:str='',              # of the values
+    no_effect:float|Mapping[str, float]|None=None, # what is read where nothing was done, if no row is a control: 1 for viability, 0 for inhibition
     replicates:str='mean',    # how repeated experiments are joined: 'mean' or 'median'
     min_cells:int=10,         # cells: smaller groups are left out
     sheet:str|None=None,      # .xlsx: which sheet
@@ -144,7 +147,7 @@ def understand(
     name = name or path.name.split('.')[0]
     asked = dict(name=name, perturbation=perturbation, context=context, assay=assay or name, assay_said=assay is not None, kind=kind,
         control=tuple(control), joined=joined, dose=dose, dose_unit=dose_unit, time=time, batch=batch, unit=unit, replicates=replicates,
-        nominal=nominal)
+        nominal=nominal, no_effect=no_effect)
     check_known([columns], ['readouts', 'contexts', 'perturbations'], 'columns')
     if not isinstance(perturbation, str) and perturbation is not None:
         members = list(perturbation); asked['perturbation'] = members[0] if len(members) == 1 else members
@@ -153,7 +156,10 @@ def understand(
             asked['perturbation'], list) else 1
         if len(doses) > 1 and len(doses) != n:
             raise DataError(f"expected one column of doses, or one for each of the members, got {len(doses)} for {n}: dose= and perturbation=")
-    return replace(_understood(path, asked, context, readout, value, columns, genes, scale, min_cells, sheet, cells, layer), nominal=nominal)
+    u = _understood(path, asked, context, readout, value, columns, genes, scale, min_cells, sheet, cells, layer)
+    if no_effect is not None: u.facts['no effect is'] = ', '.join(f'{r} {v:g}' for r, v in no_effect.items()) if isinstance(
+        no_effect, Mapping) else f'{no_effect:g}'
+    return replace(u, nominal=nominal, no_effect=no_effect)
 
 # %% ../../nbs/data/03e_own.ipynb #783e6f62
 def _no_numbers(t, columns):
@@ -226,8 +232,7 @@ def _members(t, asked):
     m = asked['perturbation']; check_known(m, list(t.columns), 'column', hint='They were named as the members of a combination')
     _no_numbers(t, m); joined, name = ' + ', ' + '.join(m); parts = t[m].apply(label_text)
     if isinstance(asked['dose'], list): parts, t, asked = _dosed_members(parts, t, asked)
-    elif asked['dose'] and (more := [c for c in t.columns if c != asked['dose'] and is_number(t[c])
-            and LOOKS['dose'].search(re.sub(r'[ _.]*[12abrcAB]$', '', c))]):
+    elif asked['dose'] and (more := [c for c in t.columns if c != asked['dose'] and is_number(t[c]) and one_of_doses(c)]):
         raise DataError(f"one dose was named, dose={asked['dose']!r}, of {len(m)} members, and {more[0]!r} looks like another; name one for "
             "each member, dose=")
     label = parts.apply(lambda row: joined.join(row.dropna()) or None, axis=1)
@@ -243,6 +248,20 @@ def _pairs_as_columns(path, t, asked):
     long = t.rename(columns={p: 'first'}).melt(id_vars=['first', *keep], value_vars=numeric, var_name='second', value_name=value)
     return long.dropna(subset=[value]).reset_index(drop=True), {**asked, 'perturbation': ['first', 'second']}, value
 
+def _contexts_as_rows(path, t, asked, readout):
+    "A matrix of contexts as rows and perturbations as columns, as DepMap keeps them; None if it is one of pairs."
+    ctx = asked['context']
+    if asked['perturbation'] or find_role(t.columns, 'perturbation') or not (ctx is None or isinstance(ctx, str)): return
+    c = ctx if ctx in t else find_role(t.columns, 'context') if ctx is None else None
+    if c is None: return
+    _no_numbers(t, [c]); numeric = [x for x in t.columns if x != c and is_number(t[x]) and not _ABOUT.search(plain_name(x))]
+    if not numeric: raise DataError(f"no column of numbers in {path.name}: expected a column for each perturbation")
+    symbols = {x: re.sub(r' \(\d+\)$', '', x) for x in numeric}           # DepMap writes SYMBOL (Entrez id)
+    if len(set(symbols.values())) < len(symbols): symbols = {x: x for x in numeric}
+    long = t[[c, *numeric]].rename(columns={**symbols, c: '_c'}).melt(id_vars='_c', var_name='_p', value_name='_v').dropna(subset=['_v', '_c'])
+    return _from_matrix(path, long[['_p', '_c']].set_axis(['perturbation', 'context'], axis=1), long[['_v']].set_axis([readout or 'value'], axis=1),
+        {**asked, 'rest': [x for x in t.columns if x != c and x not in numeric], 'perturbation': 'perturbation', 'context': 'context'}, 'matrix', '')
+
 def _from_table(path, t, asked, readout, value, columns):
     if not len(t): raise DataError(f"{path} has no rows")
     t = t.set_axis([str(c).strip() for c in t.columns], axis=1)
@@ -254,7 +273,9 @@ def _from_table(path, t, asked, readout, value, columns):
     if len(unnamed) == 1: t = t.rename(columns={unnamed[0]: '(no name)'})
     empty = [c for c in t.columns if t[c].isna().all()]; t = t.drop(columns=empty)
     asked = {**asked, 'empty': empty, 'again': int(t.duplicated().sum())}
-    if columns == 'perturbations': t, asked, value = _pairs_as_columns(path, t, asked)
+    if columns == 'perturbations':
+        if (u := _contexts_as_rows(path, t, asked, readout)) is not None: return u
+        t, asked, value = _pairs_as_columns(path, t, asked)
     if isinstance(asked['perturbation'], list): t, asked = _members(t, asked)
     if columns == 'contexts': return _contexts_as_columns(path, t, asked, readout)
     prefix = readout if readout and readout.endswith(':') else ''; readout = None if prefix else readout
@@ -274,6 +295,9 @@ def _from_table(path, t, asked, readout, value, columns):
     asked = {**asked, 'rest': rest}
     if v is not None and r is not None: return _long(path, t.assign(**{r: prefix + label_text(t[r])}), asked, roles, fixed, r, v)
     if v is not None: numeric = [v]
+    if v is None and readout and readout not in t and len(numeric) > 1:
+        raise DataError(f"readout={readout!r} names the values of one column, and {path.name} has {len(numeric)} ({', '.join(numeric[:4])}); name the "
+            "one that has them, value=, or leave readout= out")
     if not numeric:
         raise DataError(f"no column of numbers is left in {path.name} beside the labels {', '.join(sorted(used))}; name it: value=")
     X = t[numeric]
@@ -292,17 +316,21 @@ def _suspicions(o, kind, labels, X, asked):
     out = []
     if d := [l for l in labels if spreadsheet_dates(str(l))]:
         out.append(f"{len(d)} perturbations look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})")
-    if not (o['perturbation'] == '').any(): out.append('no control was found; if there is one, name its label: control=')
+    if not (o['perturbation'] == '').any(): out.append('no control was found; if there is one, name its label: control=' + _no_zero(X, asked))
     if asked['joined'] is None and kind not in ('drug', '') and (j := [str(l) for l in labels if '+' in str(l)]):
         out.append(f"{len(j)} labels have a '+' ({', '.join(map(repr, j[:2]))}); if it joins perturbations, say joined='+' (--joined +)")
     for j, two in _others(labels, asked['joined']) if kind else ():
         if j != '+' or asked['joined'] is not None:
             out.append(f"{len(two)} labels are others joined by {j!r} ({', '.join(map(repr, two[:2]))}); if they are combinations, name every "
                 f"text that joins them, joined={j!r} (--joined {j!r}, several times where there are several)")
+    if n := asked.get('none given'): out.append(f"{n:,} rows have a dose of 0: nothing was given there, and they are taken as control")
     if kind != 'drug' and 'CTRL' in {str(l) for l in labels}: out.append("'CTRL' was taken as control; it is also the symbol of a gene")
     if asked.get('empty'): out.append(f"columns without a value: {', '.join(map(str, asked['empty'][:8]))}")
     if asked.get('again'):
         out.append(f"{asked['again']} rows are the same as another one in every column, and count as replicates; if they are copies, drop them")
+    if twice := vector_names([str(l) for l in labels]):
+        l, half = next(iter(twice.items())); out.append(f"every label says the same twice, as {l!r}; it is read as {half!r}"
+            + ('' if asked['joined'] else ", and if '_' joins members, say joined='_'" if '_' in half else ''))
     if asked.get('rest'):
         out.append(f"columns that are not read: {', '.join(map(str, asked['rest'][:8]))}{', …' if len(asked['rest']) > 8 else ''}")
     for c, what in (('perturbation', 'perturbations'), ('context', 'contexts')):
@@ -326,6 +354,13 @@ def _suspicions(o, kind, labels, X, asked):
         if v.size and (v >= 0).all() and (v == np.round(v)).all() and v.max() > 20:
             out.append('values are counts: bring them to one scale first (log, z)')
     return out
+
+def _no_zero(X, asked):
+    "What to say of values that never cross zero, of which nobody knows what they are where nothing was done."
+    v = X[np.isfinite(X)] if X is not None and asked['no_effect'] is None and (X.ndim == 1 or X.shape[1] < 20) else np.zeros(0)
+    if not v.size or np.quantile(v, .01) < 0 < np.quantile(v, .99) or not v.any(): return ''
+    return ("; if values are relative to where nothing was done, such as viability, say what they are there, no_effect=1: effects of members of "
+        "combinations count from it")
 
 def _controls_are_there(labels, asked):
     "Labels that were named as control."
@@ -365,6 +400,7 @@ def _experiment(t, roles, fixed, asked):
     if roles['dose']:
         u = t[roles['dose_unit']] if roles.get('dose_unit') else pd.Series(roles.get('dose_unit_is', asked['dose_unit']), t.index)
         o['dose'] = to_micromolar(label_text(t[roles['dose']]), u, control=o['perturbation'] == '')
+        none = (o['dose'] == 0) & (o['perturbation'] != ''); asked['none given'] = int(none.sum()); o.loc[none, 'perturbation'] = ''
     if roles['time']: o['time'] = to_hours(label_text(t[roles['time']]), roles.get('time_unit_is', 'h'))
     return o, kind, labels, flag, unnamed
 
@@ -491,7 +527,13 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells, layer):
         "scPerturb, say joined='_'"] if asked['joined'] is None and 'nperts' in t and (n := pd.to_numeric(t['nperts'],
         errors='coerce')).gt(1).any() else []
     more += [f"column {c!r} has a second perturbation, which is not read" for c in ('perturbation_2',) if c in t]
+    if flag is not None:                                                # of cells, labels say what is control
+        yes = t[flag].astype(str).str.lower().isin(['true', '1', '1.0']).groupby(label_text(t[p])).mean()
+        asked['control'] = (*asked['control'], *yes.index[yes == 1]); odd = yes.index[(yes > 0) & (yes < 1)]
     look = more + _design(t, o, roles) + _suspicions(o, kind, labels, None, asked) + _wide_warnings(symbol)
+    if many and asked.get('none given'):
+        raise DataError(f"expected the label of control for cells that were given nothing, {asked['none given']:,} cells of a perturbation have "
+            f"a dose of 0 in {roles['dose']!r}; write control as their {p!r}")
     if many:
         control = (o['perturbation'] == '').any()
         if scale in ('z', 'log') and not counts and np.nanmax(sample) < 15:
@@ -506,7 +548,12 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells, layer):
                 "scale='z' needs them in each; name another batch column, or scale='log'")
         if unnamed.any(): look.append(f'{int(unnamed.sum())} cells have no perturbation or no context and are left out')
         if small: look.append(f'{small} of {len(per)} experiments have fewer than {min_cells} cells and will be left out')
-        if flag is not None: look.append(f'column {flag!r} is not used for cells: name the labels of control instead, control=')
+        if flag is not None and len(odd):
+            raise DataError(f"column {flag!r} says that some cells of {odd[0]!r} are controls and others are not; cells are averaged by their labels, "
+                "so give controls a label of their own")
+        if not counts and scale is None and np.nanmin(sample) >= 0 and np.nanmax(sample) >= 15:
+            look.append(f"values go up to {np.nanmax(sample):,.0f}, and are neither counts nor logarithms (counts per 10,000? corrected counts?); "
+                "scale='z' or 'log' takes their logarithms" + (f", layer= reads another of {', '.join(layers)}" if layers and layer is None else ''))
         if layer is None and not counts and (other := list(_other_counts(path, layers))):
             look.append(f"X is scaled already, and {'.raw' if other[0] == 'raw' else f'layer {other[0]!r}'} has counts: layer={other[0]!r} "
                 "reads those, for z-scores against the controls of each batch")

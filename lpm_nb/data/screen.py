@@ -401,6 +401,31 @@ def select(
     a.uns['lpm'] = {**self.adata.uns['lpm'], **({'name': name} if name else {})}
     return Screen(a, stored=None if self.stored is None else self.stored.select(rows))
 
+# %% ../../nbs/data/01_screen.ipynb #661990e7
+@patch
+def with_no_effect(
+    self:Screen,
+    value:float|Mapping[str, float], # what is read where nothing was done, in the screen's unit; of some readouts: readout -> value
+) -> Screen: # with a control more for each context and time; readouts that were not named are not measured there
+    "A screen whose controls follow from how its values were normalised."
+    if self.stored is not None: raise DataError(f"the values of screen {self.name!r} stay on disk; add its controls before it is written there")
+    if n := int((self.obs['perturbation'] == '').sum()):
+        raise DataError(f"screen {self.name!r} has {n} control{'s' if n > 1 else ''} of its own, and what they say stands; a value of no effect is "
+            "for screens without")
+    value = {r: float(v) for r, v in (value if isinstance(value, Mapping) else dict.fromkeys(self.readouts, value)).items()}
+    check_known(value, self.readouts, 'readout', hint='It was given a value of no effect')
+    if not value or not np.isfinite(list(value.values())).all(): raise DataError(f"expected finite numbers as values of no effect, got {value}")
+    bare = self.obs[['context', 'time']].drop_duplicates().assign(perturbation='', dose=np.nan, n_replicates=1)
+    o = {c: np.concatenate([np.asarray(self.obs[c]), np.asarray(bare[c])]) for c in OBS}
+    nothing = np.tile(np.array([value.get(r, np.nan) for r in self.readouts], np.float32), (len(bare), 1))
+    with warnings.catch_warnings():                                    # said when the screen was made
+        warnings.simplefilter('ignore', DataWarning)
+        out = Screen.from_arrays(np.concatenate([self.X, nothing]), readouts=self.readouts, name=self.name, unit=self.adata.var['unit'].astype(str).tolist(),
+            **o, **{k: v for k, v in self.meta.items() if v})
+    for k, x in self.adata.layers.items(): out.adata.layers[k] = np.concatenate([x, np.full(nothing.shape, np.nan, x.dtype)])
+    return out
+
+
 # %% ../../nbs/data/01_screen.ipynb #6597d278
 @patch
 def write(

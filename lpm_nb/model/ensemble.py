@@ -29,7 +29,7 @@ from .members import members_alone
 from .predict import measure_controls
 from .stack import Stack
 from .together import who
-from .trained import TrainedLPM, atlas_echoes, echo_widths, hear_echo
+from .trained import TrainedLPM, atlas_echoes, echo_widths, experiment_keys, hear_echo
 from .training import train_members
 
 # %% ../../nbs/model/06m_ensemble.ipynb #bea1837e
@@ -308,4 +308,5 @@ def fit_lpm(
         model = TrainedLPM(networks, plan.vocab, config, plan.scaling, noise, hard, units, plan.effects, stack, pd.DataFrame(history),
             provenance)
         model = settle_levels(model, known, seen, seed=seed)
-        return replace(model, controls=measure_controls(model, known, seen))
+        return replace(model, controls=measure_controls(model, known, seen),
+            met={n: np.unique(experiment_keys(s.obs[seen[n]])) for n, s in known.items()})

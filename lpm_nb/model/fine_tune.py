@@ -23,7 +23,7 @@ from .lpm import make_network, start_levels
 from .members import extend_sums
 from .predict import base_of, measure_controls
 from .stack import common_level
-from .trained import Controls, TrainedLPM, atlas_echoes, echo_widths
+from .trained import Controls, TrainedLPM, atlas_echoes, echo_widths, experiment_keys
 from .training import train_member
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #f046e457
@@ -161,7 +161,8 @@ def fine_tune(self:TrainedLPM,
     sums |= {n: extend_sums(s, atlas[n], scaling=scaling[n], known=self.vocab.atoms) if n in atlas else s for n, s in self.stack.sums.items()}
     made = replace(made, stack=replace(made.stack, sums=sums)); fresh = measure_controls(made, atlas, whole)
     made = replace(made, controls={**self.controls, **{n: _join_controls(self.controls.get(n), c) for n, c in fresh.items()}},
-        descriptors=None, context_descriptors=[])
+        descriptors=None, context_descriptors=[],
+        met={**self.met, **{n: np.union1d(self.met.get(n, np.zeros(0, np.int64)), experiment_keys(s.obs)) for n, s in atlas.items()}})
     # those who were strangers may be known now
     return made if not (self.descriptors or self.context_descriptors) else made.with_descriptors(self.descriptors
         and self.descriptors.vectors, contexts=None if not self.context_descriptors

@@ -36,6 +36,7 @@ def _tensors(model):
     for n, c in model.controls.items(): arrays |= {f'controls.{n}.{k}': getattr(c, k) for k in ('values', 'offset', 'spread')}
     for i, e in enumerate(model.effects):
         arrays |= {f'effects.{i}.{k}': getattr(e, k) for k in ('p', 'c', 'values', 'basis', 'covariance')}
+    arrays |= {f'met.{n}': v for n, v in model.met.items()}
     for n, s in model.stack.sums.items(): arrays |= {f'sums.{n}.{k}': x for k in _SUMS if (x := getattr(s, k)) is not None}
     for i, f in enumerate(model.stack.forms): arrays |= {f'stack.{i}.{k}': v for k, v in f.tables.items()}
     for q, d in enumerate(_described(model)):
@@ -54,7 +55,7 @@ def _names(model):
         'effects': [{k: getattr(e, k) for k in ('screens', 'perturbations', 'contexts')} for e in model.effects],
         'stack': dict(forms=[{k: getattr(f, k) for k in ('form', 'screens', 'rows', 'contexts', 'settings')} for f in model.stack.forms],
             weights=model.stack.weights, scales=model.stack.scales, sums={n: {k: getattr(s, k) for k in ('weights', 'never', 'contexts',
-                'atoms')} for n, s in model.stack.sums.items()}),
+                'atoms', 'guessed')} for n, s in model.stack.sums.items()}),
         'descriptors': [dict(of=d.of, given=d.given, names=list(d.vectors.index), columns=[str(c) for c in d.vectors],
             smoothers=[smoother(n, k, x) for (n, k), x in d.smoothers.items()]) for d in _described(model)]}
 
@@ -147,4 +148,5 @@ def load_lpm(
     return TrainedLPM(_read_networks(folder, vocab, config, effects, t), vocab, config, {n: (centre[n], scale[n]) for n in vocab.readouts},
         of_screens('noise'), {k: t[f'hardness.{k}'].numpy() for k in _HARDNESS}, units, effects, stack,
         pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')}, controls,
-        next((d for d in described if d.of == 'perturbation'), None), [d for d in described if d.of == 'context'])
+        next((d for d in described if d.of == 'perturbation'), None), [d for d in described if d.of == 'context'],
+        {n: t[f'met.{n}'].numpy() for n in vocab.readouts if f'met.{n}' in t})

@@ -67,6 +67,7 @@ class Sums:
     alone:np.ndarray|None=None # (atoms, contexts, r) what was measured of them alone, standardised; NaN = nothing
     span:np.ndarray|None=None  # (2, r) of few readouts, where effects end
     error:np.ndarray|None=None # (r,) squared error to expect of combinations of measured members
+    guessed:bool=False     # no control says where effects of few readouts count from, and values never cross zero
 
     def level(self, contexts): # (m, r) where effects count from, NaN = a context that is new
         i = pd.Index(self.contexts).get_indexer(contexts); return np.where((i >= 0)[:, None], self.ground[i], np.nan)
@@ -157,7 +158,8 @@ def measure_sums(
     if dosed.any():
         V = np.concatenate([(x - centre) / scale for _, x in row_chunks(screen.X, rows=singles[dosed])])
         E = np.concatenate([E, V - ground[C.codes[singles[dosed]]]])
-    return replace(out, atoms=atoms, alone=alone, span=effect_span(E), error=(JOINT_ERROR + guessed) * np.nanmean(E**2, 0).astype(np.float32))
+    return replace(out, atoms=atoms, alone=alone, span=effect_span(E), guessed=guessed,
+        error=(JOINT_ERROR + guessed) * np.nanmean(E**2, 0).astype(np.float32))
 
 JOINT_ERROR = .1   # of the size of single effects: squared error of their joint effect where no combination tells; .07 to .25 in the screens at hand
 

@@ -146,6 +146,10 @@ def _add_up(model, screen, table, block, mean, var):
         if f.form == 'singles' and len(rows): keep &= np.isnan(f.predict(table.iloc[rows])[:, 0])
     rows, A = rows[keep], A[keep]
     if not len(rows): return
+    if s.guessed and sum(s.weights[1:]) > .5:
+        warnings.warn(f"no control of screen {screen!r} says what is read where nothing was done: effects of members of combinations count from the "
+            "mean of single perturbations, which is a guess; add it (`lpm data add --no-effect 1` for viability, `Screen.with_no_effect`), and "
+            "train again", DataWarning, stacklevel=5)
     scaling = model.scaling[screen]; m, sd = model.predict_screen(screen, alone, unknown='prior'); known = s.measured(alone)
     ground = s.level(table['context'].iloc[rows].astype(str))
     if np.isnan(ground).any():                                     # a context that is new since
