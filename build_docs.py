@@ -5,6 +5,8 @@
 """
 import html, json, re, shutil, subprocess, sys
 from pathlib import Path
+import nbdev.showdoc
+import typer
 import yaml
 from nbdev.config import get_config
 from nbdev.serve import proc_nbs
@@ -31,6 +33,28 @@ def front_matter(nb):
         s = ''.join(c['source'])
         if c['cell_type'] in ('raw', 'markdown') and s.startswith('---'): return yaml.safe_load(s.split('---')[1]) or {}
     return {}
+
+def commands(command, path=()):
+    "Every command of the command line: function -> (its name, its click command)."
+    path = (*path, command.name or 'lpm')
+    for c in getattr(command, 'commands', {}).values(): yield from commands(c, path)
+    if command.callback is not None: yield command.callback.__wrapped__.__name__, (' '.join(path), command)
+
+class Renderer(nbdev.showdoc.BasicMarkdownRenderer):
+    "Functions as nbdev renders them, commands as `--help` does."
+    known = None
+    def _repr_markdown_(self):
+        if Renderer.known is None:
+            from lpm_nb.cli import app
+            Renderer.known = dict(commands(typer.main.get_command(app)))
+        name, c = Renderer.known.get(getattr(self.sym, '__name__', ''), (None, None))
+        if c is None or not getattr(self.sym, '__module__', '').startswith('lpm_nb.'): return super()._repr_markdown_()
+        about, _, examples = re.sub(r'\[/?bold\]', '', c.help).partition('Example')
+        examples = [e.strip() for e in examples.partition(':')[2].split('·') if e.strip()]
+        rows = [(f'`{a}`', b.strip()) for p in c.params if (r := p.get_help_record(typer.Context(c))) for a, b in [r] if '--help' not in a]
+        def cell(x): return x.replace('|', '\\|').replace('\n', ' ')
+        return '\n\n'.join([f"{'#' * self.title_level} {name}", about.strip(), *(['```sh\n' + '\n'.join(examples) + '\n```'] if examples else []),
+            '| option | what it is |\n|---|---|\n' + '\n'.join(f'| {cell(a)} | {cell(b)} |' for a, b in rows), ''])
 
 def with_smalldocs(proc, out):
     "The fallback where Quarto cannot be had: the same pages and the same sidebar."
@@ -60,6 +84,7 @@ def with_smalldocs(proc, out):
 
 def build():
     cfg = get_config(); out = cfg.config_path/cfg.doc_path.name
+    nbdev.showdoc.BasicMarkdownRenderer = Renderer
     proc = proc_nbs(n_workers=1, force=True)
     if shutil.which('quarto') and '--no-quarto' not in sys.argv:
         subprocess.run(['quarto', 'render', '--no-cache'], cwd=proc, check=True)

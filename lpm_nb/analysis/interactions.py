@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['pair_genes', 'Expectation', 'fit_expectation', 'genetic_interactions', 'predict_interactions', 'all_pairs',
-           'call_interactions', 'interaction_map', 'score_interactions']
+           'call_interactions', 'interaction_map', 'score_interactions', 'bliss_excess']
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #dfaf625b
 import warnings
@@ -254,3 +254,39 @@ def score_interactions(
                 row |= dict(gain=value[m, s] - value[o, s], gain_low=q(d)[0], gain_high=q(d)[1])
             rows.append(row)
     return pd.DataFrame(rows)
+
+# %% ../../nbs/analysis/13d_interactions.ipynb #d8fd3eb8
+def bliss_excess(
+    screen:Screen,        # with combinations: measured, or a prediction, whose layer `std` comes along
+    *,
+    singles:Screen|None=None, # where their members were measured alone, in the same context, at the same dose and time; None = `screen` itself
+    none:float=0.,        # what is read where nothing happens: 0 for % inhibition, 1 for viability
+    every:float=100.,     # what is read where the effect is complete: 100 for % inhibition, 0 for viability
+    readout:str|None=None,# None = the only one
+) -> pd.DataFrame: # perturbation, context, effect, expected, excess (shares of the whole effect) [, std]; combinations of which a member is not known alone are left out, with a warning
+    "How far combinations go beyond Bliss independence of their members."
+    singles = screen if singles is None else singles
+    for s in (screen, singles):
+        if readout is None and len(s.readouts) > 1: raise DataError(f"screen {s.name!r} has {len(s.readouts)} readouts; choose one with readout=…")
+        check_known([readout or s.readouts[0]], s.readouts, 'readout')
+    if none == every: raise DataError(f"expected two values, of no effect and of the whole effect, got none={none:g} and every={every:g}")
+    def share(s, rows):
+        o = s.obs.iloc[rows]; v = (s.X[rows][:, s.readouts.index(readout or s.readouts[0])].astype(float) - none) / (every - none)
+        return o[['perturbation', 'context', 'dose', 'time']].astype(dict(perturbation=str, context=str)).fillna(dict(dose=-1, time=-1)), v
+    n = [np.array([len(s.members[p]) for p in s.obs['perturbation'].astype(str)], int) for s in (screen, singles)]
+    rows = np.flatnonzero(n[0] > 1)
+    if not len(rows): raise DataError(f"no combination in screen {screen.name!r}; expected perturbations of several members, such as drug:a@1+drug:b@10")
+    alone, effect = share(singles, np.flatnonzero(n[1] == 1))
+    left = pd.Series(1 - effect, pd.MultiIndex.from_frame(alone)).groupby(level=[0, 1, 2, 3]).mean()
+    asked, effect = share(screen, rows); members = [screen.members[p] for p in asked['perturbation']]
+    at = np.repeat(np.arange(len(rows)), [len(m) for m in members])
+    key = pd.MultiIndex.from_arrays([[format_perturbation([a]) for m in members for a in m], *(asked[c].to_numpy()[at] for c in ('context', 'dose', 'time'))])
+    expected = 1 - pd.Series(left.reindex(key).to_numpy()).groupby(at).agg(lambda x: x.prod(skipna=False)).to_numpy()
+    out = asked[['perturbation', 'context']].assign(effect=effect, expected=expected, excess=effect - expected)
+    if 'std' in screen.adata.layers:
+        out['std'] = np.asarray(screen.adata.layers['std'])[rows][:, screen.readouts.index(readout or screen.readouts[0])] / abs(every - none)
+    if lost := int(np.isnan(expected).sum()):
+        warnings.warn(f"{lost:,} of {len(rows):,} combinations have a member that was not measured alone in their context, and are left out "
+            f"(first: {out['perturbation'][np.isnan(expected)].iloc[0]!r})", DataWarning, stacklevel=2)
+    return out[~np.isnan(expected)].reset_index(drop=True)
+

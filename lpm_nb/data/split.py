@@ -7,11 +7,12 @@ __all__ = ['Split', 'prove_split', 'split_pairs', 'split_target_context', 'split
            'split_contexts', 'split_folds']
 
 # %% ../../nbs/data/04_split.ipynb #815f7095
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 import numpy as np
 import pandas as pd
-from ..core import DataError, LeakageError, check_known, parse_context, parse_perturbation, rng
+from ..core import DataError, LeakageError, check_known, format_perturbation, parse_context, parse_perturbation, rng
 from .screen import Atlas
 from .simulate import simulate_atlas
 
@@ -148,6 +149,8 @@ def split_target_context(
     return _split(atlas, f, part, f'target context {context}', seed)
 
 # %% ../../nbs/data/04_split.ipynb #89f6f873
+def _without_doses(p): return format_perturbation(re.sub(r'@[\d.]+(e[+-]?\d+)?$', '', a) for a in parse_perturbation(p))
+
 def split_combinations(
     atlas:Atlas,    # the screens
     *,
@@ -155,12 +158,12 @@ def split_combinations(
     valid:float=0., # share to validate on
     seed:int=0,     # of the choice
 ) -> Split:
-    "Combinations held out in every context; all single perturbations train."
+    "Combinations held out in every context, and at all doses of their members; all single perturbations train."
     _shares(test, valid)
     f = _frame(atlas)
     multi = np.array([len(parse_perturbation(p)) > 1 for p in f['perturbation'].cat.categories])[f['perturbation'].cat.codes]
     if not multi.any(): raise DataError("expected combinations such as 'A+B', the atlas has none")
-    codes, held = pd.factorize(f['perturbation'][multi])
+    codes, held = pd.factorize(f['perturbation'].astype(str)[multi].map(_without_doses))
     part = np.zeros(len(f), int); part[multi] = _parts(codes, len(held), test, valid, rng(seed, 'combinations'))
     return _split(atlas, f, part, 'unseen combinations', seed)
 
