@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from ..core import DataError, DataWarning, check_known, is_control
 from .matrices import MatrixFile
-from .screen import Screen, escape
+from .screen import Screen, as_spread, escape
 from .signatures import drug_atom, to_hours, to_micromolar, unique_names
 from .summarise import pseudobulk
 
@@ -137,5 +137,5 @@ def _tidy(X, sd, o, n, symbol, about):
             f"{symbol[int(np.argmin(seen))]!r})", DataWarning, stacklevel=3)
     s = Screen.from_arrays(np.ascontiguousarray(X[:, seen]), readouts=[f'expr:{g}' for g, k in zip(symbol, seen) if k], n_replicates=n,
         **{k: t[k].to_numpy() for k in t}, **about)
-    if sd is not None: s.adata.layers['spread'] = np.minimum(sd[:, seen], 6e4).astype(np.float16)
+    if sd is not None: s.adata.layers['spread'] = as_spread(sd[:, seen])
     return s

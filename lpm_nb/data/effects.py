@@ -76,8 +76,8 @@ def _effects_of_context(Y, members):
     D = Y - np.nan_to_num(np.nanmean(np.where(np.isnan(Y).all(0), 0, Y), 0))
     several = np.array([len(m) > 1 for m in members])
     if several.sum() > 1:
-        whole = ~np.isnan(Y).any(1)
-        level, effect = fit_members([m for m, w in zip(members, whole) if w], Y[whole].astype(np.float64))
+        most = np.isnan(Y).mean(1) <= .5; gap = np.isnan(Y[most]); mean = np.where(gap, 0, Y[most]).sum(0) / np.maximum((~gap).sum(0), 1)
+        level, effect = fit_members([m for m, w in zip(members, most) if w], np.where(gap, mean, Y[most]).astype(np.float64))
         zero = np.zeros_like(level)
         D[several] = Y[several] - np.stack([level + sum((effect.get(a, zero) for a in m), zero) for m, k in zip(members, several) if k])
     return D
@@ -135,6 +135,7 @@ def _directions(screens, scalings, k):
         for rows in np.split(order, np.flatnonzero(np.diff(code[order])) + 1): Y[rows] = _effects_of_context(Y[rows], members[rows])
         V.append(np.nan_to_num(Y))
     V = np.concatenate(V)
+    if not V.any(): return np.zeros((len(V), k), V.dtype), np.eye(k, V.shape[1])                   # every context has one experiment, or all are alike
     if V.shape[1] <= k: return V, np.eye(V.shape[1])
     wide = len(V) <= V.shape[1]; w, U = _leading(V @ V.T if wide else V.T @ V, k)                  # the smaller Gram matrix
     basis = (U.T @ V) / np.sqrt(w)[:, None] if wide else U.T
@@ -174,6 +175,7 @@ def _directions_in_pieces(screens, scalings, k):
         w, U = _leading(np.block([[A @ B.T for B in effects()] for A in effects()]), k); at, basis = 0, np.zeros((len(w), r))
         for D in effects(): basis += U[at:at + len(D)].T @ D; at += len(D)
         basis /= np.sqrt(w)[:, None]
+    if not basis.any(): basis = np.eye(*basis.shape)
     V, at = np.empty((n, len(basis)), np.float32), 0
     for D in effects(): V[at:at + len(D)] = D @ basis.T; at += len(D)
     return V, basis
@@ -215,6 +217,16 @@ def measure_effects(
     return out
 
 # %% ../../nbs/data/05b_effects.ipynb #377c63ca
+def _conditional(S, V, o, c, i, own):
+    "(m, rank) what to expect in context c, of (contexts + 1), of perturbation i, of which V (rank, len(o), n) was measured in contexts o; where c is among them, without it."
+    out, step, other = np.zeros((len(c), len(V)), np.float32), max(1, int(2e7 // len(o)**2)), np.flatnonzero(~own)
+    asked, at = np.unique(c[other], return_inverse=True); mine = np.searchsorted(o, c[own])
+    for a in range(0, len(V), step):                                   # some directions at a time
+        s, v = S[a:a + step].astype(np.float64), V[a:a + step].astype(np.float64); L = np.linalg.inv(s[:, o[:, None], o]); w = L @ v
+        if own.any(): out[own, a:a + step] = (v - w / np.diagonal(L, axis1=1, axis2=2)[..., None])[:, mine, i[own]].T
+        if len(asked): out[other, a:a + step] = (s[:, asked[:, None], o] @ w)[:, at, i[other]].T
+    return out
+
 def echo(
     effects:Effects,    # of a group
     table:pd.DataFrame, # experiments: perturbation, context [, dose, time]
@@ -228,17 +240,18 @@ def echo(
     e, n = effects, len(effects.contexts)
     p, c = pd.Index(e.perturbations).get_indexer(effect_labels(table)), pd.Index(e.contexts).get_indexer(texts(table['context']))
     row = np.full((len(e.perturbations) + 1, n), -1); row[e.p, e.c] = np.arange(len(e.p))
-    where = row[p]; where[np.flatnonzero(c >= 0), c[c >= 0]] = -1     # p = -1, a stranger, is the last row: measured nowhere
+    each, which = np.unique(p, return_inverse=True); there = row[each] >= 0     # p = -1, a stranger, is the last row: measured nowhere
+    own = (c >= 0) & there[which, c]; c = np.where(c < 0, n, c)
     out = np.zeros((len(table), e.width), np.float32)
-    count = (where >= 0).sum(1); out[:, -1] = count / (count + 1)
-    c = np.where(c < 0, n, c)
-    _, group = np.unique(np.column_stack([c, np.packbits(where >= 0, axis=1)]), axis=0, return_inverse=True)
+    count = there.sum(1)[which] - own; out[:, -1] = count / (count + 1)
+    group = np.unique(np.packbits(there, axis=1), axis=0, return_inverse=True)[1].ravel()[which]   # measured in the same contexts
     order = np.argsort(group, kind='stable')
     for rows in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
-        o = np.flatnonzero(where[rows[0]] >= 0)
+        o = np.flatnonzero(there[which[rows[0]]])
         if not len(o): continue
-        w = np.linalg.solve(e.covariance[:, o[:, None], o], e.covariance[:, o, c[rows[0]]][..., None])[..., 0]    # (rank, contexts)
-        out[rows, :-1] = np.einsum('lo,nol->nl', w, e.values[where[rows][:, o]])
+        for some in np.array_split(rows, 1 + len(rows) * len(o) * e.width // int(5e7)):
+            q, i = np.unique(which[some], return_inverse=True); V = e.values[row[each[q]][:, o]].transpose(2, 1, 0)  # (rank, contexts, perturbations)
+            out[some, :-1] = _conditional(e.covariance, V, o, c[some], i, own[some])
     return out
 
 def echo_whole(

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from ..core import DataError, FetchError, StorageError, check_columns, format_perturbation, parse_context, parse_perturbation
 from .fetch import Remote, files_home
-from .screen import Atlas, Screen
+from .screen import Atlas, Screen, as_spread
 from .sources import read_annotation
 
 # %% ../../nbs/data/03c_harmonise.ipynb #c7ca90f6
@@ -287,7 +287,7 @@ def nominal_doses(
     n = sums(seen * weight); mean = sums(np.where(seen, X, 0) * weight) / np.where(n > 0, n, np.nan)
     squares = sums(weight * np.where(seen, (X - mean[group])**2, 0))               # between the experiments, and within them
     if screen.spread is not None: squares += sums(np.where(seen, np.nan_to_num(screen.spread.astype(float))**2 * (weight - 1), 0))
-    spread = np.sqrt(squares / np.where(n > 1, n - 1, np.nan)).astype(np.float16)
+    spread = as_spread(np.sqrt(squares / np.where(n > 1, n - 1, np.nan)))
     alone = np.bincount(group)[group[head]] == 1; spread[alone] = np.nan if screen.spread is None else screen.spread[head[alone]]
     obs = obs.iloc[head].assign(n_replicates=np.bincount(group, weight[:, 0]).astype(np.int32)); obs.index = np.arange(len(obs)).astype(str)
     return Screen(ad.AnnData(mean.astype(np.float32), obs=obs, var=a.var, layers={'spread': spread}, uns=dict(a.uns))), told

@@ -95,10 +95,13 @@ def outside_range(
         if n:
             said.append(f"{n:,} experiments have a {c} outside of what was tried ({low:.3g} to {high:.3g} {unit}); they are predicted as "
                 "at its edge")
-    if vocab.max_members == 1 and len(table):
-        P = pd.Categorical(table['perturbation'].astype(str))
-        n = int(np.array([len(parse_perturbation(p)) > 1 for p in P.categories])[P.codes].sum())
-        if n:
+    if len(table):
+        P = pd.Categorical(table['perturbation'].astype(str)); most = vocab.max_members
+        n = int(np.array([len(parse_perturbation(p)) > most for p in P.categories])[P.codes].sum())
+        if n and most > 1:
+            said.append(f"{n:,} experiments are combinations of more than {most} perturbations, and the model has seen none that large; what the "
+                "third does beyond pairs is not known")
+        elif n:
             said.append(f"{n:,} experiments are combinations, and the model has seen none: they are told by what their members do "
                 "alone (profiles: the sum; growth: Bliss independence); what these do to each other is not known")
     return '; '.join([*said, *_told_of_doses(vocab, table)])

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from ..core import DataError, DataWarning, StorageError, check_columns, check_known
 from .matrices import MatrixFile, blank_none
-from .screen import Screen, escape
+from .screen import Screen, as_spread, escape
 from .summarise import sum_groups
 
 # %% ../../nbs/data/02e_signatures.ipynb #a17e9811
@@ -170,7 +170,7 @@ def read_gctx(
         code, _ = pd.factorize(pd.MultiIndex.from_frame(o)); group = np.full(m.shape[0], -1); group[keep] = code
         sums = sum_groups(m, group, columns=cols if landmark else None, checkpoint=checkpoint, on_rows=on_rows)
         head = o.iloc[np.unique(code, return_index=True)[1]]
-        (mean, sd), n = sums.finish(), sums.n; sd = sd.astype(np.float16) if (n > 1).any() else None; del sums, t, kind, names
+        (mean, sd), n = sums.finish(), sums.n; sd = as_spread(sd) if (n > 1).any() else None; del sums, t, kind, names
         s = Screen.from_arrays(mean, perturbation=head['p'], context=head['c'], dose=head['dose'], time=head['time'],
             readouts=[f'expr:{g}' for g in unique_names(symbol[cols], m.var.index.to_numpy()[cols])], unit='z', name=name, n_replicates=n)
         if sd is not None: s.adata.layers['spread'] = sd

@@ -43,7 +43,11 @@ def _groups(atlas, masks, scaling):
         if len(pu) * len(cu) * V.shape[1] > 4e8:
             raise DataError(f"the baselines hold perturbations × contexts × readouts in memory, here {len(pu)} × {len(cu)} × {V.shape[1]}; "
                 "choose fewer readouts or contexts")
-        Y = np.full((len(pu), len(cu), V.shape[1]), np.nan, np.float32); Y[pi, ci] = V
+        at = pi * len(cu) + ci; key, back = np.unique(at, return_inverse=True)
+        if len(key) < len(V):                                          # measured by two screens: the mean of what there is
+            seen = ~np.isnan(V); total, n = np.zeros((2, len(key), V.shape[1])); np.add.at(total, back, np.where(seen, V, 0)); np.add.at(n, back, seen)
+            V, at = np.where(n > 0, total / np.maximum(n, 1), np.nan), key
+        Y = np.full((len(pu) * len(cu), V.shape[1]), np.nan, np.float32); Y[at] = V; Y = Y.reshape(len(pu), len(cu), -1)
         out.append((names, _Group(pd.Index(pu), pd.Index(cu), Y, atlas[names[0]].readouts)))
     return out
 

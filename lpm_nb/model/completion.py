@@ -88,7 +88,9 @@ def bayesian_factors(
     E = (Y - centre) * here; square = (E**2).sum(0)
     scale = np.sqrt((square + noise * square.sum() / cells) / (count + noise)) + 1e-12; E /= scale
     flat, eye = E.reshape(n, -1), np.eye(k, dtype=np.float32)
-    U = np.linalg.eigh(flat @ flat.T)[1][:, ::-1][:, :k] * np.float32(n**.5)  # start: the leading directions
+    if n <= m * q: U = np.linalg.eigh(flat @ flat.T)[1][:, ::-1][:, :k]        # start: the leading directions, from the smaller Gram matrix
+    else: w, R = np.linalg.eigh(flat.T @ flat); U = flat @ R[:, ::-1][:, :k] / np.sqrt(np.maximum(w[::-1][:k], 1e-6 * w[-1] + 1e-12))
+    U = U * np.float32(n**.5)
     V, T = (flat.T @ U / n).reshape(m, q, k), np.broadcast_to(.01 * eye, (m, q, k, k))                      # loadings: mean and covariance
     of = np.unique(np.zeros(m, int) if views is None else np.asarray(views), return_inverse=True)[1]; size = np.bincount(of)[:, None] * q
     sigma, alpha, level = np.full((m, q), .5, np.float32), np.ones((m, k), np.float32), np.zeros((m, q), np.float32)

@@ -23,7 +23,7 @@ from ..data.loaders import Block, Vocab, atlas_blocks, build_vocab, encode, make
 from ..data.screen import Atlas, Screen
 from ..data.split import Split, prove_split
 from ..data.stored import row_chunks
-from .held_out import FEW, choose_folds, fit_noise, fit_stack, fit_sums, hide_values, hold_out, judged_blocks
+from .held_out import FEW, choose_folds, fit_noise, fit_stack, fit_sums, hide_values, hold_out, judged_blocks, value_variance
 from .lpm import LPMConfig, make_network, start_levels
 from .members import members_alone
 from .predict import measure_controls
@@ -296,9 +296,10 @@ def fit_lpm(
         if blind and config.stack and config.decoder == 'lpm':
             stack = fit_stack(networks, plan.vocab, told, folds=folds, known=known, scaling=plan.scaling, effects=plan.effects,
                 blind=directions)
-        noise, hard = fit_noise(told, networks[0], plan.vocab)
+        prior = {n: value_variance(s, plan.scaling[n]) for n, s in known.items()}
+        noise, hard = fit_noise(told, networks[0], plan.vocab, prior=prior, atlas=known, folds=folds)
         if n_pairs < FEW and not plan.own_valid:                       # judged by what it was trained on: no measure of anything
-            noise = {n: np.maximum(v, 1.).astype(np.float32) for n, v in noise.items()}
+            noise = {n: np.maximum(v, prior[n]) for n, v in noise.items()}
             history = [{**h, 'valid_loss': np.nan} for h in history]
         seen = {n: train[n] | valid[n] for n in known}
         screens = {n: dict(fingerprint=prints[n], experiments=int(seen[n].sum()), **s.meta) for n, s in known.items()}
@@ -308,5 +309,5 @@ def fit_lpm(
         model = TrainedLPM(networks, plan.vocab, config, plan.scaling, noise, hard, units, plan.effects, stack, pd.DataFrame(history),
             provenance)
         model = settle_levels(model, known, seen, seed=seed)
-        return replace(model, controls=measure_controls(model, known, seen),
+        return replace(model, controls=measure_controls(model, known, seen), prior=prior,
             met={n: np.unique(experiment_keys(s.obs[seen[n]])) for n, s in known.items()})

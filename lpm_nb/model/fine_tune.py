@@ -18,7 +18,7 @@ from ..data.loaders import Vocab, atlas_blocks, build_vocab, standardise
 from ..data.screen import Atlas, Screen
 from .closed_forms import extend_form
 from .ensemble import as_atlas, choose_device, fingerprint
-from .held_out import FEW, choose_folds, fit_noise, fit_sums, hold_out, judged_blocks, network_levels
+from .held_out import FEW, choose_folds, fit_noise, fit_sums, hold_out, judged_blocks, network_levels, value_variance
 from .lpm import make_network, start_levels
 from .members import extend_sums
 from .predict import base_of, measure_controls
@@ -144,13 +144,15 @@ def fine_tune(self:TrainedLPM,
                 h.answer, h.trust = stack.mix(n, [f.predict(h.table) for f in voices],
                     base=common_level(base_of(nets[i], h.block), voices, h.table), net=h.answer)
     # what is new is as hard as it was to predict, by the noise that is known
-    noise, hard = fit_noise(held, nets[0], vocab, known=self.noise)
+    prior = {n: value_variance(s, scaling[n]) for n, s in atlas.items()} | self.prior
+    noise, hard = fit_noise(held, nets[0], vocab, known=self.noise, prior=prior, atlas=atlas)
     # nothing was held out to tell
     if n_pairs < FEW:
-        noise = {q: np.maximum(v, 1.).astype(np.float32) for q, v in noise.items()}
+        noise = {q: np.maximum(v, prior.get(q, np.float32(1))) for q, v in noise.items()}
         hard = {q: np.maximum(v, np.stack([v[:, 0], np.ones_like(v[:, 1])], 1) if q in ('dose', 'time') else 1.).astype(np.float32)
-            for q, v in hard.items()}
-    for k, v in self.hardness.items(): hard[k][tuple(map(slice, v.shape))] = v
+            for q, v in hard.items() if q != 'seen'} | dict(seen=hard['seen'])
+    for k, v in self.hardness.items():                                 # what was known stays; of atoms, what either has
+        at = tuple(map(slice, v.shape)); hard[k][at] = hard[k][at] | v if k == 'seen' else v
     made = replace(self, networks=nets, vocab=vocab, config=config, scaling=scaling, effects=effects,
         stack=_extend_stack(self, atlas, whole, scaling, levels=network_levels(nets, vocab, atlas)), noise={**noise, **self.noise},
             hardness=hard,
@@ -161,7 +163,7 @@ def fine_tune(self:TrainedLPM,
     sums |= {n: extend_sums(s, atlas[n], scaling=scaling[n], known=self.vocab.atoms) if n in atlas else s for n, s in self.stack.sums.items()}
     made = replace(made, stack=replace(made.stack, sums=sums)); fresh = measure_controls(made, atlas, whole)
     made = replace(made, controls={**self.controls, **{n: _join_controls(self.controls.get(n), c) for n, c in fresh.items()}},
-        descriptors=None, context_descriptors=[],
+        descriptors=None, context_descriptors=[], prior=prior,
         met={**self.met, **{n: np.union1d(self.met.get(n, np.zeros(0, np.int64)), experiment_keys(s.obs)) for n, s in atlas.items()}})
     # those who were strangers may be known now
     return made if not (self.descriptors or self.context_descriptors) else made.with_descriptors(self.descriptors

@@ -36,7 +36,7 @@ def _tensors(model):
     for n, c in model.controls.items(): arrays |= {f'controls.{n}.{k}': getattr(c, k) for k in ('values', 'offset', 'spread')}
     for i, e in enumerate(model.effects):
         arrays |= {f'effects.{i}.{k}': getattr(e, k) for k in ('p', 'c', 'values', 'basis', 'covariance')}
-    arrays |= {f'met.{n}': v for n, v in model.met.items()}
+    arrays |= {f'{k}.{n}': v for k in ('met', 'prior') for n, v in getattr(model, k).items()}
     for n, s in model.stack.sums.items(): arrays |= {f'sums.{n}.{k}': x for k in _SUMS if (x := getattr(s, k)) is not None}
     for i, f in enumerate(model.stack.forms): arrays |= {f'stack.{i}.{k}': v for k, v in f.tables.items()}
     for q, d in enumerate(_described(model)):
@@ -60,7 +60,7 @@ def _names(model):
             smoothers=[smoother(n, k, x) for (n, k), x in d.smoothers.items()]) for d in _described(model)]}
 
 _SUMS = ('ground', 'alone', 'span', 'error')
-_HARDNESS = ('perturbation', 'context', 'own_gene', 'dose', 'time', 'part')
+_HARDNESS = ('perturbation', 'context', 'own_gene', 'dose', 'time', 'part', 'seen', 'elsewhere')
 _SMOOTHER = ('known', 'reach', 'ridge', 'mix', 'explained', 'places')
 
 # %% ../../nbs/model/06n_folder.ipynb #05c219ea
@@ -146,7 +146,7 @@ def load_lpm(
     def of_screens(what): return {n: t[f'{what}.{n}'].numpy() for n in vocab.readouts}
     centre, scale = of_screens('centre'), of_screens('scale')
     return TrainedLPM(_read_networks(folder, vocab, config, effects, t), vocab, config, {n: (centre[n], scale[n]) for n in vocab.readouts},
-        of_screens('noise'), {k: t[f'hardness.{k}'].numpy() for k in _HARDNESS}, units, effects, stack,
+        of_screens('noise'), {k: t[f'hardness.{k}'].numpy() for k in _HARDNESS if f'hardness.{k}' in t}, units, effects, stack,
         pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')}, controls,
         next((d for d in described if d.of == 'perturbation'), None), [d for d in described if d.of == 'context'],
-        {n: t[f'met.{n}'].numpy() for n in vocab.readouts if f'met.{n}' in t})
+        *({n: t[f'{k}.{n}'].numpy() for n in vocab.readouts if f'{k}.{n}' in t} for k in ('prior', 'met')))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FEW', 'choose_folds', 'hide_values', 'Held', 'judged_blocks', 'hold_out', 'network_levels', 'fit_sums', 'fit_stack',
-           'fit_noise']
+           'value_variance', 'fit_noise']
 
 # %% ../../nbs/model/06l_held_out.ipynb #f4df0ac7
 import json, warnings
@@ -15,10 +15,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import norm, t as student
 from ..core import DataWarning, rng
 from ..data.effects import Effects
 from ..data.loaders import Block, Vocab
-from ..data.screen import Atlas
+from ..data.screen import Atlas, Screen
+from ..data.stored import row_chunks
 from .closed_forms import OTHER_AMOUNTS, closed_forms
 from .lpm import LPMConfig, LPMDecoder, own_genes
 from .members import Sums, measure_sums, members_alone, sum_equations, weigh_sums
@@ -394,6 +396,43 @@ def _choose_hardness(judged, vocab, hard, *, few=20.):
         if best is None or loss < best[0]: best = loss, shrink, beyond
     return _hardness(judged, vocab, kind, hard, best[1]), best[2]
 
+def value_variance(
+    screen:Screen,   # what was measured
+    scaling:tuple[np.ndarray, np.ndarray], # centre and scale of each readout
+    *,
+    few:float=5.,    # so many values of variance 1 are added
+) -> np.ndarray: # (n_readouts,) float32, standardised
+    "How much each readout varies between experiments; readouts of one unit share a scale, so it need not be 1."
+    total, n = np.zeros((2, len(screen.readouts)))
+    for _, x in row_chunks(screen.X): z = (x - scaling[0]) / scaling[1]; total += np.nansum(z**2, 0); n += (~np.isnan(z)).sum(0)
+    return ((total + few) / (n + few)).astype(np.float32)
+
+def _few_errors(errors, guess, n, few):
+    "Mean squared errors of n pairs, as if some that err as a guess had been judged too, and as wide as t is beyond normal (its 90 % intervals)."
+    return (n * errors + few * np.maximum(errors, guess)) / (n + few) * (student.ppf(.95, max(n, 1)) / norm.ppf(.95))**2 if n else errors
+
+def _elsewhere(held, folds, atlas, *, vocab, noise, hard, prior, shrink):
+    "Which atoms each screen has; how near to a guess a perturbation is that was measured in other screens only, by those that were held out so."
+    at, screens = {a: i for i, a in enumerate(vocab.atoms, 1)}, list(vocab.readouts); seen = np.ones((len(at) + 1, len(screens)), bool)
+    if atlas is None: return dict(seen=seen, elsewhere=np.zeros(len(screens), np.float32))
+    members = {n: [[at[a] for a in m] for m in s.members.values()] for n, s in atlas.items()}
+    def atoms(n, rows):
+        out = np.zeros(len(at) + 1, bool); here = np.unique(atlas[n].obs['perturbation'].cat.codes.to_numpy()[rows])
+        out[[i for k in here for i in members[n][k]]] = True; return out
+    for n in atlas: seen[:, screens.index(n)] = atoms(n, slice(None))
+    guess = np.array([max(float(np.mean(prior[n] / np.maximum(noise[n], 1e-9))), 1) for n in screens]) - 1     # how much more a guess errs
+    sums = np.stack([shrink * guess, np.full(len(screens), shrink)])
+    for hs, rest in zip(held, folds):
+        known = {n: atoms(n, np.flatnonzero(rest[n])) for n in atlas}; anywhere = np.any(list(known.values()), 0); anywhere[0] = True
+        for h in hs:
+            b = h.block; m = b.members.numpy(); mine = known[screens[b.screen]].copy(); mine[0] = True
+            rows = np.flatnonzero(anywhere[m].all(1) & ~mine[m].all(1))
+            if not len(rows): continue
+            r = _mean_ratio(_beyond_spread(h)[rows], (noise_factor(hard, b)[:, None] * noise[screens[b.screen]])[rows]); w = _share_of_pair(h.table)[rows]
+            sums[:, b.screen] += (w * (r - 1)).sum(), w.sum()
+    share = np.clip(sums[0] / sums[1] / np.maximum(guess, 1e-9), 0, 1.5)
+    return dict(seen=seen, elsewhere=np.where(guess > 0, share, 0).astype(np.float32))
+
 def fit_noise(
     held:Sequence[list[Held]], # what the members say of what they have not seen
     network,                   # one of them
@@ -401,16 +440,22 @@ def fit_noise(
     *,
     shrink:float=10.,          # so many pairs of usual hardness are added to each dose and time, own transcript and pair known in part
     known:Mapping[str, np.ndarray]|None=None, # screen -> (n_readouts,) noise that is known already
+    prior:Mapping[str, np.ndarray]|None=None, # screen -> (n_readouts,) variance of its values, standardised; None = 1
+    atlas:Atlas|None=None,     # the screens; None = every screen has all that the members were asked for
+    folds:Sequence[Mapping[str, np.ndarray]]=(), # of each member, screen -> (n_experiments,) boolean: what it trained on
+    few:float=2.,              # so many pairs that err as a guess are added, since a handful of errors is no measure
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]: # `noise` and `hardness` of a `TrainedLPM`
     "Held-out errors as noise of each readout, and as how much harder each dose, perturbation and context is."
-    n_read = [len(r) for r in vocab.readouts.values()]; held, partly = _apart(h for hs in held for h in hs)
+    of_members, n_read = held, [len(r) for r in vocab.readouts.values()]; held, partly = _apart(h for hs in held for h in hs)
     total, count, errors, weights = [np.zeros(r) for r in n_read], [np.zeros(r) for r in n_read], [], []
     for h in held:
         e = _beyond_spread(h); seen = ~np.isnan(e); errors.append((h.block, e)); weights.append(_share_of_pair(h.table))
         total[h.block.screen] += np.where(seen, e, 0).sum(0); count[h.block.screen] += seen.sum(0)
     pooled = [t.sum() / max(c.sum(), 1) for t, c in zip(total, count)]
-    noise = {n: ((t + 5 * p) / (c + 5)).astype(np.float32) if c.sum() else np.ones(len(t), np.float32)
-        for n, t, c, p in zip(vocab.readouts, total, count, pooled)} | dict(known or {})
+    pairs = np.bincount([b.screen for b, _ in errors], [w.sum() for w in weights], len(n_read)) if errors else np.zeros(len(n_read))
+    prior = {n: np.ones(r, np.float32) for n, r in zip(vocab.readouts, n_read)} | dict(prior or {})
+    noise = {n: _few_errors((t + 5 * p) / (c + 5), prior[n], k, few).astype(np.float32) if c.sum() else prior[n]
+        for n, t, c, p, k in zip(vocab.readouts, total, count, pooled, pairs)} | dict(known or {})
     usual, screens = list(noise.values()), range(len(vocab.readouts))
     ratios = [_mean_ratio(e, usual[b.screen]) for b, e in errors]
     def curve(i, s):
@@ -427,4 +472,5 @@ def fit_noise(
     for h in partly:
         b, w = h.block, _share_of_pair(h.table); r = _mean_ratio(_beyond_spread(h), noise_factor(hard, b)[:, None] * usual[b.screen])
         sums[:, b.screen] += (w * r).sum(), w.sum()
-    return noise, hard | dict(part=(sums[0] / sums[1]).astype(np.float32))
+    hard['part'] = (sums[0] / sums[1]).astype(np.float32)
+    return noise, hard | _elsewhere(of_members, folds, atlas, vocab=vocab, noise=noise, hard=hard, prior=prior, shrink=shrink)

@@ -108,15 +108,19 @@ def _signal(screen, rows, effects, scale):
 
 def _from_all(screen, mask, scaling, atoms, alone, ground):
     "What was measured of members in one context, alone and, if their effects add up, in combinations: (atoms, 1, r) by least squares; of doses, alone."
-    o, members = screen.obs, np.array([tuple(screen.members[p]) for p in screen.obs['perturbation'].astype(str)] + [()], object)[:-1]
-    V = (np.concatenate([x for _, x in row_chunks(screen.X)]) - scaling[0]) / scaling[1] - ground[0]
-    use = mask & ~np.isnan(V).any(1) & o['dose'].isna().to_numpy() & (o['time'].nunique(dropna=False) == 1)
+    o = screen.obs; members = np.array([tuple(screen.members[p]) for p in o['perturbation'].astype(str)] + [()], object)[:-1]
+    use = mask & o['dose'].isna().to_numpy() & (o['time'].nunique(dropna=False) == 1)
     there = sorted({m[0] for m in members[use] if len(m) == 1}); at = {a: i for i, a in enumerate(there)}
-    rows = np.flatnonzero(use & np.array([bool(m) and all(a in at for a in m) for m in members]))
+    rows = np.flatnonzero(use & np.array([bool(m) and all(a in at for a in m) for m in members], bool))
     pairs = np.array([(i, at[a]) for i, k in enumerate(rows) for a in set(members[k])], int).reshape(-1, 2)
     if len(pairs) == len(rows): return alone                               # no combination
-    A = csr_matrix((np.ones(len(pairs)), pairs.T), shape=(len(rows), len(there))); out = alone.copy()
-    out[pd.Index(atoms).get_indexer(there), 0] = ground[0] + np.linalg.solve((A.T @ A).toarray(), A.T @ V[rows]); return out
+    A = csr_matrix((np.ones(len(pairs)), pairs.T), shape=(len(rows), len(there))); mine = pd.Index(atoms).get_indexer(there)
+    first = np.nan_to_num(alone[mine, 0] - ground[0]); G, B, out = np.zeros((len(there),) * 2), np.zeros(first.shape), alone.copy()
+    for k, x in row_chunks(screen.X, rows=rows):
+        z = (x - scaling[0]) / scaling[1] - ground[0]; gap = np.isnan(z); keep = gap.mean(1) <= .5; a = A[np.searchsorted(rows, k)][keep]
+        G += (a.T @ a).toarray(); B += a.T @ np.where(gap[keep], a @ first, z[keep])  # gaps as what is known alone has them
+    lone = G.diagonal() == 0; G[lone, lone] = 1
+    out[mine[~lone], 0] = (ground[0] + np.linalg.solve(G, B))[~lone]; return out
 
 def measure_sums(
     screen:Screen,    # what was measured

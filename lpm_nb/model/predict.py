@@ -95,12 +95,17 @@ def noise_factor(
     "How much more noise than usual, by perturbation, dose, time and context."
     return _perturbation_factor(hardness, block) * hardness['context'][block.context.numpy()]
 
+def _guess(model, screen): return model.prior.get(screen, np.float32(1))   # variance of the values of each readout
+
 def _noise_of(model, screen, block, table):
     "(n, n_readouts) variance of what is measured around what can be known, standardised."
     by_perturbation = _perturbation_factor(model.hardness, block)
     # no combination was ever seen: as many errors as members
     if model.vocab.max_members == 1: by_perturbation = by_perturbation * (block.members > 0).sum(1).clamp(min=1).numpy()
     noise = (by_perturbation * model.hardness['context'][block.context.numpy()])[:, None] * model.noise[screen]
+    if (seen := model.hardness.get('seen')) is not None:                       # of this screen nothing is known of them
+        there = seen[:, block.screen].copy(); there[0] = True; rows = ~there[block.members.numpy()].all(1)
+        noise[rows] += model.hardness['elsewhere'][block.screen] * np.maximum(_guess(model, screen) - noise[rows], 0)
     for f in model.stack.voices(screen):
         if f.form == OTHER_AMOUNTS: noise[f.measured_pairs(table)] *= model.hardness['part'][block.screen]
     for f in model.stack.voices(screen):                                       # no fold has judged pairs of a context without any
@@ -130,7 +135,7 @@ def _is_strange(model, table, block):
 def _admit_strangers(model, screen, table, block, told, mean, var):
     "Answers and variances of experiments with strangers, changed in place."
     strange = _is_strange(model, table, block) & ~told
-    var[strange] = np.maximum(var[strange], 1.)
+    var[strange] = np.maximum(var[strange], _guess(model, screen))
     if told.any(): answer_strangers(model, screen, table, rows=np.flatnonzero(told), mean=mean, var=var)
     for i, j, kind, v in _own_of_strangers(model, screen, table, block):
         mean[i, j] += v
@@ -157,16 +162,22 @@ def _add_up(model, screen, table, block, mean, var):
         ground = np.where(np.isnan(ground), (none - scaling[0]) / scaling[1], ground)
     said = s.say(A, (m - scaling[0]) / scaling[1], ground=ground, known=known); own, *added = s.weights
     mean[rows] = ground + own * (mean[rows] - ground) + sum(w * (v - ground) for w, v in zip(added, said))
-    unsure = A @ np.where(np.isnan(known) | (s.span is None), (sd / scaling[1])**2, 0) + (0 if s.error is None else s.error)
+    size = np.asarray(A.sum(1)).ravel(); two = size * (size - 1) / 2 if model.vocab.max_members == 1 else np.ones(len(rows))   # pairs in it
+    unsure = A @ np.where(np.isnan(known) | (s.span is None), (sd / scaling[1])**2, 0) + (0 if s.error is None else two[:, None] * s.error)
     var[rows] = (own * var[rows] + sum(added) * unsure) / max(own + sum(added), 1e-9)
 
 # %% ../../nbs/model/06k_predict.ipynb #744fc3c7
+def _larger(vocab, block):
+    "(n,) factor of the variance of combinations larger than any that was seen: by the pairs that are in them."
+    n, most = (block.members > 0).sum(1).numpy(), vocab.max_members
+    return np.where((n > most) & (most > 1), n * (n - 1) / max(most * (most - 1), 1), 1).astype(np.float32)
+
 def _as_controls(model, screen, table, block, mean, var):
     "Answers of which those to controls are what was measured, or lie as far from the mean experiment as elsewhere."
     rows = np.flatnonzero((block.members == 0).all(1).numpy() & (np.asarray(table['perturbation'].astype(str)) == ''))
     if not len(rows) or model.config.decoder != 'lpm': return mean, var
     k = model.controls.get(screen)
-    if k is None: var[rows] = np.maximum(var[rows], 1.); return mean, var
+    if k is None: var[rows] = np.maximum(var[rows], _guess(model, screen)); return mean, var
     at = {}
     for i, (c, t) in enumerate(zip(k.contexts, k.times)): at.setdefault((c, t), []).append(i); at.setdefault((c, ...), []).append(i)
     time = _hours(table)
@@ -270,6 +281,7 @@ def predict_screen(self:TrainedLPM,
     mean, var = _ask_everyone(self, screen, block, table)
     var += _noise_of(self, screen, block, table)
     _add_up(self, screen, table, block, mean, var)
+    var *= _larger(self.vocab, block)[:, None]
     if unknown == 'prior' or told.any(): _admit_strangers(self, screen, table, block, told, mean, var)
     mean, var = _as_controls(self, screen, table, block, mean, var)
     centre, scale = self.scaling[screen]

@@ -42,6 +42,7 @@ class TrainedLPM:
     scaling:dict[str, tuple[np.ndarray, np.ndarray]] # screen -> (centre, scale) per readout
     noise:dict[str, np.ndarray] # screen -> (n_readouts,) held-out mean squared error, standardised
     # factors of the noise: 'perturbation' -> (n_atoms+1, n_screens), 'context' -> (n_contexts+1,), 'own_gene' -> (n_kinds+1,), 0 = unknown;
+    # 'seen' -> (n_atoms+1, n_screens) which atoms a screen has, 'elsewhere' -> (n_screens,) how near to a guess the others are there, 0 to 1;
     # 'dose' and 'time' -> (n_screens, 2, knots) standardised log amounts and the factors there; 'part' -> (n_screens,) of pairs that were
     # measured at another dose or time
     hardness:dict[str, np.ndarray]
@@ -53,6 +54,7 @@ class TrainedLPM:
     controls:dict[str, Controls]=field(default_factory=dict) # screen -> its measured controls
     descriptors:Descriptors|None=None # what is known of genes and drugs beforehand, for those that no screen has
     context_descriptors:list[Descriptors]=field(default_factory=list) # the same of contexts; the first that knows one answers
+    prior:dict[str, np.ndarray]=field(default_factory=dict) # screen -> (n_readouts,) variance of the training values, standardised: what a guess would err by; absent = 1
     met:dict[str, np.ndarray]=field(default_factory=dict) # screen -> sorted numbers of the experiments it was trained on, see `experiment_keys`
 
     def __repr__(self): return f"TrainedLPM: {len(self.networks)} × {self.config.decoder} decoder; {self.vocab!r}"
