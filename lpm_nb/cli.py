@@ -38,9 +38,10 @@ def _progress(epochs, members, quiet):
     bar = Progress(TextColumn('{task.description}'), BarColumn(), TextColumn('{task.completed}/{task.total} epochs'),
         TextColumn('{task.fields[loss]}'), TimeRemainingColumn(), console=talk, disable=quiet, transient=True)
     task = bar.add_task('training', total=epochs * members, loss='')
-    at = {}
+    at, said = {}, not (quiet or talk.is_terminal)                     # no bar in a log: a line for each member
     def on_epoch(member, row):
         at[member] = row['epoch'] + 1
+        if said and at[member] == epochs: talk.print(f"member {member + 1} of {members}: {epochs} epochs, validation loss {row['valid_loss']:.4f}")
         bar.update(task, completed=sum(at.get(m, epochs if m < min(at) else 0) for m in range(members)),
             description=f'member {member + 1}/{members}', loss=f"validation loss {row['valid_loss']:.4f}")
     return bar, on_epoch
@@ -165,7 +166,11 @@ def predict_table(
             f"{', '.join(map(repr, model.screens_of(canon['context'][k])))}); leave the column `readout` out to get what there is")
     # what two screens of a context share, the first one says
     long = pd.concat(parts, ignore_index=True).drop_duplicates(['_row', 'readout']).sort_values('_row', kind='stable')
-    out = table.drop(columns=[c for c in ('readout', 'value', 'std') if c in table]).iloc[long['_row']].reset_index(drop=True)
+    table = table.drop(columns=[c for c in ('readout', 'value', 'std') if c in table])
+    for c in table.columns.difference(list(canon)):                    # of a .csv all is text: numbers of the request come back as numbers
+        x = pd.to_numeric(table[c], errors='coerce') if table[c].dtype == object else table[c]
+        if x.notna().all() and (x.astype(str) == table[c].astype(str)).all(): table[c] = x
+    out = table.iloc[long['_row']].reset_index(drop=True)
     return out.assign(readout=long['readout'].to_numpy(), value=long['value'].to_numpy(), std=long['std'].to_numpy())
 
 @app.command()

@@ -168,8 +168,12 @@ def check_symbols(
     contexts,      # likewise
 ) -> None:
     "One error that names the strangers, and their nearest known relatives."
-    check_known((a for p in perturbations for a in parse_perturbation(p)), vocab.atoms, 'perturbation',
-        hint=f"{HINT}, or tell the model what is known of them beforehand: with_descriptors (CLI: --descriptors)")
+    asked, known = [a for p in perturbations for a in parse_perturbation(p)], set(vocab.atoms); new = dict.fromkeys(a for a in asked if a not in known)
+    other = {a.partition(':')[2]: a for a in vocab.atoms}; alike = [a for a in new if ':' in a and a.partition(':')[2] in other]
+    also = (f"{len(alike):,} of them {'has' if len(alike) == 1 else 'have'} a target that is known by another kind of perturbation ({alike[0]!r}: "
+        f"{other[alike[0].partition(':')[2]]!r}), which is another one; ") if alike else ''
+    check_known(asked, vocab.atoms, 'perturbation', hint=f"{also}{HINT} (and, where it is read out, of "
+        "the perturbed gene's own transcript), or tell the model what is known of them beforehand: with_descriptors (CLI: --descriptors)")
     check_known(contexts, vocab.contexts, 'context', hint=f"{HINT}, or tell the model what is known of them beforehand: "
         "with_descriptors(contexts=...) (CLI: --context-descriptors)")
 

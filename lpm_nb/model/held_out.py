@@ -362,7 +362,26 @@ class _Judged(NamedTuple):
     weight:np.ndarray    # (n,) of each
     fold:np.ndarray      # (n,) of each, the same for all that is of one pair
 
-def _hardness(judged, vocab, kind, hard, shrink, but=None):
+class _Much(NamedTuple):
+    "How much was measured, in powers of two."
+    atoms:np.ndarray     # (n_atoms+1, n_screens)
+    contexts:np.ndarray  # (n_contexts+1,) those of different screens apart
+
+def _how_much(atlas, vocab):
+    at, where = ({x: i for i, x in enumerate(xs, 1)} for xs in (vocab.atoms, vocab.contexts)); screens = list(vocab.readouts)
+    n, m = np.zeros((len(at) + 1, len(screens))), np.zeros((len(where) + 1, len(screens)))
+    for name, s in atlas.items():
+        k, o = screens.index(name), s.obs; each = np.bincount(o['perturbation'].cat.codes, minlength=len(s.perturbations))
+        for p, c in zip(s.perturbations, each): n[[at[a] for a in set(s.members[p])], k] += c
+        m[[where[c] for c in s.contexts], k] += np.bincount(o['context'].cat.codes, minlength=len(s.contexts))
+    level = np.log2(np.maximum(m, 1)).astype(int) + 64 * np.arange(len(screens))
+    return _Much(np.log2(np.maximum(n, 1)).astype(int), level[np.arange(len(m)), m.argmax(1)])
+
+def _by_group(total, count, group, shrink):
+    "(n,) what is usual in the group of each, shrunk to 1."
+    g = np.unique(group, return_inverse=True)[1].ravel(); t, c = (np.bincount(g, x) for x in (total, count)); return ((t + shrink) / (c + shrink))[g]
+
+def _hardness(judged, vocab, kind, hard, shrink, but=None, much=None):
     "`hard` with the factors of perturbations and contexts, from all folds but one; kind: (n_atoms+1,) of each atom, 0 = none."
     n, screens, contexts = len(vocab.atoms) + 1, len(vocab.readouts), len(vocab.contexts) + 1
     by, where, used = np.zeros((2, n, screens)), np.zeros((2, contexts)), [j.weight * (j.fold != but) for j in judged]
@@ -370,31 +389,41 @@ def _hardness(judged, vocab, kind, hard, shrink, but=None):
         r = j.ratio / amount_factor(hard, j.block)
         for codes in j.block.members.T.numpy(): by[:, :, j.block.screen] += [np.bincount(codes, x, n) for x in (w * r, w)]
     of_kind = np.eye(kind.max() + 1)[kind].T @ by                      # drugs, knock-outs, …; then what is peculiar to each of them
-    usual = ((of_kind[0] + shrink) / (of_kind[1] + shrink))[kind]; rest = by[0] / usual
+    usual = ((of_kind[0] + shrink) / (of_kind[1] + shrink))[kind]
+    for s in range(screens) if much is not None else (): usual[:, s] *= _by_group(by[0, :, s] / usual[:, s], by[1, :, s], kind * 64 + much.atoms[:, s], shrink)
+    rest = by[0] / usual
     everywhere = (rest.sum(1, keepdims=True) + shrink) / (by[1].sum(1, keepdims=True) + shrink)
     own = usual * (rest + shrink * everywhere) / (by[1] + shrink); own[0] = 1.
     out = hard | dict(perturbation=own.astype(np.float32), context=np.ones(contexts, np.float32))
     for j, w in zip(judged, used):
         where += [np.bincount(j.block.context.numpy(), x, contexts) for x in (w * j.ratio / noise_factor(out, j.block), w)]
-    where = (where[0] + shrink) / (where[1] + shrink); where[0] = 1.
+    usual = np.ones(contexts) if much is None else _by_group(*where, much.contexts, shrink)
+    where = usual * (where[0] / usual + shrink) / (where[1] + shrink); where[0] = 1.
     return out | dict(context=where.astype(np.float32))
 
 _SHRINK = 10., 3., 30., 100.   # so many pairs of usual hardness are added, whichever foretells best; the first where nothing tells
 _FOLDS = 5
 
-def _choose_hardness(judged, vocab, hard, *, few=20.):
+def _choose_hardness(judged, vocab, hard, *, much=None, few=20.):
     "Factors at the shrinkage that foretells a fifth of the errors best (Gaussian likelihood); (n_screens,) how much larger they were."
     best, screens, kind = None, len(vocab.readouts), own_genes(vocab)[0].numpy()
     for shrink in _SHRINK:
         z, n, logs = sums = np.zeros((3, screens))
         for f in range(_FOLDS):
-            made = _hardness(judged, vocab, kind, hard, shrink, but=f)
+            made = _hardness(judged, vocab, kind, hard, shrink, but=f, much=much)
             for j in judged:
                 v, w = noise_factor(made, j.block), j.weight * (j.fold == f)
                 sums[:, j.block.screen] += (w * j.ratio / v).sum(), w.sum(), (w * np.log(v)).sum()
         beyond = (z + few) / (n + few); loss = float((logs + n * np.log(beyond) + z / beyond).sum())
         if best is None or loss < best[0]: best = loss, shrink, beyond
-    return _hardness(judged, vocab, kind, hard, best[1]), best[2]
+    return _hardness(judged, vocab, kind, hard, best[1], much=much), best[2]
+
+def _each_readout(errors, weights, s, noise, hard, *, most=20, few=20.):
+    "(n_readouts,) how much more than their share of a screen's errors few readouts have, once the factors are taken away, which all of them share."
+    mine = [(e / (noise_factor(hard, b)[:, None] * np.maximum(noise, 1e-9)), w) for (b, e), w in zip(errors, weights) if b.screen == s]
+    if not mine or not 1 < len(noise) < most: return np.ones(len(noise))
+    r, w = map(np.concatenate, zip(*mine)); w = np.where(np.isnan(r), 0, w[:, None]); each = ((w * np.nan_to_num(r)).sum(0) + few) / (w.sum(0) + few)
+    return each / each.mean()
 
 def value_variance(
     screen:Screen,   # what was measured
@@ -465,8 +494,9 @@ def fit_noise(
     hard = {k: np.stack([curve(i, s) for s in screens]).astype(np.float32) for i, k in ((0, 'dose'), (2, 'time'))}
     judged = [_Judged(h.block, r, w, pd.util.hash_pandas_object(h.table[['perturbation', 'context']], index=False).to_numpy() % _FOLDS)
         for h, r, w in zip(held, ratios, weights)]
-    hard, beyond = _choose_hardness(judged, vocab, hard)
-    noise = {n: (v * k).astype(np.float32) for (n, v), k in zip(noise.items(), beyond)}; usual = list(noise.values())
+    hard, beyond = _choose_hardness(judged, vocab, hard, much=None if atlas is None else _how_much(atlas, vocab))
+    noise = {n: (v * k * _each_readout(errors, weights, s, v, hard)).astype(np.float32) for s, ((n, v), k) in enumerate(zip(noise.items(), beyond))}
+    usual = list(noise.values())
     own = _own_hardness(errors, usual, network); own = (own[0] + shrink) / (own[1] + shrink); own[0] = 1.
     hard['own_gene'] = own.astype(np.float32); sums = np.full((2, len(screens)), shrink)
     for h in partly:
