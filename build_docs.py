@@ -3,7 +3,7 @@
 `python build_docs.py`            the site into _docs/: with Quarto where it is on PATH, else with smalldocs from the same _quarto.yml
 `python build_docs.py --readme`   README.md from nbs/index.ipynb (needs no Quarto)
 """
-import html, json, re, shutil, subprocess, sys
+import html, inspect, json, re, shutil, subprocess, sys
 from pathlib import Path
 import nbdev.showdoc
 import typer
@@ -48,7 +48,8 @@ class Renderer(nbdev.showdoc.BasicMarkdownRenderer):
             from lpm_nb.cli import app
             Renderer.known = dict(commands(typer.main.get_command(app)))
         name, c = Renderer.known.get(getattr(self.sym, '__name__', ''), (None, None))
-        if c is None or not getattr(self.sym, '__module__', '').startswith('lpm_nb.'): return super()._repr_markdown_()
+        if c is None or not any(hasattr(p.annotation, '__metadata__') for p in inspect.signature(self.sym).parameters.values()):
+            return super()._repr_markdown_()                           # another function of that name
         about, _, examples = re.sub(r'\[/?bold\]', '', c.help).partition('Example')
         examples = [e.strip() for e in examples.partition(':')[2].split('·') if e.strip()]
         rows = [(f'`{a}`', b.strip()) for p in c.params if (r := p.get_help_record(typer.Context(c))) for a, b in [r] if '--help' not in a]
@@ -85,7 +86,7 @@ def with_smalldocs(proc, out):
 def build():
     cfg = get_config(); out = cfg.config_path/cfg.doc_path.name
     nbdev.showdoc.BasicMarkdownRenderer = Renderer
-    proc = proc_nbs(n_workers=1, force=True)
+    proc = proc_nbs(n_workers=0, force=True)                            # in this process, which knows the renderer
     if shutil.which('quarto') and '--no-quarto' not in sys.argv:
         subprocess.run(['quarto', 'render', '--no-cache'], cwd=proc, check=True)
         shutil.rmtree(out, ignore_errors=True); shutil.move(proc/cfg.doc_path.name, out)
