@@ -438,6 +438,7 @@ def value_variance(
 
 def _few_errors(errors, guess, n, few):
     "Mean squared errors of n pairs, as if some that err as a guess had been judged too, and as wide as t is beyond normal (its 90 % intervals)."
+    few = few / (1 + (n / 20)**2)                                      # of many pairs they say nothing, however exact the screen is
     return (n * errors + few * np.maximum(errors, guess)) / (n + few) * (student.ppf(.95, max(n, 4)) / norm.ppf(.95))**2 if n else errors
 
 def _elsewhere(held, folds, atlas, *, vocab, noise, hard, prior, shrink):
