@@ -346,11 +346,12 @@ def _score_model(model, atlas, out, as_json, quiet):
     from lpm_nb.analysis.metrics import mse, pearson
     rows = []
     for n, s in atlas.items():
-        if k := int((met := model.was_trained_on(s.obs)).sum()):
+        met = model.was_trained_on(s.obs)
+        if k := int(met.sum()):
             say(f"[yellow]{n}: the model was trained on {k:,} of these {len(met):,} experiments; what it says of them is fit, not prediction[/yellow]",
                 quiet)
         t = s.to_long(); p = predict_table(model, t[['perturbation', 'context', 'dose', 'time', 'readout']])
-        kinds = pd.DataFrame(dict(experiments=np.where(model.was_trained_on(t), 'trained on', 'new'),
+        kinds = pd.DataFrame(dict(experiments=np.where(met[np.nonzero(~np.isnan(s.X))[0]], 'trained on', 'new'),   # `to_long` goes by experiments
             readout=t['readout'].astype(str) if len(s.readouts) < 20 else 'all'))
         for (e, r), i in kinds.groupby(['experiments', 'readout'], sort=False).indices.items():
             a, b, sd = p['value'].to_numpy()[i], t['value'].to_numpy()[i], p['std'].to_numpy()[i]

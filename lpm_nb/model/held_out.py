@@ -443,7 +443,7 @@ def _few_errors(errors, guess, n, few):
 
 def _elsewhere(held, folds, atlas, *, vocab, noise, hard, prior, shrink):
     "Which atoms each screen has; how near to a guess a perturbation is that was measured in other screens only, by those that were held out so."
-    at, screens = {a: i for i, a in enumerate(vocab.atoms, 1)}, list(vocab.readouts); seen = np.ones((len(at) + 1, len(screens)), bool)
+    at, screens = {a: i for i, a in enumerate(vocab.atoms, 1)}, list(vocab.readouts); seen = np.full((len(at) + 1, len(screens)), atlas is None)
     if atlas is None: return dict(seen=seen, elsewhere=np.zeros(len(screens), np.float32))
     members = {n: [[at[a] for a in m] for m in s.members.values()] for n, s in atlas.items()}
     def atoms(n, rows):
