@@ -52,7 +52,7 @@ class Renderer(nbdev.showdoc.BasicMarkdownRenderer):
             return super()._repr_markdown_()                           # another function of that name
         about, _, examples = re.sub(r'\[/?bold\]', '', c.help).partition('Example')
         examples = [e.strip() for e in examples.partition(':')[2].split('·') if e.strip()]
-        rows = [(f'`{a}`', b.strip()) for p in c.params if (r := p.get_help_record(typer.Context(c))) for a, b in [r] if '--help' not in a]
+        rows = [(f'`{r[0]}`', r[1].strip()) for p in c.params if (r := p.get_help_record(typer.Context(c))) and '--help' not in r[0]]
         def cell(x): return x.replace('|', '\\|').replace('\n', ' ')
         return '\n\n'.join([f"{'#' * self.title_level} {name}", about.strip(), *(['```sh\n' + '\n'.join(examples) + '\n```'] if examples else []),
             '| option | what it is |\n|---|---|\n' + '\n'.join(f'| {cell(a)} | {cell(b)} |' for a, b in rows), ''])

@@ -25,7 +25,7 @@ from .stack import Stack
 from .trained import Controls, TrainedLPM, echo_widths
 
 # %% ../../nbs/model/06n_folder.ipynb #c4e68ea8
-FORMAT = 5
+FORMAT = 6
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
 def _tensors(model):
