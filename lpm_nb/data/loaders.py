@@ -328,9 +328,14 @@ class Block:
         return (self.screen, self.members[rows], self.context[rows], self.parts[rows], self.pairs[rows], self.amount[rows],
             self.local[rows], echo, whole)
 
+    @property
+    def apart(self) -> bool: # values that a GPU has no room for stay in memory, or on the disk
+        return is_stored(self.values) or self.values.device != self.centre.device
+
     def targets(self, rows=slice(None), values=None) -> torch.Tensor: # (b, n_readouts) standardised, NaN = not measured
         if values is None:
-            values = self.values[rows if isinstance(rows, slice) else rows.cpu().numpy()] if is_stored(self.values) else self.values[rows]
+            at = rows if isinstance(rows, slice) or not self.apart else rows.cpu()
+            values = self.values[at.numpy() if is_stored(self.values) and torch.is_tensor(at) else at]
         if isinstance(values, np.ndarray): values = torch.from_numpy(values)
         if values.device != self.centre.device:
             values = (values.pin_memory() if self.centre.device.type == 'cuda' else values).to(self.centre.device, non_blocking=True)
@@ -353,8 +358,8 @@ class Block:
 
     def to(self, device) -> 'Block': # values move to a GPU where it has room for them
         device = torch.device(device); values = self.values
-        if isinstance(values, torch.Tensor) and (device.type != 'cuda' or _room(values.nbytes, device)): values = values.to(device)
-        elif is_stored(values) and not self.on_disk and device.type == 'cuda' and _room(values.nbytes, device):
+        if isinstance(values, torch.Tensor) and _room(values.nbytes, device): values = values.to(device)
+        elif is_stored(values) and not self.on_disk and device.type != 'cpu' and _room(values.nbytes, device):
             values = torch.empty(values.shape, device=device)
             for at, x in row_chunks(self.values): values[int(at[0]):int(at[-1]) + 1] = torch.from_numpy(x).to(device)
         return replace(self, **{k: getattr(self, k).to(device) for k in (*_ROWS, 'basis', 'centre', 'scale')}, values=values,
@@ -362,7 +367,7 @@ class Block:
 
 _ROWS = ('members', 'context', 'parts', 'pairs', 'amount', 'local', 'echo')
 
-def _room(nbytes, device): return 1.2 * nbytes < torch.cuda.mem_get_info(device)[0]
+def _room(nbytes, device): return device.type != 'cuda' or 1.2 * nbytes < torch.cuda.mem_get_info(device)[0]
 
 def make_block(
     vocab:Vocab,        # the symbols
@@ -510,7 +515,7 @@ class BlockLoader:
         part = slice(self.share[0], None, self.share[1]); rows, values = rows[part], None if values is None else values[part]
         if skip is not None and skip.ndim == 2: use = torch.from_numpy(~skip[:, rows]).to(self.device)
         at = torch.from_numpy(rows).to(self.device)
-        return (*b.inputs(at), *(() if use is None else (use,)), b.targets(at, values))
+        return (*b.inputs(at), *(() if use is None else (use,)), b.targets(torch.from_numpy(rows) if b.apart else at, values))
 
     def __iter__(self) -> Iterator[tuple]:
         g = np.random.default_rng([self.seed, self.epoch]) if self.shuffle else None
@@ -519,7 +524,7 @@ class BlockLoader:
         if g is not None: plan = g.permutation(plan)
         each = [self._parts(k, None if g is None else np.random.default_rng(g.integers(2**63))) for k in range(len(self.blocks))]
         batches = (self._batch(k, *next(each[k])) for k in plan)
-        return _ahead(batches) if any(is_stored(b.values) and (b.on_disk or self.device.type == 'cuda') for b in self.blocks) else batches
+        return _ahead(batches) if any(b.apart and (b.on_disk or self.device.type == 'cuda') for b in self.blocks) else batches
 
     def one_batch(self): return next(iter(self))
     def to(self, device):

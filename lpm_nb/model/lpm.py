@@ -217,6 +217,13 @@ class LPMDecoder(nn.Module):
     def embed_context(self, context, parts): # (n,), (n, q) -> (n, d)
         return self.context(context) + self.part(parts).sum(1)
 
+    def relayed(self, h, ears, local, echo): # (n, rank), (contexts, e, rank), (n,), (n, e) -> (n, rank): each context has its own ear for the others
+        if h.device.type != 'cpu': return h + torch.bmm(echo[:, None], ears[local])[:, 0]    # a GPU need not wait to be told which contexts there are
+        for k in local.unique().tolist():
+            rows = (local == k).nonzero()[:, 0]
+            h = h.index_add(0, rows, (echo[rows] @ ears[k]).to(h.dtype))
+        return h
+
     def response(self, screen, members, context, parts, pairs, amount, local, echo): # -> (n, rank)
         s, both, span = self.embed_perturbation(members, pairs, amount)
         if echo.shape[1]: s = s + self.hear[self.ear[screen]](echo)
@@ -226,10 +233,7 @@ class LPMDecoder(nn.Module):
         if self.multi:
             x += [both, span]
             h = h + self.by_combination(both)
-        if len(self.relay[screen]):
-            for k in local.unique().tolist():                          # each context has its own ear for the others
-                rows = (local == k).nonzero()[:, 0]
-                h = h.index_add(0, rows, (echo[rows] @ self.relay[screen][k]).to(h.dtype))
+        if len(self.relay[screen]): h = self.relayed(h, self.relay[screen], local, echo)
         if self.doses: x.append(amount)
         return h if self.mlp is None else h + self.mlp(torch.cat(x, 1))
 
