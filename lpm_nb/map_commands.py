@@ -76,11 +76,12 @@ def draw_map(
     write_table(points.rename_axis('symbol').reset_index().merge(clusters, on='symbol'), out/'map.csv')
     import matplotlib; matplotlib.use('Agg')
     from lpm_nb.analysis.plot_map import plot_map
+    from lpm_nb.analysis.mechanism import name_symbols
     from lpm_nb.maps import known_sets
     sets = known_sets(); groups = None
     if sets is not None:
-        mine = sets[sets['gene'].isin(e.symbols)]; size = mine['set'].value_counts()
-        groups = mine[mine['set'].isin(size[size >= 4].index[:7])].drop_duplicates('gene').set_index('gene')['set']
+        mine = name_symbols(sets, e.symbols); size = mine['set'].value_counts(); large = (size >= 4) & (size <= .25 * len(e.symbols))
+        groups = mine[mine['set'].isin(size[large].index[:7])].drop_duplicates('symbol').set_index('symbol')['set']
     plot_map(points, groups=groups, label=shown, highlight=named).figure.savefig(out/'map.png', dpi=200)
     if as_json:
         return print(json.dumps(dict(folder=str(out), symbols=len(points), clusters=int(clusters['cluster'].max()),
@@ -140,16 +141,16 @@ def rank_targets(
     from lpm_nb.maps import LazyModel
     e, _, atlas = _map(model, screens, 'pca', None, quiet); symbol = find_symbol(drug, [s for s in e.symbols if s.startswith('drug:')])
     table = read_table(known) if known is not None else read_targets()
-    direct = None
-    wide = [s for s in atlas.values() if len(s.readouts) >= 20]          # a profile each, to compare a drug with a loss
+    direct, wide = False, [s for s in atlas.values() if len(s.readouts) >= 20] # a profile each, to compare a drug with a loss
     if any(symbol in s.perturbations for s in wide) and any(p.partition(':')[0] in DIRECTION for s in wide for p in s.perturbations):
-        shared = embed_shared(Atlas(wide), model=LazyModel(model))
-        if symbol in shared.symbols: direct = shared
+        try: shared = embed_shared(Atlas(wide), model=LazyModel(model))
+        except DataError as err: say(f'[yellow]{err}[/yellow]', quiet)
+        else: direct = shared if symbol in shared.symbols else False
     t = suggest_targets(e, symbol, table, direct=direct, top=top)
     if as_json: return print(json.dumps(dict(drug=symbol, candidates=json.loads(t.round(5).to_json(orient='records')))))
     show_table(t.set_index('gene'), title=f"candidate targets of {symbol}: direct = resembles the loss of the gene, in standard "
         "deviations; votes = of its neighbours")
-    if direct is None:
+    if direct is False:
         say('[yellow]no genetic perturbations share readouts with this drug in the model: the neighbours alone testify[/yellow]', quiet)
 
 # %% ../nbs/15h_map_commands.ipynb #741a62e3

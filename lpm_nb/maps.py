@@ -111,7 +111,7 @@ def prepare_map(
     if power is None: power = .5 if sum(p.startswith('drug:') for p in ps) > len(ps) / 2 else 0.
     if not 0 <= power <= 1: raise DataError(f"expected 0 ≤ power ≤ 1, got {power}")
     singles = [p for p in ps if '+' not in p]; wanted = singles if len(singles) >= 4 else ps
-    key = hashlib.sha256(json.dumps(['2', seal, sorted(atlas), wanted, power]).encode()).hexdigest()[:20]
+    key = hashlib.sha256(json.dumps(['3', seal, sorted(atlas), wanted, power]).encode()).hexdigest()[:20]
     keep, layout = cache_home()/'maps'/key, cache_home()/'maps'/key/f'{method}-{seed}.parquet'
     if (keep/'vectors.parquet').exists(): e = _read_map(keep)
     else:

@@ -9,9 +9,10 @@ __all__ = ['embed_contexts', 'read_tissues', 'score_grouping', 'find_deviations'
 from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control, norm
+from scipy.stats import false_discovery_control, norm, rankdata
 from .embedding import Embedding, similarity
 from ..core import DataError, check_known, parse_context, rng
+from ..data.harmonise import line_names
 from ..data.screen import Screen
 from ..data.sources import read_annotation
 
@@ -42,14 +43,12 @@ def embed_contexts(
 
 def read_tissues(
     contexts:Sequence[str], # such as 'A375|GDSC2': the first part is the line
-) -> pd.Series: # context -> tissue; lines that are not in the table are left out
+) -> pd.Series: # context -> tissue; lines that are not in the table, or there are two of, are left out
     "Tissue of cell lines (Cell Model Passports)."
-    t = read_annotation('cell-model-passports').dropna(subset=['tissue'])
-    def plain(x): return ''.join(ch for ch in str(x).upper() if ch.isalnum())
-    of = dict(zip(t['model_name'].map(plain), t['tissue']))
-    of |= {plain(str(c).split('_')[0]): x for c, x in zip(t['CCLE_ID'], t['tissue']) if isinstance(c, str)
-        and plain(c.split('_')[0]) not in of}
-    return pd.Series({c: of[plain(parse_context(c)[0])] for c in contexts if plain(parse_context(c)[0]) in of}, name='tissue', dtype=object)
+    t = read_annotation('cell-model-passports'); names = line_names(t); t = t.dropna(subset=['tissue'])
+    one = t.groupby('model_name')['tissue'].agg(['first', 'nunique']); of = one.loc[one['nunique'] == 1, 'first'].to_dict()
+    official = {c: names.resolve(parse_context(c)[0])[0] for c in contexts}
+    return pd.Series({c: of[x] for c, x in official.items() if x in of}, name='tissue', dtype=object)
 
 def score_grouping(
     e:Embedding,         # contexts
@@ -65,8 +64,7 @@ def score_grouping(
     if len(groups) < 2: raise DataError(f"expected at least 2 groups of {min_size} or more labelled symbols, got {len(groups)}")
     labels = labels[labels.isin(groups)]; S = similarity(e).loc[labels.index, labels.index].to_numpy().copy()
     np.fill_diagonal(S, np.nan); n = len(S)
-    # 0 … n-2 among the others
-    rank = np.argsort(np.argsort(np.where(np.isnan(S), -np.inf, S), axis=1, kind='stable'), axis=1, kind='stable').astype(float) - 1
+    rank = rankdata(np.where(np.isnan(S), -np.inf, S), axis=1) - 2     # 0 … n-2 among the others; ties share their place
     Y = (labels.to_numpy()[:, None] == np.array(groups, object)[None]).astype(float)
     def auroc(Y):
         m = Y.sum(0) - 1; inside = np.einsum('ig,ij,jg->g', Y, np.where(np.isnan(S), 0, rank), Y)
@@ -77,31 +75,38 @@ def score_grouping(
     return t.sort_values('AUROC', ascending=False, ignore_index=True), float(got.mean())
 
 # %% ../../nbs/analysis/12b_contexts.ipynb #a6cbffa3
+def _spread(x): return 1.4826 * np.median(np.abs(x - np.median(x))) or x.std() # robust standard deviation
+
 def find_deviations(
     screen:Screen,          # measured
     readout:str,            # which one
     *,
     expected:np.ndarray|None=None, # (n_experiments,) predictions to deviate from; None = level of the context + usual effect
-    shrink:float=2.,        # contexts' worth of doubt about a usual effect
-) -> pd.DataFrame: # perturbation, context, value, expected, z, p, q; most significant first
+    shrink:float|None=None, # contexts' worth of doubt about a usual effect; None = as the spread of effects and of residuals say
+) -> pd.DataFrame: # perturbation, context, value, expected, z, p, q; most significant first; without perturbations that were measured once, whose usual effect nobody knows
     "Experiments in which a perturbation does something else than it usually does."
     check_known([readout], screen.readouts, 'readout')
     y = screen.X[:, screen.readouts.index(readout)].astype(np.float64); seen = ~np.isnan(y); o = screen.obs
-    p, c = (o[k].cat.codes.to_numpy()[seen] for k in ('perturbation', 'context')); v = y[seen]; n = np.ones(len(v))
+    p, c = (o[k].cat.codes.to_numpy()[seen] for k in ('perturbation', 'context')); v = y[seen]; wider = np.ones(len(v))
     if len(v) < 10: raise DataError(f"{readout!r} has {len(v)} values in screen {screen.name!r}; expected at least 10")
     if expected is None:
-        level = np.zeros(c.max() + 1); effect = np.zeros(p.max() + 1)
+        n, doubt, effect = np.bincount(p), 2. if shrink is None else shrink, np.zeros(p.max() + 1); level = np.zeros(c.max() + 1)
         for _ in range(20):
             level = np.bincount(c, v - effect[p], len(level)) / np.maximum(np.bincount(c, minlength=len(level)), 1)
-            effect = np.bincount(p, v - level[c], len(effect)) / (np.bincount(p, minlength=len(effect)) + shrink)
-        n = np.bincount(p)[p] - 1; usual = (np.bincount(p, v - level[c])[p] - (v - level[c])) / (n + shrink); guess = level[c] + usual
+            total = np.bincount(p, v - level[c], len(effect)); effect = total / np.maximum(n + doubt, 1e-12)
+            if shrink is None:                                             # variance of a residual over that of an effect
+                mean, some = total / np.maximum(n, 1), n > 0; free = max(len(v) - some.sum() - (np.bincount(c) > 0).sum() + 1, 1)
+                noise = _spread(v - level[c] - mean[p])**2 * len(v) / free
+                doubt = noise / max(np.mean(mean[some]**2 - noise / n[some]), .01 * noise, 1e-12)
+        others = n[p] - 1; guess = level[c] + (total[p] - (v - level[c])) / np.maximum(others + doubt, 1e-12); wider = np.sqrt(1 + 1 / np.maximum(others + doubt, 1e-12))
+        if not (others > 0).any(): raise DataError(f"no perturbation of {screen.name!r} has {readout!r} in two contexts; what it usually does is not known")
     else:
         if np.shape(expected) != y.shape:
             raise DataError(f"expected one prediction for each of the {len(y)} experiments, got shape {np.shape(expected)}")
         guess = np.asarray(expected, np.float64)[seen]
         if np.isnan(guess).any(): raise DataError(f"{int(np.isnan(guess).sum())} measured experiments have no prediction")
-    rest = v - guess; spread = 1.4826 * np.median(np.abs(rest - np.median(rest))) or rest.std() or 1.
-    z = rest / (spread * np.sqrt(1 + (1 / (n + shrink) if expected is None else 0))); q = 2 * norm.sf(np.abs(z))
-    t = pd.DataFrame(dict(perturbation=o['perturbation'].astype(str).to_numpy()[seen], context=o['context'].astype(str).to_numpy()[seen],
-        value=v, expected=guess, z=z, p=q, q=false_discovery_control(q)))
+    known = others > 0 if expected is None else np.ones(len(v), bool); rest = (v - guess)[known] / wider[known]
+    z = rest / (_spread(rest) or 1.); q = 2 * norm.sf(np.abs(z))
+    t = pd.DataFrame(dict(perturbation=o['perturbation'].astype(str).to_numpy()[seen][known], context=o['context'].astype(str).to_numpy()[seen][known],
+        value=v[known], expected=guess[known], z=z, p=q, q=false_discovery_control(q)))
     return t.iloc[np.argsort(t['p'].to_numpy(), kind='stable')].reset_index(drop=True)

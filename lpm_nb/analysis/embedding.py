@@ -8,12 +8,13 @@ __all__ = ['LAYOUTS', 'Embedding', 'align_embeddings', 'embed_model', 'embed_res
            'enrich_neighbours', 'cluster_embedding', 'lay_out', 'recover_relations', 'annotate_function']
 
 # %% ../../nbs/analysis/11_embedding.ipynb #57e7e139
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import scipy
-from ..core import DataError, check_known, parse_perturbation, rng
+from ..core import DataError, DataWarning, check_known, parse_perturbation, rng
 from .knowledge import enrich_sets
 from .metrics import bootstrap
 from ..data.screen import Atlas, Screen
@@ -201,21 +202,52 @@ def unit_vectors(
     return Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
 
 # %% ../../nbs/analysis/11_embedding.ipynb #ba14eeac
+_LINKS = 20   # fewest symbols that link two embeddings
+
+def _apart(sets):
+    "Two of them that nothing links, directly or by way of others; None if there are none."
+    reached, left = {0}, set(range(1, len(sets)))
+    while new := {j for j in left if any(len(sets[i] & sets[j]) >= min(_LINKS, len(sets[i]), len(sets[j])) for i in reached)}:
+        reached |= new; left -= new
+    return (0, min(left)) if left else None
+
+def _foretell(parts, most=2000, seed=0):
+    "(n, d) of each part, NaN where it has no such symbol -> the same, told by what the other parts say of it (kernel ridge); 0 where they say nothing."
+    there, known, out = [~np.isnan(v[:, 0]) for v in parts], [np.nan_to_num(v) for v in parts], []
+    def alike(i, j, others): # mean cosine over the parts that have both
+        n = sum(np.outer(there[b][i], there[b][j]) for b in others)
+        return sum(known[b][i] @ known[b][j].T for b in others) / np.maximum(n, 1)
+    for a, v in enumerate(known):
+        others, v = [b for b in range(len(parts)) if b != a], v.copy(); lost = np.flatnonzero(~there[a]); out.append(v)
+        links = np.flatnonzero(there[a] & np.any([there[b] for b in others], 0)) if others else lost[:0]
+        if not len(lost) or len(links) < _LINKS: continue
+        if len(links) > most: links = np.sort(rng(seed, 'links').choice(links, most, replace=False))
+        size, Q = np.linalg.eigh(alike(links, links, others)); size = np.maximum(size, 0); QV = Q.T @ v[links]
+        def left_out(ridge, size=size, Q=Q, QV=QV, truth=v[links]): # mean squared error of each link when it is told by the others
+            keep = size / (size + ridge); own = (Q**2 @ keep)[:, None]
+            return np.mean(((Q @ (keep[:, None] * QV) - truth) / (1 - own))**2)
+        ridge = min(np.logspace(-2, 1.5, 8), key=left_out)
+        v[lost] = alike(lost, links, others) @ (Q @ (QV / (size + ridge)[:, None]))
+    return out
+
 def join_embeddings(
     parts:Sequence[Embedding], # whose symbols may differ; all with the same number of seeds
     *,
     name:str='joined',         # for tables and legends
-) -> Embedding: # of all symbols; each part's centred vectors at length 1, zeros where a part does not have the symbol
+) -> Embedding: # of all symbols; each part's centred vectors at length 1, foretold where a part does not have the symbol
     "Several embeddings side by side."
     if not parts: raise DataError("expected at least one embedding, got none")
     if len({len(e.seeds) for e in parts}) > 1:
         raise DataError(f"expected parts with the same number of seeds, got {', '.join(str(len(e.seeds)) for e in parts)}")
     symbols = list(dict.fromkeys(s for e in parts for s in e.symbols))
+    if alone := _apart([set(e.symbols) for e in parts]):
+        a, b = (parts[i] for i in alone)
+        warnings.warn(f"{a.name!r} and {b.name!r} have {len(set(a.symbols) & set(b.symbols))} symbols in common, too few to link them: on "
+            "one map, how near a symbol of one is to a symbol of the other means nothing; `embed_shared` compares kinds of perturbation "
+            "by the readouts that they share", DataWarning, stacklevel=2)
     def side(tables):
-        out = []
-        for v in tables:
-            out.append(pd.DataFrame(unit_vectors(v).astype(np.float32), v.index).reindex(symbols).fillna(0).to_numpy())
-        return pd.DataFrame(np.concatenate(out, 1), pd.Index(symbols, name='perturbation'))
+        out = _foretell([pd.DataFrame(unit_vectors(v), v.index).reindex(symbols).to_numpy() for v in tables])
+        return pd.DataFrame(np.concatenate(out, 1).astype(np.float32), pd.Index(symbols, name='perturbation'))
     return Embedding(side([e.vectors for e in parts]), name, tuple(side([e.seeds[i] for e in parts]) for i in range(len(parts[0].seeds))))
 
 # %% ../../nbs/analysis/11_embedding.ipynb #ba2866b8
@@ -336,7 +368,6 @@ def lay_out(
         from sklearn.manifold import TSNE
         xy = TSNE(perplexity=min(reach, (n - 1) / 3), init='pca', random_state=seed).fit_transform(Z)
     else:
-        import warnings
         from umap import UMAP                                          # slow to import: only here
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')

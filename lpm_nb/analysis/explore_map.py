@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from .embedding import Embedding, bare, enrich_neighbours, neighbours, short, similarity
+from .mechanism import name_symbols
 from ..core import INK, PALETTE, DataError, UnknownSymbolError, check_known
 from ..data.screen import Atlas, Screen
 
@@ -119,8 +120,7 @@ class MapExplorer(W.VBox):
     def _colours(self):
         "Symbols by their most common sets, at most seven."
         if self.sets is None: return {}
-        own = {s: s for s in self.e.symbols} | {bare(s): s for s in self.e.symbols}
-        t = self.sets[self.sets['gene'].isin(own)].assign(symbol=lambda x: x['gene'].map(own)).drop_duplicates(['set', 'symbol'])
+        t = name_symbols(self.sets, self.e.symbols)
         size = t['set'].value_counts(); big = size[(size >= 4) & (size <= .25 * len(self.e.symbols))].index[:7]
         t = t[t['set'].isin(big)].drop_duplicates('symbol')
         return dict(zip(t['symbol'], t['set']))

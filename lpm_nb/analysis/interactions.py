@@ -168,30 +168,35 @@ def call_interactions(
     *,
     level:float=.95,    # coverage of the interval
     q:float=.05,        # false-discovery rate of a call
+    sick:str='low',     # which values are sick: 'low' of growth and viability, 'high' of % inhibition
 ) -> pd.DataFrame: # the table with low, high, p, q, call ('synthetic sick', 'buffering' or 'none'), strongest first
     "Call synthetic-sick and buffering pairs."
+    check_known([sick], ['low', 'high'], 'side of the sick')
     if 'std' not in table:
         raise DataError("a call needs a standard deviation of each interaction: predict with a model that gives one, or pass noise=… to "
             "genetic_interactions")
     t = table.dropna(subset=['gi', 'std']).copy(); s = t['std'].clip(lower=1e-12); h = norm.ppf((1 + level) / 2)
     t['low'], t['high'], t['p'] = t['gi'] - h * s, t['gi'] + h * s, 2 * norm.sf(np.abs(t['gi']) / s)
     t['q'] = false_discovery_control(t['p']) if len(t) else t['p']
-    t['call'] = np.where(t['q'] >= q, 'none', np.where(t['gi'] < 0, 'synthetic sick', 'buffering'))
+    t['call'] = np.where(t['q'] >= q, 'none', np.where((t['gi'] < 0) == (sick == 'low'), 'synthetic sick', 'buffering'))
     return t.sort_values('p', kind='stable').reset_index(drop=True)
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #f33bf95d
 def interaction_map(
-    table:pd.DataFrame, # gene1, gene2, gi
+    table:pd.DataFrame, # gene1, gene2, gi; rows without one of them are left out, pairs that come again are averaged
     *,
     order:bool=True,    # sort genes so that similar profiles are neighbours
 ) -> pd.DataFrame: # (n_genes, n_genes) symmetric; NaN where unknown, and on the diagonal
     "Genetic interactions as a symmetric matrix of genes."
-    genes = sorted({*table['gene1'].dropna(), *table['gene2'].dropna()}); at = {g: i for i, g in enumerate(genes)}
-    M = np.full((len(genes), len(genes)), np.nan); i, j = table['gene1'].map(at), table['gene2'].map(at)
-    M[i, j] = M[j, i] = table['gi']
+    t = table.dropna(subset=['gene1', 'gene2', 'gi']); two = np.sort(t[['gene1', 'gene2']].to_numpy(str), 1) if len(t) else np.empty((0, 2), str)
+    t = t['gi'].groupby([two[:, 0], two[:, 1]]).mean()                     # a pair that comes again: its mean
+    genes = sorted({*two.ravel().tolist()}); at = {g: i for i, g in enumerate(genes)}
+    M = np.full((len(genes), len(genes)), np.nan); i, j = ([at[x] for x in t.index.get_level_values(k)] for k in (0, 1))
+    M[i, j] = M[j, i] = t
     if order and len(genes) > 2:
-        F = np.nan_to_num(M); F = F - F.mean(1, keepdims=True); F[:, 0] += 1e-9 * np.arange(len(F))        # a flat profile has no direction
-        d = pdist(F, 'correlation'); z = linkage(np.nan_to_num(d, nan=1.), 'average')
+        F = np.nan_to_num(M); F = F - F.mean(1, keepdims=True)
+        with np.errstate(all='ignore'): d = np.nan_to_num(pdist(F, 'correlation'), nan=1.).clip(min=0)      # a flat profile has no direction
+        z = linkage(d, 'average')
         o = leaves_list(optimal_leaf_ordering(z, d) if len(genes) <= 1000 else z); M, genes = M[np.ix_(o, o)], [genes[k] for k in o]
     return pd.DataFrame(M, genes, genes)
 

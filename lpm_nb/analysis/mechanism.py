@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RANKS', 'retrieve_classes', 'compare_kinds', 'retrieve_targets', 'embed_shared', 'suggest_targets', 'query_signature',
-           'find_surprises', 'explain_likeness', 'find_off_targets']
+           'name_symbols', 'find_surprises', 'explain_likeness', 'find_off_targets']
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #3abba95e
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,11 +20,10 @@ from ..data.screen import Atlas
 RANKS = (1, 5, 10, 50)   # places looked at in a ranking
 
 def _rank_metrics(score, hit):
-    "Average precision, AUROC and hits among the first places of one ranking; ties share their place."
-    order = np.argsort(-score, kind='stable'); y = hit[order]; n1, n = y.sum(), len(y)
-    precision = np.cumsum(y) / np.arange(1, n + 1)
-    r = rankdata(score)[hit].sum()
-    return [(precision * y).sum() / n1, (r - n1 * (n1 + 1) / 2) / (n1 * (n - n1)), *(float(y[:k].any()) for k in RANKS)]
+    "Average precision, AUROC and hits among the first places of one ranking; ties share their place, and for the precision the last of them."
+    n1, n, place = hit.sum(), len(hit), rankdata(-score)[hit]
+    last, mine = rankdata(-score, 'max')[hit], rankdata(-score[hit], 'max')          # how many come first, and how many hits among them
+    return [(mine / last).mean(), 1 - (place.sum() - n1 * (n1 + 1) / 2) / (n1 * (n - n1)), *(float(place.min() <= k) for k in RANKS)]
 
 def _compare(each, reference, unit, seed):
     "Mean of each metric and method over units, with intervals, and the gain over the reference on the same units."
@@ -93,7 +92,7 @@ def _gene_scores(S):
         parts[k] = pd.DataFrame(Z, T.index, [bare(c) for c in T.columns])
     genes = sorted(set().union(*(t.columns for t in parts.values())))
     A = np.stack([t.reindex(columns=genes).to_numpy() for t in parts.values()])
-    with np.errstate(all='ignore'): signed = np.nanmean(A, 0)
+    signed = np.nansum(A, 0) / np.sqrt((~np.isnan(A)).sum(0))       # evidence of one kind or of several, on one scale
     return pd.DataFrame(signed, S.index, genes)
 
 def retrieve_targets(
@@ -120,25 +119,35 @@ def retrieve_targets(
     d, k, sign = t['drug'].map({x: i for i, x in enumerate(asking)}).to_numpy(int), t['gene'].map({x: i
         for i, x in enumerate(genes)}).to_numpy(int), t['sign'].to_numpy(int) if signed else np.zeros(len(t), int)
     n, g = len(asking), rng(seed, 'targets'); rows, random, summary = [], {}, []
+    together = [np.nonzero((of[:, None] == of) & ~np.eye(len(t), dtype=bool)) for of in (d, k)]   # pairs of one drug, and of one gene
     for m in G:
         A = G[m].loc[asking, genes].to_numpy()
         views = {-1: A, 1: -A, 0: np.abs(A)}
         place = {s: ((rankdata(-v, axis=1) - 1), (rankdata(-v, axis=0) - 1)) for s, v in views.items()}  # 0 = first; ties share the middle
-        def look(dd, place=place): return np.array([[place[s][0][i, j], place[s][1][i, j]] for i, j, s in zip(dd, k, sign)])
-        for way, (r, size) in enumerate(zip(look(d).T, (len(genes), n))):
+        def look(dd, place=place, views=views): # places of each pair, of the drug's and of the gene's, and of those how many are other pairs'
+            out = [[place[s][0][i, j], place[s][1][i, j], 0, 0] for i, j, s in zip(dd, k, sign)]
+            for way, (a, b) in enumerate(together):
+                v = np.array([[views[s][i, j], views[s][x, y]] for i, j, s, x, y in zip(dd[a], k[a], sign[a], dd[b], k[b])]).reshape(-1, 2)
+                for at, first in zip(a, (v[:, 1] > v[:, 0]) + .5 * (v[:, 1] == v[:, 0])): out[at][2 + way] += first
+            return np.array(out)
+        seen = look(d)
+        for way, size in enumerate((len(genes), n)):
+            r = seen[:, way]
             rows.append(pd.DataFrame(dict(drug=t['drug'].to_numpy(), gene=t['gene'].to_numpy(), method=m,
-                direction=('drug to target', 'target to drug')[way], percentile=100 * r / max(size - 1, 1), rank=r + 1)))
+                direction=('drug to target', 'target to drug')[way], percentile=100 * r / max(size - 1, 1), rank=r + 1,
+                before=r - seen[:, 2 + way])))
         random[m] = [look(g.permutation(n)[d]) for _ in range(shuffles)]
     each = pd.concat(rows, ignore_index=True)
     for way, (direction, unit, size) in enumerate((('drug to target', d, len(genes)), ('target to drug', k, n))):
-        def metrics(r, unit=unit, size=size): # (pairs,) places -> one row per asking unit
-            first = pd.Series(r).groupby(unit).min()
-            return pd.DataFrame({'AUROC': pd.Series(1 - r / max(size - 1, 1)).groupby(unit).mean(),
+        def metrics(r, before, unit=unit, size=size): # (pairs,) places, and how many others come before -> one row per asking unit
+            first, others = pd.Series(r).groupby(unit).min(), size - np.bincount(unit)[unit]   # against what is no target
+            return pd.DataFrame({'AUROC': pd.Series(np.where(others > 0, 1 - before / np.maximum(others, 1), np.nan)).groupby(unit).mean(),
                 'percentile of the best target': 100 * first / max(size - 1, 1),
                 **{f'found among {q}': (first < q).astype(float) for q in RANKS if q < size}})
-        table = {m: metrics(each.loc[(each['method'] == m) & (each['direction'] == direction), 'rank'].to_numpy() - 1) for m in G}
+        mine = {m: each[(each['method'] == m) & (each['direction'] == direction)] for m in G}
+        table = {m: metrics(x['rank'].to_numpy() - 1, x['before'].to_numpy()) for m, x in mine.items()}
         for m in G:
-            chance = np.array([metrics(r[:, way]).mean().to_numpy() for r in random[m]])
+            chance = np.array([metrics(r[:, way], r[:, way] - r[:, 2 + way]).mean().to_numpy() for r in random[m]])
             for q, name in enumerate(table[m].columns):
                 v, lo, hi = bootstrap(table[m][name].to_numpy(), seed=seed)
                 a, al, ah = bootstrap((table[m][name] - table[reference][name]).to_numpy(), seed=seed)
@@ -149,7 +158,7 @@ def retrieve_targets(
             b = np.median(rng(seed, 'median').choice(table[m]['percentile of the best target'].to_numpy(), (2000, len(table[m]))), 1)
             summary.append(dict(direction=direction, method=m, metric='median percentile', value=mid, low=np.quantile(b, .025),
                 high=np.quantile(b, .975), gain=np.nan, gain_low=np.nan, gain_high=np.nan, random=np.nan, p=np.nan, n=len(table[m])))
-    return pd.DataFrame(summary), each
+    return pd.DataFrame(summary), each.drop(columns='before')
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #0d5e8b68
 def embed_shared(
@@ -192,7 +201,7 @@ def suggest_targets(
     drug:str,               # whose target
     targets:pd.DataFrame,   # columns drug, gene: what is known
     *,
-    direct:Embedding|None=None, # where drugs and genetic perturbations are compared; None = in `e`. See `embed_shared`
+    direct:Embedding|bool=True, # where drugs and genetic perturbations are compared, see `embed_shared`; True = in `e`, False = nowhere: the neighbours alone testify
     n:int=10,               # annotated neighbours that vote
     top:int=20,             # candidates
 ) -> pd.DataFrame: # gene, known (True if it is among the drug's own), direct (standard deviations above the mean gene; NaN if not perturbed), votes (0…1), voters; best first
@@ -200,8 +209,8 @@ def suggest_targets(
     check_known([drug], e.symbols, 'symbol of this embedding')
     check_columns(targets, ['drug', 'gene']); targets = targets.assign(drug=_as_known(targets['drug'], e.symbols))
     others = [s for s in e.symbols if s != drug and s.startswith('drug:') and s in set(targets['drug'])]
-    votes, voters, where, loss = {}, {}, e if direct is None else direct, pd.Series(dtype=float)
-    if direct is not None: check_known([drug], direct.symbols, 'symbol of the embedding of direct evidence')
+    votes, voters, where, loss = {}, {}, e if direct is True else direct, pd.Series(dtype=float)
+    if where is not False: check_known([drug], where.symbols, 'symbol of the embedding of direct evidence')
     if others:
         hit = targets[targets['drug'].isin(others)]; common = hit['gene'].value_counts()
         near = neighbours(e, drug, n=n, among=others); near = near[near['similarity'] > 0]
@@ -210,7 +219,7 @@ def suggest_targets(
             for x in hit.loc[hit['drug'] == r.symbol, 'gene'].unique():
                 votes[x] = votes.get(x, 0) + r.similarity / total / np.sqrt(common[x])
                 voters.setdefault(x, []).append(r.symbol.removeprefix('drug:'))
-    if any(s.partition(':')[0] in DIRECTION for s in where.symbols): loss = _gene_scores(compare_kinds(where)).loc[drug]
+    if where is not False and any(s.partition(':')[0] in DIRECTION for s in where.symbols): loss = _gene_scores(compare_kinds(where)).loc[drug]
     if not votes and loss.empty:
         raise DataError(f"nothing to judge {drug!r} by: "
             f"{'no annotated drug is near it' if others else 'none of the other drugs of this embedding is in the table of targets'}, and "
@@ -241,7 +250,7 @@ def query_signature(
     down:Iterable[str]=(),     # genes that fall
     context:str|None=None,     # one context; None = the mean over contexts
     method:str='cosine',       # 'cosine' or 'connectivity'
-    permutations:int=300,      # random signatures for the p-values
+    permutations:int=300,      # random signatures for the p-values: these values, on genes that move together
     seed:int=0,                # of these
 ) -> pd.DataFrame: # symbol, score (-1…1), p, q; most similar first, the reversing ones last
     "Perturbations that look like a signature."
@@ -273,12 +282,24 @@ def query_signature(
         if a is None or b is None: return a if b is None else -b
         return np.where(np.sign(a) != np.sign(b), (a - b) / 2, 0)
     got, g = score(value), rng(seed, 'signature')
-    null = np.array([score(g.permutation(value)) for _ in range(permutations)])
+    in_order = np.sort(value); Z = X - X.mean(0)
+    def moved(): # ties, and genes that no profile moves, in random order
+        mixed, out = g.normal(size=len(Z)) @ Z, np.empty_like(value); out[np.lexsort((g.random(len(mixed)), mixed))] = in_order; return out
+    null = np.array([score(moved()) for _ in range(permutations)])
     p = (1 + (np.abs(null) >= np.abs(got)).sum(0)) / (1 + permutations)
     t = pd.DataFrame(dict(symbol=e.symbols, score=got, p=p, q=false_discovery_control(p)))
     return t.sort_values('score', ascending=False, kind='stable', ignore_index=True)
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #110b0845
+def name_symbols(
+    sets:pd.DataFrame,     # columns set, gene (a gene, or a symbol such as 'drug:x')
+    symbols:Sequence[str], # of an embedding
+) -> pd.DataFrame: # as `sets`, with the column symbol; a gene that was perturbed in several ways has a row for each
+    "Sets of symbols."
+    check_columns(sets, ['set', 'gene']); named = pd.DataFrame(dict(gene=[bare(s) for s in symbols], symbol=list(symbols)))
+    named = pd.concat([named, named.assign(gene=named['symbol'])]).drop_duplicates()
+    return sets[['set', 'gene']].merge(named, on='gene').drop_duplicates(['set', 'symbol']).reset_index(drop=True)
+
 def find_surprises(
     e:Embedding,         # vectors
     sets:pd.DataFrame,   # columns set, gene (a gene, or a drug's atom)
@@ -290,8 +311,7 @@ def find_surprises(
 ) -> pd.DataFrame: # symbol, labels, own (neighbours with one of its labels), found (the surprising class), hits, expected, p (corrected for the classes looked at), q (and for the symbols), neighbours; most significant first
     "Symbols whose neighbourhood has a class that is not theirs."
     check_columns(sets, ['set', 'gene'])
-    name = {bare(s): s for s in e.symbols} | {s: s for s in e.symbols}
-    t = sets[sets['gene'].isin(name)].assign(symbol=lambda x: x['gene'].map(name)).drop_duplicates(['set', 'symbol'])
+    t = name_symbols(sets, e.symbols)
     size = t['set'].value_counts(); names = sorted(size.index[size >= min_size]); symbols = sorted(t['symbol'].unique()); N = len(symbols)
     if not names or N <= n + 1:
         raise DataError(f"{N} annotated symbols and {len(names)} classes of {min_size} or more; expected more than n + 1 = {n + 1} symbols "
@@ -342,12 +362,13 @@ def find_off_targets(
 ) -> pd.DataFrame: # drug, set, gene, z, p (corrected for the genes), q (and for the drugs); most significant first
     "Genes whose loss explains what a drug's class does not."
     check_columns(sets, ['set', 'gene'])
-    drugs = [s for s in e.symbols if s.startswith('drug:')]; t = sets[sets['gene'].isin(drugs)].drop_duplicates('gene')
-    t = t[t.groupby('set')['gene'].transform('size') >= min_size]
+    drugs = [s for s in e.symbols if s.startswith('drug:')]; t = sets[sets['gene'].isin(drugs)].drop_duplicates(['set', 'gene'])
+    t = t[t.groupby('set')['gene'].transform('size') >= min_size]; mates = t.groupby('set')['gene'].agg(list)
+    t = t.drop_duplicates('gene')                                      # of several classes the first that is large enough
     if len(t) < 10: raise DataError(f"{len(t)} drugs of {e.name!r} are in a class of {min_size} or more; expected at least 10 to judge by")
     Z = e.vectors.loc[drugs]; Z = Z - Z.mean()
-    rest = pd.DataFrame([Z.loc[d].to_numpy() - np.median(Z.loc[[x for x in mates if x != d]].to_numpy(), 0)
-        for mates in t.groupby('set')['gene'].agg(list) for d in mates], [d for mates in t.groupby('set')['gene'].agg(list) for d in mates])
+    rest = pd.DataFrame([Z.loc[d].to_numpy() - np.median(Z.loc[[x for x in mates[k] if x != d]].to_numpy(), 0)
+        for k, d in zip(t['set'], t['gene'])], t['gene'].tolist())
     others = e.vectors.loc[[s for s in e.symbols if s.partition(':')[0] in DIRECTION and '+' not in s]]
     S = compare_kinds(Embedding(pd.concat([rest.set_axis(e.vectors.columns, axis=1), others]), e.name), drugs=rest.index.tolist())
     G = _gene_scores(S); z = G.to_numpy()

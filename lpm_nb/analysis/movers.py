@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
-from ..core import DataError, DataWarning, check_known, format_perturbation
+from ..core import DataError, DataWarning, check_known, format_perturbation, parse_perturbation
 from ..data.loaders import outside_range
 from ..data.screen import Atlas
 
@@ -75,10 +75,8 @@ def find_movers(
     if atlas is not None:
         check_known([screen], list(atlas), 'screen of the atlas')
         check_known([readout], atlas[screen].readouts, f'readout of the screen {screen!r} that was given')
-    if perturbations is None:
-        perturbations = [p for p in atlas[screen].perturbations if p] if atlas is not None else [format_perturbation([a])
-            for a in model.vocab.atoms]
-    perturbations = list(dict.fromkeys(perturbations))
+    usual = [p for p in atlas[screen].perturbations if p] if atlas is not None else [format_perturbation([a]) for a in model.vocab.atoms]
+    perturbations = usual if perturbations is None else list(dict.fromkeys(format_perturbation(parse_perturbation(p)) for p in perturbations))
     asked = [*everywhere, *(c for c in wanted if c not in set(everywhere))] if selective else wanted
     t = pd.DataFrame(dict(perturbation=np.tile(np.array(perturbations, object), len(asked)),
         context=np.repeat(np.array(asked, object), len(perturbations)), dose=np.nan if dose is None else dose, time=np.nan if time is None
@@ -88,8 +86,10 @@ def find_movers(
     if far := outside_range(model.vocab, t): warnings.warn(far, DataWarning, stacklevel=2)
     value, std = (x.reshape(len(asked), -1) for x in _answers(model, screen, j, t))
     known = screen in getattr(model, 'controls', {})
-    base = _answers(model, screen, j, pd.DataFrame(dict(perturbation='', context=asked, dose=np.nan, time=np.nan if time is None
-        else time)))[0] if known else value.mean(1)
+    def of(labels): # answers in each context
+        return _answers(model, screen, j, pd.DataFrame(dict(perturbation=np.tile(np.array(labels, object), len(asked)), context=np.repeat(np.array(asked, object), len(labels)),
+            dose=np.nan if labels == [''] or dose is None else dose, time=np.nan if time is None else time)))[0].reshape(len(asked), -1)
+    base = of(['']).ravel() if known else (value if perturbations == usual else of(usual)).mean(1)     # whoever the candidates are
     effect = value - base[:, None]
     if selective: k = len(asked) - 1; effect, std = _beyond_others(effect), np.sqrt(std**2 + ((std**2).sum(0) - std**2) / k**2)
     out = t[['perturbation', 'context']].assign(effect=effect.ravel(), std=std.ravel(), sure=(sign * effect - 1.645 * std).ravel(),
