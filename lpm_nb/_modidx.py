@@ -323,6 +323,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'lpm_nb.analysis.network._edgeless': ( 'analysis/network.html#_edgeless',
                                                                                 'lpm_nb/analysis/network.py'),
                                          'lpm_nb.analysis.network._effect': ('analysis/network.html#_effect', 'lpm_nb/analysis/network.py'),
+                                         'lpm_nb.analysis.network._false_discoveries': ( 'analysis/network.html#_false_discoveries',
+                                                                                         'lpm_nb/analysis/network.py'),
                                          'lpm_nb.analysis.network._filled': ('analysis/network.html#_filled', 'lpm_nb/analysis/network.py'),
                                          'lpm_nb.analysis.network._gies': ('analysis/network.html#_gies', 'lpm_nb/analysis/network.py'),
                                          'lpm_nb.analysis.network._lasso': ('analysis/network.html#_lasso', 'lpm_nb/analysis/network.py'),

@@ -94,7 +94,7 @@ def draw_map(
 # %% ../nbs/15h_map_commands.ipynb #519f87ea
 @map_app.command('neighbours')
 def list_neighbours(
-    model: Annotated[Path, typer.Argument(metavar='MODEL')],
+    model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')],
     perturbation: Annotated[str, typer.Argument(metavar='PERTURBATION', help="Such as vorinostat or CRISPRi:PSMB5.")],
     n: Annotated[int, typer.Option('-n', '--number', min=1, help='How many.')] = 15,
     screens: Screens = None,
@@ -118,16 +118,16 @@ def list_neighbours(
             enriched=[] if common is None else json.loads(common.to_json(orient='records')))))
     show_table(t.set_index('symbol'), title=f'neighbours of {symbol}')
     if common is not None and len(common):
-        show_table(common.set_index('set')[['hits', 'size', 'expected', 'q', 'genes']], title=f'in common among the nearest {2 * n}')
+        show_table(common.set_index('set')[['hits', 'size', 'expected', 'q', 'genes']], title=f'in common among the nearest {2 * n} of its kind')
 
 # %% ../nbs/15h_map_commands.ipynb #13a4ab4b
 @map_app.command('targets')
 def rank_targets(
-    model: Annotated[Path, typer.Argument(metavar='MODEL')],
+    model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')],
     drug: Annotated[str, typer.Argument(metavar='DRUG', help='Such as bortezomib.')],
     known: Annotated[Optional[Path],
         typer.Option(help='A table with the columns drug, gene; default: Drug Repurposing Hub and DrugBank.')] = None,
-    top: Annotated[int, typer.Option(min=1)] = 15,
+    top: Annotated[int, typer.Option(min=1, help='Candidates to list.')] = 15,
     screens: Screens = None,
     as_json: Json = False,
     quiet: Quiet = False,

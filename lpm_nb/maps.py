@@ -127,6 +127,7 @@ def prepare_map(
             return reduce_embedding(embed_responses(m, s, perturbations=[p for p in s.perturbations if p in keep_these]),
                 components=100 if power else 300, power=power)
         keep_these, many = set(wanted), [s for s in atlas.values() if len(set(wanted) & set(s.perturbations)) >= 4]
+        many = [s for s in many if len(s.contexts) * len(s.readouts) > 1] or many    # one number for each perturbation has no directions
         if not many: raise DataError("no screen of this model has four perturbations or more to put on a map")
         tables = [join_embeddings([part(m, s) for s in many]).vectors
             for m in (model, *(model.member(i) for i in range(len(model.networks))))]

@@ -53,15 +53,15 @@ def _fill_in(effects, folder, context):
     return impute_effects(effects, model, sources=wanted)
 
 def _draw(G, modules, named, path):
-    "The picture of a network."
+    "The picture of a network, if it has edges."
     import matplotlib; matplotlib.use('Agg')
     from lpm_nb.analysis.graph import layout_graph
     from lpm_nb.analysis.plot_network import plot_network, tidy_name
     drawn = pd.DataFrame([(u, v, d['score'], d.get('weight', d['score'])) for u, v, d in G.edges(data=True)],
         columns=['source', 'target', 'score', 'weight'])
-    if not len(drawn): return
+    if not len(drawn): return False
     names = {r.community: tidy_name(r.set) for r in named.itertuples() if r.set}
-    plot_network(drawn, layout_graph(G, modules, names=names), directed=G.is_directed()).figure.savefig(path, dpi=200)
+    plot_network(drawn, layout_graph(G, modules, names=names), directed=G.is_directed()).figure.savefig(path, dpi=200); return True
 
 # %% ../nbs/15g_network_commands.ipynb #0c7fb600
 @network_app.command('network')
@@ -100,11 +100,13 @@ def network(
     G = similarity_graph(effects, neighbours=neighbours) if method == 'co-function' else build_graph(edges, top=top)
     modules = find_communities(G, min_size=5); sets, relations = _annotated(read_gene_sets), _annotated(read_relations)
     pool = effects.sources if method == 'co-function' else sorted({*effects.sources, *effects.genes})
-    named = name_communities(modules, sets, background=pool) if sets is not None else modules.groupby('community').agg(genes=('gene',
+    named = name_communities(modules, sets, background=pool, apart=effects.sources) if sets is not None else modules.groupby('community').agg(genes=('gene',
         'size'), agreement=('agreement', 'first'), members=('gene', ' '.join)).reset_index().assign(set='')
     write_graph(G, out/'network.graphml', nodes=modules); write_graph(G, out/'network.cyjs', nodes=modules)
     write_table(named, out/'modules.csv')
-    _draw(G, modules, named, out/'network.png')
+    drawn = _draw(G, modules, named, out/'network.png')
+    if G.is_directed() and len(edges) <= top:
+        say(f'[yellow]all {len(edges):,} possible edges are in the graph, strong or not; keep fewer with --top[/yellow]', quiet)
     precision = score_relations(edges[edges['weight'] > 0] if method == 'co-function' else edges,
         relations) if relations is not None else None
     if as_json:
@@ -112,11 +114,12 @@ def network(
             precision=None if precision is None else precision.round(4).to_dict('records'))))
     cols = [c for c in ('community', 'genes', 'agreement', 'set', 'hits', 'fold', 'q') if c in named]
     show_table(named[cols].set_index('community'), title='modules')
-    if G.is_directed(): show_table(find_hubs(G, top=10).set_index('gene'), title='hubs')
+    if G.is_directed(): show_table(find_hubs(G, top=10).query('targets > 0').set_index('gene'), title='hubs')
     if precision is not None and precision['precision'].notna().any():
         show_table(precision.set_index('k'),
             title='against CORUM, Reactome, SIGNOR, STRING and DoRothEA; random = networks of the same degrees')
-    say(f"[green]{out}: edges.parquet, network.graphml, network.cyjs, modules.csv, network.png[/green]", quiet)
+    say(f"[green]{out}: edges.parquet, network.graphml, network.cyjs, modules.csv{', network.png' * drawn}[/green]"
+        + ('' if drawn else '; no picture, as the graph has no edges'), quiet)
 
 # %% ../nbs/15g_network_commands.ipynb #497a09ae
 @network_app.command('interactions')
@@ -130,6 +133,7 @@ def interactions(
     readout: Annotated[Optional[str], typer.Option(help='One readout of the screen; needed if it has several.')] = None,
     expectation: Annotated[str, typer.Option(help="'quadratic', 'additive' or 'members' (sums of effects over all pairs).")] = 'quadratic',
     fdr: Annotated[float, typer.Option(min=0, max=1, help='False discovery rate of the calls.')] = .05,
+    sick: Annotated[str, typer.Option(help="Which values of the readout are sick: 'low' (growth, viability) or 'high' (% inhibition).")] = 'low',
     out: Annotated[Path, typer.Option(help='Table of the results (.csv, .tsv, .parquet).')] = Path('interactions.csv'),
     as_json: Json = False,
     quiet: Quiet = False,
@@ -140,7 +144,7 @@ def interactions(
     """
     from lpm_nb.analysis.interactions import all_pairs, call_interactions, fit_expectation, genetic_interactions, predict_interactions
     from lpm_nb.model.learner import load_lpm
-    trained, s = load_lpm(model), read_input(screen, quiet=quiet)
+    check_known([sick], ['low', 'high'], 'side of the sick'); trained, s = load_lpm(model), read_input(screen, quiet=quiet)
     check_known([s.name], list(trained.vocab.readouts), 'screen of the model'); where = choose_context(s, context)
     e = fit_expectation(s, context=where, readout=readout, how=expectation)
     measured = genetic_interactions(s, expectation=e).groupby('perturbation')['gi'].mean()
@@ -154,7 +158,7 @@ def interactions(
     found = predict_interactions(trained, wanted, screen=s.name, expectation=e, readouts=s.readouts)
     silent = int(found['gi'].isna().sum())
     if silent: say(f"[yellow]{silent:,} pairs have a member without an expectation in {where} and are left out[/yellow]", quiet)
-    t = call_interactions(found, q=fdr).assign(measured=lambda t: t['perturbation'].map(measured))
+    t = call_interactions(found, q=fdr, sick=sick).assign(measured=lambda t: t['perturbation'].map(measured))
     write_table(t, out); calls = t['call'].value_counts().reindex(['synthetic sick', 'buffering', 'none'], fill_value=0)
     if as_json: return print(json.dumps(dict(file=str(out), context=where, pairs=len(t), calls=calls.to_dict())))
     cols = ['phenotype', 'expected', 'gi', 'low', 'high', 'q', 'call']

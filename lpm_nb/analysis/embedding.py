@@ -102,7 +102,10 @@ def _join(pieces, perturbations):
     for Z, contexts, readouts in pieces:
         size = np.linalg.norm(Z, axis=1); size = size[size > 0]
         out.append(Z / (size.mean() if len(size) else 1)); labels += [(c, r) for c in contexts for r in readouts]
-    Z = np.concatenate(out, 1); keep = np.abs(Z).max(0) > 0
+    Z = np.concatenate(out, 1); keep = np.abs(Z).max(0) > 1e-9
+    if not keep.any():
+        raise DataError("nothing to compare perturbations by: one readout in one context is one number for each, and says who is strong, not who "
+            "is alike; add contexts, or rank them with find_movers (lpm movers)")
     return pd.DataFrame(Z[:, keep].astype(np.float32), pd.Index(perturbations, name='perturbation'),
         pd.MultiIndex.from_tuples([x for x, k in zip(labels, keep) if k], names=['context', 'readout']))
 
@@ -363,6 +366,7 @@ def lay_out(
     n = len(e.symbols)
     if n < 4: raise DataError(f"expected at least 4 symbols for a map, got {n}")
     Z = unit_vectors(e.vectors)                                           # Euclid on the sphere = cosine
+    if Z.shape[1] < 2: Z = np.pad(Z, ((0, 0), (0, 1)))                    # two contexts differ in one direction
     if method == 'pca': U, s, _ = np.linalg.svd(Z - Z.mean(0), full_matrices=False); xy = U[:, :2] * s[:2]
     elif method == 'tsne':
         from sklearn.manifold import TSNE

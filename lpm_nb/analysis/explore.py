@@ -56,7 +56,9 @@ class NetworkView(W.VBox):
     @property
     def code(self) -> str: # the call that makes what is shown, without the widget
         "The call behind the picture."
-        return f"build_graph(infer_edges(effects[{self.context.value!r}], {self.method!r}), top={self.top.value})" + (
+        edges = f"infer_edges(effects[{self.context.value!r}], {self.method!r})"
+        if self.undirected: edges = f"(e := {edges})[(e.weight > 0) & (e.source.astype(str) < e.target.astype(str))]"   # a pair once
+        return f"build_graph({edges}, top={self.top.value})" + ('.to_undirected()' if self.undirected else '') + (
             f"   # and of it the neighbourhood of {self.focus.value!r}" if self.focus.value else '')
 
     def _draw(self, change=None):
@@ -74,10 +76,10 @@ class NetworkView(W.VBox):
         elif gene:
             try: check_known([gene], sorted(G), 'gene of this network')
             except LookupError as e: note = f'{e} — showing all; more edges may bring it in'
-        modules = find_communities(G, min_size=5) if not ring else None
+        modules, e = find_communities(G, min_size=5) if not ring else None, self.effects[self.context.value]
         names = {} if modules is None or self.sets is None or modules.empty else {r.community: tidy_name(r.set)
-            for r in name_communities(modules, self.sets, background=self.effects[self.context.value].sources if self.undirected
-            else sorted({*self.effects[self.context.value].sources, *self.effects[self.context.value].genes})).itertuples() if r.set}
+            for r in name_communities(modules, self.sets, background=e.sources if self.undirected else {*e.sources, *e.genes},
+                apart=e.sources).itertuples() if r.set}
         self.edges = pd.DataFrame([(u, v, d['score'], d.get('weight', d['score'])) for u, v, d in G.edges(data=True)],
             columns=['source', 'target', 'score', 'weight']).sort_values('score', ascending=False, ignore_index=True)
         # a figure of our own: nothing pops up in the notebook

@@ -31,7 +31,8 @@ def effect_table(
     here = o['context'].isin(cs).to_numpy(); mine = (o['perturbation'] == symbol).to_numpy() & here
     X, code = screen.X[here].astype(np.float64), o['context'][here].astype(str).map({c: i for i, c in enumerate(cs)}).to_numpy(int)
     seen = ~np.isnan(X); total, count = np.zeros((len(cs), X.shape[1])), np.zeros((len(cs), X.shape[1]))
-    np.add.at(total, code, np.nan_to_num(X)); np.add.at(count, code, seen); level = total / np.maximum(count, 1)
+    treated = (o['perturbation'] != '').to_numpy()[here]
+    np.add.at(total, code[treated], np.nan_to_num(X[treated])); np.add.at(count, code[treated], seen[treated]); level = total / np.maximum(count, 1)
     got, n = np.zeros_like(total), np.zeros_like(total); own = mine[here]
     np.add.at(got, code[own], np.nan_to_num(X[own])); np.add.at(n, code[own], seen[own])
     measured = np.where(n > 0, got / np.maximum(n, 1) - level, np.nan)

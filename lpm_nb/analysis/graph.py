@@ -85,7 +85,8 @@ def find_communities(
     together = np.mean([p[:, None] == p[None] for p in parts], 0)
     best = max(parts, key=lambda p: -np.abs((p[:, None] == p[None]) - together).sum())
     groups = sorted((np.flatnonzero(best == k) for k in np.unique(best)), key=lambda c: (-len(c), genes[c[0]]))
-    rows = [(k, genes[i], together[np.ix_(c, c)].mean()) for k, c in enumerate(g for g in groups if len(g) >= min_size) for i in c]
+    def agreed(c): return (together[np.ix_(c, c)].sum() - len(c)) / (len(c) * (len(c) - 1)) if len(c) > 1 else 1.
+    rows = [(k, genes[i], agreed(c)) for k, c in enumerate(g for g in groups if len(g) >= min_size) for i in c]
     return pd.DataFrame(rows, columns=['community', 'gene', 'agreement'])
 
 def name_communities(
@@ -93,12 +94,13 @@ def name_communities(
     sets:pd.DataFrame,        # set, gene, from `read_gene_sets`
     *,
     background:Iterable[str], # all genes that could have been in a community
+    apart:Iterable[str]=(),   # the perturbed ones among them, where others can be in one too, see `enrich_sets`
     max_q:float=.05,          # largest false-discovery rate of a name
 ) -> pd.DataFrame: # one row per community: community, genes, agreement, set, hits, size, fold, q, members
     "The gene set that each community is richest in; an empty name where none is significant."
     rows = []
     for k, g in communities.groupby('community'):
-        e = enrich_sets(g['gene'], sets, background=background); ok = len(e) and e['q'].iloc[0] <= max_q
+        e = enrich_sets(g['gene'], sets, background=background, apart=apart); ok = len(e) and e['q'].iloc[0] <= max_q
         rows.append(dict(community=k, genes=len(g), agreement=g['agreement'].iloc[0],
             **(e.iloc[0][['set', 'hits', 'size', 'fold', 'q']].to_dict() if ok else dict(set='', hits=0, size=0, fold=np.nan, q=np.nan)),
             members=' '.join(g['gene'])))

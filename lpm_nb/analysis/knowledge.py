@@ -60,6 +60,7 @@ def enrich_sets(
     sets:pd.DataFrame,      # columns set, gene
     *,
     background:Iterable[str], # all genes that could have been chosen
+    apart:Iterable[str]=(), # those of them that are chosen more often than others, such as the perturbed ones among all that are read out
     min_size:int=3,         # smallest set that is asked about, counted within the background
     max_size:int=500,       # largest
 ) -> pd.DataFrame: # set, hits, size, expected, fold, p, q, genes; best first
@@ -73,8 +74,13 @@ def enrich_sets(
     size = t.groupby('set', observed=True)['gene'].nunique(); size = size[(size >= min_size) & (size <= max_size)]
     hit = t[t['gene'].isin(chosen) & t['set'].isin(size.index)].groupby('set', observed=True)['gene'].agg(lambda g: sorted(g))
     hits = hit.map(len).reindex(size.index, fill_value=0).astype(int)
-    p = scipy.stats.hypergeom.sf(hits - 1, len(pool), size, len(chosen))
-    expected = size * len(chosen) / max(len(pool), 1)
+    first = pool & set(apart); kinds, p, expected = [x for x in (first, pool - first) if x], np.ones(len(size)), 0.
+    in_sets = [t[t['gene'].isin(x)].groupby('set', observed=True)['gene'].nunique().reindex(size.index, fill_value=0) for x in kinds]
+    for x, k in zip(kinds, in_sets): expected = expected + k * len(chosen & x) / len(x)
+    for i in np.flatnonzero(hits.to_numpy() > 0):                              # hits among the one kind and among the other add up
+        chance = np.ones(1)
+        for x, k in zip(kinds, in_sets): chance = np.convolve(chance, scipy.stats.hypergeom.pmf(np.arange(len(chosen & x) + 1), len(x), k.iloc[i], len(chosen & x)))
+        p[i] = min(chance[hits.iloc[i]:].sum(), 1.)
     out = pd.DataFrame(dict(hits=hits, size=size, expected=expected, fold=hits / expected.replace(0, np.nan), p=p,
         q=scipy.stats.false_discovery_control(p) if len(p) else p, genes=hit.reindex(size.index)))
     out['genes'] = out['genes'].map(lambda g: ' '.join(g) if isinstance(g, list) else '')

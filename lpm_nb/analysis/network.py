@@ -15,7 +15,7 @@ from inspect import signature
 import anndata as ad
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control, mannwhitneyu, norm, rankdata
+from scipy.stats import false_discovery_control, mannwhitneyu, norm, rankdata, t as student
 from sklearn.covariance import ShrunkCovariance
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import LassoCV
@@ -185,8 +185,14 @@ def _robust_z(e, own, seed, centre=True): # against what other perturbations do 
     mid = np.nanmedian(D, 0) if centre else 0.
     scale = 1.4826 * np.nanmedian(np.abs(D - mid), 0)
     floor = np.nanmedian(scale[scale > 0]) * .1 if (scale > 0).any() else 1.
-    z = (D - mid) / np.maximum(scale, floor)
-    return z, 2 * norm.sf(np.abs(z))
+    z = (D - mid) / np.maximum(scale, floor); n = (~np.isnan(D)).sum(0)
+    if flat := int((scale == 0).sum()):
+        warnings.warn(f"{flat:,} of {D.shape[1]:,} genes have one value in half of the perturbations or more (censored?): their edges get no p-value",
+            DataWarning, stacklevel=4)
+    if len(D) < 20: warnings.warn(f"{len(D)} perturbations are too few to know a gene's spread by; expected 20, there are no p-values", DataWarning, stacklevel=4)
+    # what is known of a median deviation is worth a third of as many values
+    p = 2 * student.sf(np.abs(z), np.maximum(n / 2.7, 1)); p[:, (scale == 0) | (n < 20)] = np.nan
+    return z, p
 
 def _shrunken_t(e, own, seed, s0=None): # Tusher et al. 2001: a small constant keeps tiny errors from winning
     if e.std is None: raise DataError("the shrunken t needs standard errors; pass noise=… to gene_effects, or use 'robust z'")
@@ -443,6 +449,11 @@ def infer_edges(
     W, p = METHODS[method](data, own, seed, **options)
     return _edge_table(data, W, p, targets, top)
 
+def _false_discoveries(p): # Benjamini–Hochberg over those that have a p-value
+    q, known = np.full(len(p), np.nan), ~np.isnan(p)
+    if known.any(): q[known] = false_discovery_control(p[known])
+    return q
+
 def _edge_table(e, W, p, targets, top):
     "Signed weights as a table of edges."
     genes = np.array(e.genes, object)
@@ -454,7 +465,7 @@ def _edge_table(e, W, p, targets, top):
         check_known(list(targets), e.genes, 'target gene')
         ok[:, ~np.isin(genes, list(targets))] = False
     i, j = np.nonzero(ok); w = (W * e.direction.to_numpy(float)[:, None])[i, j].astype(np.float32)
-    q = false_discovery_control(p[i, j]) if p is not None and len(i) else None
+    q = _false_discoveries(p[i, j]) if p is not None and len(i) else None
     order = np.argsort(-np.abs(w), kind='stable')[:top]
     t = pd.DataFrame(dict(source=pd.Categorical.from_codes(i[order].astype(np.int32), e.sources),
         target=pd.Categorical.from_codes(j[order].astype(np.int32), e.genes), score=np.abs(w[order]), weight=w[order]))
@@ -471,6 +482,10 @@ def _edgeless(e, null, g):
     if null == 'shuffle': S = np.stack([g.permutation(c) for c in V.T], 1)
     else:
         sd = e.std.to_numpy(float) if e.std is not None else 1.4826 * np.nanmedian(np.abs(V - np.nanmedian(V, 0)), 0)
+        flat = np.nanmean(sd == 0)
+        if e.std is None and flat > .05:
+            raise DataError(f"{flat:.0%} of the genes have one value in half of the perturbations or more (censored?), so their noise is not "
+                "known from the spread; pass noise=… to gene_effects, or use an association such as method='correlation'")
         S = np.where(np.isnan(V), np.nan, g.standard_normal(V.shape) * sd)
     for i, j in own:                                                       # perturbed genes keep their own change
         if null == 'shuffle': k = np.flatnonzero((S[:, j] == V[i, j]) | (np.isnan(S[:, j]) & np.isnan(V[i, j])))[0]; S[k, j] = S[i, j]
@@ -514,7 +529,8 @@ def edge_stability(
     if isinstance(effects, GeneEffects):
         g, base, draws = rng(seed, 'stability'), effects, []
         for _ in range(rounds):
-            cut = base.keep([s for s, u in zip(base.sources, g.random(len(base.sources))) if u < share])
+            n = len(base.sources); some = np.sort(g.choice(n, max(round(share * n), min(n, 3)), replace=False))    # fewer than 3 explain nothing
+            cut = base.keep([base.sources[i] for i in some])
             draws.append(cut if cut.std is None else replace(cut, values=cut.values + cut.std * g.standard_normal(cut.values.shape)))
     else: draws = list(effects)
     if len(draws) < 2: raise DataError(f"stability needs at least 2 rounds or effects, got {len(draws)}")
