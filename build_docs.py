@@ -19,7 +19,7 @@ def write_readme():
     for c in nb['cells']:
         s = ''.join(c['source']).strip()
         if c['cell_type'] == 'markdown':
-            out.append(re.sub(r'\((?!https?:)((?:data/|model/|analysis/|tutorials/|explanations/)?[\w]+\.ipynb|images/[\w.]+)\)',
+            out.append(re.sub(r'\((?!https?:)((?:data/|model/|analysis/|tutorials/|explanations/)?[\w]+\.ipynb(?:#[\w-]+)?|images/[\w.]+)\)',
                 r'(nbs/\1)', s))
         elif c['cell_type'] == 'code' and s and not re.search(r'^#\| *(hide|include: *false|default_exp)', s, re.M):
             out.append('```python\n' + '\n'.join(l for l in s.splitlines() if not l.startswith('#|')) + '\n```')
