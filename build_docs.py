@@ -5,7 +5,7 @@
 """
 import html, inspect, json, re, shutil, subprocess, sys
 from pathlib import Path
-import nbdev.showdoc
+import nbdev.processors, nbdev.showdoc
 import typer
 import yaml
 from nbdev.config import get_config
@@ -49,13 +49,36 @@ class Renderer(nbdev.showdoc.BasicMarkdownRenderer):
             Renderer.known = dict(commands(typer.main.get_command(app)))
         name, c = Renderer.known.get(getattr(self.sym, '__name__', ''), (None, None))
         if c is None or not any(hasattr(p.annotation, '__metadata__') for p in inspect.signature(self.sym).parameters.values()):
-            return super()._repr_markdown_()                           # another function of that name
+            return re.sub(r'```python.*?```', lambda m: '```' + m[0].strip('`').replace('`', '') + '```', super()._repr_markdown_(), flags=re.S)   # no links in code
         about, _, examples = re.sub(r'\[/?bold\]', '', c.help).partition('Example')
         examples = [e.strip() for e in examples.partition(':')[2].split('·') if e.strip()]
         rows = [(f'`{r[0]}`', r[1].strip()) for p in c.params if (r := p.get_help_record(typer.Context(c))) and '--help' not in r[0]]
         def cell(x): return x.replace('|', '\\|').replace('\n', ' ')
-        return '\n\n'.join([f"{'#' * self.title_level} {name}", about.strip(), *(['```sh\n' + '\n'.join(examples) + '\n```'] if examples else []),
+        return '\n\n'.join([f"{'#' * self.title_level} {name} {{#{self.sym.__name__}}}", about.strip(), *(['```sh\n' + '\n'.join(examples) + '\n```'] if examples else []),
             '| option | what it is |\n|---|---|\n' + '\n'.join(f'| {cell(a)} | {cell(b)} |' for a, b in rows), ''])
+
+def align(table):
+    "A data frame's html: columns of text to the left, numbers to the right and unbroken."
+    number = re.compile(r'(?:[−+-]?[\d.,]+(?:e[+-]?\d+)?\s*%?|nan|NaN|–|-|inf|)\*?(?:\s*\[[^\]]*\])?\*?')
+    head, body, tail = re.fullmatch(r'(.*?<tbody>)(.*)(</tbody>.*)', table, re.S).groups()
+    rows = [re.findall(r'<td>(.*?)</td>', r, re.S) for r in re.findall(r'<tr[^>]*>(.*?)</tr>', body, re.S)]; width = max(map(len, rows), default=0)
+    text = [any(not number.fullmatch(html.unescape(r[k]).strip()) for r in rows if k < len(r)) for k in range(width)]
+    def mark(tag, first): # cells of one row, counted from its end, as the index stands in front
+        def row(m):
+            n = len(re.findall(rf'<{tag}>', m[0])); k = iter(range(width - n, width))
+            return re.sub(rf'<{tag}>', lambda c: f'<{tag} class="text">' if (i := next(k)) >= 0 and text[i] else c[0], m[0])
+        return row
+    body = re.sub(r'<tr[^>]*>.*?</tr>', mark('td', 0), body, flags=re.S)
+    return re.sub(r'<tr[^>]*>.*?</tr>', mark('th', 1), head, flags=re.S) + body + tail
+
+def align_tables(proc):
+    "All data frames of the processed notebooks."
+    for f in proc.rglob('*.ipynb'):
+        nb, before = json.loads(f.read_text()), f.read_text()
+        for o in (o for c in nb['cells'] for o in c.get('outputs', [])):
+            t = ''.join(o.get('data', {}).get('text/html', ''))
+            if 'class="dataframe"' in t and '<tbody>' in t: o['data']['text/html'] = align(t)
+        if (after := json.dumps(nb)) != before: f.write_text(after)
 
 def with_smalldocs(proc, out):
     "The fallback where Quarto cannot be had: the same pages and the same sidebar."
@@ -86,7 +109,10 @@ def with_smalldocs(proc, out):
 def build():
     cfg = get_config(); out = cfg.config_path/cfg.doc_path.name
     nbdev.showdoc.BasicMarkdownRenderer = Renderer
+    names = nbdev.processors._def_names
+    nbdev.processors._def_names = lambda *args: list(reversed(names(*args)))    # each is put in front of the one before
     proc = proc_nbs(n_workers=0, force=True)                            # in this process, which knows the renderer
+    align_tables(proc)
     if shutil.which('quarto') and '--no-quarto' not in sys.argv:
         subprocess.run(['quarto', 'render', '--no-cache'], cwd=proc, check=True)
         shutil.rmtree(out, ignore_errors=True); shutil.move(proc/cfg.doc_path.name, out)

@@ -62,16 +62,24 @@ def spread(self:Screen) -> np.ndarray|None:
     return self.adata.layers.get('spread')
 
 @patch(as_prop=True)
-def n_experiments(self:Screen) -> int: return self.adata.n_obs
+def n_experiments(self:Screen) -> int:
+    "How many experiments: rows."
+    return self.adata.n_obs
 
 @patch(as_prop=True)
-def readouts(self:Screen) -> list[str]: return self.adata.var_names.tolist()
+def readouts(self:Screen) -> list[str]:
+    "What is measured, in the order of the columns."
+    return self.adata.var_names.tolist()
 
 @patch(as_prop=True)
-def perturbations(self:Screen) -> list[str]: return self.obs['perturbation'].cat.categories.tolist()
+def perturbations(self:Screen) -> list[str]:
+    "What was done, each label once; '' is the control."
+    return self.obs['perturbation'].cat.categories.tolist()
 
 @patch(as_prop=True)
-def contexts(self:Screen) -> list[str]: return self.obs['context'].cat.categories.tolist()
+def contexts(self:Screen) -> list[str]:
+    "Where, each label once; parts are joined by |, the system first."
+    return self.obs['context'].cat.categories.tolist()
 
 @patch(as_prop=True)
 def units(self:Screen) -> list[str]:
@@ -534,14 +542,22 @@ class Atlas(Mapping):
 def _union(screens, field): return sorted(set().union(*(getattr(s, field) for s in screens)))
 
 @patch(as_prop=True)
-def perturbations(self:Atlas) -> list[str]: return _union(self.values(), 'perturbations')
+def perturbations(self:Atlas) -> list[str]:
+    "Perturbations of all screens, each once."
+    return _union(self.values(), 'perturbations')
 @patch(as_prop=True)
-def contexts(self:Atlas) -> list[str]: return _union(self.values(), 'contexts')
+def contexts(self:Atlas) -> list[str]:
+    "Contexts of all screens, each once."
+    return _union(self.values(), 'contexts')
 @patch(as_prop=True)
-def readouts(self:Atlas) -> list[str]: return _union(self.values(), 'readouts')
+def readouts(self:Atlas) -> list[str]:
+    "Readouts of all screens, each once."
+    return _union(self.values(), 'readouts')
 @patch(as_prop=True)
 # of a screen on disk, all of its cells
-def n_values(self:Atlas) -> int: return sum(s.X.size if s.stored is not None else int((~np.isnan(s.X)).sum()) for s in self.values())
+def n_values(self:Atlas) -> int:
+    "Measured values; of screens on disk all cells of their tables."
+    return sum(s.X.size if s.stored is not None else int((~np.isnan(s.X)).sum()) for s in self.values())
 
 @patch
 def select(
