@@ -206,7 +206,7 @@ def data_add(
             no_effect=_no_effect(no_effect))
     u = replace(u, suspicious=[_as_options(x) for x in u.suspicious])
     if dry_run:
-        if u.form in ('matrix', 'long table'):                         # is in memory: say what would fail
+        if u.form in ('matrix', 'wide table', 'long table'):                         # is in memory: say what would fail
             with _in_options(): u.screen()
         return show_table(u.table().set_index('what'), title=f'{u.name}: what was understood', as_json=as_json)
     if not as_json and not quiet: show_table(u.table().set_index('what'), title=f'{u.name}: what was understood')

@@ -13,6 +13,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.patheffects import withStroke
 from ..core import INK, PALETTE, DataError, check_columns
 
 # %% ../../nbs/analysis/14c_plot_network.ipynb #933e2f69
@@ -29,8 +30,10 @@ def tidy_name(
     if len(words) > 1 and words[0] in ('REACTOME', 'KEGG', 'BIOCARTA', 'PID', 'HALLMARK', 'WP', 'SIG', 'NABA', 'SA', 'ST'):
         words = words[1:]
     acronyms = dict(rrna='rRNA', trna='tRNA', mrna='mRNA', ncrna='ncRNA', snrna='snRNA', dna='DNA', rna='RNA', atp='ATP', srp='SRP',
-        er='ER', tca='TCA', uch='UCH', mtorc1='mTORC1', mtor='mTOR', ii='II', iii='III', i='I', g1='G1', g2='G2')
-    words, out = [acronyms.get(w.lower(), w.lower()) for w in words], ['']
+        er='ER', tca='TCA', uch='UCH', mtorc1='mTORC1', mtor='mTOR', ii='II', iii='III', i='I', hiv='HIV', rev='Rev', abc='ABC', upr='UPR', nmd='NMD',
+        myc='MYC', e2f='E2F', mapk='MAPK', erk='ERK', jak='JAK', stat='STAT', egfr='EGFR', wnt='Wnt', p53='p53', nfkb='NF-κB', snrnp='snRNP', apc='APC')
+    def written(w): return acronyms.get(w, w.upper() if any(ch.isdigit() for ch in w) and any(ch.isalpha() for ch in w) else w)   # ATF4, 40S
+    words, out = [written(w.lower()) for w in words], ['']
     for w in words:
         if out[-1] and len(out[-1]) + 1 + len(w) > width: out.append(w)
         else: out[-1] = f'{out[-1]} {w}'.strip()
@@ -41,7 +44,7 @@ def plot_network(
     nodes:pd.DataFrame,  # gene, x, y, community, name, degree, from `layout_graph`
     *,
     directed:bool=False, # draw arrows in the colour of their sign
-    labels:int=60,       # most gene names, highest degree first, and of these those that fit
+    labels:int=60,       # most gene names, highest degree first, and of these those that hide no other gene
     focus:Sequence[str]=(), # genes to ring and always to name
     ax:Axes|None=None,   # where to draw
 ) -> Axes:
@@ -71,14 +74,15 @@ def plot_network(
     if len(focus):
         f = nodes[nodes['gene'].isin(list(focus))]
         ax.scatter(f['x'], f['y'], s=90, facecolors='none', edgecolors=INK, linewidths=1.4, zorder=4)
-    span = max(np.ptp(nodes['x']), np.ptp(nodes['y']), 1e-9); pad = .12 * span
+    span = max(np.ptp(nodes['x']), np.ptp(nodes['y']), 1e-9); pad = .07 * span
     ax.set(xlim=(nodes['x'].min() - pad, nodes['x'].max() + pad), ylim=(nodes['y'].min() - pad, nodes['y'].max() + pad), xticks=[],
         yticks=[])
     ax.set_aspect('equal'); sns.despine(ax=ax, left=True, bottom=True)
     taken = []
     def free(box): return not any(box.x0 < o.x1 and o.x0 < box.x1 and box.y0 < o.y1 and o.y0 < box.y1 for o in taken)
     ax.figure.draw_without_rendering()  # the layout has to be settled before extents mean anything
-    frame = ax.get_window_extent()
+    frame, dots = ax.get_window_extent(), ax.transData.transform(nodes[['x', 'y']].to_numpy())
+    def hides(box): return ((dots[:, 0] > box.x0) & (dots[:, 0] < box.x1) & (dots[:, 1] > box.y0) & (dots[:, 1] < box.y1)).sum()
     named = nodes[nodes['name'] != ''].drop_duplicates('community') if 'name' in nodes else nodes[:0]
     for r in named.sort_values('community').itertuples():
         g = nodes[nodes['community'] == r.community]
@@ -90,10 +94,7 @@ def plot_network(
             t = ax.text(x, y, r.name, ha=ha, va=va, fontsize=8.5, fontweight='bold', color=INK, zorder=6, linespacing=1.05,
                 bbox=dict(facecolor='white', alpha=.75, edgecolor='none', pad=.8))
             t.set_in_layout(False); box = t.get_window_extent()
-            dots = ax.transData.transform(nodes[['x', 'y']].to_numpy())
-            hit = ((dots[:, 0] > box.x0) & (dots[:, 0] < box.x1) & (dots[:, 1] > box.y0)
-                & (dots[:, 1] < box.y1)).sum() + 1000 * (not free(box)) + 300 * (box.x0 < frame.x0 or box.x1 > frame.x1
-                or box.y0 < frame.y0 or box.y1 > frame.y1)
+            hit = hides(box) + 1000 * (not free(box)) + 300 * (box.x0 < frame.x0 or box.x1 > frame.x1 or box.y0 < frame.y0 or box.y1 > frame.y1)
             if best is None or hit < best[0]:
                 if best is not None: best[1].remove()
                 best = (hit, t, box)
@@ -104,11 +105,18 @@ def plot_network(
     for gene in dict.fromkeys(wanted):
         if shown >= labels and gene not in focus: break
         if gene not in at.index: continue
-        t = ax.annotate(gene, at.loc[gene], xytext=(0, 3.5), textcoords='offset points', ha='center', va='bottom', fontsize=5.5, color=INK,
-            zorder=5)
-        t.set_in_layout(False); box = t.get_window_extent()
-        if free(box) or gene in focus: taken.append(box); shown += 1
-        else: t.remove()
+        best = None
+        for x, y, ha, va in ((0, 4, 'center', 'bottom'), (0, -4, 'center', 'top'), (4, 0, 'left', 'center'), (-4, 0, 'right', 'center')):
+            t = ax.annotate(gene, at.loc[gene], xytext=(x, y), textcoords='offset points', ha=ha, va=va, fontsize=7, color=INK, zorder=5,
+                path_effects=[withStroke(linewidth=1.8, foreground='white')])
+            t.set_in_layout(False); box = t.get_window_extent(); hidden = hides(box) + 1000 * (not free(box))
+            if best is None or hidden < best[0]:
+                if best is not None: best[1].remove()
+                best = hidden, t, box
+            else: t.remove()
+            if not hidden: break
+        if best[0] <= 1 or gene in focus: taken.append(best[2]); shown += 1                # its own dot may be touched
+        else: best[1].remove()
     if directed and len(e):
         for label, c in (('raises', RAISES), ('lowers', LOWERS)): ax.plot([], [], color=c, lw=1.5, label=label)
         ax.legend(frameon=False, fontsize=8, loc='lower right')

@@ -28,7 +28,7 @@ from .sources import CATALOGUE
 class Understood:
     "What was understood of a file."
     path:Path             # of the file
-    form:str              # 'cells', 'experiments', 'long table' or 'matrix'
+    form:str              # 'cells', 'experiments', 'long table', 'wide table' (a column for each readout) or 'matrix' (rows × columns of what was done and where)
     columns:dict          # role -> column
     facts:dict            # counts
     suspicious:list       # what to look at before trusting it
@@ -302,7 +302,7 @@ def _from_table(path, t, asked, readout, value, columns):
         raise DataError(f"no column of numbers is left in {path.name} beside the labels {', '.join(sorted(used))}; name it: value=")
     X = t[numeric]
     if len(numeric) == 1: X = X.set_axis([readout if readout and readout not in t.columns else numeric[0]], axis=1)
-    return _from_matrix(path, t[[c for c in t.columns if c not in numeric]], X, asked, 'matrix', prefix, roles, fixed)
+    return _from_matrix(path, t[[c for c in t.columns if c not in numeric]], X, asked, 'wide table', prefix, roles, fixed)
 
 def _wide_warnings(names):
     out = [f"{len(d)} readouts look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})"] if (d := [n
