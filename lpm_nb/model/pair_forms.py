@@ -16,11 +16,16 @@ from .completion import bayesian_factors, complete_interactions, non_negative
 
 # %% ../../nbs/model/06b_pair_forms.ipynb #91df2b18
 def _additive_from(members, rows, V, atoms, ridge=1.):
-    "Level (r,) and effects (a, r) of the atoms, from some experiments of one context; NaN where an atom is not among them."
-    level, effect = fit_members([members[i] for i in rows], V[rows].astype(np.float64), ridge=ridge)
-    out = np.full((len(atoms), V.shape[1]), np.nan, np.float32)
-    for k, a in enumerate(atoms):
-        if a in effect: out[k] = effect[a]
+    "Level (r,) and effects (a, r) of the atoms, from some experiments of one context; NaN where an atom is not among them, 0 in readouts that have no value of it."
+    seen, out = ~np.isnan(V[rows]), np.full((len(atoms), V.shape[1]), np.nan, np.float32); level = np.zeros(V.shape[1])
+    same = [np.arange(V.shape[1])] if seen.all() else [[q] for q in range(V.shape[1])]                 # with gaps, each readout from its own experiments
+    out[np.isin(atoms, [a for i in rows for a in members[i]])] = 0
+    for q in same:
+        at = rows[seen[:, q].all(1)]
+        if not len(at): continue
+        level[q], effect = fit_members([members[i] for i in at], V[np.ix_(at, q)].astype(np.float64), ridge=ridge)
+        for k, a in enumerate(atoms):
+            if a in effect: out[k, q] = effect[a]
     return level, out
 
 def pair_interactions(
@@ -38,8 +43,8 @@ def pair_interactions(
     level, effects = np.full((len(contexts), r), np.nan, np.float32), np.full((len(contexts), len(atoms), r), np.nan, np.float32)
     pairs = np.full((len(contexts), r, len(atoms), len(atoms)), 0. if complete else np.nan, np.float32)
     for j, c in enumerate(contexts):
-        here = (C == c) & ~np.isnan(V).any(1) & (n_members > 0); two = np.flatnonzero(here & (n_members == 2))
-        if len(two) < few: continue
+        here = (C == c) & ~np.isnan(V).all(1) & (n_members > 0); two = np.flatnonzero(here & (n_members == 2))
+        if (~np.isnan(V[two])).sum(0).min(initial=len(two)) < few: continue       # of every readout
         rows = two if len(two) > 10 * len(atoms) else np.flatnonzero(here)   # singles may have a level of their own
         level[j], effects[j] = _additive_from(members, rows, V, atoms)
         a, b = np.array([[at[x] for x in members[i]] for i in two]).T
@@ -160,7 +165,8 @@ def _own_sums(members, here, V, atoms):
     "Level (r,) and effects (a, r) of one context by its controls and singles, NaN where an atom was not measured alone."
     n = np.array([len(members[i]) for i in here]); control = here[n == 0]
     level, effects = _additive_from(members, here[n == 1], V, atoms, ridge=.1)         # one measurement each: little to shrink
-    shift = level - V[control].mean(0) if len(control) else 0.           # effects count from the control where it was measured
+    told = ~np.isnan(V[control]).all(0) if len(control) else np.zeros(V.shape[1], bool); shift = np.zeros(V.shape[1])
+    shift[told] = level[told] - np.nanmean(V[control][:, told], 0)       # effects count from the control where it was measured
     return level - shift, effects + shift
 
 def _independent(own):
@@ -186,8 +192,8 @@ def pairs_from_singles(
     few:int=20,   # fewest pairs of a context that has some, and fewest singles of one that has none
 ): # as `pair_interactions`, of contexts that have singles but no pairs, and what to expect as squared error (c, r); None if there is no such context
     "What a context's own singles do together if they are independent, and what pairs add to that elsewhere, as far as contexts are alike in it."
-    members, whole = [parse_perturbation(p) for p in P], ~np.isnan(V).any(1); n_members = np.array([len(m) for m in members])
-    alone = {c: ((C == c) & (n_members == 1) & whole).sum() for c in sorted(set(C))}
+    members, whole = [parse_perturbation(p) for p in P], ~np.isnan(V).all(1); n_members = np.array([len(m) for m in members])
+    alone = {c: (~np.isnan(V[(C == c) & (n_members == 1)])).sum(0).min() for c in sorted(set(C))}     # of every readout
     contexts = [c for c, n in alone.items() if ((C == c) & (n_members == 2)).sum() < few <= n]
     known = pair_interactions(P, C, V, complete=False) if contexts else None
     if known is None: return None
