@@ -125,12 +125,17 @@ def prepare_map(
                 f'that tried them, by the ensemble and by each of its {len(model.networks)} members')
         def part(m, s):
             return reduce_embedding(embed_responses(m, s, perturbations=[p for p in s.perturbations if p in keep_these]),
-                components=100 if power else 300, power=power)
+                components=100 if power else 300, power=power, name=s.name)
         keep_these, many = set(wanted), [s for s in atlas.values() if len(set(wanted) & set(s.perturbations)) >= 4]
-        many = [s for s in many if len(s.contexts) * len(s.readouts) > 1] or many    # one number for each perturbation has no directions
+        flat = [s for s in many if len(s.contexts) * len(s.readouts) == 1]           # one number for each perturbation has no directions
+        if flat and len(flat) < len(many):
+            many = [s for s in many if s not in flat]
+            if say: say(f"left out: {', '.join(s.name for s in flat)}, as one readout in one context does not say who is alike")
         if not many: raise DataError("no screen of this model has four perturbations or more to put on a map")
-        tables = [join_embeddings([part(m, s) for s in many]).vectors
-            for m in (model, *(model.member(i) for i in range(len(model.networks))))]
+        tables = [join_embeddings([part(model, s) for s in many]).vectors]
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')                               # it was said of the ensemble
+            tables += [join_embeddings([part(model.member(i), s) for s in many]).vectors for i in range(len(model.networks))]
         for t in tables: t.columns = [f'c{i}' for i in range(t.shape[1])]
         with atomic_path(keep) as tmp:
             tmp.mkdir(parents=True)

@@ -225,19 +225,21 @@ def _foretell(parts, most=2000, seed=0):
         links = np.flatnonzero(there[a] & np.any([there[b] for b in others], 0)) if others else lost[:0]
         if not len(lost) or len(links) < _LINKS: continue
         if len(links) > most: links = np.sort(rng(seed, 'links').choice(links, most, replace=False))
-        size, Q = np.linalg.eigh(alike(links, links, others)); size = np.maximum(size, 0); QV = Q.T @ v[links]
+        size, Q = np.linalg.eigh(alike(links, links, others)); Q = Q[:, size > 1e-9]; size = size[size > 1e-9]   # means over other parts need not be a kernel
+        QV = Q.T @ v[links]
         def left_out(ridge, size=size, Q=Q, QV=QV, truth=v[links]): # mean squared error of each link when it is told by the others
             keep = size / (size + ridge); own = (Q**2 @ keep)[:, None]
             return np.mean(((Q @ (keep[:, None] * QV) - truth) / (1 - own))**2)
         ridge = min(np.logspace(-2, 1.5, 8), key=left_out)
-        v[lost] = alike(lost, links, others) @ (Q @ (QV / (size + ridge)[:, None]))
+        told = alike(lost, links, others) @ (Q @ (QV / (size + ridge)[:, None]))
+        v[lost] = told / np.maximum(np.linalg.norm(told, axis=1, keepdims=True), 1)                          # none longer than those that are known
     return out
 
 def join_embeddings(
     parts:Sequence[Embedding], # whose symbols may differ; all with the same number of seeds
     *,
     name:str='joined',         # for tables and legends
-) -> Embedding: # of all symbols; each part's centred vectors at length 1, foretold where a part does not have the symbol
+) -> Embedding: # of all symbols; each part's centred vectors at length 1; where a part does not have the symbol, told by the other parts, if 20 symbols or more link them, else 0
     "Several embeddings side by side."
     if not parts: raise DataError("expected at least one embedding, got none")
     if len({len(e.seeds) for e in parts}) > 1:

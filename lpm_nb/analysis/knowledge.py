@@ -74,13 +74,16 @@ def enrich_sets(
     size = t.groupby('set', observed=True)['gene'].nunique(); size = size[(size >= min_size) & (size <= max_size)]
     hit = t[t['gene'].isin(chosen) & t['set'].isin(size.index)].groupby('set', observed=True)['gene'].agg(lambda g: sorted(g))
     hits = hit.map(len).reindex(size.index, fill_value=0).astype(int)
-    first = pool & set(apart); kinds, p, expected = [x for x in (first, pool - first) if x], np.ones(len(size)), 0.
+    first = pool & set(apart); kinds, p, expected = [x for x in (first, pool - first) if x], np.ones(len(size)), pd.Series(0., size.index)
     in_sets = [t[t['gene'].isin(x)].groupby('set', observed=True)['gene'].nunique().reindex(size.index, fill_value=0) for x in kinds]
     for x, k in zip(kinds, in_sets): expected = expected + k * len(chosen & x) / len(x)
-    for i in np.flatnonzero(hits.to_numpy() > 0):                              # hits among the one kind and among the other add up
-        chance = np.ones(1)
-        for x, k in zip(kinds, in_sets): chance = np.convolve(chance, scipy.stats.hypergeom.pmf(np.arange(len(chosen & x) + 1), len(x), k.iloc[i], len(chosen & x)))
-        p[i] = min(chance[hits.iloc[i]:].sum(), 1.)
+    if len(kinds) == 1: p = scipy.stats.hypergeom.sf(hits - 1, len(pool), size, len(chosen))
+    elif len(kinds) == 2: # hits among the one kind and among the other add up
+        two, (a, b) = np.stack([*in_sets, hits]), (len(chosen & x) for x in kinds)
+        each, back = np.unique(two, axis=1, return_inverse=True)
+        tails = [scipy.stats.hypergeom.pmf(np.arange(a + 1), len(kinds[0]), k, a) @ scipy.stats.hypergeom.sf(h - 1 - np.arange(a + 1), len(kinds[1]), m, b)
+            if h else 1. for k, m, h in each.T]
+        p = np.minimum(np.array(tails), 1)[back.ravel()]
     out = pd.DataFrame(dict(hits=hits, size=size, expected=expected, fold=hits / expected.replace(0, np.nan), p=p,
         q=scipy.stats.false_discovery_control(p) if len(p) else p, genes=hit.reindex(size.index)))
     out['genes'] = out['genes'].map(lambda g: ' '.join(g) if isinstance(g, list) else '')

@@ -92,8 +92,12 @@ def _gene_scores(S):
         parts[k] = pd.DataFrame(Z, T.index, [bare(c) for c in T.columns])
     genes = sorted(set().union(*(t.columns for t in parts.values())))
     A = np.stack([t.reindex(columns=genes).to_numpy() for t in parts.values()])
-    signed = np.nansum(A, 0) / np.sqrt((~np.isnan(A)).sum(0))       # evidence of one kind or of several, on one scale
-    return pd.DataFrame(signed, S.index, genes)
+    there, R = ~np.isnan(A[:, 0]), np.eye(len(A))                  # kinds of evidence that agree are not independent
+    for a, b in zip(*np.triu_indices(len(A), 1)):
+        both = there[a] & there[b]
+        if both.sum() >= 10: R[a, b] = R[b, a] = max(np.mean(A[a][:, both] * A[b][:, both]) / np.sqrt(np.mean(A[a][:, both]**2) * np.mean(A[b][:, both]**2)), 0)
+    spread = np.sqrt(np.einsum('ag,ab,bg->g', there, R, there))       # of one kind or of several, on one scale
+    return pd.DataFrame(np.nansum(A, 0) / spread, S.index, genes)
 
 def retrieve_targets(
     similarities:Mapping[str, pd.DataFrame], # method -> (n_drugs, n_genetic) from `compare_kinds`
@@ -124,12 +128,13 @@ def retrieve_targets(
         A = G[m].loc[asking, genes].to_numpy()
         views = {-1: A, 1: -A, 0: np.abs(A)}
         place = {s: ((rankdata(-v, axis=1) - 1), (rankdata(-v, axis=0) - 1)) for s, v in views.items()}  # 0 = first; ties share the middle
-        def look(dd, place=place, views=views): # places of each pair, of the drug's and of the gene's, and of those how many are other pairs'
-            out = [[place[s][0][i, j], place[s][1][i, j], 0, 0] for i, j, s in zip(dd, k, sign)]
+        B, R = np.stack([views[s] for s in (-1, 0, 1)]), [np.stack([place[s][way] for s in (-1, 0, 1)]) for way in (0, 1)]
+        def look(dd, B=B, R=R): # places of each pair, of the drug's and of the gene's, and of those how many are other pairs'
+            out = np.stack([R[0][sign + 1, dd, k], R[1][sign + 1, dd, k], np.zeros(len(k)), np.zeros(len(k))], 1)
             for way, (a, b) in enumerate(together):
-                v = np.array([[views[s][i, j], views[s][x, y]] for i, j, s, x, y in zip(dd[a], k[a], sign[a], dd[b], k[b])]).reshape(-1, 2)
-                for at, first in zip(a, (v[:, 1] > v[:, 0]) + .5 * (v[:, 1] == v[:, 0])): out[at][2 + way] += first
-            return np.array(out)
+                mine, other = B[sign[a] + 1, dd[a], k[a]], B[sign[a] + 1, dd[b], k[b]]
+                out[:, 2 + way] = np.bincount(a, (other > mine) + .5 * (other == mine), len(k))
+            return out
         seen = look(d)
         for way, size in enumerate((len(genes), n)):
             r = seen[:, way]
@@ -151,7 +156,7 @@ def retrieve_targets(
             for q, name in enumerate(table[m].columns):
                 v, lo, hi = bootstrap(table[m][name].to_numpy(), seed=seed)
                 a, al, ah = bootstrap((table[m][name] - table[reference][name]).to_numpy(), seed=seed)
-                better = chance[:, q] <= v if name.startswith('percentile') else chance[:, q] >= v
+                better = chance[:, q] <= v if name.startswith('percentile') else chance[:, q] >= v if v == v else np.full(len(chance), np.nan)
                 summary.append(dict(direction=direction, method=m, metric=name, value=v, low=lo, high=hi, gain=a, gain_low=al, gain_high=ah,
                     random=chance[:, q].mean(), p=(1 + better.sum()) / (1 + shuffles), n=len(table[m])))
             mid = float(np.median(table[m]['percentile of the best target']))
@@ -201,7 +206,7 @@ def suggest_targets(
     drug:str,               # whose target
     targets:pd.DataFrame,   # columns drug, gene: what is known
     *,
-    direct:Embedding|bool=True, # where drugs and genetic perturbations are compared, see `embed_shared`; True = in `e`, False = nowhere: the neighbours alone testify
+    direct:Embedding|bool|None=True, # where drugs and genetic perturbations are compared, see `embed_shared`; True = in `e`, False = nowhere: the neighbours alone testify
     n:int=10,               # annotated neighbours that vote
     top:int=20,             # candidates
 ) -> pd.DataFrame: # gene, known (True if it is among the drug's own), direct (standard deviations above the mean gene; NaN if not perturbed), votes (0…1), voters; best first
@@ -209,7 +214,7 @@ def suggest_targets(
     check_known([drug], e.symbols, 'symbol of this embedding')
     check_columns(targets, ['drug', 'gene']); targets = targets.assign(drug=_as_known(targets['drug'], e.symbols))
     others = [s for s in e.symbols if s != drug and s.startswith('drug:') and s in set(targets['drug'])]
-    votes, voters, where, loss = {}, {}, e if direct is True else direct, pd.Series(dtype=float)
+    votes, voters, where, loss = {}, {}, e if direct is True or direct is None else direct, pd.Series(dtype=float)
     if where is not False: check_known([drug], where.symbols, 'symbol of the embedding of direct evidence')
     if others:
         hit = targets[targets['drug'].isin(others)]; common = hit['gene'].value_counts()
@@ -223,7 +228,7 @@ def suggest_targets(
     if not votes and loss.empty:
         raise DataError(f"nothing to judge {drug!r} by: "
             f"{'no annotated drug is near it' if others else 'none of the other drugs of this embedding is in the table of targets'}, and "
-            f"no genetic perturbations in {e.name!r}")
+            + (f"no genetic perturbations in {where.name!r}" if where is not False else "no genetic perturbation may testify (direct=False)"))
     genes = sorted({*votes, *loss.index})
     own = set(targets.loc[targets['drug'] == drug, 'gene'])
     t = pd.DataFrame(dict(gene=genes, known=[x in own for x in genes], direct=loss.reindex(genes).to_numpy(float),
@@ -250,7 +255,7 @@ def query_signature(
     down:Iterable[str]=(),     # genes that fall
     context:str|None=None,     # one context; None = the mean over contexts
     method:str='cosine',       # 'cosine' or 'connectivity'
-    permutations:int=300,      # random signatures for the p-values: these values, on genes that move together
+    permutations:int=300,      # random signatures for the p-values: these values, on genes that move together (of fewer than ten profiles, on any genes)
     seed:int=0,                # of these
 ) -> pd.DataFrame: # symbol, score (-1…1), p, q; most similar first, the reversing ones last
     "Perturbations that look like a signature."
@@ -283,8 +288,9 @@ def query_signature(
         return np.where(np.sign(a) != np.sign(b), (a - b) / 2, 0)
     got, g = score(value), rng(seed, 'signature')
     in_order = np.sort(value); Z = X - X.mean(0)
-    def moved(): # ties, and genes that no profile moves, in random order
-        mixed, out = g.normal(size=len(Z)) @ Z, np.empty_like(value); out[np.lexsort((g.random(len(mixed)), mixed))] = in_order; return out
+    def moved(): # ties, and genes that no profile moves, in random order; few profiles do not tell which genes move together
+        mixed, out = g.normal(size=len(Z)) @ Z if len(Z) >= 10 else np.zeros(len(value)), np.empty_like(value)
+        out[np.lexsort((g.random(len(mixed)), mixed))] = in_order; return out
     null = np.array([score(moved()) for _ in range(permutations)])
     p = (1 + (np.abs(null) >= np.abs(got)).sum(0)) / (1 + permutations)
     t = pd.DataFrame(dict(symbol=e.symbols, score=got, p=p, q=false_discovery_control(p)))
@@ -309,9 +315,11 @@ def find_surprises(
     permutations:int=300,# annotations dealt out anew
     seed:int=0,          # of these
 ) -> pd.DataFrame: # symbol, labels, own (neighbours with one of its labels), found (the surprising class), hits, expected, p (corrected for the classes looked at), q (and for the symbols), neighbours; most significant first
-    "Symbols whose neighbourhood has a class that is not theirs."
+    "Symbols whose neighbourhood has a class that is not theirs; of a gene that was perturbed in several ways, the first."
     check_columns(sets, ['set', 'gene'])
-    t = name_symbols(sets, e.symbols)
+    first = {}
+    for s in e.symbols: first.setdefault(bare(s), s)                        # two perturbations of one gene are no two witnesses
+    t = name_symbols(sets, list(first.values()))
     size = t['set'].value_counts(); names = sorted(size.index[size >= min_size]); symbols = sorted(t['symbol'].unique()); N = len(symbols)
     if not names or N <= n + 1:
         raise DataError(f"{N} annotated symbols and {len(names)} classes of {min_size} or more; expected more than n + 1 = {n + 1} symbols "

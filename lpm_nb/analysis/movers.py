@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
-from ..core import DataError, DataWarning, check_known, format_perturbation, parse_perturbation
+from ..core import DataError, DataWarning, check_known, format_perturbation, parse_perturbation, rng
 from ..data.loaders import outside_range
 from ..data.screen import Atlas
 
@@ -48,6 +48,15 @@ def _beyond_others(x):
     there = ~np.isnan(x); n = there.sum(0) - there
     return x - np.where(n > 0, (np.nansum(x, 0) - np.nan_to_num(x)) / np.maximum(n, 1), np.nan)
 
+def _usual(model, screen, atlas, most=1000):
+    "What the perturbations of a screen are measured by where it has no control: those of them that the model knows, of thousands some."
+    if atlas is not None: labels = [p for p in atlas[screen].perturbations if p and set(parse_perturbation(p)) <= set(model.vocab.atoms)]
+    else:
+        seen = getattr(model, 'hardness', {}).get('seen'); k = list(model.vocab.readouts).index(screen)
+        labels = [format_perturbation([a]) for i, a in enumerate(model.vocab.atoms) if seen is None or seen[i + 1, k]]
+    if not labels: labels = [format_perturbation([a]) for a in model.vocab.atoms]
+    return labels if len(labels) <= most else [labels[i] for i in np.sort(rng(0, 'usual').choice(len(labels), most, replace=False))]
+
 def find_movers(
     model,                # a TrainedLPM
     readout:str,          # what is to move
@@ -64,7 +73,7 @@ def find_movers(
     by:str='sure',        # 'sure', 'effect' or 'hope'
     least:float=0.,       # smallest effect that is wanted, in the readout's unit
     top:int|None=50,      # rows; None = all
-) -> pd.DataFrame: # perturbation, context, effect, std, sure, hope, probability (that the effect is beyond `least`), against [, measured: the effect that was, counted likewise]; best first
+) -> pd.DataFrame: # perturbation, context, effect, std, sure, hope, probability (that the effect is beyond `least`), against (the control, or the mean of the screen's perturbations) [, measured: the effect that was, counted likewise]; best first
     "Rank perturbations by what they are predicted to do to a readout."
     check_known([direction], ['up', 'down'], 'direction'); check_known([by], RANKS, 'order')
     screen = find_screen(model, readout, screen); j = model.vocab.readouts[screen].index(readout); sign = 1 if direction == 'up' else -1
@@ -75,8 +84,11 @@ def find_movers(
     if atlas is not None:
         check_known([screen], list(atlas), 'screen of the atlas')
         check_known([readout], atlas[screen].readouts, f'readout of the screen {screen!r} that was given')
-    usual = [p for p in atlas[screen].perturbations if p] if atlas is not None else [format_perturbation([a]) for a in model.vocab.atoms]
-    perturbations = usual if perturbations is None else list(dict.fromkeys(format_perturbation(parse_perturbation(p)) for p in perturbations))
+    if perturbations is None:
+        perturbations = [p for p in atlas[screen].perturbations if p] if atlas is not None else [format_perturbation([a])
+            for a in model.vocab.atoms]
+    perturbations = [perturbations] if isinstance(perturbations, str) else perturbations
+    perturbations = list(dict.fromkeys(format_perturbation(parse_perturbation(p)) for p in perturbations))
     asked = [*everywhere, *(c for c in wanted if c not in set(everywhere))] if selective else wanted
     t = pd.DataFrame(dict(perturbation=np.tile(np.array(perturbations, object), len(asked)),
         context=np.repeat(np.array(asked, object), len(perturbations)), dose=np.nan if dose is None else dose, time=np.nan if time is None
@@ -89,7 +101,8 @@ def find_movers(
     def of(labels): # answers in each context
         return _answers(model, screen, j, pd.DataFrame(dict(perturbation=np.tile(np.array(labels, object), len(asked)), context=np.repeat(np.array(asked, object), len(labels)),
             dose=np.nan if labels == [''] or dose is None else dose, time=np.nan if time is None else time)))[0].reshape(len(asked), -1)
-    base = of(['']).ravel() if known else (value if perturbations == usual else of(usual)).mean(1)     # whoever the candidates are
+    usual = [''] if known else _usual(model, screen, atlas)               # whoever the candidates are
+    base = (value if perturbations == usual else of(usual)).mean(1)
     effect = value - base[:, None]
     if selective: k = len(asked) - 1; effect, std = _beyond_others(effect), np.sqrt(std**2 + ((std**2).sum(0) - std**2) / k**2)
     out = t[['perturbation', 'context']].assign(effect=effect.ravel(), std=std.ravel(), sure=(sign * effect - 1.645 * std).ravel(),

@@ -526,6 +526,7 @@ def edge_stability(
     **options,      # as for `infer_edges`
 ) -> pd.DataFrame: # source, target, score (mean), weight (mean), stability (0…1, of the rounds that had the source)
     "How often each edge is found again."
+    if not 0 < share <= 1: raise DataError(f"expected a share of the experiments above 0 and up to 1, got {share}")
     if isinstance(effects, GeneEffects):
         g, base, draws = rng(seed, 'stability'), effects, []
         for _ in range(rounds):
@@ -537,8 +538,10 @@ def edge_stability(
     seen, rows = pd.Series(0, dict.fromkeys(s for e in draws for s in e.sources), dtype=int), []
     for e in draws:
         seen[e.sources] += 1
-        rows.append(infer_edges(e, method, top=k, seed=seed, **options)[['source', 'target', 'score', 'weight']].astype({'source': str,
-            'target': str}))
+        with warnings.catch_warnings():
+            if isinstance(effects, GeneEffects): warnings.simplefilter('ignore', DataWarning)              # of p-values, which do not matter here
+            rows.append(infer_edges(e, method, top=k, seed=seed, **options)[['source', 'target', 'score', 'weight']].astype({'source': str,
+                'target': str}))
     t = pd.concat(rows).groupby(['source', 'target'], as_index=False).agg(score=('score', 'mean'), weight=('weight', 'mean'),
         found=('score', 'size'))
     t['stability'] = t.pop('found') / t['source'].map(seen)

@@ -18,6 +18,13 @@ from .embedding import short
 from ..core import INK, PALETTE, DataError, check_columns, check_known
 
 # %% ../../nbs/analysis/14d_plot_map.ipynb #c9a638d3
+def _within(points, most=.02):
+    "Points, a few islands far away brought to the edge of the rest, and how many these are."
+    xy = points.to_numpy(np.float64); low, high = np.quantile(xy, [most / 2, 1 - most / 2], axis=0); reach = .25 * (high - low)
+    low, high = np.maximum(xy.min(0), low - reach), np.minimum(xy.max(0), high + reach); wide = np.ptp(xy, 0) > 1.3 * (high - low)
+    low, high = np.where(wide, low, xy.min(0)), np.where(wide, high, xy.max(0))
+    return pd.DataFrame(np.clip(xy, low, high), points.index, points.columns), int(((xy < low) | (xy > high)).any(1).sum())
+
 def plot_map(
     points:pd.DataFrame,          # (n, 2) columns x, y, index = symbols, from `lay_out`
     *,
@@ -32,7 +39,7 @@ def plot_map(
         raise DataError(f"expected a table of symbols with two coordinates, got shape {points.shape}")
     check_known([*label, *highlight], points.index, 'symbol of this map')
     if ax is None: _, ax = plt.subplots(figsize=(6.4, 5.2), layout='constrained', dpi=120)
-    xy = points.to_numpy(); group = pd.Series({} if groups is None else dict(groups), dtype=object).reindex(points.index)
+    points, beyond = _within(points); xy = points.to_numpy(); group = pd.Series({} if groups is None else dict(groups), dtype=object).reindex(points.index)
     big = group.dropna().value_counts().index[:8]
     rest = ~group.isin(big).to_numpy()
     ax.scatter(*xy[rest].T, s=size * .7, color='#c9c9c9', linewidths=0, zorder=1)
@@ -46,6 +53,7 @@ def plot_map(
     ax.set(xticks=[], yticks=[], xlim=(xy[:, 0].min() - pad[0], xy[:, 0].max() + pad[0]),
         ylim=(xy[:, 1].min() - pad[1], xy[:, 1].max() + pad[1]))
     sns.despine(ax=ax, left=True, bottom=True)
+    if beyond: ax.set_xlabel(f"{beyond} far-off symbols stand at the edge", fontsize=7.5, color='#777777', loc='left')
     if len(big): ax.legend(frameon=False, fontsize=8, loc='center left', bbox_to_anchor=(1, .5), handletextpad=.3)
     if len(label):
         from adjustText import adjust_text

@@ -32,7 +32,7 @@ def tidy_name(
     acronyms = dict(rrna='rRNA', trna='tRNA', mrna='mRNA', ncrna='ncRNA', snrna='snRNA', dna='DNA', rna='RNA', atp='ATP', srp='SRP',
         er='ER', tca='TCA', uch='UCH', mtorc1='mTORC1', mtor='mTOR', ii='II', iii='III', i='I', hiv='HIV', rev='Rev', abc='ABC', upr='UPR', nmd='NMD',
         myc='MYC', e2f='E2F', mapk='MAPK', erk='ERK', jak='JAK', stat='STAT', egfr='EGFR', wnt='Wnt', p53='p53', nfkb='NF-κB', snrnp='snRNP', apc='APC')
-    def written(w): return acronyms.get(w, w.upper() if any(ch.isdigit() for ch in w) and any(ch.isalpha() for ch in w) else w)   # ATF4, 40S
+    def written(w): return acronyms.get(w, w.upper() if w.isalnum() and any(ch.isdigit() for ch in w) and any(ch.isalpha() for ch in w) else w)   # ATF4, 40S
     words, out = [written(w.lower()) for w in words], ['']
     for w in words:
         if out[-1] and len(out[-1]) + 1 + len(w) > width: out.append(w)

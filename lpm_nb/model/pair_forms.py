@@ -15,11 +15,11 @@ from .members import JOINT_ERROR, effect_span
 from .completion import bayesian_factors, complete_interactions, non_negative
 
 # %% ../../nbs/model/06b_pair_forms.ipynb #91df2b18
-def _additive_from(members, rows, V, atoms, ridge=1.):
-    "Level (r,) and effects (a, r) of the atoms, from some experiments of one context; NaN where an atom is not among them, 0 in readouts that have no value of it."
+def _additive_from(members, rows, V, atoms, ridge=1., nothing=0.):
+    "Level (r,) and effects (a, r) of the atoms, from some experiments of one context; NaN where an atom is not among them, `nothing` in readouts that have no value of it."
     seen, out = ~np.isnan(V[rows]), np.full((len(atoms), V.shape[1]), np.nan, np.float32); level = np.zeros(V.shape[1])
     same = [np.arange(V.shape[1])] if seen.all() else [[q] for q in range(V.shape[1])]                 # with gaps, each readout from its own experiments
-    out[np.isin(atoms, [a for i in rows for a in members[i]])] = 0
+    out[np.isin(atoms, [a for i in rows for a in members[i]])] = nothing
     for q in same:
         at = rows[seen[:, q].all(1)]
         if not len(at): continue
@@ -164,7 +164,8 @@ def _carried_over(whole, measured, share):
 def _own_sums(members, here, V, atoms):
     "Level (r,) and effects (a, r) of one context by its controls and singles, NaN where an atom was not measured alone."
     n = np.array([len(members[i]) for i in here]); control = here[n == 0]
-    level, effects = _additive_from(members, here[n == 1], V, atoms, ridge=.1)         # one measurement each: little to shrink
+    # one measurement each: little to shrink
+    level, effects = _additive_from(members, here[n == 1], V, atoms, ridge=.1, nothing=np.nan)
     told = ~np.isnan(V[control]).all(0) if len(control) else np.zeros(V.shape[1], bool); shift = np.zeros(V.shape[1])
     shift[told] = level[told] - np.nanmean(V[control][:, told], 0)       # effects count from the control where it was measured
     return level - shift, effects + shift
@@ -200,7 +201,7 @@ def pairs_from_singles(
     atoms, names, t = known; informed = np.flatnonzero(~np.isnan(t['level']).any(1))
     def sums(c): return _own_sums(members, np.flatnonzero((C == c) & (n_members < 2) & whole), V, atoms)
     def added(level, own): return (level + own[:, None] + own[None]).transpose(2, 0, 1)                  # (r, a, a)
-    levels, effects = zip(*map(sums, contexts)); rest, apart, judged = [], [], []
+    levels, effects = zip(*map(sums, contexts)); effects = [np.where(np.isnan(x).any(1, keepdims=True), np.nan, x) for x in effects]; rest, apart, judged = [], [], []
     for j in informed:                                                 # pairs beside what the singles of their context say
         level, own = t['level'][j], t['members'][j]; pairs = t['pairs'][j] + added(level, own)
         if alone[names[j]] >= few: level, mine = sums(names[j]); judged.append(~np.isnan(mine).any(1)); own = np.where(np.isnan(mine), own, mine)
