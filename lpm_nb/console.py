@@ -44,7 +44,8 @@ def show_table(
     if as_json: return print(table.reset_index().to_json(orient='records', force_ascii=False))
     t = Table(title=title or None, title_justify='left', header_style='bold')
     for c in [table.index.name or '', *table.columns]: t.add_column(str(c), overflow='fold', no_wrap=c in (table.index.name,))
-    for i, row in table.iterrows(): t.add_row(str(i), *(f'{v:.4g}' if isinstance(v, float) else str(v) for v in row))
+    def text(v): return '–' if v is None or v != v else f'{v:.4g}' if isinstance(v, float) else str(v)     # – = not known
+    for i, row in table.iterrows(): t.add_row(str(i), *map(text, row))
     Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(t)
 
 # %% ../nbs/15e_console.ipynb #dd0e0536

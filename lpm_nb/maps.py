@@ -121,8 +121,9 @@ def prepare_map(
             raise DataError(f"the model of {folder} was not trained on {', '.join(map(repr, lost))}; it knows "
                 f"{', '.join(map(repr, model.vocab.readouts))}")
         if say:
-            say(f'predicting {len(wanted):,} perturbations in {sum(len(s.contexts) for s in atlas.values()):,} contexts of the screens '
-                f'that tried them, by the ensemble and by each of its {len(model.networks)} members')
+            n = sum(len(s.contexts) for s in atlas.values())
+            say(f"predicting {len(wanted):,} perturbations in {n:,} context{'s' * (n != 1)} of the screens that tried them, by the ensemble"
+                + (f" and by each of its {len(model.networks)} members" if len(model.networks) > 1 else ''))
         def part(m, s):
             return reduce_embedding(embed_responses(m, s, perturbations=[p for p in s.perturbations if p in keep_these]),
                 components=100 if power else 300, power=power, name=s.name)

@@ -21,9 +21,9 @@ from ..core import INK, PALETTE, DataError, check_columns, check_known
 def _within(points, most=.02):
     "Points, a few islands far away brought to the edge of the rest, and how many these are."
     xy = points.to_numpy(np.float64); low, high = np.quantile(xy, [most / 2, 1 - most / 2], axis=0); reach = .25 * (high - low)
-    low, high = np.maximum(xy.min(0), low - reach), np.minimum(xy.max(0), high + reach); wide = np.ptp(xy, 0) > 1.3 * (high - low)
-    low, high = np.where(wide, low, xy.min(0)), np.where(wide, high, xy.max(0))
-    return pd.DataFrame(np.clip(xy, low, high), points.index, points.columns), int(((xy < low) | (xy > high)).any(1).sum())
+    far = (xy < low - reach) | (xy > high + reach); rest = np.where(far, np.nan, xy); low, high = np.nanmin(rest, 0), np.nanmax(rest, 0)
+    wide = np.ptp(xy, 0) > 1.3 * (high - low); far &= wide; edge = .04 * (high - low)
+    return pd.DataFrame(np.where(far, np.clip(xy, low - edge, high + edge), xy), points.index, points.columns), int(far.any(1).sum())
 
 def plot_map(
     points:pd.DataFrame,          # (n, 2) columns x, y, index = symbols, from `lay_out`
