@@ -59,7 +59,7 @@ class Renderer(nbdev.showdoc.BasicMarkdownRenderer):
 
 def align(table):
     "A data frame's html: columns of text to the left, numbers to the right and unbroken."
-    number = re.compile(r'(?:[−+-]?[\d.,]+(?:e[+-]?\d+)?\s*%?|nan|NaN|–|-|inf|)\*?(?:\s*\[[^\]]*\])?\*?')
+    number = re.compile(r'(?:[−+-]?[\d.,]+(?:e[+-]?\d+)?\s*%?|nan|NaN|–|-|inf|)(?:\s*\[[^\]]*\])?\s*[*−]?')
     head, body, tail = re.fullmatch(r'(.*?<tbody>)(.*)(</tbody>.*)', table, re.S).groups()
     rows = [re.findall(r'<td>(.*?)</td>', r, re.S) for r in re.findall(r'<tr[^>]*>(.*?)</tr>', body, re.S)]; width = max(map(len, rows), default=0)
     text = [any(not number.fullmatch(html.unescape(r[k]).strip()) for r in rows if k < len(r)) for k in range(width)]

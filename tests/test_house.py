@@ -71,3 +71,11 @@ def test_speaks_of_itself_only():
     words = re.compile(r'/work/|before-stop|\bH200\b|subagent', re.I)
     for f in [*ROOT.glob('nbs/**/*.ipynb'), *ROOT.glob('lpm_nb/**/*.py'), ROOT/'README.md', ROOT/'CHANGELOG.md', ROOT/'Makefile']:
         assert not words.search(f.read_text()), f
+
+def test_tables_of_the_site():
+    "Columns of text to the left, of numbers to the right; the column of the index stands in front."
+    import pandas as pd
+    sys.path.insert(0, str(ROOT))
+    from build_docs import align
+    out = align(pd.DataFrame(dict(gene=['A', 'B'], score=[.5, float('nan')], shown=['0.1 [0.0, 0.2] *', '-1e-10'])).to_html())
+    assert out.count('<td class="text">') == 2 and '<td class="text">A</td>' in out and '<th class="text">gene</th>' in out

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import scipy
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 from ..core import DataError, DataWarning, check_known, parse_perturbation, rng
 from .knowledge import enrich_sets
 from .metrics import bootstrap
@@ -209,10 +211,9 @@ _LINKS = 20   # fewest symbols that link two embeddings
 
 def _apart(sets):
     "Two of them that nothing links, directly or by way of others; None if there are none."
-    reached, left = {0}, set(range(1, len(sets)))
-    while new := {j for j in left if any(len(sets[i] & sets[j]) >= min(_LINKS, len(sets[i]), len(sets[j])) for i in reached)}:
-        reached |= new; left -= new
-    return (0, min(left)) if left else None
+    linked = [[len(a & b) >= min(_LINKS, len(a), len(b)) for b in sets] for a in sets]
+    group = connected_components(csr_matrix(linked), directed=False)[1]; other = np.flatnonzero(group != group[0])
+    return (0, int(other[0])) if len(other) else None
 
 def _foretell(parts, most=2000, seed=0):
     "(n, d) of each part, NaN where it has no such symbol -> the same, told by what the other parts say of it (kernel ridge); 0 where they say nothing."

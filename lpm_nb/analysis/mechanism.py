@@ -206,7 +206,7 @@ def suggest_targets(
     drug:str,               # whose target
     targets:pd.DataFrame,   # columns drug, gene: what is known
     *,
-    direct:Embedding|bool|None=True, # where drugs and genetic perturbations are compared, see `embed_shared`; True = in `e`, False = nowhere: the neighbours alone testify
+    direct:Embedding|bool|None=True, # where drugs and genetic perturbations are compared, see `embed_shared`; True or None = in `e`, False = nowhere: the neighbours alone testify
     n:int=10,               # annotated neighbours that vote
     top:int=20,             # candidates
 ) -> pd.DataFrame: # gene, known (True if it is among the drug's own), direct (standard deviations above the mean gene; NaN if not perturbed), votes (0…1), voters; best first
