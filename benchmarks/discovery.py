@@ -8,7 +8,7 @@ import argparse, time, warnings
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from lpm_nb.analysis.embedding import (Embedding, annotate_function, bare, embed_model, embed_profiles, embed_responses, recover_relations,
+from lpm_nb.analysis.embedding import (Embedding, annotate_function, without_kind, embed_model, embed_profiles, embed_responses, recover_relations,
     reduce_embedding, shuffle_embedding)
 from lpm_nb.analysis.knowledge import read_gene_sets, read_mechanisms, read_relations, read_targets
 from lpm_nb.analysis.mechanism import compare_kinds, embed_shared, find_off_targets, retrieve_classes, retrieve_targets
@@ -27,11 +27,11 @@ def model(folder, names, recipe, seed):
         print(f'  trained {at.name}: {time.time() - t:.0f} s', flush=True)
     return load_lpm(at), atlas
 
-def family(e, name): return {name: e, f'{name}, balanced': reduce_embedding(e, components=100, power=.5)}
+def family(e, name): return {name: e, f'{name}, whitened': reduce_embedding(e, components=100, power=.5)}
 
 def measured(atlas, **kw):
     e = embed_profiles(atlas, **kw)
-    return {'PCA': reduce_embedding(e, components=50, name='PCA'), 'raw profiles, balanced': reduce_embedding(e, components=100, power=.5),
+    return {'PCA': reduce_embedding(e, components=50, name='PCA'), 'raw profiles, whitened': reduce_embedding(e, components=100, power=.5),
         'shuffled': shuffle_embedding(e), 'raw profiles': e}
 
 def gene_screens(folder, names, seed, relations, sets, databases):
@@ -44,8 +44,8 @@ def gene_screens(folder, names, seed, relations, sets, databases):
         E = {k: e for k, e in E.items() if e is not None}
         r = recover_relations(E, relations, reference='raw profiles', draws=200, seed=seed)
         rows.append(r.rename(columns=dict(relations='n')).assign(task=f'relations, {n}', metric=r['database'] + ' ' + r['metric']))
-        known = {f'spectral {k}': Embedding(v.loc[[bare(p) for p in ps if bare(p) in v.index]].set_axis([p for p in ps
-            if bare(p) in v.index]), k) for k, v in databases.items()}
+        known = {f'spectral {k}': Embedding(v.loc[[without_kind(p) for p in ps if without_kind(p) in v.index]].set_axis([p for p in ps
+            if without_kind(p) in v.index]), k) for k, v in databases.items()}
         try:
             s, _ = annotate_function(E, sets, reference='raw profiles', seed=seed)
             rows.append(s.assign(task=f'function, {n}', metric='macro AUROC', n=s['sets']))
@@ -109,7 +109,7 @@ def simulated(seed):
     drugs, genes = [x for x in everything if x.startswith('drug:')], [x for x in everything if x.startswith('CRISPRi:')]
     # the drug's own profile: which gene's transcript changes most
     alone = embed_profiles(atlas['chemical'], perturbations=drugs).vectors.T.groupby(level='readout').mean().T
-    own = pd.DataFrame({x: alone[f"expr:{bare(x)}"].abs() if f"expr:{bare(x)}" in alone else 0. for x in genes}, index=drugs)
+    own = pd.DataFrame({x: alone[f"expr:{without_kind(x)}"].abs() if f"expr:{without_kind(x)}" in alone else 0. for x in genes}, index=drugs)
     S = {'LPM on shared readouts': compare_kinds(said), 'LPM responses': compare_kinds(embed_responses(m, atlas)),
         'LPM vectors': compare_kinds(embed_model(m, symbols=everything)),
         'shared readouts, PCA': compare_kinds(reduce_embedding(raw, components=20)),

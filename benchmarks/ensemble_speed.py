@@ -28,7 +28,7 @@ def main():
         s = simulate_atlas(seed=0).atlas['sim-growth'] if name == 'simulated' else read_screen(name)
         atlas = Atlas(s); vocab = build_vocab(atlas); everything = np.ones(s.n_experiments, bool)
         scaling = {s.name: standardise(s, everything)}
-        for label, config in (('default recipe', default_config(atlas, echo=0)), ('default size, batches of 64', LPMConfig(batch=64))):
+        for label, config in (('default recipe', default_config(atlas, transfer=0)), ('default size, batches of 64', LPMConfig(batch=64))):
             config = config.but(epochs=3)
             blocks = [b.to(a.device) for b in atlas_blocks(atlas, vocab, None, scaling)]
             few = [np.arange(min(len(blocks[0]), 64 * 40 if config.batch == 64 else len(blocks[0])))]

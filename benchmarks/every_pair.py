@@ -1,4 +1,4 @@
-"""Where one split cannot tell two methods apart: every pair of the judged screen withheld once, all of them judged together.
+"""Where one split cannot decide between two methods: every pair of the judged screen withheld once, all of them judged together.
 
 A task of the suite (`lpm_nb.suite.TASKS`) withholds 10 to 20 % of the pairs of one screen. Here its pairs are divided into folds of
 that size (`split_folds`); each fold is predicted by methods that were trained without it, and the score is that of all predictions:
@@ -20,7 +20,7 @@ RIVALS = {'PRISM/GDSC/CTD2': ['factor analysis', 'additive + low rank', 'nearest
     'NeurIPS drugs': ['factor analysis', 'nearest perturbations', 'bilinear ridge', 'additive + low rank', 'additive'],
     'Replogle RPE1': ['factor analysis', 'bilinear ridge', 'random forest', 'nearest perturbations'],
     'Replogle K562': ['factor analysis', 'bilinear ridge', 'random forest', 'nearest perturbations'],
-    'Macrophage CRISPRi': ['own gene'], 'Macrophage CRISPRa': ['own gene']}
+    'Macrophage CRISPRi': ['on-target'], 'Macrophage CRISPRa': ['on-target']}
 
 def predict(task, method, atlas, split, *, seed, file):
     "(n, n_readouts) what a method says of the withheld experiments, kept in a file."

@@ -65,7 +65,7 @@ def main():
     vocab, train, valid = synthetic(a.experiments, a.readouts, a.perturbations, a.contexts)
     train, valid = train.to(a.device), valid.to(a.device)
     for decoder in a.decoder:
-        config = LPMConfig(width=64, hidden=256, rank=256, lr=.002, wd_embedding=30., wd_weights=5., echo=0, epochs=a.epochs,
+        config = LPMConfig(width=64, hidden=256, rank=256, lr=.002, wd_embedding=30., wd_weights=5., transfer=0, epochs=a.epochs,
             batch=a.batch[0]) if decoder == 'lpm' else paper_config('lincs', epochs=a.epochs, batch=a.batch[1])
         for precision in a.precision:
             if precision == 'bf16' and a.device == 'cpu': continue

@@ -54,7 +54,7 @@ def one(job, path, epochs, limit):
     m = fit_lpm(s, config=default_config(Atlas(s), members=1, epochs=epochs), seed=0, device='cpu',
         on_epoch=lambda i, row: rows.append(row))
     h = m.history
-    # network, gradient, two moments; effects and echo
+    # network, gradient, two moments; effects, and those transferred
     n = s.n_experiments * READOUTS
     weights = sum(p.numel() * 4 for p in m.networks[0].parameters()) * 4 + sum(e.values.nbytes + e.basis.nbytes for e in m.effects) * 2
     print(json.dumps(dict(job=job, limit=how, values=n, read_s=round(opened, 1), seconds=round(time.perf_counter() - t),

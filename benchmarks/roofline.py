@@ -12,11 +12,11 @@ from lpm_nb.model.learner import LPMConfig, masked_mse
 from lpm_nb.model.training import _adamw
 from lpm_nb.model.lpm import make_network, paper_config
 
-WIDE = dict(width=64, hidden=256, rank=256, lr=.002, dropout=.5, echo=0)
+WIDE = dict(width=64, hidden=256, rank=256, lr=.002, dropout=.5, transfer=0)
 SHAPES = {'NeurIPS: 6,349 readouts, batch 32': (459, 6349, 135, 4, LPMConfig(**WIDE, batch=32)),
     'LINCS: 978 readouts, batch 2,048': (20_480, 978, 5000, 20, LPMConfig(**WIDE, batch=2048)),
-    'GDSC2: 2 readouts, batch 2,048': (200_000, 2, 286, 969, LPMConfig(batch=2048, echo=0)),
-          'Horlbeck: 1 readout, batch 1,024': (77_000, 1, 400, 2, LPMConfig(width=64, layers=0, batch=1024, echo=0)),
+    'GDSC2: 2 readouts, batch 2,048': (200_000, 2, 286, 969, LPMConfig(batch=2048, transfer=0)),
+          'Horlbeck: 1 readout, batch 1,024': (77_000, 1, 400, 2, LPMConfig(width=64, layers=0, batch=1024, transfer=0)),
               "paper's decoder, GDSC2, batch 500": (20_000, 2, 286, 969, paper_config('lincs', readouts=2))}
 
 def steps(net, opt, batches):

@@ -22,7 +22,7 @@ def one(experiments, readouts, perturbations, members):
     s = Screen.from_arrays(X, perturbation=np.char.add('drug:d', (i % perturbations).astype(str)),
         context=np.char.add('line', (i // perturbations).astype(str)), readouts=[f'expr:g{j}' for j in range(readouts)], name='simulated')
     del X
-    config = LPMConfig(width=64, hidden=256, rank=256, batch=256, lr=.002, wd_embedding=30., wd_weights=5., echo=0, stack=False,
+    config = LPMConfig(width=64, hidden=256, rank=256, batch=256, lr=.002, wd_embedding=30., wd_weights=5., transfer=0, stack=False,
         members=members, epochs=2, valid=.02)
     t = time.perf_counter(); m = fit_lpm(s, config=config, seed=0, device='cpu'); h = m.history
     print(json.dumps(dict(s_per_epoch=float(h.groupby('epoch')['cpu_seconds'].sum().min()), memory_GB=(peak() - before) / 1e9,

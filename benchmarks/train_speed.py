@@ -17,7 +17,7 @@ from lpm_nb.data.screen import Atlas
 from lpm_nb.data.sources import read_screen
 from lpm_nb.data.split import split_pairs
 from lpm_nb.model.learner import default_config, make_learner, masked_mse, train_member
-from lpm_nb.model.trained import atlas_echoes, echo_widths
+from lpm_nb.model.trained import atlas_transfers, transfer_widths
 from lpm_nb.model.training import _adamw
 from lpm_nb.model.lpm import make_network, paper_config, start_levels
 
@@ -64,22 +64,22 @@ def blocks_of(atlas, split, config):
     masks = [{n: m[n] for n in atlas} for m in (split.train, split.test)]
     vocab = build_vocab(atlas, masks[0]); scaling = {n: standardise(s, masks[0][n]) for n, s in atlas.items()}
     known = atlas.select(masks[0])
-    profiles = [s for s in known.values() if len(s.readouts) >= 20] if config.echo and config.decoder == 'lpm' else []
-    effects = measure_effects(Atlas(profiles), scaling, rank=config.echo) if profiles else []
-    echoes = atlas_echoes(effects, atlas)
-    return vocab, scaling, echo_widths(effects), *(atlas_blocks(atlas, vocab, q, scaling, echoes=echoes) for q in masks)
+    profiles = [s for s in known.values() if len(s.readouts) >= 20] if config.transfer and config.decoder == 'lpm' else []
+    effects = measure_effects(Atlas(profiles), scaling, rank=config.transfer) if profiles else []
+    transfers = atlas_transfers(effects, atlas)
+    return vocab, scaling, transfer_widths(effects), *(atlas_blocks(atlas, vocab, q, scaling, transfers=transfers) for q in masks)
 
 def n_values(blocks): return sum(int((~y.isnan()).sum()) for b in blocks for _, y in b.chunks())
 
 def ours(atlas, split, config, name):
-    vocab, scaling, ears, train, test = blocks_of(atlas, split, config); n = n_values(train)
-    net = start_levels(make_network(vocab, config, seed=0, ears=ears), train); rows = []
+    vocab, scaling, widths, train, test = blocks_of(atlas, split, config); n = n_values(train)
+    net = start_levels(make_network(vocab, config, seed=0, transfers=widths), train); rows = []
     net, rows = train_member(net, train, test, config, seed=0); t = pd.DataFrame(rows)
-    return dict(design=name, loss=float(t['valid_loss'].min()), epochs=len(t), n=n, cpu_s=np.nan, history=t), (vocab, ears, train, test, n)
+    return dict(design=name, loss=float(t['valid_loss'].min()), epochs=len(t), n=n, cpu_s=np.nan, history=t), (vocab, widths, train, test, n)
 
-def epoch_of(kind, config, vocab, ears, train, n, epochs=5):
+def epoch_of(kind, config, vocab, widths, train, n, epochs=5):
     "CPU-seconds of an epoch, mean of several in one training: fastai's loop, the bare loop, the loader alone."
-    net = start_levels(make_network(vocab, config, seed=0, ears=ears), train)
+    net = start_levels(make_network(vocab, config, seed=0, transfers=widths), train)
     loader = BlockLoader(train, bs=config.batch, shuffle=True, seed=0)
     if kind == 'loader': t = time.process_time(); [None for _ in range(epochs) for _ in loader]; return (time.process_time() - t) / epochs
     if kind == 'bare':
@@ -102,19 +102,19 @@ def main():
     for name in a.screens:
         s = read_screen(name); atlas = Atlas(s); split = split_pairs(atlas, test=.15, seed=0)
         scaling = standardise(s, split.train[name]); config = default_config(atlas)
-        if len(s.contexts) == 1: config = replace(config, echo=0)
+        if len(s.contexts) == 1: config = replace(config, transfer=0)
         base = yardstick(s, split.train[name], split.test[name], scaling, a.minutes); rows = [base]
         for label, c in (('default decoder', config), ('paper decoder, in blocks',
             paper_config('lincs', readouts=len(s.readouts), epochs=1))):
             torch.set_num_threads(1)
             if label.startswith('paper'):
-                vocab, _, ears, train, _ = blocks_of(atlas, split, c); n = n_values(train)
-                cost = epoch_of('bare', c, vocab, ears, train, n, epochs=1)
+                vocab, _, widths, train, _ = blocks_of(atlas, split, c); n = n_values(train)
+                cost = epoch_of('bare', c, vocab, widths, train, n, epochs=1)
                 rows.append(dict(design=label, values_per_cpu_s=n / cost, cpu_s=cost, epochs=1)); continue
-            t = time.process_time(); r, (vocab, ears, train, _, n) = ours(atlas, split, c, label)
+            t = time.process_time(); r, (vocab, widths, train, _, n) = ours(atlas, split, c, label)
             r['cpu_s'] = time.process_time() - t; h = r.pop('history'); r.pop('n')
             torch.set_num_threads(1)
-            cost = {k: min(epoch_of(k, c, vocab, ears, train, n) for _ in range(a.repeats)) for k in ('loader', 'bare', 'fastai')}
+            cost = {k: min(epoch_of(k, c, vocab, widths, train, n) for _ in range(a.repeats)) for k in ('loader', 'bare', 'fastai')}
             r['values_per_cpu_s'] = n / cost['fastai']; rows.append(r); below = h[h['valid_loss']
                 <= base['loss']]; loops.append(dict(screen=name, values=n, batches=len(BlockLoader(train, bs=c.batch, shuffle=True)),
                 fastai_over_bare=cost['fastai'] / cost['bare'] - 1, loader_share=cost['loader'] / cost['fastai'],

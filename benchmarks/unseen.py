@@ -1,8 +1,9 @@
 """Genes, drugs and cell lines that no screen has, predicted from what is known of them beforehand: does it work, and is it as sure as it says?
 
-A fifth of the perturbations is withheld from every screen and context; those that have a vector are judged. The LPM is told relations of genes (STRING, CORUM, Reactome),
+A fifth of the perturbations is withheld from every screen and context; those that have a vector are judged. The LPM is given relations of genes (STRING, CORUM, Reactome),
 structures of molecules (Morgan fingerprints) or targets and mechanisms (Drug Repurposing Hub, DrugBank); beside it a random forest
 on the same vectors where it fits into memory, the mean of the five most similar known perturbations, and the context's mean.
+Pairs of genes, of which one or both are among a fifth of the genes withheld in all their pairs and alone; beside it the sum of what the model says of the known member and of the mean gene.
 Then a fifth of GDSC2's lines, of which the tissue is known, or GDSC1's measurements; beside it the drug's mean over the tissue, shrunk towards its mean over all lines,
 and what the model says for GDSC1 of the drug in the line. Intervals resample perturbations.
 
@@ -42,6 +43,8 @@ CASES = {'Replogle K562, relations': (('replogle-k562', 'replogle-rpe1'), relati
 
 LINES = {'GDSC2 lines, tissues': (('gdsc2',), 'tissues'), 'GDSC2 lines, known from GDSC1': (('gdsc2', 'gdsc1'), 'screens')}
 
+PAIRS = {'Norman, pairs with an unseen gene': ('norman-gamma',), 'Horlbeck Jurkat, pairs with an unseen gene': ('horlbeck-jurkat', 'horlbeck-k562')}
+
 class Given:
     "Predictions that are there already."
     def __init__(self, mean, std=None): self.mean, self.std = mean, std
@@ -73,7 +76,7 @@ def one(name, seed):
     told = model.with_descriptors(vectors); o = atlas[screen].obs[split.test[screen]]
     mean, std = told.predict_screen(screen, o); cost = time.process_time() - start
     z = (atlas[screen].X[split.test[screen]] - mean) / std; z = z[~np.isnan(z)]
-    methods = {'LPM, told': Given(mean, std), 'LPM, not told': Given(*model.predict_screen(screen, o, unknown='prior'))}
+    methods = {'LPM with descriptors': Given(mean, std), 'LPM without': Given(*model.predict_screen(screen, o, unknown='prior'))}
     rest = {n: split.train[n] | split.valid[n] for n in atlas}; seen = atlas.select(rest)
     blind = Split(split.name, *({n: part[n][rest[n]] for n in atlas} for part in (split.train, split.valid, split.test)), split.seed)
     if sum(s.n_experiments for s in seen.values()) * vectors.shape[1] < 1e8:
@@ -86,6 +89,35 @@ def one(name, seed):
     s = told.descriptors.smoothers[screen, next(k for n, k in told.descriptors.smoothers if n == screen)]
     return t.assign(case=name, seed=seed, described=share, known=len(s.known), explained=s.explained, rms_z=np.sqrt((z**2).mean()),
         in_90=(np.abs(z) < 1.645).mean(), cpu_seconds=cost)
+
+def of_pairs(name, seed):
+    screens = PAIRS[name]; atlas = Atlas([read_screen(n) for n in screens]); screen, vectors = screens[0], check_vectors(relation_vectors())
+    atoms = np.array(sorted({a for s in atlas.values() for m in s.members.values() for a in m}), object)
+    away = set(rng(seed, 'genes').permutation(atoms)[:len(atoms) // 5]); unknown = {a for a, i in zip(away, find_vectors(vectors, list(away))) if i < 0}
+    def each(s, of): return np.array([of(set(m)) for m in s.members.values()])[s.obs['perturbation'].cat.codes]
+    gone = {n: each(s, lambda m: bool(m & away)) for n, s in atlas.items()}; none = {n: np.zeros(len(g), bool) for n, g in gone.items()}
+    count = each(atlas[screen], lambda m: 0 if len(m) < 2 or m & unknown else len(m & away))
+    model = fit_lpm(atlas, split=Split('genes', {n: ~g for n, g in gone.items()}, none, none, seed), seed=seed, device='cpu')
+    start = time.process_time(); told = model.with_descriptors(vectors); o = atlas[screen].obs; parts = []
+    k = count == 1; rows = o[k]; members = [atlas[screen].members[p] for p in rows['perturbation'].astype(str)]
+    alone = pd.DataFrame([(a, c) for m, c in zip(members, rows['context'].astype(str)) for a in m], columns=['perturbation', 'context'])
+    single = model.predict_screen(screen, alone.drop_duplicates(), unknown='prior')[0]; says = dict(zip(map(tuple, alone.drop_duplicates().to_numpy()), single))
+    level = {c: model.predict_screen(screen, pd.DataFrame(dict(perturbation=[''], context=[c])))[0][0] for c in set(alone['context'])}
+    mean = {c: np.mean([v for (a, q), v in says.items() if q == c and a not in away], 0) for c in level}
+    sums = np.array([sum(mean[c] if a in away else says[a, c] for a in m) - level[c] for m, c in zip(members, rows['context'].astype(str))])
+    rest = {n: ~g for n, g in gone.items()}
+    forest = fit_baseline('random forest', atlas.select(rest), split=Split('genes', {n: np.ones(r.sum(), bool) for n, r in rest.items()},
+        *({n: np.zeros(r.sum(), bool) for n, r in rest.items()} for _ in range(2)), seed), seed=seed, knowledge=vectors.rename(index=lambda x: x.rpartition(':')[2]))
+    for what, k in (('one of two', count == 1), ('both', count == 2)):
+        m, std = told.predict_screen(screen, o[k]); y = atlas[screen].X[k]; z = (y - m) / std
+        methods = {'LPM with descriptors': m, 'LPM without': model.predict_screen(screen, o[k], unknown='prior')[0],
+            'random forest': forest.predict_screen(screen, o[k])[0], **({'known member + mean gene': sums} if what == 'one of two' else {})}
+        t = evaluate({q: Given(x) for q, x in methods.items()}, atlas, split=Split('genes', rest, none, {n: k if n == screen else none[n]
+            for n in atlas}, seed), screens=[screen], seed=seed).summary
+        parts.append(t[t['metric'].isin(['pooled r', 'mse'])].assign(case=f'{name}: {what}', seed=seed, described=1 - len(unknown) / len(away),
+            known=len(atoms) - len(away), explained=next(iter(told.descriptors.smoothers.values())).explained, rms_z=np.sqrt(np.nanmean(z**2)),
+            in_90=(np.abs(z) < 1.645).mean(), cpu_seconds=time.process_time() - start))
+    return pd.concat(parts)
 
 def by_tissue(screen, train, test, k=5.):
     "A drug's mean over the tissue's known lines, shrunk towards its mean over all lines; k=None: that mean."
@@ -132,7 +164,7 @@ def one_of_lines(name, seed):
     o = s.obs[test[screen]]
     mean, std = told.predict_screen(screen, o); cost = time.process_time() - start
     z = (s.X[test[screen]] - mean) / std; z = z[~np.isnan(z)]
-    methods = {'LPM, told': Given(mean, std), 'LPM, not told': Given(*model.predict_screen(screen, o, unknown='prior')),
+    methods = {'LPM with descriptors': Given(mean, std), 'LPM without': Given(*model.predict_screen(screen, o, unknown='prior')),
         'tissue mean': Given(by_tissue(s, split.train[screen], test[screen])),
                'perturbation mean': Given(by_tissue(s, split.train[screen], test[screen], k=None)),
                    **({'from the other assay': Given(transferred(model, screen, screens[1], o))} if how == 'screens' else {})}
@@ -144,20 +176,20 @@ def one_of_lines(name, seed):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('--only', nargs='*', default=[*CASES, *LINES])
+    p.add_argument('--only', nargs='*', default=[*CASES, *PAIRS, *LINES])
     p.add_argument('--seeds', nargs='*', type=int, default=[0, 1, 2]); p.add_argument('--out')
     a = p.parse_args(); warnings.simplefilter('ignore'); parts = []
     for name in a.only:
         for seed in a.seeds:
-            try: parts.append((one_of_lines if name in LINES else one)(name, seed))
+            try: parts.append((one_of_lines if name in LINES else of_pairs if name in PAIRS else one)(name, seed))
             except DataError as e: print(f'{name}: {e}'); continue
-            t = parts[-1]
-            print(t[['case', 'seed', 'readout', 'metric', 'method', 'value', 'low', 'high', 'gain', 'gain_low',
-                'gain_high']].round(3).to_string(index=False))
-            r = t.iloc[0]
-            print(f"described {r['described']:.0%}, {r['known']} known explain {r['explained']:.0%}; rms z {r['rms_z']:.2f}, "
-                f"{r['in_90']:.1%} in the 90 % interval; {r['cpu_seconds']:.0f} CPU-s\n", flush=True)
+            for _, t in parts[-1].groupby('case', sort=False):
+                print(t[['case', 'seed', 'readout', 'metric', 'method', 'value', 'low', 'high', 'gain', 'gain_low',
+                    'gain_high']].round(4).to_string(index=False))
+                r = t.iloc[0]
+                print(f"described {r['described']:.0%}, {r['known']} known explain {r['explained']:.0%}; rms z {r['rms_z']:.2f}, "
+                    f"{r['in_90']:.1%} in the 90 % interval; {r['cpu_seconds']:.0f} CPU-s\n", flush=True)
     if a.out: pd.concat(parts).to_parquet(a.out)
-    print(pd.concat(parts).groupby(['case', 'readout', 'metric', 'method'], sort=False)['value'].mean().round(3).unstack().to_string())
+    print(pd.concat(parts).groupby(['case', 'readout', 'metric', 'method'], sort=False)['value'].mean().round(4).unstack().to_string())
 
 if __name__ == '__main__': main()

@@ -13,8 +13,8 @@ from typing import Annotated, Optional
 import numpy as np
 import pandas as pd
 import typer
-from .console import Bars, ContextDescriptors, Descriptors, Jobs, Json, Quiet, read_beforehand, read_input, read_perturbations
-from .console import read_table, result_folder, say, show_table, talk, tell_beforehand, write_table
+from .console import Bars, ContextDescriptors, Descriptors, Jobs, Json, Quiet, read_all_descriptors, read_input, read_perturbations
+from .console import read_table, result_folder, say, show_table, talk, add_descriptors, write_table
 from .core import DataError, DataWarning, LPMError, ModelError, StorageError, canonical_labels, check_columns, check_known
 from .data.screen import Atlas, Screen, canonical_experiments
 from .data_commands import data_app
@@ -82,14 +82,14 @@ def train(
     """
     from lpm_nb.model.learner import default_config, fit_lpm, map_config
     from lpm_nb.model.lpm import paper_config
-    from lpm_nb.model.together import join_run, leave_run, who
+    from lpm_nb.model.together import join_run, leave_run, rank_and_size
     if nproc > 1 and 'RANK' not in os.environ: raise typer.Exit(_start_together(nproc))
-    join_run(); first = who()[0] == 0; quiet = quiet or not first; as_json = as_json and first
+    join_run(); first = rank_and_size()[0] == 0; quiet = quiet or not first; as_json = as_json and first
     check_known([recipe], ['predict', 'map'], 'recipe')
     if out.exists() and not (out/'provenance.json').exists() and any(out.iterdir() if out.is_dir() else [out]):
         raise StorageError(f"{out} exists and is no model folder; choose another name or remove it")
     result_folder(out)
-    known = read_beforehand(descriptors, context_descriptors)          # a mistake in it shall not cost a training
+    known = read_all_descriptors(descriptors, context_descriptors)          # a mistake in it should not cost a training
     atlas = Atlas([read_input(s, quiet=quiet) for s in screens])
     say(repr(atlas), quiet)
     changes = {k: v for k, v in dict(members=members, epochs=epochs).items() if v is not None}
@@ -107,7 +107,7 @@ def train(
         raise ModelError(f"an unfinished run with other data or settings is in {keep}; remove that folder to start anew") from e
     model.provenance['command'] = ' '.join(['lpm train', *screens, '--out', str(out)])
     if first: model.save(out); shutil.rmtree(keep, ignore_errors=True)
-    if first and any(x is not None for x in known): tell_beforehand(model, known, quiet=quiet).save(out)
+    if first and any(x is not None for x in known): add_descriptors(model, known, quiet=quiet).save(out)
     leave_run()
     best = model.history.groupby('member')['valid_loss'].min().mean()
     result = dict(model=str(out), members=len(model.networks), validation_loss=None if best != best else round(float(best), 5),
@@ -138,8 +138,8 @@ def predict_table(
     if unknown == 'error': model.check_experiments(asked)
     if far := outside_range(model.vocab, asked): warnings.warn(far, DataWarning, stacklevel=2)
     home = {c: model.screens_of(c) for c in asked['context'].unique()}
-    from lpm_nb.model.predict import tell_shared
-    tell_shared(model, home, list(dict.fromkeys(r for ns in home.values() for n in ns for r in model.vocab.readouts[n])
+    from lpm_nb.model.predict import warn_shared
+    warn_shared(model, home, list(dict.fromkeys(r for ns in home.values() for n in ns for r in model.vocab.readouts[n])
         if wanted is None else dict.fromkeys(wanted)))
     parts = []
     # one screen at a time, so that a table over many screens stays narrow
@@ -194,7 +194,7 @@ def predict(
     check_known([unknown], ['error', 'prior'], 'way with unknown symbols')
     if out.suffix not in ('.csv', '.tsv', '.parquet', '.h5ad'):
         raise DataError(f"expected an output ending in .csv, .tsv, .parquet or .h5ad, got {out.name!r}")
-    trained = tell_beforehand(load_lpm(model), read_beforehand(descriptors, context_descriptors), quiet=quiet)
+    trained = add_descriptors(load_lpm(model), read_all_descriptors(descriptors, context_descriptors), quiet=quiet)
     table = read_table(experiments)
     if out.suffix == '.h5ad':
         check_columns(table, ['perturbation', 'context'], optional=['dose', 'time', 'readout'])
@@ -235,7 +235,7 @@ def grid(
     """
     import lpm_nb.model.grid
     from lpm_nb.model.learner import load_lpm
-    trained, wanted = tell_beforehand(load_lpm(model), read_beforehand(descriptors, context_descriptors), quiet=quiet), None
+    trained, wanted = add_descriptors(load_lpm(model), read_all_descriptors(descriptors, context_descriptors), quiet=quiet), None
     if perturbations is not None: wanted = read_perturbations(perturbations)
     result_folder(out.parent)
     with Bars(quiet or as_json, of_bytes=False) as bars:

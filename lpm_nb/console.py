@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['talk', 'Quiet', 'Jobs', 'Json', 'Descriptors', 'ContextDescriptors', 'say', 'show_table', 'Bars', 'read_table',
            'read_descriptors', 'read_context_descriptors', 'read_input', 'result_folder', 'write_table',
-           'read_perturbations', 'read_beforehand', 'tell_beforehand']
+           'read_perturbations', 'read_all_descriptors', 'add_descriptors']
 
 # %% ../nbs/15e_console.ipynb #7a0985f5
 import os, sys
@@ -31,7 +31,7 @@ def say(
     text:str,        # a line
     quiet:bool=False,# True says nothing
 ) -> None:
-    "Tell the person at the terminal."
+    "Print a line for the person at the terminal."
     if not quiet: talk.print(text)
 
 def show_table(
@@ -195,7 +195,7 @@ def read_perturbations(
     t = read_table(path); check_columns(t, ['perturbation'], optional=list(t.columns))
     return list(dict.fromkeys(canonical_labels(t['perturbation'], 'perturbation').astype(str)))
 
-def read_beforehand(
+def read_all_descriptors(
     descriptors:str|None, # of perturbations, see `read_descriptors`
     contexts:str|None,    # of contexts, see `read_context_descriptors`
 ) -> tuple: # what was read of each; None where nothing was given
@@ -203,13 +203,13 @@ def read_beforehand(
     return (None if descriptors is None else read_descriptors(descriptors), None if contexts is None
         else read_context_descriptors(contexts))
 
-def tell_beforehand(
+def add_descriptors(
     model,            # a TrainedLPM
-    known:tuple,      # from `read_beforehand`
+    known:tuple,      # from `read_all_descriptors`
     *,
     quiet:bool=False, # say nothing
 ): # the model, or one that was told
-    "Tell a model what is known beforehand, and a person how much that explains."
+    "Give a model the descriptors, and say how much they explain."
     vectors, contexts = known
     if vectors is None and contexts is None: return model
     told = model.with_descriptors(vectors, contexts=contexts)

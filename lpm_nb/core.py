@@ -166,8 +166,8 @@ def check_known(
 ) -> None:
     "Raise `UnknownSymbolError` naming the first unknown symbols and the known ones most like them."
     have = set(known)
-    strange = [w for w in dict.fromkeys(wanted) if w not in have]
-    if not strange: return
+    unknown = [w for w in dict.fromkeys(wanted) if w not in have]
+    if not unknown: return
     folded, parts = {}, {}
     for k in map(str, known):
         folded[k.lower()] = k
@@ -175,10 +175,10 @@ def check_known(
     def near(w): # the same without its kind or its assay, else what is spelt alike
         low = str(w).lower()
         return list(dict.fromkeys([*parts.get(low, [])[:3], *(folded[m] for m in difflib.get_close_matches(low, list(folded), n=3, cutoff=.6))]))[:3]
-    told = '; '.join(f"{str(w)!r} (nearest: {', '.join(map(repr, near(w))) or 'none'})" for w in strange[:3])
-    more = f' and {len(strange)-3} more' if len(strange) > 3 else ''
-    few = f" ({', '.join(map(repr, known))})" if 0 < len(have) <= 5 and 'nearest: none' in told else ''
-    raise UnknownSymbolError(f"unknown {kind}: {told}{more}; {len(have)} are known{few}{'. ' + hint if hint else ''}")
+    named = '; '.join(f"{str(w)!r} (nearest: {', '.join(map(repr, near(w))) or 'none'})" for w in unknown[:3])
+    more = f' and {len(unknown)-3} more' if len(unknown) > 3 else ''
+    few = f" ({', '.join(map(repr, known))})" if 0 < len(have) <= 5 and 'nearest: none' in named else ''
+    raise UnknownSymbolError(f"unknown {kind}: {named}{more}; {len(have)} are known{few}{'. ' + hint if hint else ''}")
 
 # %% ../nbs/00_core.ipynb #393121ca
 LOOKS = {'dose': re.compile(r'(?i)(^|[ _.-]|^log10|^log|^ln|^pert_i|^i)(dose|dosage|conc|concentration)s?([ _.]*(\d|[abrc]))?([ _.(\[-].*)?$'),   # names of columns

@@ -11,8 +11,8 @@ import json, signal
 from pathlib import Path
 from typing import Annotated, Optional
 import typer
-from .console import ContextDescriptors, Descriptors, Json, Quiet, read_beforehand, read_input, read_perturbations, read_table
-from .console import result_folder, say, show_table, tell_beforehand, write_table
+from .console import ContextDescriptors, Descriptors, Json, Quiet, read_all_descriptors, read_input, read_perturbations, read_table
+from .console import result_folder, say, show_table, add_descriptors, write_table
 from .core import DIRECTION, DataError, check_known
 from .data.screen import Atlas
 
@@ -23,7 +23,7 @@ Screens = Annotated[Optional[list[Path]], typer.Option('--screen',
     help='File of a screen the model was trained on that is not in the catalogue; may be repeated.')]
 Layout = Annotated[str, typer.Option(help="'umap', 'tsne' or 'pca'.")]
 Power = Annotated[Optional[float], typer.Option(min=0, max=1,
-    help='How far components are balanced; default: .5 where most perturbations are drugs, else 0.')]
+    help='How far components are whitened, 0 to 1; default: .5 where most perturbations are drugs, else 0.')]
 
 def _map(model, screens, method, power, quiet):
     from lpm_nb.maps import prepare_map, screens_of_model
@@ -171,8 +171,8 @@ def rank_movers(
     screen: Annotated[Optional[str], typer.Option('--in', help='The screen that reads it, if several of the model do.')] = None,
     context: Annotated[Optional[list[str]], typer.Option(help='Only in this context; may be repeated.')] = None,
     selective: Annotated[bool, typer.Option(help='More than in the other contexts of the screen.')] = False,
-    by: Annotated[str, typer.Option(help="'sure' (unfavourable end of the interval), 'effect', or 'hope' (favourable end: "
-        "what to measure next).")] = 'sure',
+    by: Annotated[str, typer.Option(help="'conservative' (unfavourable end of the interval), 'effect', or 'optimistic' (favourable end: "
+        "what to measure next).")] = 'conservative',
     dose: Annotated[Optional[float], typer.Option(help='µM.')] = None,
     time: Annotated[Optional[float], typer.Option(help='h.')] = None,
     measured: Annotated[bool, typer.Option(help='List experiments that were done too, with what was measured.')] = False,
@@ -193,7 +193,7 @@ def rank_movers(
     from lpm_nb.analysis.movers import find_movers, find_screen
     from lpm_nb.maps import screens_of_model
     from lpm_nb.model.learner import load_lpm
-    trained = tell_beforehand(load_lpm(model), read_beforehand(descriptors, context_descriptors), quiet=quiet)
+    trained = add_descriptors(load_lpm(model), read_all_descriptors(descriptors, context_descriptors), quiet=quiet)
     where = find_screen(trained, readout, screen)
     wanted = None if perturbations is None else read_perturbations(perturbations)
     atlas = Atlas([screens_of_model(model, screens=[read_input(str(s), quiet=quiet) for s in screens or []])[where]])
@@ -202,7 +202,7 @@ def rank_movers(
         selective=selective, by=by, dose=dose, time=time, atlas=atlas, measured=measured, top=top)
     if as_json: return print(t.to_json(orient='records', force_ascii=False))
     show_table(t.drop(columns='against').set_index('perturbation'),
-        title=f"{readout} {direction} in {where}: effect against the {t['against'].iloc[0]}; sure and hope: the ends of its 90 % interval, "
+        title=f"{readout} {direction} in {where}: effect against the {t['against'].iloc[0]}; conservative and optimistic: the ends of its 90 % interval, "
             f"counted {direction}" if len(t) else 'nothing is left to predict')
 
 # %% ../nbs/15h_map_commands.ipynb #2bec07ff

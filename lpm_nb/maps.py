@@ -82,9 +82,9 @@ def screens_of_model(
     file = Path(folder)/'provenance.json'
     if not file.exists(): raise ModelError(f"{folder} is no model folder (no provenance.json); train one with `lpm train`")
     names = list(json.loads(file.read_text())['screens']); given = {s.name: s for s in screens}
-    strange = [n for n in given if n not in names]
-    if strange:
-        raise DataError(f"the model of {folder} was not trained on {', '.join(map(repr, strange))}; it knows {', '.join(map(repr, names))}")
+    unknown = [n for n in given if n not in names]
+    if unknown:
+        raise DataError(f"the model of {folder} was not trained on {', '.join(map(repr, unknown))}; it knows {', '.join(map(repr, names))}")
     lost = [n for n in names if n not in given and n not in CATALOGUE and n not in added_screens()]
     if lost:
         raise DataError(f"the model was trained on {', '.join(map(repr, lost))}, which the catalogue does not have; name the file of each "
@@ -100,7 +100,7 @@ def prepare_map(
     atlas:Atlas,         # its screens
     *,
     method:str='umap',   # layout: 'umap', 'tsne' or 'pca'
-    power:float|None=None, # how far components are balanced, 0…1; None = .5 where most perturbations are drugs, else 0
+    power:float|None=None, # how far components are whitened, 0…1; None = .5 where most perturbations are drugs, else 0
     seed:int=0,          # of the layout
     say=None,            # called with a line when something long begins
 ) -> tuple[Embedding, pd.DataFrame]: # vectors with seeds; points x, y

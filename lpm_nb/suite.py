@@ -205,7 +205,7 @@ def _make_cell(setting, method, path, read=None):
         f"{time.process_time() - start[1]:.0f} CPU-s")
 
 def _readable(settings):
-    "Each setting and what it read; those whose screens cannot be had are told and left out, unless that leaves none."
+    "Each setting and what it read; those whose screens cannot be had are named and left out, unless that leaves none."
     lost, any_read = None, False
     for s in settings:
         try: read = s.read()
@@ -326,7 +326,7 @@ def _page(summary, scores, honest, tasks, path):
     seeds = sorted(summary['seed'].unique()); curves = path.parent/'scaling.png'
     lead = (f"Experiments that no method has seen, {len(seeds)} split seed{'s' * (len(seeds) > 1)} ({', '.join(map(str, seeds))}), one "
         "default recipe. Each line is judged by its own metric. * the LPM is better in every seed, at 5 % after Holm's correction over "
-        "the tasks (paired bootstrap over perturbations); − it is worse, likewise; neither: the data do not tell. (n ep.): the paper's "
+        "the tasks (paired bootstrap over perturbations); − it is worse, likewise; neither: the data do not decide. (n ep.): the paper's "
         "decoder was trained for n of its 50 epochs there, which is no fair test of it. Ceiling: what the truth itself would score, by "
         "the noise of replicates.")
     scaling = dict(png=base64.b64encode(curves.read_bytes()).decode(), caption='Score against the amount of training data, mean over seeds '

@@ -14,7 +14,7 @@ from lpm_nb.data.split import split_pairs
 from lpm_nb.model.learner import fit_lpm, load_lpm
 from lpm_nb.model.lpm import LPMConfig
 
-TINY = LPMConfig(width=8, hidden=8, rank=8, epochs=2, members=1, echo=4)
+TINY = LPMConfig(width=8, hidden=8, rank=8, epochs=2, members=1, transfer=4)
 
 def table(**changes):
     t = pd.DataFrame(dict(perturbation=['A', 'B', 'A', 'B'], context=['x', 'x', 'y', 'y'], readout='g', value=[1., 2., 3., 5.]))

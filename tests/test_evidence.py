@@ -105,7 +105,7 @@ def test_the_quick_suite_orders_the_methods(tmp_path):
     "The default recipe with two members, on two simulated screens: what it must be better than, and by more than chance."
     t = run_suite(tmp_path, suite='quick', members=2, paper_values=0, device='cpu')
     gain = t.set_index(['task', 'metric', 'readout', 'method'])['gain_low']
-    for m in ('control', 'context mean', 'perturbation mean', 'own gene', 'nearest perturbations', 'bilinear ridge', 'additive'):
+    for m in ('control', 'context mean', 'perturbation mean', 'on-target', 'nearest perturbations', 'bilinear ridge', 'additive'):
         assert gain['simulated pairs', 'delta r', 'all', m] > 0, m
     for m in ('control', 'context mean', 'additive', 'nearest perturbations', 'members in context'):
         assert gain['simulated growth', 'pooled r', 'growth', m] > 0, m
@@ -132,7 +132,7 @@ def test_measured_pairs_grow_as_independent_ones(name, share):
     s = read_screen(name); size = np.array([len(s.members[p]) for p in s.obs['perturbation']]); unit = np.zeros(1), np.ones(1)
     sums = measure_sums(s, size < 2, scaling=unit); pairs = s.obs[size == 2]; rows, alone, A = members_alone(pairs, never=sums.never)
     two = np.asarray(A.sum(1)).ravel() == 2; rows, A = rows[two], A[two]; known = sums.measured(alone)
-    added, joint = sums.say(A, known, ground=sums.level(pairs['context'].iloc[rows].astype(str)), known=known); y = s.X[size == 2][rows]
+    added, joint = sums.predict(A, known, ground=sums.level(pairs['context'].iloc[rows].astype(str)), known=known); y = s.X[size == 2][rows]
     assert np.mean((joint - y)**2) < share * np.mean((added - y)**2)
     assert pearsonr(joint[:, 0], y[:, 0])[0] > pearsonr(added[:, 0], y[:, 0])[0] + .01
 

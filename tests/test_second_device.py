@@ -63,7 +63,7 @@ def second(monkeypatch):
 @pytest.fixture(scope='module')
 def atlas(): return simulate_atlas(seed=0, n_genes=12, n_systems=3, n_drugs=6, n_doubles=12).atlas
 
-def without_doses(atlas): s = atlas['sim-rna']; return Atlas(s.lean(s.obs['dose'].isna().to_numpy()))
+def without_doses(atlas): s = atlas['sim-rna']; return Atlas(s.select_lazily(s.obs['dose'].isna().to_numpy()))
 def said(model, atlas): return np.concatenate([model.predict_screen(n, s.obs)[0].ravel() for n, s in atlas.items()])
 
 CASES = {

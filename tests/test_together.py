@@ -13,16 +13,16 @@ from dataclasses import replace
 from lpm_nb.data.screen import Atlas
 from lpm_nb.data.simulate import simulate_atlas
 from lpm_nb.model.learner import default_config, fit_lpm
-from lpm_nb.model.together import join_run, leave_run, who
+from lpm_nb.model.together import join_run, leave_run, rank_and_size
 
 def train(out, slow=0.):
     s = simulate_atlas(seed=0).atlas['sim-rna'].select(np.random.default_rng(0).choice(1044, 400, replace=False)); s.adata.X[np.random.default_rng(1).random(s.X.shape) < .2] = np.nan; atlas = Atlas(s)       # gaps: the parts of a batch differ
-    config = replace(default_config(atlas), members=1, epochs=3, dropout=0., patience=0, stack=False); rank = who()[0]
+    config = replace(default_config(atlas), members=1, epochs=3, dropout=0., patience=0, stack=False); rank = rank_and_size()[0]
     def on_epoch(m, row): (out/f'rank{rank}.epoch').write_text(str(row['epoch'])); time.sleep(slow)
     return fit_lpm(atlas, config=config, seed=0, checkpoint=out/'checkpoint', device='cpu', on_epoch=on_epoch)
 
 if __name__ == '__main__':
-    torch.set_num_threads(1); out = Path(sys.argv[1]); join_run(timeout=30); rank = who()[0]
+    torch.set_num_threads(1); out = Path(sys.argv[1]); join_run(timeout=30); rank = rank_and_size()[0]
     try: model = train(out, float(sys.argv[2]))
     except Exception as e: print(type(e).__name__, e, file=sys.stderr, flush=True); os._exit(7)
     model.history.to_csv(out/f'history{rank}.csv', index=False); torch.save(model.networks[0].state_dict(), out/f'net{rank}.pt'); leave_run()

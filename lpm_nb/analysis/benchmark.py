@@ -93,7 +93,7 @@ def _pooled(preds, Y, table, readouts, expected, seed):
                     Y[:, j] - base[:, j], p, seed=seed)
 
 def _noise(screen, test, sd):
-    "(n, n_readouts) variance of the noise in the test values; None where nothing tells it."
+    "(n, n_readouts) variance of the noise in the test values; None where nothing is known of it."
     n = np.maximum(screen.obs['n_replicates'].to_numpy(float), 1)[:, None]
     if sd is None:
         if screen.spread is None: return None
@@ -132,7 +132,7 @@ def _ceilings(noise, Y, table, reference, expected, readouts, wide):
 
 # %% ../../nbs/analysis/10_benchmark.ipynb #eb2e47b6
 def _answer(model, screen, table):
-    "What a method says; one that refuses strangers unless it is told not to gets them as the average, as baselines give them."
+    "What a method says; one that refuses unknown symbols by default gets them as the average, as baselines give them."
     ask = model.predict_screen
     return ask(screen, table, unknown='prior') if 'unknown' in inspect.signature(ask).parameters else ask(screen, table)
 

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['LAYOUTS', 'Embedding', 'align_embeddings', 'embed_model', 'embed_responses', 'embed_profiles', 'reduce_embedding',
-           'shuffle_embedding', 'unit_vectors', 'join_embeddings', 'similarity', 'neighbours', 'short', 'bare',
-           'enrich_neighbours', 'cluster_embedding', 'lay_out', 'recover_relations', 'annotate_function']
+           'shuffle_embedding', 'unit_vectors', 'join_embeddings', 'similarity', 'neighbours', 'short_name',
+           'without_kind', 'enrich_neighbours', 'cluster_embedding', 'lay_out', 'recover_relations',
+           'annotate_function']
 
 # %% ../../nbs/analysis/11_embedding.ipynb #57e7e139
 import warnings
@@ -187,7 +188,7 @@ def reduce_embedding(
         else: U, s, _ = np.linalg.svd(Z, full_matrices=False)
         keep = s[:k] > s[0] * 1e-6
         return pd.DataFrame(U[:, :k][:, keep] * s[:k][keep]**(1 - power), v.index)
-    return Embedding(one(e.vectors), name or f"{e.name}, {'PCA' if not power else 'balanced'}", tuple(one(s) for s in e.seeds))
+    return Embedding(one(e.vectors), name or f"{e.name}, {'PCA' if not power else 'whitened'}", tuple(one(s) for s in e.seeds))
 
 def shuffle_embedding(
     e:Embedding,  # to shuffle
@@ -215,7 +216,7 @@ def _apart(sets):
     group = connected_components(csr_matrix(linked), directed=False)[1]; other = np.flatnonzero(group != group[0])
     return (0, int(other[0])) if len(other) else None
 
-def _foretell(parts, most=2000, seed=0):
+def _impute(parts, most=2000, seed=0):
     "(n, d) of each part, NaN where it has no such symbol -> the same, told by what the other parts say of it (kernel ridge); 0 where they say nothing."
     there, known, out = [~np.isnan(v[:, 0]) for v in parts], [np.nan_to_num(v) for v in parts], []
     def alike(i, j, others): # mean cosine over the parts that have both
@@ -252,7 +253,7 @@ def join_embeddings(
             "one map, how near a symbol of one is to a symbol of the other means nothing; `embed_shared` compares kinds of perturbation "
             "by the readouts that they share", DataWarning, stacklevel=2)
     def side(tables):
-        out = _foretell([pd.DataFrame(unit_vectors(v), v.index).reindex(symbols).to_numpy() for v in tables])
+        out = _impute([pd.DataFrame(unit_vectors(v), v.index).reindex(symbols).to_numpy() for v in tables])
         return pd.DataFrame(np.concatenate(out, 1).astype(np.float32), pd.Index(symbols, name='perturbation'))
     return Embedding(side([e.vectors for e in parts]), name, tuple(side([e.seeds[i] for e in parts]) for i in range(len(parts[0].seeds))))
 
@@ -294,13 +295,13 @@ def neighbours(
         percentile=100 * (1 - np.arange(len(order)) / max(len(who), 1)), agreement=votes))
 
 # %% ../../nbs/analysis/11_embedding.ipynb #0d6d84ba
-def short(
+def short_name(
     symbol:str, # such as 'drug:vorinostat' or 'CRISPRi:PSMB5'
 ) -> str: # 'vorinostat', 'PSMB5'
     "A symbol as a label."
     return '+'.join(p.partition(':')[2] or p for p in str(symbol).split('+'))
 
-def bare(
+def without_kind(
     symbol:str, # such as 'CRISPRi:PSMB5' or 'drug:x'
 ) -> str: # 'PSMB5'; a drug keeps its kind, since its name is no gene's
     "A gene's symbol without what was done to it."
@@ -320,7 +321,7 @@ def enrich_neighbours(
     pool = [s for s in e.symbols if s != symbol and s.partition(':')[0] == kind]
     if len(pool) < 2: raise DataError(f"{e.name!r} has no other symbols of the kind of {symbol!r} to be its background")
     near = neighbours(e, symbol, n=n, among=pool)['symbol']
-    return enrich_sets({bare(s) for s in near}, sets, background={bare(s) for s in pool}, min_size=min_size)
+    return enrich_sets({without_kind(s) for s in near}, sets, background={without_kind(s) for s in pool}, min_size=min_size)
 
 # %% ../../nbs/analysis/11_embedding.ipynb #6f4536db
 def cluster_embedding(
@@ -331,7 +332,7 @@ def cluster_embedding(
     seed:int=0,           # of the halves
 ) -> pd.DataFrame: # symbol, cluster (1 = largest), size, stability (0…1)
     "Groups of symbols, and how far each can be trusted."
-    from sklearn.cluster import AgglomerativeClustering                # here, and below: who only looks need not load scikit-learn
+    from sklearn.cluster import AgglomerativeClustering                # here, and below: rank_and_size only looks need not load scikit-learn
     from sklearn.metrics import silhouette_score
     N = len(e.vectors)
     if N < 4: raise DataError(f"expected at least 4 symbols to cluster, got {N}")
@@ -402,12 +403,12 @@ def recover_relations(
     "How well similarities recover known relations between genes, with intervals over genes."
     if not embeddings: raise DataError("expected at least one embedding, got none")
     reference = reference or list(embeddings)[-1]; check_known([reference], list(embeddings), 'method')
-    shared = sorted(set.intersection(*({bare(s) for s in e.symbols} for e in embeddings.values())))
+    shared = sorted(set.intersection(*({without_kind(s) for s in e.symbols} for e in embeddings.values())))
     if len(shared) < 10:
         raise DataError(f"the embeddings share {len(shared)} genes; expected at least 10. Symbols are compared without their kind")
     i, j = np.triu_indices(len(shared), 1); S = {}
     for m, e in embeddings.items():
-        v = e.vectors.set_axis([bare(s) for s in e.symbols])
+        v = e.vectors.set_axis([without_kind(s) for s in e.symbols])
         if v.index.has_duplicates:
             raise DataError(f"gene {v.index[v.index.duplicated()][0]!r} is in {m!r} more than once, with several kinds of perturbation; "
                 "keep() one kind")
@@ -454,7 +455,7 @@ def annotate_function(
     from sklearn.model_selection import KFold
     if not embeddings: raise DataError("expected at least one embedding, got none")
     reference = reference or list(embeddings)[-1]; check_known([reference], list(embeddings), 'method')
-    shared = sorted(set.intersection(*({bare(s) for s in e.symbols} for e in embeddings.values())))
+    shared = sorted(set.intersection(*({without_kind(s) for s in e.symbols} for e in embeddings.values())))
     t = sets[sets['gene'].isin(shared)].drop_duplicates(['set', 'gene'])
     size = t['set'].value_counts(); size = size[(size >= min_size) & (size <= max_share * len(shared))]
     if size.empty: raise DataError(f"no set has between {min_size} and {max_share:.0%} of the {len(shared)} genes of these embeddings")
@@ -463,7 +464,7 @@ def annotate_function(
     Y[t['gene'].map(at), t['set'].map({x: k for k, x in enumerate(names)})] = 1
     scores = {}
     for m, e in embeddings.items():
-        v = e.vectors.set_axis([bare(s) for s in e.symbols])
+        v = e.vectors.set_axis([without_kind(s) for s in e.symbols])
         if v.index.has_duplicates:
             raise DataError(f"gene {v.index[v.index.duplicated()][0]!r} is in {m!r} more than once; keep() one kind of perturbation")
         v = v.loc[shared]

@@ -12,7 +12,7 @@ import ipywidgets as W
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from .embedding import Embedding, bare, enrich_neighbours, neighbours, short, similarity
+from .embedding import Embedding, without_kind, enrich_neighbours, neighbours, short_name, similarity
 from .mechanism import name_symbols
 from ..core import INK, PALETTE, DataError, UnknownSymbolError, check_known
 from ..data.screen import Atlas, Screen
@@ -89,8 +89,8 @@ class MapExplorer(W.VBox):
             or {}), model, sets, n, enrich
         self.meant = {}                                                        # what people type, in lower case -> the symbols it can mean
         for s in e.symbols:
-            for k in dict.fromkeys((short(s).lower(), s.lower())): self.meant.setdefault(k, []).append(s)
-        self.label = {s: short(s) if len(self.meant[short(s).lower()]) == 1 else s for s in e.symbols}
+            for k in dict.fromkeys((short_name(s).lower(), s.lower())): self.meant.setdefault(k, []).append(s)
+        self.label = {s: short_name(s) if len(self.meant[short_name(s).lower()]) == 1 else s for s in e.symbols}
         self._known = {n: set(x.perturbations) for n, x in self.screens.items()}
         self.selected, self.compared, self._busy = None, [], False
         self._controls(); self._figures(); self.choose(start or e.symbols[0]); self._go_live()
@@ -203,7 +203,7 @@ class MapExplorer(W.VBox):
 
     def _labels(self, symbol):
         if self.sets is None: return symbol
-        t = self.sets.loc[self.sets['gene'].isin([symbol, bare(symbol)]), 'set'].drop_duplicates().tolist()
+        t = self.sets.loc[self.sets['gene'].isin([symbol, without_kind(symbol)]), 'set'].drop_duplicates().tolist()
         return '; '.join(t[:4]) + (f' and {len(t) - 4} more' if len(t) > 4 else '') if t else f'{symbol}: not annotated'
 
     def _show_map(self):

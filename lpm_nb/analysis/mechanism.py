@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom, rankdata, t as student
 from ..core import DIRECTION, DataError, check_columns, check_known, rng
-from .embedding import Embedding, bare, embed_profiles, embed_responses, neighbours, similarity, unit_vectors
+from .embedding import Embedding, without_kind, embed_profiles, embed_responses, neighbours, similarity, unit_vectors
 from .metrics import bootstrap
 from ..data.screen import Atlas
 
@@ -89,7 +89,7 @@ def _gene_scores(S):
         check_known([k], list(DIRECTION), 'kind of genetic perturbation')
         T = S[[c for c in S.columns if c.partition(':')[0] == k]]; Z = T.to_numpy(np.float64)
         Z = -DIRECTION[k] * (Z - Z.mean(1, keepdims=True)) / np.maximum(Z.std(1, keepdims=True), 1e-12)
-        parts[k] = pd.DataFrame(Z, T.index, [bare(c) for c in T.columns])
+        parts[k] = pd.DataFrame(Z, T.index, [without_kind(c) for c in T.columns])
     genes = sorted(set().union(*(t.columns for t in parts.values())))
     A = np.stack([t.reindex(columns=genes).to_numpy() for t in parts.values()])
     there, R = ~np.isnan(A[:, 0]), np.eye(len(A))                  # kinds of evidence that agree are not independent
@@ -302,7 +302,7 @@ def name_symbols(
     symbols:Sequence[str], # of an embedding
 ) -> pd.DataFrame: # as `sets`, with the column symbol; a gene that was perturbed in several ways has a row for each
     "Sets of symbols."
-    check_columns(sets, ['set', 'gene']); named = pd.DataFrame(dict(gene=[bare(s) for s in symbols], symbol=list(symbols)))
+    check_columns(sets, ['set', 'gene']); named = pd.DataFrame(dict(gene=[without_kind(s) for s in symbols], symbol=list(symbols)))
     named = pd.concat([named, named.assign(gene=named['symbol'])]).drop_duplicates()
     return sets[['set', 'gene']].merge(named, on='gene').drop_duplicates(['set', 'symbol']).reset_index(drop=True)
 
@@ -318,7 +318,7 @@ def find_surprises(
     "Symbols whose neighbourhood has a class that is not theirs; of a gene that was perturbed in several ways, the first."
     check_columns(sets, ['set', 'gene'])
     first = {}
-    for s in e.symbols: first.setdefault(bare(s), s)                        # two perturbations of one gene are no two witnesses
+    for s in e.symbols: first.setdefault(without_kind(s), s)                        # two perturbations of one gene are no two witnesses
     t = name_symbols(sets, list(first.values()))
     size = t['set'].value_counts(); names = sorted(size.index[size >= min_size]); symbols = sorted(t['symbol'].unique()); N = len(symbols)
     if not names or N <= n + 1:

@@ -16,7 +16,7 @@ from ..data.loaders import outside_range
 from ..data.screen import Atlas
 
 # %% ../../nbs/analysis/12c_movers.ipynb #87328a71
-RANKS = ('sure', 'effect', 'hope')   # unfavourable end of the interval, its middle, its favourable end
+RANKS = ('conservative', 'effect', 'optimistic')   # unfavourable end of the interval, its middle, its favourable end
 
 def find_screen(
     model,      # a TrainedLPM
@@ -70,10 +70,10 @@ def find_movers(
     selective:bool=False, # count only what an effect exceeds the mean of that in the screen's other contexts by
     atlas:Atlas|None=None,# the measurements: their effects stand beside the predictions
     measured:bool=False,  # list experiments that were done too
-    by:str='sure',        # 'sure', 'effect' or 'hope'
+    by:str='conservative',        # 'conservative', 'effect' or 'optimistic'
     least:float=0.,       # smallest effect that is wanted, in the readout's unit
     top:int|None=50,      # rows; None = all
-) -> pd.DataFrame: # perturbation, context, effect, std, sure, hope, probability (that the effect is beyond `least`), against (the control, or the mean of the screen's perturbations) [, measured: the effect that was, counted likewise]; best first
+) -> pd.DataFrame: # perturbation, context, effect, std, conservative, optimistic, probability (that the effect is beyond `least`), against (the control, or the mean of the screen's perturbations) [, measured: the effect that was, counted likewise]; best first
     "Rank perturbations by what they are predicted to do to a readout."
     check_known([direction], ['up', 'down'], 'direction'); check_known([by], RANKS, 'order')
     screen = find_screen(model, readout, screen); j = model.vocab.readouts[screen].index(readout); sign = 1 if direction == 'up' else -1
@@ -105,8 +105,8 @@ def find_movers(
     base = (value if perturbations == usual else of(usual)).mean(1)
     effect = value - base[:, None]
     if selective: k = len(asked) - 1; effect, std = _beyond_others(effect), np.sqrt(std**2 + ((std**2).sum(0) - std**2) / k**2)
-    out = t[['perturbation', 'context']].assign(effect=effect.ravel(), std=std.ravel(), sure=(sign * effect - 1.645 * std).ravel(),
-        hope=(sign * effect + 1.645 * std).ravel(), probability=norm.sf((least - sign * effect) / np.maximum(std, 1e-12)).ravel(),
+    out = t[['perturbation', 'context']].assign(effect=effect.ravel(), std=std.ravel(), conservative=(sign * effect - 1.645 * std).ravel(),
+        optimistic=(sign * effect + 1.645 * std).ravel(), probability=norm.sf((least - sign * effect) / np.maximum(std, 1e-12)).ravel(),
         against='control' if known else 'mean of the perturbations')
     if atlas is not None:
         s = atlas[screen]; o = s.obs.assign(_v=np.asarray(s.X[:, s.readouts.index(readout)]))

@@ -14,7 +14,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage
 from scipy.spatial.distance import squareform
-from .embedding import short
+from .embedding import short_name
 from ..core import INK, PALETTE, DataError, check_columns, check_known
 
 # %% ../../nbs/analysis/14d_plot_map.ipynb #c9a638d3
@@ -58,7 +58,7 @@ def plot_map(
     if len(label):
         from adjustText import adjust_text
         ax.figure.draw_without_rendering()
-        texts = [ax.text(*points.loc[s], short(s), fontsize=7.5, color=INK, zorder=5) for s in dict.fromkeys(label)]
+        texts = [ax.text(*points.loc[s], short_name(s), fontsize=7.5, color=INK, zorder=5) for s in dict.fromkeys(label)]
         near = points.loc[list(dict.fromkeys(label))].to_numpy()
         adjust_text(texts, x=near[:, 0], y=near[:, 1], ax=ax, arrowprops=dict(arrowstyle='-', color='#888888', lw=.5), expand=(1.2, 1.5),
             force_text=(.4, .6), iter_lim=600)
@@ -79,7 +79,7 @@ def plot_neighbourhood(
     D = np.clip(1 - S, 0, None); np.fill_diagonal(D, 0)
     tree = linkage(squareform((D + D.T) / 2, checks=False), 'average', optimal_ordering=True); order = leaves_list(tree)
     image = ax.imshow(S[np.ix_(order, order)], cmap='RdBu_r', vmin=-1, vmax=1, aspect='equal')
-    names = [short(similarities.index[i]) for i in order]; ax.set_yticks(range(n), names, fontsize=7)
+    names = [short_name(similarities.index[i]) for i in order]; ax.set_yticks(range(n), names, fontsize=7)
     ax.set_xticks([]); ax.tick_params(length=0)
     top = ax.inset_axes([0, 1.01, 1, .14])
     dendrogram(tree, ax=top, no_labels=True, color_threshold=0, above_threshold_color='#777777', link_color_func=lambda k: '#777777')
@@ -157,7 +157,7 @@ def plot_doses(
     if t.empty or (t['dose'] <= 0).any(): raise DataError("expected positive doses in µM, and at least one value")
     if ax is None: _, ax = plt.subplots(figsize=(4.2, 3.2), layout='constrained', dpi=120)
     for i, (p, d) in enumerate(t.sort_values('dose').groupby('perturbation', sort=False, observed=True)):
-        c = PALETTE[i % len(PALETTE)]; ax.plot(d['dose'], d['value'], marker='o', ms=4, lw=1.6, color=c, label=short(p))
+        c = PALETTE[i % len(PALETTE)]; ax.plot(d['dose'], d['value'], marker='o', ms=4, lw=1.6, color=c, label=short_name(p))
         if 'std' in d: ax.fill_between(d['dose'], d['value'] - d['std'], d['value'] + d['std'], color=c, alpha=.15, lw=0)
     ax.set(xscale='log', xlabel='dose, µM', ylabel=ylabel); sns.despine(ax=ax); ax.legend(frameon=False, fontsize=8)
     return ax

@@ -102,7 +102,7 @@ def outside_range(
             said.append(f"{n:,} experiments are combinations of more than {most} perturbations, and the model has seen none that large; what the "
                 "third does beyond pairs is not known")
         elif n:
-            said.append(f"{n:,} experiments are combinations, and the model has seen none: they are told by what their members do "
+            said.append(f"{n:,} experiments are combinations, and the model has seen none: they are predicted from what their members do "
                 "alone (profiles: the sum; growth: Bliss independence); what these do to each other is not known")
     return '; '.join([*said, *_told_of_doses(vocab, table)])
 
@@ -113,7 +113,7 @@ def _told_of_doses(vocab, table, near=.01):
     o = o[o['p'].isin(vocab.tried.keys())]; known = {p: [x for x, _ in vocab.tried[p]] for p in o['p'].unique()}
     ends = {p: (min(x for x in v if x), max(x for x in v if x)) for p, v in known.items()}
     low, high = (o['p'].map({p: e[i] for p, e in ends.items()}).to_numpy(float) for i in (0, 1))
-    whole = o['d'].between(10**vocab.dose[2] * (1 - near), 10**vocab.dose[3] * (1 + near)).to_numpy()   # the others are told of already
+    whole = o['d'].between(10**vocab.dose[2] * (1 - near), 10**vocab.dose[3] * (1 + near)).to_numpy()   # the others were named already
     far = whole & ((o['d'] < low * (1 - near)) | (o['d'] > high * (1 + near))).to_numpy()
     if far.any():
         i = int(np.argmax(far)); p, d = o['p'].iloc[i], o['d'].iloc[i]
@@ -167,21 +167,21 @@ def check_symbols(
     perturbations, # canonical labels
     contexts,      # likewise
 ) -> None:
-    "One error that names the strangers, and their nearest known relatives."
+    "One error that names the unknown symbols, and their nearest known relatives."
     asked, known = [a for p in perturbations for a in parse_perturbation(p)], set(vocab.atoms); new = dict.fromkeys(a for a in asked if a not in known)
     other = {a.partition(':')[2]: a for a in vocab.atoms}; alike = [a for a in new if ':' in a and a.partition(':')[2] in other]
     also = (f"{len(alike):,} of them {'has' if len(alike) == 1 else 'have'} a target that is known by another kind of perturbation ({alike[0]!r}: "
         f"{other[alike[0].partition(':')[2]]!r}), which is another one; ") if alike else ''
     check_known(asked, vocab.atoms, 'perturbation', hint=f"{also}{HINT} (and, where it is read out, of "
-        "the perturbed gene's own transcript), or tell the model what is known of them beforehand: with_descriptors (CLI: --descriptors)")
-    check_known(contexts, vocab.contexts, 'context', hint=f"{HINT}, or tell the model what is known of them beforehand: "
+        "the perturbed gene's own transcript), or give the model what is known of them beforehand: with_descriptors (CLI: --descriptors)")
+    check_known(contexts, vocab.contexts, 'context', hint=f"{HINT}, or give the model what is known of them beforehand: "
         "with_descriptors(contexts=...) (CLI: --context-descriptors)")
 
 def encode(
     vocab:Vocab,          # the symbols
     table:pd.DataFrame,   # experiments: perturbation, context [, dose, time]; canonical labels
     *,
-    unknown:str='error',  # 'error', or 'prior' to give strangers the code 0
+    unknown:str='error',  # 'error', or 'prior' to give unknown symbols the code 0
 ) -> Codes:
     "Integer codes of experiments."
     if unknown not in ('error', 'prior'): raise DataError(f"expected unknown='error' or 'prior', got {unknown!r}")
@@ -309,8 +309,8 @@ class Block:
     pairs:torch.Tensor    # (n, max_members) int64
     amount:torch.Tensor   # (n, 4) float32
     local:torch.Tensor    # (n,) int64 context within the screen
-    echo:torch.Tensor     # (n, k + 1) float32 what the perturbation did elsewhere, see `effects`; (n, 0) without
-    basis:torch.Tensor    # (k, n_readouts) float32 the echo's directions; (0, n_readouts) without
+    transfer:torch.Tensor     # (n, k + 1) float32 what the perturbation did elsewhere, see `effects`; (n, 0) without
+    basis:torch.Tensor    # (k, n_readouts) float32 the transfer's directions; (0, n_readouts) without
     centre:torch.Tensor   # (n_readouts,) float32
     scale:torch.Tensor    # (n_readouts,) float32
     values:torch.Tensor|Stored|None=None # (n, n_readouts) float32 in the screen's units, NaN = not measured
@@ -323,10 +323,10 @@ class Block:
     def on_disk(self) -> bool: return is_stored(self.values) and not isinstance(self.values.source, np.ndarray)
 
     def inputs(self, rows) -> tuple: # what a network takes
-        echo = self.echo[rows]
-        whole = echo[:, :-1] @ self.basis if len(self.basis) else echo.new_empty(len(echo), 0)
+        transfer = self.transfer[rows]
+        whole = transfer[:, :-1] @ self.basis if len(self.basis) else transfer.new_empty(len(transfer), 0)
         return (self.screen, self.members[rows], self.context[rows], self.parts[rows], self.pairs[rows], self.amount[rows],
-            self.local[rows], echo, whole)
+            self.local[rows], transfer, whole)
 
     @property
     def apart(self) -> bool: # values that a GPU has no room for stay in memory, or on the disk
@@ -365,7 +365,7 @@ class Block:
         return replace(self, **{k: getattr(self, k).to(device) for k in (*_ROWS, 'basis', 'centre', 'scale')}, values=values,
             hidden=None if self.hidden is None else self.hidden.to(device))
 
-_ROWS = ('members', 'context', 'parts', 'pairs', 'amount', 'local', 'echo')
+_ROWS = ('members', 'context', 'parts', 'pairs', 'amount', 'local', 'transfer')
 
 def _room(nbytes, device): return device.type != 'cuda' or 1.2 * nbytes < torch.cuda.mem_get_info(device)[0]
 
@@ -376,19 +376,19 @@ def make_block(
     values:np.ndarray|Stored|None=None, # (n, n_readouts) what was measured, in the screen's units
     *,
     scaling:tuple[np.ndarray, np.ndarray]|None=None, # centre and scale of each readout; None = values are standardised
-    echo:np.ndarray|None=None, # (n, k + 1) what the perturbations did elsewhere
-    basis:np.ndarray|None=None, # (k, n_readouts) the echo's directions
+    transfer:np.ndarray|None=None, # (n, k + 1) what the perturbations did elsewhere
+    basis:np.ndarray|None=None, # (k, n_readouts) the transfer's directions
 ) -> Block:
     "Tensors of encoded experiments."
     mine = _lookup(vocab.screen_contexts[screen]); k = len(vocab.readouts[screen])
     local = np.array([0] + [mine.get(c, 0) for c in vocab.contexts], np.int64)[codes.context]
     centre, scale = scaling or (np.zeros(k, np.float32), np.ones(k, np.float32))
-    if echo is None or basis is None: echo, basis = np.zeros((len(local), 0), np.float32), np.zeros((0, k), np.float32)
+    if transfer is None or basis is None: transfer, basis = np.zeros((len(local), 0), np.float32), np.zeros((0, k), np.float32)
     if values is not None and not is_stored(values):
         values = Stored(values, np.arange(len(values))) if values.size > 5e7 else torch.from_numpy(np.ascontiguousarray(values,
             dtype=np.float32))
     return Block(list(vocab.readouts).index(screen), *(torch.from_numpy(np.ascontiguousarray(a))
-        for a in (codes.members, codes.context, codes.parts, codes.pairs, codes.amount.astype(np.float32), local, echo, basis, centre,
+        for a in (codes.members, codes.context, codes.parts, codes.pairs, codes.amount.astype(np.float32), local, transfer, basis, centre,
         scale)), values)
 
 def atlas_blocks(
@@ -397,7 +397,7 @@ def atlas_blocks(
     masks:Mapping[str, np.ndarray]|None, # screen -> (n_experiments,) boolean: which experiments; None = all, without a copy of their values
     scaling:Mapping[str, tuple],     # screen -> (centre, scale)
     *,
-    echoes:Mapping[str, tuple]|None=None, # screen -> what the perturbations did elsewhere: (n_experiments, k + 1), and the directions (k, n_readouts); or (None, None)
+    transfers:Mapping[str, tuple]|None=None, # screen -> what the perturbations did elsewhere: (n_experiments, k + 1), and the directions (k, n_readouts); or (None, None)
 ) -> list[Block]: # one for each screen that has any of the experiments
     "The chosen experiments as tensors."
     out = []
@@ -405,8 +405,8 @@ def atlas_blocks(
         if masks is not None and not np.any(masks[n]): continue
         use = slice(None) if masks is None else masks[n]
         values = s.X if masks is None else s.X.select(use) if is_stored(s.X) else s.X[use]
-        heard, basis = (echoes or {}).get(n, (None, None))
-        out.append(make_block(vocab, n, encode(vocab, s.obs[use]), values, scaling=scaling[n], echo=None if heard is None else heard[use],
+        given, basis = (transfers or {}).get(n, (None, None))
+        out.append(make_block(vocab, n, encode(vocab, s.obs[use]), values, scaling=scaling[n], transfer=None if given is None else given[use],
             basis=basis))
     return out
 

@@ -36,7 +36,7 @@ class Quality:
     def __repr__(self):
         return f"Quality of {self.name!r}: " + ', '.join(f"{n} {v}" for v, n in self.checks['verdict'].value_counts().items())
 
-def _own_readouts(s):
+def _on_target_readouts(s):
     "Where a perturbed gene is read out: its percentile in the direction that is expected."
     at, rows = {r: j for j, r in enumerate(s.readouts)}, []; o = s.obs; context = o['context'].cat.codes.to_numpy(); members = s.members
     target = [(at.get(f"expr:{m[0].partition(':')[2]}"), DIRECTION.get(m[0].partition(':')[0])) if len(m := members[p]) == 1
@@ -138,11 +138,11 @@ def check_screen(
         m = r['reliability'].median()
         add('replicates', m, '> 0.5', m > .5, m < .2, f"replicates agree on {max(m, 0):.0%} of the variance of a readout (median; "
             f"{again:,} experiments were repeated)")
-    own = _own_readouts(s)
+    own = _on_target_readouts(s)
     if len(own) >= 5:
         m = own['percentile'].mean()
         se = own['percentile'].std() / np.sqrt(len(own))
-        add('own readout', m, '> 0.8', m > .8, m - 2 * se < .5, f"{(own['percentile'] > .9).sum()} of {len(own)} perturbed genes are among "
+        add('on-target readout', m, '> 0.8', m > .8, m - 2 * se < .5, f"{(own['percentile'] > .9).sum()} of {len(own)} perturbed genes are among "
             "the tenth that moved most in the expected direction")
     p = _positive(s)
     if p: add('positive controls', p[1], '> 0.8', p[1] > .8, p[1] < .5, f'{p[0]} ({p[2]} known)')

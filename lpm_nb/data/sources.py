@@ -324,7 +324,7 @@ _entries = [
     *[Source(f'macrophage-crispr{x}', f'CRISPR{x} of ~{n} genes in primary human macrophages, transcriptome',
         (f'macrophage_CRISPR{x}_signedsqrtF_x5_int8.h5ad',), 'signed √F of differential expression', 'none stated: internal use',
         'Alector-BIO/CRISPR_PerturbSeq_pHM_publication',
-        'own gene ' + w, lambda x=x: _profile(f'macrophage_CRISPR{x}_signedsqrtF_x5_int8.h5ad', f'macrophage-crispr{x}', 'perturbed_gene',
+        'the perturbed gene ' + w, lambda x=x: _profile(f'macrophage_CRISPR{x}_signedsqrtF_x5_int8.h5ad', f'macrophage-crispr{x}', 'perturbed_gene',
             'macrophage', f'CRISPR{x}', kind=f'CRISPR{x}', scale=1/5, unit='signed √F'))
             for x, n, w in (('i', 205, 'falls in 95 %'), ('a', 175, 'rises and is the top gene in 80 %'))],
     *[Source(f'macrophage-crispr{x}-facs', f'CRISPR{x} of ~203 genes in macrophages, 6 FACS phenotypes',

@@ -70,7 +70,7 @@ def prove_split(
     atlas:Atlas, # the screens
     split:Split, # masks over them
 ) -> pd.DataFrame: # one row per test experiment: screen, perturbation, context, and what the training saw of it
-    "Raise `LeakageError` if a held-out (perturbation, context) trains; tell what else of it the training saw."
+    "Raise `LeakageError` if a held-out (perturbation, context) trains; say what else of it the training saw."
     f = _frame(atlas); names, contexts = f['perturbation'].cat.categories, f['context'].cat.categories
     for n, s in atlas.items():
         if n not in split.test or len(split.test[n]) != s.n_experiments:

@@ -141,7 +141,7 @@ def load(
     return Screen(a)
 
 @patch
-def lean(
+def select_lazily(
     self:Screen,
     rows:np.ndarray, # (n_experiments,) boolean mask
 ) -> Screen:

@@ -86,9 +86,9 @@ def complete_matrix(
 
 # %% ../../nbs/model/08_baselines.ipynb #17293374
 # every baseline, simplest first
-BASELINES = ['control', 'context mean', 'perturbation mean', 'own gene', 'additive', 'additive + low rank', 'nearest perturbations',
+BASELINES = ['control', 'context mean', 'perturbation mean', 'on-target', 'additive', 'additive + low rank', 'nearest perturbations',
     'bilinear ridge', 'factor analysis', 'members in context', 'members + low rank', 'random forest', 'CatBoost']
-INFORMED = ['random forest', 'CatBoost']   # those that are told something of the genes
+INFORMED = ['random forest', 'CatBoost']   # those that know something of the genes
 _GRID = {'additive': [dict(lam=l) for l in (.5, 1, 2, 4, 8, 16)],
          'additive + low rank': [dict(lam=l, rank=k, how=h, shrink=s) for l in (1, 4) for k in (2, 5, 10, 20, 30)
              for h, s in (('complete', .7), ('complete', 1.), ('denoise', 1.))]
@@ -124,8 +124,8 @@ def _gene(atom): return atom.split('@')[0].rpartition(':')[2]
 def _members(labels): # atoms of each, without dose and time
     return [parse_perturbation(x) for x in split_labels(np.asarray(labels, object))[0]]
 
-def _own_gene(g, D, seen):
-    "(c,) mean effect of single perturbations on the transcript of their own gene."
+def _on_target(g, D, seen):
+    "(c,) mean effect of single perturbations on the transcript of their gene."
     at = {r.removeprefix('expr:'): j for j, r in enumerate(g.readouts)}
     rows = np.array([(i, at[_gene(m[0])]) for i, m in enumerate(_members(g.perturbations)) if len(m) == 1 and _gene(m[0]) in at], int).reshape(-1, 2)
     return D[rows[:, 0], :, rows[:, 1]].sum(0) / (seen[rows[:, 0], :, rows[:, 1]].sum(0) + 2)
@@ -216,7 +216,7 @@ def _prepare(method, params, g, knowledge=None):
     out['raw'] = np.where(out['n'] > 0, raw / np.maximum(out['n'], 1), 0)
     if method in ('nearest perturbations', 'bilinear ridge'):
         out['effects'] = (nearest_effects if method == 'nearest perturbations' else bilinear_effects)(D, seen, **params).astype(np.float32)
-    if method == 'own gene': out['own'] = _own_gene(g, D, seen)
+    if method == 'on-target': out['own'] = _on_target(g, D, seen)
     if method in INFORMED: out['trees'] = _Trees(g, D, seen, knowledge, **params)
     if method == 'factor analysis':
         if few: effects = assay_factors(g.contexts, cm, D, seen=seen, usual=usual, **params)
@@ -257,7 +257,7 @@ def _answer(method, g, p, c, table):
         out, rows = np.array(cm), np.flatnonzero(c >= 0)
         if len(rows): out[rows] += g['trees'].predict(effect_labels(table)[rows], c[rows])
         return out
-    if method == 'own gene':
+    if method == 'on-target':
         at, out = {r.removeprefix('expr:'): j for j, r in enumerate(g['readouts'])}, np.array(cm)
         for i, (x, j) in enumerate(zip(table['perturbation'].astype(str), c)):
             for a in parse_perturbation(x) if j >= 0 else ():
@@ -328,7 +328,7 @@ def suitable(
     informed = knowledge is not None and 2 * len(genes & set(knowledge.index)) > len(genes)
     fits = {'random forest': informed, 'CatBoost': informed and find_spec('catboost'), 'factor analysis': not combos and not many
         and len(atlas.contexts) > 1, 'members in context': combos, 'members + low rank': combos, 'nearest perturbations': not many,
-        'bilinear ridge': profile, 'own gene': own}
+        'bilinear ridge': profile, 'on-target': own}
     return [m for m in BASELINES if fits.get(m, True)]
 
 def fit_baselines(

@@ -167,32 +167,32 @@ def _kernel_weights(X, Z, reach, ridge, usual):
 
 @dataclass
 class Smoother:
-    "How the known of one kind, perturbations or contexts, answer for strangers. Made by `fit_smoother`."
+    "How the known of one kind, perturbations or contexts, answer for unseen ones. Made by `fit_smoother`."
     known:list[str]      # atoms, or contexts
     targets:np.ndarray   # (n_known, k) their effects, on leading directions
     reach:float          # squared length scale of the kernel, in units of the usual squared distance
     ridge:float          # of the kernel ridge regression
     mix:list[float]      # how far the forest and the kernel are believed
-    explained:float      # share of the effects' variance that the answers for strangers explain, cross-validated
+    explained:float      # share of the effects' variance that the answers for unseen ones explain, cross-validated
     places:list[str]     # contexts (for contexts: perturbations) in which this was learned
-    error:np.ndarray     # (n_places, n_readouts) mean squared error of answers for strangers there, standardised
+    error:np.ndarray     # (n_places, n_readouts) mean squared error of answers for unseen ones there, standardised
     grown:tuple=field(default=None, repr=False, compare=False) # the forest, once it was needed
 
-    def __repr__(self): return f"Smoother: {len(self.known)} known explain {self.explained:.0%} of a stranger's effect"
+    def __repr__(self): return f"Smoother: {len(self.known)} known explain {self.explained:.0%} of an unseen one's effect"
 
     def error_in(
         self,
         place:str, # a context; for contexts a perturbation
     ) -> np.ndarray: # (n_readouts,)
-        "Mean squared error of answers for strangers in a place; the mean where it was not tried."
+        "Mean squared error of answers for unseen ones in a place; the mean where it was not tried."
         return self.error[self.places.index(place)] if place in self.places else self.error.mean(0)
 
     def weights(
         self,
         X:np.ndarray, # (n_known, d) vectors of the known
-        Z:np.ndarray, # (n_new, d) vectors of strangers
+        Z:np.ndarray, # (n_new, d) vectors of unseen ones
     ) -> np.ndarray: # (n_new, n_known), rows sum to one
-        "How much each of the known says of each stranger."
+        "How much each of the known says of each unseen one."
         n = len(X); W = np.full((len(Z), n), 1 / n)
         if self.mix[0]:
             self.grown = self.grown or _forest(X, self.targets)
@@ -279,9 +279,9 @@ class Descriptors:
         self,
         screen:str, # of the atlas
         kind:str,   # of perturbation, or 'context'
-        names,      # strangers
+        names,      # of unseen ones
     ) -> np.ndarray: # (n, n_known) float32, rows sum to one
-        "How much each of the known of a screen says of each stranger."
+        "How much each of the known of a screen says of each unseen one."
         s = self.smoothers[screen, kind]
         return s.weights(self.rows(s.known), self.rows(names)).astype(np.float32)
 

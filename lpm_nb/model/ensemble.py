@@ -26,10 +26,10 @@ from ..data.stored import row_chunks
 from .held_out import FEW, choose_folds, fit_noise, fit_stack, fit_sums, hide_values, hold_out, judged_blocks, value_variance
 from .lpm import LPMConfig, make_network, start_levels
 from .members import members_alone
-from .predict import measure_controls, measure_own
+from .predict import measure_controls, measure_on_target
 from .stack import Stack
-from .together import who
-from .trained import TrainedLPM, atlas_echoes, echo_widths, experiment_keys, hear_echo
+from .together import rank_and_size
+from .trained import TrainedLPM, atlas_transfers, transfer_widths, experiment_keys, transfer_inputs
 from .training import train_members
 
 # %% ../../nbs/model/06m_ensemble.ipynb #bea1837e
@@ -81,7 +81,7 @@ def map_config(
     if max(len(s.readouts) for s in atlas.values()) < 20: return default_config(atlas, **changes)
     n = sum(s.n_experiments for s in atlas.values())
     epochs = int(np.clip(40_000 / n, 30, 300))                         # enough steps for a small atlas
-    return LPMConfig(**{**dict(width=128, rank=128, layers=0, echo=0, stack=False, epochs=epochs, lr=.005, wd_embedding=.3, wd_weights=.1,
+    return LPMConfig(**{**dict(width=128, rank=128, layers=0, transfer=0, stack=False, epochs=epochs, lr=.005, wd_embedding=.3, wd_weights=.1,
         members=5, valid=.1, hold='values'), **changes})
 
 # %% ../../nbs/model/06m_ensemble.ipynb #3bd168b0
@@ -103,7 +103,7 @@ def _known_part(atlas, split):
     everything = {n: np.ones(s.n_experiments, bool) for n, s in atlas.items()}
     train, valid = (split.train, split.valid) if split else (everything, {n: ~m for n, m in everything.items()})
     both = {n: train[n] | valid[n] for n in atlas}
-    known = Atlas([s if both[n].all() else s.lean(both[n]) for n, s in atlas.items() if both[n].any()])
+    known = Atlas([s if both[n].all() else s.select_lazily(both[n]) for n, s in atlas.items() if both[n].any()])
     return known, *({n: m[n][both[n]] for n in known} for m in (train, valid))
 
 def choose_device(
@@ -112,7 +112,7 @@ def choose_device(
     "Where to train."
     if device is None:
         if not torch.cuda.is_available(): return 'cpu'
-        return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if who()[1] > 1 else 'cuda'
+        return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if rank_and_size()[1] > 1 else 'cuda'
     try: kind = torch.device(device).type
     except (RuntimeError, TypeError) as e: raise DataError(f"expected device='cpu' or 'cuda', got {device!r}") from e
     if kind == 'cuda' and not torch.cuda.is_available():
@@ -148,9 +148,9 @@ class _Plan:
 def _make_plan(known, train, valid, config, seed, device, leave):
     vocab = build_vocab(known, train)
     scaling = {n: standardise(s, train[n] if train[n].any() else np.ones(s.n_experiments, bool)) for n, s in known.items()}
-    profiles = [s for s in known.values() if len(s.readouts) >= 20] if config.echo and config.decoder == 'lpm' else []
-    effects = measure_effects(Atlas(profiles), scaling, rank=config.echo) if profiles else []
-    blocks = atlas_blocks(known, vocab, None, scaling, echoes=atlas_echoes(effects, known))
+    profiles = [s for s in known.values() if len(s.readouts) >= 20] if config.transfer and config.decoder == 'lpm' else []
+    effects = measure_effects(Atlas(profiles), scaling, rank=config.transfer) if profiles else []
+    blocks = atlas_blocks(known, vocab, None, scaling, transfers=atlas_transfers(effects, known))
     plan = _Plan(known, config, seed, train, valid, leave, vocab, scaling, effects, blocks, device, [], {})
     if config.hold == 'values' and not plan.own_valid: plan.hiding = [n for n, s in known.items() if len(s.readouts) >= 20]
     return plan
@@ -172,18 +172,18 @@ def _blind_effects(plan, rest):
     if key not in plan.blind:
         plan.blind.clear(); plan.blind[key] = []
         for e in plan.effects:
-            screens = [plan.known[n] for n in e.screens]; kept = [s.lean(rest[s.name]) for s in screens if rest[s.name].any()]
+            screens = [plan.known[n] for n in e.screens]; kept = [s.select_lazily(rest[s.name]) for s in screens if rest[s.name].any()]
             same = all(rest[s.name].all() for s in screens) or not kept
             if same: plan.blind[key].append(e)
             else: plan.blind[key].append(replace(measure_effects(Atlas(kept), plan.scaling, like=[e])[0], screens=e.screens))
     return plan.blind[key]
 
-def _overheard(blocks, tables, plan, effects):
-    "Held-out experiments as they sound to one who has not heard them."
+def _with_transfer(blocks, tables, plan, effects):
+    "Held-out experiments as they sound to one who has not given them."
     of, names, out = {n: e for e in effects for n in e.screens}, list(plan.known), []
     for b, t in zip(blocks, tables):
-        heard = hear_echo(of[names[b.screen]], t) if names[b.screen] in of else None
-        out.append(b if heard is None else replace(b, echo=torch.from_numpy(heard[0]), basis=torch.from_numpy(heard[1])))
+        given = transfer_inputs(of[names[b.screen]], t) if names[b.screen] in of else None
+        out.append(b if given is None else replace(b, transfer=torch.from_numpy(given[0]), basis=torch.from_numpy(given[1])))
     return out
 
 def _alone(plan, screen, table, effects):
@@ -191,7 +191,7 @@ def _alone(plan, screen, table, effects):
     name, known = list(plan.known)[screen], set(plan.vocab.atoms); t = members_alone(table)[1]
     t = t[[p in known for p in t['perturbation'].astype(str)]].reset_index(drop=True)
     if not len(t): return []
-    return [(*_overheard([make_block(plan.vocab, name, encode(plan.vocab, t, unknown='prior'))], [t], plan, effects), t)]
+    return [(*_with_transfer([make_block(plan.vocab, name, encode(plan.vocab, t, unknown='prior'))], [t], plan, effects), t)]
 
 def _make_member(plan, m, here):
     "Member m; `here`: the blocks of the plan, where they are trained on."
@@ -204,13 +204,13 @@ def _make_member(plan, m, here):
         shown, kept = hide_values(plan.blocks, at, share=.1 if plan.config.valid is None else plan.config.valid or .1, seed=seed)
         here = [replace(h, hidden=b.hidden) for h, b in zip(here, shown)]
     blind_to = mine if any(q.any() for q in mine.values()) else rest
-    net = make_network(plan.vocab, plan.config, seed=seed, ears=echo_widths(plan.effects))
+    net = make_network(plan.vocab, plan.config, seed=seed, transfers=transfer_widths(plan.effects))
     net = start_levels(net, shown, use=[rest[n] for n in names])
     effects = _blind_effects(plan, rest)
-    valid = _overheard([b.take(np.flatnonzero(blind_to[n])) for n, b in zip(names, kept) if blind_to[n].any()],
+    valid = _with_transfer([b.take(np.flatnonzero(blind_to[n])) for n, b in zip(names, kept) if blind_to[n].any()],
         [plan.known[n].obs[blind_to[n]] for n in names if blind_to[n].any()], plan, effects)
     found = judged_blocks(kept, blind_to, plan.known, seed=plan.seed, rest=rest)
-    judged = [(b, t, part) for b, (_, t, part) in zip(_overheard([b for b, *_ in found], [t for _, t, _ in found], plan, effects), found)]
+    judged = [(b, t, part) for b, (_, t, part) in zip(_with_transfer([b for b, *_ in found], [t for _, t, _ in found], plan, effects), found)]
     judged = [(*j, *_alone(plan, j[0].screen, j[1], effects)) for j in judged]
     directions = [replace(e, p=e.p[:0], c=e.c[:0], values=e.values[:0]) for e in effects]
     return _Member(net, here, valid, [plan.train[n] & ~rest[n] for n in names], rest, judged, directions)
@@ -240,7 +240,7 @@ def settle_levels(
     least:int=20,     # contexts with fewer experiments are left as they are; also: so many more are added that have nothing left over
     most:int=500,     # experiments of a context that are looked at
     seed:int=0,       # of their choice
-) -> TrainedLPM: # with networks and closed forms at new levels
+) -> TrainedLPM: # with networks and classical models at new levels
     "Add to the level of each context of profiles what its experiments leave over in the mean."
     if model.config.decoder != 'lpm': return model
     shift, g, networks = {}, rng(seed, 'levels'), [copy.deepcopy(n) for n in model.networks]
@@ -255,13 +255,13 @@ def settle_levels(
             rest = (s.X[rows] - asked.predict_screen(n, s.obs.iloc[rows], unknown='prior')[0]) / scale; seen = ~np.isnan(rest)
             shift[n, c] = (np.where(seen, rest, 0).sum(0) / np.maximum(seen.sum(0), 1) * size / (size + least)).astype(np.float32)
             for net in networks: net.level[list(model.vocab.readouts).index(n)].data[1 + j] += torch.from_numpy(shift[n, c])
-    def moved(form):
-        at = {c: v for (n, c), v in shift.items() if n in form.screens}
-        if not at: return form
-        level = np.array(form.tables['level']); mine = [(i, at[c]) for i, c in enumerate(form.contexts) if c in at]
+    def moved(f):
+        at = {c: v for (n, c), v in shift.items() if n in f.screens}
+        if not at: return f
+        level = np.array(f.tables['level']); mine = [(i, at[c]) for i, c in enumerate(f.contexts) if c in at]
         for i, v in mine: level[i] += v
-        return replace(form, tables={**form.tables, 'level': level})
-    return replace(model, networks=networks, stack=replace(model.stack, forms=[moved(f) for f in model.stack.forms]))
+        return replace(f, tables={**f.tables, 'level': level})
+    return replace(model, networks=networks, stack=replace(model.stack, models=[moved(f) for f in model.stack.models]))
 
 # %% ../../nbs/model/06m_ensemble.ipynb #3d1ffff8
 def fit_lpm(
@@ -288,7 +288,7 @@ def fit_lpm(
         leave, n_pairs, enough = choose_folds(known, train, config=config, seed=seed)
         plan = _make_plan(known, train, valid, config, seed, choose_device(device), leave)
         prints = {n: fingerprint(s) for n, s in known.items()}; key = _run_key(config, seed, bool(together), prints, train)
-        together = together and config.members > 1 and config.decoder == 'lpm' and not plan.hiding and who()[1] == 1
+        together = together and config.members > 1 and config.decoder == 'lpm' and not plan.hiding and rank_and_size()[1] == 1
         networks, history, folds, judged, directions = _train_ensemble(plan, together, checkpoint=checkpoint, key=key, progress=progress,
             on_epoch=on_epoch)
         told, stack = hold_out(networks, judged), Stack([], {}, fit_sums(known, plan.scaling) if config.decoder == 'lpm' else {})
@@ -309,5 +309,5 @@ def fit_lpm(
         model = TrainedLPM(networks, plan.vocab, config, plan.scaling, noise, hard, units, plan.effects, stack, pd.DataFrame(history),
             provenance)
         model = settle_levels(model, known, seen, seed=seed)
-        return replace(model, controls=measure_controls(model, known, seen), prior=prior, own=measure_own(model, known, seen),
+        return replace(model, controls=measure_controls(model, known, seen), prior=prior, own=measure_on_target(model, known, seen),
             met={n: np.unique(experiment_keys(s.obs[seen[n]])) for n, s in known.items()})

@@ -11,19 +11,19 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-import lpm_nb.model.strangers
+import lpm_nb.model.unseen
 from ..core import DataError, ModelError
 from ..data.effects import effect_labels, extend_effects, texts
 from ..data.loaders import Vocab, atlas_blocks, build_vocab, standardise
 from ..data.screen import Atlas, Screen
-from .closed_forms import extend_form
+from .classical import extend_classical
 from .ensemble import as_atlas, choose_device, fingerprint
 from .held_out import FEW, choose_folds, fit_noise, fit_sums, hold_out, judged_blocks, network_levels, value_variance
 from .lpm import make_network, start_levels
 from .members import extend_sums
-from .predict import base_of, measure_controls, measure_own
+from .predict import base_of, measure_controls, measure_on_target
 from .stack import common_level
-from .trained import Controls, TrainedLPM, atlas_echoes, echo_widths, experiment_keys
+from .trained import Controls, TrainedLPM, atlas_transfers, transfer_widths, experiment_keys
 from .training import train_member
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #f046e457
@@ -52,7 +52,7 @@ def _inherit(network, old, vocab, new):
         elif k.startswith('own.') and (not len(v) or not len(state[k])): continue
         elif state[k].shape == v.shape: state[k] = v
         elif all(a >= b for a, b in zip(state[k].shape, v.shape)) and k.split('.')[0] in ('atom', 'context', 'part', 'pair', 'potency',
-            'level', 'single', 'own', 'own_gene', 'relay', 'trust'):
+            'level', 'single', 'own', 'on_target', 'maps', 'trust'):
             state[k][tuple(slice(n) for n in v.shape)] = v
         else:
             raise ModelError(f"the model cannot be extended: {k} has shape {tuple(v.shape)} and would need {tuple(state[k].shape)}; it was "
@@ -78,16 +78,16 @@ def _extend_effects(model, atlas, scaling):
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #26b33c4b
 def _extend_stack(model, atlas, masks, scaling, levels):
-    "The closed forms of a model, fitted again with some of the new experiments."
-    forms = []
-    for f in model.stack.forms:
+    "The classical models of a model, fitted again with some of the new experiments."
+    models = []
+    for f in model.stack.models:
         mine = [n for n in f.screens if n in atlas and masks[n].any()]
-        if not mine: forms.append(f); continue
+        if not mine: models.append(f); continue
         obs = [atlas[n].obs[masks[n]] for n in mine]
         P, C = (np.concatenate([g(o) for o in obs]) for g in (effect_labels, lambda o: texts(o['context'])))
-        forms.append(extend_form(f, P, C, V=np.concatenate([(atlas[n].X[masks[n]] - scaling[n][0]) / scaling[n][1] for n in mine]),
+        models.append(extend_classical(f, P, C, V=np.concatenate([(atlas[n].X[masks[n]] - scaling[n][0]) / scaling[n][1] for n in mine]),
             effects=next((e for e in model.effects if f.screens[0] in e.screens), None), levels=levels))
-    return replace(model.stack, forms=forms)
+    return replace(model.stack, models=models)
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #69c59f38
 @patch
@@ -118,13 +118,13 @@ def fine_tune(self:TrainedLPM,
     whole = {n: np.ones(s.n_experiments, bool) for n, s in atlas.items()}
     scaling = {**{n: standardise(s, whole[n]) for n, s in atlas.items()}, **self.scaling}
     leave, n_pairs, _ = choose_folds(atlas, whole, config=config, seed=seed)
-    effects = _extend_effects(self, atlas, scaling); ears, echoes = echo_widths(effects), atlas_echoes(effects, atlas)
+    effects = _extend_effects(self, atlas, scaling); widths, transfers = transfer_widths(effects), atlas_transfers(effects, atlas)
     nets, judged, folds, history = [], [], [], []
-    blocks = atlas_blocks(atlas, vocab, None, scaling, echoes=echoes)
+    blocks = atlas_blocks(atlas, vocab, None, scaling, transfers=transfers)
     for m, old in enumerate(self.networks):
         mine = leave(m)
         blind_to = mine if any(q.any() for q in mine.values()) else whole
-        net = make_network(vocab, config, seed=seed * 1000 + m, ears=ears)
+        net = make_network(vocab, config, seed=seed * 1000 + m, transfers=widths)
         fresh = {k: v.clone() for k, v in start_levels(net, blocks, use=[~mine[n] for n in atlas]).state_dict().items()
             if k.startswith('level.')}
         net = _inherit(net, old, self.vocab, vocab)
@@ -136,13 +136,13 @@ def fine_tune(self:TrainedLPM,
         nets.append(net); judged.append(judged_blocks(blocks, blind_to, atlas, seed=seed))
         folds.append({n: ~mine[n] for n in atlas}); history += [dict(member=m, **r) for r in rows]
     held = hold_out(nets, judged)
-    for i, (hs, rest) in enumerate(zip(held, folds)):  # the stack answers for what is held out, from closed forms that have not seen it
+    for i, (hs, rest) in enumerate(zip(held, folds)):  # the stack answers for what is held out, from classical models that have not seen it
         stack = _extend_stack(self, atlas, rest, scaling, levels=network_levels([nets[i]], vocab, atlas))
         for h in hs:
-            n = list(vocab.readouts)[h.block.screen]; voices = stack.voices(n)
+            n = list(vocab.readouts)[h.block.screen]; models_of = stack.base_models(n)
             if stack.weights.get(n):
-                h.answer, h.trust = stack.mix(n, [f.predict(h.table) for f in voices],
-                    base=common_level(base_of(nets[i], h.block), voices, h.table), net=h.answer)
+                h.answer, h.trust = stack.mix(n, [f.predict(h.table) for f in models_of],
+                    base=common_level(base_of(nets[i], h.block), models_of, h.table), net=h.answer)
     # what is new is as hard as it was to predict, by the noise that is known
     prior = {n: value_variance(s, scaling[n]) for n, s in atlas.items()} | self.prior
     noise, hard = fit_noise(held, nets[0], vocab, known=self.noise, prior=prior, atlas=atlas)
@@ -163,9 +163,9 @@ def fine_tune(self:TrainedLPM,
     sums |= {n: extend_sums(s, atlas[n], scaling=scaling[n], known=self.vocab.atoms) if n in atlas else s for n, s in self.stack.sums.items()}
     made = replace(made, stack=replace(made.stack, sums=sums)); fresh = measure_controls(made, atlas, whole)
     made = replace(made, controls={**self.controls, **{n: _join_controls(self.controls.get(n), c) for n, c in fresh.items()}},
-        descriptors=None, context_descriptors=[], prior=prior, own={**measure_own(made, atlas, whole), **self.own},
+        descriptors=None, context_descriptors=[], prior=prior, own={**measure_on_target(made, atlas, whole), **self.own},
         met={**self.met, **{n: np.union1d(self.met.get(n, np.zeros(0, np.int64)), experiment_keys(s.obs)) for n, s in atlas.items()}})
-    # those who were strangers may be known now
+    # those that were unseen may be known now
     return made if not (self.descriptors or self.context_descriptors) else made.with_descriptors(self.descriptors
         and self.descriptors.vectors, contexts=None if not self.context_descriptors
         else next((d.vectors for d in self.context_descriptors if d.given), 'screens'))

@@ -17,15 +17,15 @@ from safetensors.torch import load_file, save_file
 from ..core import ModelError, StorageError, atomic_path, sha256
 from ..data.effects import Effects
 from ..data.loaders import Vocab
-from .closed_forms import ClosedForm
+from .classical import ClassicalModel
 from .descriptors import Descriptors, Smoother
 from .lpm import LPMConfig, make_network
 from .members import Sums
 from .stack import Stack
-from .trained import Controls, TrainedLPM, echo_widths
+from .trained import Controls, TrainedLPM, transfer_widths
 
 # %% ../../nbs/model/06n_folder.ipynb #c4e68ea8
-FORMAT = 6
+FORMAT = 7
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
 def _tensors(model):
@@ -38,7 +38,7 @@ def _tensors(model):
         arrays |= {f'effects.{i}.{k}': getattr(e, k) for k in ('p', 'c', 'values', 'basis', 'covariance')}
     arrays |= {f'{k}.{n}': v for k in ('met', 'prior') for n, v in getattr(model, k).items()}
     for n, s in model.stack.sums.items(): arrays |= {f'sums.{n}.{k}': x for k in _SUMS if (x := getattr(s, k)) is not None}
-    for i, f in enumerate(model.stack.forms): arrays |= {f'stack.{i}.{k}': v for k, v in f.tables.items()}
+    for i, f in enumerate(model.stack.models): arrays |= {f'stack.{i}.{k}': v for k, v in f.tables.items()}
     for q, d in enumerate(_described(model)):
         arrays[f'descriptors.{q}.vectors'] = d.vectors.to_numpy()
         for i, x in enumerate(d.smoothers.values()): arrays |= {f'descriptors.{q}.{i}.{k}': getattr(x, k) for k in ('targets', 'error')}
@@ -53,14 +53,14 @@ def _names(model):
     return {**asdict(model.vocab), 'units': model.units, 'own': {n: {str(k): v for k, v in x.items()} for n, x in model.own.items()},
         'controls': {n: dict(contexts=c.contexts, times=c.times) for n, c in model.controls.items()},
         'effects': [{k: getattr(e, k) for k in ('screens', 'perturbations', 'contexts')} for e in model.effects],
-        'stack': dict(forms=[{k: getattr(f, k) for k in ('form', 'screens', 'rows', 'contexts', 'settings')} for f in model.stack.forms],
+        'stack': dict(models=[{k: getattr(f, k) for k in ('method', 'screens', 'rows', 'contexts', 'settings')} for f in model.stack.models],
             weights=model.stack.weights, scales=model.stack.scales, sums={n: {k: getattr(s, k) for k in ('weights', 'never', 'contexts',
                 'atoms', 'guessed')} for n, s in model.stack.sums.items()}),
         'descriptors': [dict(of=d.of, given=d.given, names=list(d.vectors.index), columns=[str(c) for c in d.vectors],
             smoothers=[smoother(n, k, x) for (n, k), x in d.smoothers.items()]) for d in _described(model)]}
 
 _SUMS = ('ground', 'alone', 'span', 'error')
-_HARDNESS = ('perturbation', 'context', 'own_gene', 'dose', 'time', 'part', 'seen', 'elsewhere')
+_HARDNESS = ('perturbation', 'context', 'on_target', 'dose', 'time', 'part', 'seen', 'elsewhere')
 _SMOOTHER = ('known', 'reach', 'ridge', 'mix', 'explained', 'places')
 
 # %% ../../nbs/model/06n_folder.ipynb #05c219ea
@@ -107,7 +107,7 @@ def _read_effects(labels, t):
 
 def _read_stack(labels, t):
     def tables(i): return {k.split('.')[2]: x.numpy() for k, x in t.items() if k.startswith(f'stack.{i}.')}
-    return Stack([ClosedForm(**f, tables=tables(i)) for i, f in enumerate(labels['forms'])], labels['weights'],
+    return Stack([ClassicalModel(**f, tables=tables(i)) for i, f in enumerate(labels['models'])], labels['weights'],
         {n: Sums(**s, **{k: t[f'sums.{n}.{k}'].numpy() for k in _SUMS if f'sums.{n}.{k}' in t}) for n, s in labels['sums'].items()},
         labels['scales'])
 
@@ -125,7 +125,7 @@ def _read_networks(folder, vocab, config, effects, t):
     networks = []
     try:
         for i in range(sum(1 for k in t if k.endswith('atom.weight'))):
-            net = make_network(vocab, config, ears=echo_widths(effects)); head = f'member{i}.'
+            net = make_network(vocab, config, transfers=transfer_widths(effects)); head = f'member{i}.'
             net.load_state_dict({k[len(head):]: x for k, x in t.items() if k.startswith(head)}); networks.append(net.eval())
     except RuntimeError as e:
         raise ModelError(f"the weights in {folder} do not fit its vocabulary and settings: {str(e).splitlines()[0]}") from e

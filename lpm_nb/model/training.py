@@ -21,7 +21,7 @@ from ..core import LPMError, ModelError, atomic_path
 from ..data.loaders import Block, BlockLoader, batch_size
 from .lpm import LPMConfig
 from .side_by_side import SideBySide
-from .together import add_gradients, add_up, lost_process, who
+from .together import add_gradients, sum_over_processes, lost_process, rank_and_size
 
 # %% ../../nbs/model/06h_training.ipynb #c693f223
 def masked_mse(
@@ -40,7 +40,7 @@ def _adamw(params, config, network, **kwargs):
     for network in networks:
         tables = {id(p) for m in network.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
         if config.decoder == 'lpm': tables.discard(id(network.readout.weight))
-        levels = {id(p) for n, p in network.named_parameters() if n.startswith(('level.', 'single.', 'own_gene.')) or n == 'trust'}
+        levels = {id(p) for n, p in network.named_parameters() if n.startswith(('level.', 'single.', 'on_target.')) or n == 'trust'}
         for p in network.parameters():
             if p.numel(): groups[0 if id(p) in tables else 2 if id(p) in levels else 1].append(p)
     decay = (config.wd_embedding, config.wd_weights, 0.)
@@ -48,7 +48,7 @@ def _adamw(params, config, network, **kwargs):
         fused=True)
 
 # %% ../../nbs/model/06h_training.ipynb #386c200f
-def _epoch_seed(seed, epoch): return int(np.random.default_rng([seed, epoch, *([who()[0]] if who()[0] else [])]).integers(2**31))
+def _epoch_seed(seed, epoch): return int(np.random.default_rng([seed, epoch, *([rank_and_size()[0]] if rank_and_size()[0] else [])]).integers(2**31))
 
 class _OnDevice(Metric):
     "fastai's running mean of the loss, without waiting for the GPU at every step."
@@ -117,9 +117,9 @@ class _Together(Callback):
     order = -5
     def after_loss(self):
         if not self.training: return
-        y = self.learn.yb[0]; here = (~y.isnan()).sum().to(self.learn.loss_grad.dtype); whole = add_up(here.clone())
+        y = self.learn.yb[0]; here = (~y.isnan()).sum().to(self.learn.loss_grad.dtype); whole = sum_over_processes(here.clone())
         self.learn.loss_grad = self.learn.loss_grad * (here / whole.clamp(min=1))
-        self.learn.loss = add_up(self.learn.loss_grad.detach().clone())
+        self.learn.loss = sum_over_processes(self.learn.loss_grad.detach().clone())
     def after_backward(self): add_gradients(self.learn.model)
 
 class _EachItsOwn(Callback):
@@ -155,7 +155,7 @@ class _Checkpoint(Callback):
     def __init__(self, folder, run, key): self.folder, self.run, self.key = Path(folder), run, key
     def after_epoch(self):
         if self.epoch < self.learn.done: return                        # skipped: finished before the interruption
-        if who()[0]: return                                            # one writer
+        if rank_and_size()[0]: return                                            # one writer
         r, state = self.run, _optimiser_tensors(self.learn.opt.opt)
         for m, net in enumerate(r.nets):
             state |= {f'{m}.net.{k}': v for k, v in net.state_dict().items()} | {f'{m}.best.{k}': v
@@ -220,7 +220,7 @@ def make_learner(
     "A fastai Learner over blocks; bf16 on CUDA."
     network, side = network.to(device), isinstance(network, SideBySide)
     if side and skip is None: skip = [np.zeros((len(network.networks), len(b)), bool) for b in train]
-    of = BlockLoader(train, rows=rows, skip=skip, bs=config.batch, shuffle=True, seed=seed, device=device, share=who())
+    of = BlockLoader(train, rows=rows, skip=skip, bs=config.batch, shuffle=True, seed=seed, device=device, share=rank_and_size())
     judge = _Turns(network, [BlockLoader(v, device=device) for v in valid]) if side else BlockLoader(valid, device=device)
     def all_of_them(pred, y):
         if pred.ndim == 2: return masked_mse(pred, y)
@@ -228,7 +228,7 @@ def make_learner(
     learn = _Learner(DataLoaders(of, judge, device=torch.device(device)), network, loss_func=all_of_them if side else masked_mse,
         opt_func=lambda params, **kw: OptimWrapper(opt=_adamw(params, config, network)), cbs=list(cbs), train_bn=False)
     learn.recorder.loss, learn.recorder.smooth_loss = _OnDevice(False), _OnDevice(True)
-    if who()[1] > 1: learn.add_cb(_Together())
+    if rank_and_size()[1] > 1: learn.add_cb(_Together())
     if side: learn.add_cb(_EachItsOwn(next((c for c in cbs if isinstance(c, _Run)), None)))
     if torch.device(device).type == 'cuda': learn.add_cb(MixedPrecision(amp_mode=AMPMode.BF16))
     return learn
@@ -284,7 +284,7 @@ def train_members(
                 with nullcontext() if progress else learn.no_bar(), nullcontext() if progress else learn.no_logging():
                     learn.fit(config.epochs, lr=config.lr, reset_opt=False, start_epoch=done)
             except RuntimeError as e:                                  # torch may tell of a dead process at a later call
-                if who()[1] > 1 and not isinstance(e, LPMError) and re.search('gloo|NCCL|[Cc]onnection|[Tt]imed out', str(e)):
+                if rank_and_size()[1] > 1 and not isinstance(e, LPMError) and re.search('gloo|NCCL|[Cc]onnection|[Tt]imed out', str(e)):
                     raise lost_process(e) from e
                 raise
     if together: networks = model.apart()
