@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CONTROLS', 'DIRECTION', 'LOOKS', 'PALETTE', 'INK', 'LPMError', 'DataError', 'UnknownSymbolError', 'ModelError',
            'StorageError', 'FetchError', 'LeakageError', 'DataWarning', 'parse_perturbation', 'format_perturbation',
-           'parse_context', 'format_context', 'is_control', 'canonical_labels', 'check_known', 'check_columns',
-           'atomic_path', 'sha256', 'rng']
+           'split_dose', 'parse_context', 'format_context', 'is_control', 'canonical_labels', 'check_known',
+           'check_columns', 'atomic_path', 'sha256', 'rng']
 
 # %% ../nbs/00_core.ipynb #0dd7d01a
 import difflib, hashlib, os, re, shutil, tempfile, warnings
@@ -74,6 +74,15 @@ def format_perturbation(
 ) -> str: # canonical text: sorted, joined by `+`, literal pluses escaped
     "The canonical text of a set of atoms."
     return '+'.join(a.replace('\\', '\\\\').replace('+', '\\+') for a in sorted(str(a).strip() for a in atoms))
+
+# %% ../nbs/00_core.ipynb #d4501e5d
+_DOSE = re.compile(r'(.+)@((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)', re.S | re.I)
+
+def split_dose(
+    atom:str, # such as 'drug:vorinostat@0.5'
+) -> tuple[str, float]: # the atom without its dose, and that in µM; NaN without one
+    "What a member of a combination is, and how much of it."
+    m = _DOSE.fullmatch(atom); return (m[1], float(m[2])) if m else (atom, float('nan'))
 
 # %% ../nbs/00_core.ipynb #27768bf6
 def parse_context(

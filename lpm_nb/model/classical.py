@@ -13,14 +13,14 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
-from ..core import parse_perturbation
+from ..core import format_perturbation, parse_perturbation
 from ..data.effects import Effects, effect_labels, screen_groups, split_labels, texts
 from ..data.screen import Atlas
 from ..data.stored import is_large, row_chunks
 from .amounts import predict_amounts, fit_amounts, log_amounts, fitted_amounts
 from .completion import additive_effects, assay_factors, bayesian_factors, kernel_effects, nearest_effects, related_pairs
 from .completion import shrunken_mean, soft_impute
-from .pair_models import PAIR_MODELS, member_sums
+from .pair_models import PAIR_MODELS, SINGLES, member_sums
 
 # %% ../../nbs/model/06c_classical.ipynb #812ce3cf
 OF_MEMBERS = {**PAIR_MODELS, 'sums of members': member_sums}             # method -> how it is fitted, of those that know combinations by their members
@@ -57,6 +57,9 @@ class ClassicalModel:
         out = np.full((len(table), t['level'].shape[1]), np.nan, np.float32)
         if self.method == 'sums of members': return self._sums_of_members(table, c, out)
         if self.method in OF_AMOUNTS: return self._at_amounts(table, c, out)
+        if self.method == SINGLES:
+            labels = pd.Categorical(table['perturbation'].astype(str)); a = pd.Index([format_perturbation([x]) for x in self.rows]).get_indexer(labels.categories)[labels.codes]
+            i = np.flatnonzero((a >= 0) & (c >= 0)); out[i] = t['level'][c[i]] + t['members'][c[i], a[i]]; return out
         if self.method not in OF_MEMBERS:
             p = pd.Index(self.rows).get_indexer(effect_labels(table))
             i = np.flatnonzero((p >= 0) & (c >= 0)); i = i[~np.isnan(t['answers'][p[i], c[i], 0])]
@@ -197,7 +200,7 @@ METHODS = {'kernel': [dict(reach=a, ridge=b) for a in (.5, 1., 3.) for b in (.3,
     'related contexts': [dict(k=60, steps=8, ridge=1.)], 'related contexts, one screen': [dict(k=60, steps=8, ridge=1.)],
     'factors of profiles': [dict(k=40, steps=6), dict(k=60, steps=20)],
     'related pairs': [dict(rounds=4)], 'sums of members': [dict(ridge=q) for q in (.1, 1., 10.)], 'doses and times': [{}], 'other amounts of a pair': [{}],
-    'interactions': [dict(noise=1.1)], 'singles': [dict(share=.2)], 'factors of pairs': [dict(k=20)], 'same pairs': [dict(k=0), dict(k=20), dict(k=0, apart=20)],
+    'interactions': [dict(noise=1.1)], 'singles': [dict(share=.2)], SINGLES: [{}], 'factors of pairs': [dict(k=20)], 'same pairs': [dict(k=0), dict(k=20), dict(k=0, apart=20)],
     'curves, nearest genes': [dict(k=20)], 'curves, low rank': [dict(noise=1.25), dict(noise=1.4)]}   # method -> settings that are tried
 
 OF_ONE = ['factors, one screen', 'related contexts, one screen']        # methods that each screen of a group has for itself

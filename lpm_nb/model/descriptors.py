@@ -17,7 +17,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.manifold import SpectralEmbedding
-from ..core import DataError, check_columns, parse_context, rng
+from ..core import DataError, check_columns, parse_context, rng, split_dose
 from .lpm import gene_of
 
 # %% ../../nbs/model/06g_descriptors.ipynb #4e15605a
@@ -123,8 +123,8 @@ def find_vectors(
     vectors:pd.DataFrame, # from `check_vectors`
     atoms,                # atoms such as 'CRISPRi:STAT1'
 ) -> np.ndarray: # (n,) their rows, -1 = none
-    "Which row describes an atom: its own, else that of its gene or drug."
-    return _find(vectors, [(a, gene_of(a)[1]) for a in atoms], str.lower)
+    "Which row describes an atom: its own, else that of its gene or drug, at whatever dose."
+    return _find(vectors, [(a, gene_of(a)[1], gene_of(split_dose(a)[0])[1]) for a in atoms], str.lower)
 
 def plain_context(
     name:str, # of a context, or of one of its parts
