@@ -71,9 +71,9 @@ class ClassicalModel:
         return out
 
     def _sums_of_members(self, table, c, out):
-        "Combinations of known atoms in a known context."
+        "Known atoms in a known context, alone and in combinations."
         labels = pd.Categorical(table['perturbation'].astype(str)); at, t = {a: k for k, a in enumerate(self.rows)}, self.tables
-        of = [m if len(m := parse_perturbation(p)) > 1 and set(m) <= at.keys() else () for p in labels.categories]
+        of = [m if (m := parse_perturbation(p)) and set(m) <= at.keys() else () for p in labels.categories]
         known = np.array([len(m) > 0 for m in of], bool)[labels.codes]; size = [len(m) for m in of]
         A = csr_matrix((np.ones(sum(size), np.float32), [at[a] for m in of for a in m], np.r_[0, np.cumsum(size)]), (len(of), len(at)))
         for j in np.unique(c[c >= 0]): rows = np.flatnonzero(known & (c == j)); out[rows] = t['level'][j] + A[labels.codes[rows]] @ t['members'][j]
