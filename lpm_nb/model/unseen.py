@@ -111,17 +111,17 @@ def known_responses(
         cells = [(k, own[gene_of(a)[1]]) for k, a in enumerate(names) if gene_of(a)[1] in own]
         i, j = np.array(cells, int).reshape(-1, 2).T
         what_is = [split_dose(a)[0] for a in names]; taken = [{split_dose(a)[0] for a in b} for b in beside]
-        asked = [([format_perturbation([a, *([] if x in t else b)]) for a, x in zip(names, what_is)], np.array([x not in t for x in what_is]))
-            for b, t in zip(beside, taken)]
-    else: asked = [(names, np.ones(n, bool))]
-    apart = sum(there for _, there in asked) > 0; count = np.maximum(sum(there.astype(int) for _, there in asked), 1)[:, None]
-    step = max(1, int(2e7 // max(n * r, 1)))
+        labels = np.array([[format_perturbation([a, *([] if x in t else b)]) for a, x in zip(names, what_is)] for b, t in zip(beside, taken)], object)
+        apart = np.array([[x not in t for x in what_is] for t in taken])                # an atom is not combined with itself
+    else: labels, apart = np.array([names], object), np.ones((1, n), bool)
+    count, step = apart.sum(0), max(1, int(2e7 // max(n * r, 1)))
     for k in range(0, len(where), step):
-        w = where.iloc[k:k + step]; q = w.loc[np.repeat(w.index, n)].reset_index(drop=True); E = np.zeros((len(w), n, r), np.float32)
-        for labels, there in asked:                                        # an atom is not combined with itself
-            q[what] = pd.Categorical(np.tile(labels, len(w)), sorted(set(labels)))
-            E[:, there] += (((model.predict_screen(screen, q)[0] - centre) / scale).reshape(len(w), n, r) / count)[:, there]
-        E[:, ~apart] = E[:, apart].mean(1, keepdims=True)
+        w = where.iloc[k:k + step]; some = max(1, int(2e7 // max(n * r * len(w), 1))); E = np.zeros((len(w), n, r), np.float32)
+        for m in range(0, len(labels), some):
+            ask, there = labels[m:m + some], apart[m:m + some]; q = w.loc[np.repeat(w.index, ask.size)].reset_index(drop=True)
+            q[what] = pd.Categorical(np.tile(ask.ravel(), len(w)), sorted(set(ask.ravel())))
+            E += (((model.predict_screen(screen, q)[0] - centre) / scale).reshape(len(w), *ask.shape, r) * there[..., None]).sum(1)
+        E /= np.maximum(count, 1)[:, None]; E[:, count == 0] = E[:, count > 0].mean(1, keepdims=True)
         if len(i): mean = (E.sum(1, dtype=np.float64)[:, j] - E[:, i, j]) / max(n - 1, 1); E[:, i, j] = mean
         out[k:k + step] = E
     return out
@@ -137,13 +137,14 @@ def _apart(table, columns):
 # %% ../../nbs/model/06j_unseen.ipynb #d68195b5
 def _dose(atom): x = split_dose(atom)[1]; return None if x != x else x
 
-STAND_INS = 20   # sets of known atoms that stand for the other unseen members of a combination
+STAND_INS = 20, 200   # fewest and most sets of known atoms that stand for the other unseen members of a combination
 
 def _stand_ins(model, d, screen, others, beside):
     "What an unseen member is combined with: the known ones, and for other unseen ones of these kinds and doses known ones in turn."
     if not others: return [beside]
     g = rng(0, 'stand-ins', screen, *map(str, others)); able = [nearest_doses(model.vocab.atoms, d.smoothers[screen, k].known, np.nan if x is None else x) for k, x in others]
-    return [(*beside, *(g.choice(a) for a in able)) for _ in range(STAND_INS)]
+    n = int(np.clip(2e6 / (len(able[0]) * len(model.vocab.readouts[screen])), *STAND_INS))
+    return [(*beside, *(g.choice(a) for a in able)) for _ in range(n)]
 
 def predict_unseen(
     model:TrainedLPM,   # a trained model that has descriptors
