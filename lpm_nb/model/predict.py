@@ -49,7 +49,7 @@ def base_of(
     return network.base(block.screen, block.members, block.local).numpy()
 
 # %% ../../nbs/model/06k_predict.ipynb #ee7702fd
-def _ask_everyone(model, screen, block, table):
+def _ask_base_models(model, screen, block, table):
     "Mean of networks and classical models, and the variance between networks, each (n, n_readouts), standardised."
     mean = m2 = None
     for i, net in enumerate(model.networks):                       # Welford's update: two arrays in memory, not one per member
@@ -133,11 +133,11 @@ def _is_unseen(model, table, block):
     P, known = pd.Categorical(table['perturbation']), set(model.vocab.atoms)
     return np.array([not set(parse_perturbation(p)) <= known for p in P.categories])[P.codes] | (block.context.numpy() == 0)
 
-def _add_unseen(model, screen, table, block, told, mean, var):
+def _add_unseen(model, screen, table, block, described, mean, var):
     "Answers and variances of experiments with unseen symbols, changed in place."
-    unseen = _is_unseen(model, table, block) & ~told
+    unseen = _is_unseen(model, table, block) & ~described
     var[unseen] = np.maximum(var[unseen], _guess(model, screen))
-    if told.any(): predict_unseen(model, screen, table, rows=np.flatnonzero(told), mean=mean, var=var)
+    if described.any(): predict_unseen(model, screen, table, rows=np.flatnonzero(described), mean=mean, var=var)
     for i, j, kind, v in _on_target_of_unseen(model, screen, table, block):
         mean[i, j] += v
         var[i, j] = max(var[i, j], model.noise[screen][j] * model.hardness['on_target'][kind], model.own.get(screen, {}).get(kind, 0.))
@@ -252,8 +252,8 @@ def check_experiments(self:TrainedLPM,
     screen:str|None=None, # in which they are asked for; None = where their contexts belong
 ) -> None:
     "One error that names all unknown symbols, before any work; those that descriptors describe are left out."
-    told, placed = find_unseen(self, table, screen)
-    P, C = (pd.Categorical(table[k][~d]).remove_unused_categories().categories.astype(str) for k, d in (('perturbation', told), ('context', placed)))
+    described, placed = find_unseen(self, table, screen)
+    P, C = (pd.Categorical(table[k][~d]).remove_unused_categories().categories.astype(str) for k, d in (('perturbation', described), ('context', placed)))
     members = [parse_perturbation(p) for p in P]; able = described_atoms(self, {a for m in members for a in m}, screen)
     check_symbols(self.vocab, [format_perturbation([a for a in m if a not in able]) for m in members], C)
 
@@ -264,8 +264,8 @@ def check_contexts(self:TrainedLPM,
 ) -> None:
     "One error that names the contexts that a screen does not have, of none that is described beforehand."
     mine = self.vocab.screen_contexts[screen]; other = [c for c in contexts if c not in set(mine)]
-    told = find_unseen(self, pd.DataFrame(dict(perturbation='', context=other)), screen)[1] if other else []
-    check_known([c for c, t in zip(other, told) if not t], mine, f'context of {screen}')
+    described = find_unseen(self, pd.DataFrame(dict(perturbation='', context=other)), screen)[1] if other else []
+    check_known([c for c, t in zip(other, described) if not t], mine, f'context of {screen}')
 
 # %% ../../nbs/model/06k_predict.ipynb #b9afdc90
 def _at_doses(model, screen, table, asked, unknown):
@@ -294,18 +294,18 @@ def predict_screen(self:TrainedLPM,
     check_known([unknown], ['error', 'prior'], 'unknown='); table = within_range(self.vocab, table)
     if unknown == 'error': self.check_experiments(table, screen=screen)
     if (asked := at_tried_doses(self.vocab, table)) is not None: return _at_doses(self, screen, table, asked, unknown)
-    told, placed = find_unseen(self, table, screen)
+    described, placed = find_unseen(self, table, screen)
     if placed.any():                                               # contexts that are only described: apart from the others
         out = np.empty((2, len(table), len(self.scaling[screen][0])), np.float32)
         out[:, placed] = predict_unseen_contexts(self, screen, table[placed], unknown=unknown)
         if not placed.all(): out[:, ~placed] = self.predict_screen(screen, table[~placed], unknown=unknown)
         return out[0], out[1]
     block = table_block(self, screen, table)
-    mean, var = _ask_everyone(self, screen, block, table)
+    mean, var = _ask_base_models(self, screen, block, table)
     var += _noise_of(self, screen, block, table)
     _add_up(self, screen, table, block, mean, var)
     var *= _larger(self.vocab, block)[:, None]
-    if unknown == 'prior' or told.any(): _add_unseen(self, screen, table, block, told, mean, var)
+    if unknown == 'prior' or described.any(): _add_unseen(self, screen, table, block, described, mean, var)
     mean, var = _as_controls(self, screen, table, block, mean, var)
     centre, scale = self.scaling[screen]
     return mean * scale + centre, np.sqrt(var) * scale

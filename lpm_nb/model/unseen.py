@@ -29,11 +29,11 @@ def choose_descriptors(
     able = [d.covers(contexts, screens=[screen]) for d in model.context_descriptors]
     return [next((d for d, a in zip(model.context_descriptors, able) if a[i]), None) for i in range(len(contexts))]
 
-def _known_otherwise(told, known, fold):
+def _known_otherwise(described, known, fold):
     "(n,) of names and the descriptors that know them: is it a known one without its assay, or in another spelling that is described by the same row?"
     alike, bare = {}, {fold(k.partition('|')[0]) for k in known if '|' in k}
     for k in known: alike.setdefault(fold(k), []).append(k)
-    return np.array([fold(n) in bare or np.isin(d.places([n]), d.places(alike.get(fold(n), [])))[0] for n, d in told], bool)
+    return np.array([fold(n) in bare or np.isin(d.places([n]), d.places(alike.get(fold(n), [])))[0] for n, d in described], bool)
 
 def nearest_doses(
     atoms:Sequence[str], # known atoms, such as 'drug:a@0.5'
@@ -69,17 +69,17 @@ def find_unseen(
     screen:str|None=None, # in which they are asked for; None = where their contexts belong
 ) -> tuple[np.ndarray, np.ndarray]: # two masks (n,): unseen perturbations that are described, unseen contexts that are
     "Experiments of what no screen has but descriptors know. A known name in another spelling is none: it is for the caller to correct."
-    told, placed = np.zeros((2, len(table)), bool)
+    described, placed = np.zeros((2, len(table)), bool)
     if model.descriptors is not None:
         P = pd.Categorical(table['perturbation']).remove_unused_categories(); known = set(model.vocab.atoms)
         new = [{a for a in parse_perturbation(p) if a not in known} for p in P.categories]; able = described_atoms(model, set().union(*new), screen)
-        if able: told = np.array([bool(m) and m <= able for m in new], bool)[P.codes]
+        if able: described = np.array([bool(m) and m <= able for m in new], bool)[P.codes]
     if model.context_descriptors:
         C = pd.Categorical(table['context'].astype(str)); known = set(model.vocab.contexts)
         def of(c): return next((d for n in ([screen] if screen else model.screens_of(c)) if (d := choose_descriptors(model, n, [c])[0]) is not None), None)
         who = {c: d for c in C.categories if c not in known and (d := of(c)) is not None}
         if who: placed = C.isin([c for c, same in zip(who, _known_otherwise(who.items(), known, plain_context)) if not same])
-    return told, placed
+    return described, placed
 
 # %% ../../nbs/model/06j_unseen.ipynb #4b192ddb
 def measured_atoms(
@@ -194,8 +194,8 @@ def predict_unseen_contexts(
     for d in {id(d): d for d in who}.values():
         s, mine = d.smoothers[screen, 'context'], np.flatnonzero(np.array([x is d for x in who])[C.codes])
         W = np.zeros((len(who), len(s.known)), np.float32)
-        told = [i for i, x in enumerate(who) if x is d]
-        W[told] = d.weights(screen, 'context', C.categories[told]); V = np.maximum(W, 0)
+        described = [i for i, x in enumerate(who) if x is d]
+        W[described] = d.weights(screen, 'context', C.categories[described]); V = np.maximum(W, 0)
         V /= np.maximum(V.sum(1, keepdims=True), 1e-9)
         where, there = _apart(table.iloc[mine], ('perturbation', 'dose', 'time')); n = len(s.known); step = max(1, int(2e7 // (n * r)))
         for k in range(0, len(where), step):
