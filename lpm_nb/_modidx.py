@@ -1490,6 +1490,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'lpm_nb.model.unseen._in_contexts': ('model/unseen.html#_in_contexts', 'lpm_nb/model/unseen.py'),
                                      'lpm_nb.model.unseen._known_otherwise': ( 'model/unseen.html#_known_otherwise',
                                                                                'lpm_nb/model/unseen.py'),
+                                     'lpm_nb.model.unseen._responses': ('model/unseen.html#_responses', 'lpm_nb/model/unseen.py'),
                                      'lpm_nb.model.unseen._stand_ins': ('model/unseen.html#_stand_ins', 'lpm_nb/model/unseen.py'),
                                      'lpm_nb.model.unseen._usual': ('model/unseen.html#_usual', 'lpm_nb/model/unseen.py'),
                                      'lpm_nb.model.unseen.choose_descriptors': ( 'model/unseen.html#choose_descriptors',

@@ -191,7 +191,7 @@ def _equations(answers, h, base):
     pair, out = _pairs(h.table), {}
     for pattern, rows in answer_patterns(answers, len(h.table)):
         out[pattern] = fold_equations(h.y[rows], base=base[rows], spread=h.spread[rows], n=len(np.unique(pair[rows])),
-            answers=[h.answer[rows], *(v[rows] for v, on in zip(answers, pattern) if on == '1')])
+            answers=[h.answer[rows], *(np.where(np.isnan(v), h.answer, v)[rows] for v, on in zip(answers, pattern) if on == '1')])
     return out
 
 def _weights(mine, weigh, but=None):

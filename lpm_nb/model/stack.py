@@ -121,7 +121,7 @@ class Stack:
             if out is net: out = net.copy()
             trust[rows] = s[0]
             out[rows] = base[rows] + sum(w * (v[rows] - base[rows])
-                for w, v in zip(s, [net, *(v for v, on in zip(said, pattern) if on == '1')]) if w)
+                for w, v in zip(s, [net, *(np.where(np.isnan(v), net, v) for v, on in zip(said, pattern) if on == '1')]) if w)
         if screen in self.scales:
             factor = np.interp(log_size(out - base), *self.scales[screen]).astype(np.float32)
             for f, v in zip(self.base_models(screen), said):

@@ -7,14 +7,15 @@ __all__ = ['STAND_INS', 'choose_descriptors', 'nearest_doses', 'described_atoms'
            'known_responses', 'predict_unseen', 'predict_unseen_contexts']
 
 # %% ../../nbs/model/06j_unseen.ipynb #10d9984a
-import hashlib
+import hashlib, warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from ..core import DataError, check_known, format_perturbation, parse_context, parse_perturbation, rng, split_dose
+from ..core import DataError, DataWarning, check_known, format_perturbation, parse_context, parse_perturbation, rng, split_dose
 from ..data.effects import split_labels
+from .classical import OF_MEMBERS
 from .descriptors import LEAST, MOST, Descriptors, check_vectors, fit_smoother, leading_directions, plain_context
 from .lpm import gene_of
 from .trained import TrainedLPM
@@ -33,7 +34,12 @@ def _known_otherwise(described, known, fold):
     "(n,) of names and the descriptors that know them: is it a known one without its assay, or in another spelling that is described by the same row?"
     alike, bare = {}, {fold(k.partition('|')[0]) for k in known if '|' in k}
     for k in known: alike.setdefault(fold(k), []).append(k)
-    return np.array([fold(n) in bare or np.isin(d.places([n]), d.places(alike.get(fold(n), [])))[0] for n, d in described], bool)
+    described = list(described); out = np.zeros(len(described), bool)
+    for d in {id(d): d for _, d in described}.values():
+        mine = [i for i, (_, x) in enumerate(described) if x is d]; names = [described[i][0] for i in mine]; others = [alike.get(fold(n), []) for n in names]
+        at = d.places([*names, *(o for os in others for o in os)]); theirs = np.split(at[len(names):], np.cumsum([len(o) for o in others])[:-1])
+        out[mine] = [fold(n) in bare or a in set(t.tolist()) for n, a, t in zip(names, at, theirs)]
+    return out
 
 def nearest_doses(
     atoms:Sequence[str], # known atoms, such as 'drug:a@0.5'
@@ -87,13 +93,41 @@ def measured_atoms(
     screen:str,       # name of one of its screens
 ) -> list[str]: # sorted; all atoms if the model does not remember
     "Atoms of single perturbations that were measured in a screen, or in one with the same readouts."
-    rows = {r for f in model.stack.base_models(screen) for r in f.rows} | {r for e in model.effects if screen in e.screens
-        for r in e.perturbations}
-    known = set(model.vocab.atoms)
-    if not rows: return [a for a in model.vocab.atoms if a]
-    return sorted({m[0] for m in map(parse_perturbation, split_labels(np.array(sorted(rows), object))[0]) if len(m) == 1 and m[0] in known})
+    models, known = model.stack.base_models(screen), set(model.vocab.atoms)
+    atoms = {a for f in models if f.method in OF_MEMBERS for a in f.rows} & known
+    rows = {r for f in models if f.method not in OF_MEMBERS for r in f.rows} | {r for e in model.effects if screen in e.screens for r in e.perturbations}
+    if not rows and not atoms: return [a for a in model.vocab.atoms if a]
+    return sorted(atoms | {m[0] for m in map(parse_perturbation, split_labels(np.array(sorted(rows), object))[0]) if len(m) == 1 and m[0] in known})
 
 # %% ../../nbs/model/06j_unseen.ipynb #e9a36f5a
+def _responses(model, screen, what, *, names, where, beside=((),)):
+    "`known_responses`, and the mean variance over the names, (n_where, n_readouts)."
+    centre, scale = model.scaling[screen]; n, r = len(names), len(model.vocab.readouts[screen])
+    out, var = np.empty((len(where), n, r), np.float32), np.empty((len(where), r), np.float32); i = j = []
+    free = np.ones((len(beside), r), np.float32)
+    if what == 'perturbation':
+        own = {x.removeprefix('expr:'): k for k, x in enumerate(model.vocab.readouts[screen])}
+        cells = [(k, own[gene_of(a)[1]]) for k, a in enumerate(names) if gene_of(a)[1] in own]
+        i, j = np.array(cells, int).reshape(-1, 2).T
+        what_is = [split_dose(a)[0] for a in names]; taken = [{split_dose(a)[0] for a in b} for b in beside]
+        labels = np.array([[format_perturbation([a, *([] if x in t else b)]) for a, x in zip(names, what_is)] for b, t in zip(beside, taken)], object)
+        apart = np.array([[x not in t for x in what_is] for t in taken])                # an atom is not combined with itself
+        partner = set.intersection(*map(set, beside))                                   # the own transcripts of those that stand in for others are not theirs
+        for k, b in enumerate(beside): free[k, [own[gene_of(a)[1]] for a in b if a not in partner and gene_of(a)[1] in own]] = 0
+    else: labels, apart = np.array([names], object), np.ones((1, n), bool)
+    count, step = np.maximum(apart.T.astype(np.float32) @ free, 1e-9), max(1, int(2e7 // max(n * r, 1)))
+    for k in range(0, len(where), step):
+        w = where.iloc[k:k + step]; some = max(1, int(2e7 // max(n * r * len(w), 1))); E, U = np.zeros((len(w), n, r), np.float32), np.zeros((len(w), r))
+        for m in range(0, len(labels), some):
+            ask, there = labels[m:m + some], apart[m:m + some]; q = w.loc[np.repeat(w.index, ask.size)].reset_index(drop=True)
+            q[what] = pd.Categorical(np.tile(ask.ravel(), len(w)), sorted(set(ask.ravel())))
+            mean, sd = (x.reshape(len(w), *ask.shape, r) for x in model.predict_screen(screen, q))
+            E += ((mean - centre) / scale * there[..., None] * free[m:m + some, None]).sum(1); U += np.square(sd / scale).mean(2).sum(1)
+        E /= count; lone = ~apart.any(0); E[:, lone] = E[:, ~lone].mean(1, keepdims=True); var[k:k + step] = U / len(labels)
+        if len(i): mean = (E.sum(1, dtype=np.float64)[:, j] - E[:, i, j]) / max(n - 1, 1); E[:, i, j] = mean
+        out[k:k + step] = E
+    return out, var
+
 def known_responses(
     model:TrainedLPM,    # a trained model
     screen:str,          # name of one of its screens
@@ -104,27 +138,7 @@ def known_responses(
     beside:Sequence[Sequence[str]]=((),), # of perturbations, known atoms that each of them is combined with; of several sets the mean
 ) -> np.ndarray: # (n_where, n_names, n_readouts) standardised predictions
     "What known perturbations do in some places; a gene's own transcript as the others', for an unseen one does not share it."
-    centre, scale = model.scaling[screen]; n, r = len(names), len(model.vocab.readouts[screen])
-    out = np.empty((len(where), n, r), np.float32); i = j = []
-    if what == 'perturbation':
-        own = {x.removeprefix('expr:'): k for k, x in enumerate(model.vocab.readouts[screen])}
-        cells = [(k, own[gene_of(a)[1]]) for k, a in enumerate(names) if gene_of(a)[1] in own]
-        i, j = np.array(cells, int).reshape(-1, 2).T
-        what_is = [split_dose(a)[0] for a in names]; taken = [{split_dose(a)[0] for a in b} for b in beside]
-        labels = np.array([[format_perturbation([a, *([] if x in t else b)]) for a, x in zip(names, what_is)] for b, t in zip(beside, taken)], object)
-        apart = np.array([[x not in t for x in what_is] for t in taken])                # an atom is not combined with itself
-    else: labels, apart = np.array([names], object), np.ones((1, n), bool)
-    count, step = apart.sum(0), max(1, int(2e7 // max(n * r, 1)))
-    for k in range(0, len(where), step):
-        w = where.iloc[k:k + step]; some = max(1, int(2e7 // max(n * r * len(w), 1))); E = np.zeros((len(w), n, r), np.float32)
-        for m in range(0, len(labels), some):
-            ask, there = labels[m:m + some], apart[m:m + some]; q = w.loc[np.repeat(w.index, ask.size)].reset_index(drop=True)
-            q[what] = pd.Categorical(np.tile(ask.ravel(), len(w)), sorted(set(ask.ravel())))
-            E += (((model.predict_screen(screen, q)[0] - centre) / scale).reshape(len(w), *ask.shape, r) * there[..., None]).sum(1)
-        E /= np.maximum(count, 1)[:, None]; E[:, count == 0] = E[:, count > 0].mean(1, keepdims=True)
-        if len(i): mean = (E.sum(1, dtype=np.float64)[:, j] - E[:, i, j]) / max(n - 1, 1); E[:, i, j] = mean
-        out[k:k + step] = E
-    return out
+    return _responses(model, screen, what, names=names, where=where, beside=beside)[0]
 
 # %% ../../nbs/model/06j_unseen.ipynb #ee34e659
 def _apart(table, columns):
@@ -139,10 +153,11 @@ def _dose(atom): x = split_dose(atom)[1]; return None if x != x else x
 
 STAND_INS = 20, 200   # fewest and most sets of known atoms that stand for the other unseen members of a combination
 
-def _stand_ins(model, d, screen, others, beside):
+def _stand_ins(model, d, screen, others, beside, tried):
     "What an unseen member is combined with: the known ones, and for other unseen ones of these kinds and doses known ones in turn."
     if not others: return [beside]
-    g = rng(0, 'stand-ins', screen, *map(str, others)); able = [nearest_doses(model.vocab.atoms, d.smoothers[screen, k].known, np.nan if x is None else x) for k, x in others]
+    g = rng(0, 'stand-ins', screen, *map(str, others)); partners = {split_dose(b)[0] for b in beside}
+    able = [nearest_doses(tried, [a for a in d.smoothers[screen, k].known if a not in partners], np.nan if x is None else x) for k, x in others]
     n = int(np.clip(2e6 / (len(able[0]) * len(model.vocab.readouts[screen])), *STAND_INS))
     return [(*beside, *(g.choice(a) for a in able)) for _ in range(n)]
 
@@ -166,18 +181,23 @@ def predict_unseen(
             key = (d.kind(a), _dose(a)), tuple(sorted(((d.kind(b), _dose(b)) for b in others), key=str)), tuple(b for b in sets[i] if b in known)
             groups.setdefault(key, []).append((i, a))
     atoms = {k: sorted({a for m in new for a in m if d.kind(a) == k}) for k in {g[0][0] for g in groups}}
-    weights = {k: dict(zip(a, d.weights(screen, k, a))) for k, a in atoms.items()}; mean[rows] = 0
+    weights = {k: dict(zip(a, d.weights(screen, k, a))) for k, a in atoms.items()}; mean[rows] = 0; tried = measured_atoms(bare, screen)
+    several = np.array([len(m) > 1 for m in sets], bool)[P.codes]; var[rows[several]] = 0            # as unsure as a combination of known ones, and the error of the answer
     for ((kind, dose), others, beside), items in groups.items():
-        names = nearest_doses(model.vocab.atoms, d.smoothers[screen, kind].known, np.nan if dose is None else dose)
+        names = nearest_doses(tried, d.smoothers[screen, kind].known, np.nan if dose is None else dose); have = np.array([split_dose(a)[1] for a in names])
+        have = have[~np.isnan(have)]
+        if dose is not None and len(have) and not have.min() / 3 <= dose <= have.max() * 3:
+            warnings.warn(f"{items[0][1]!r} is at a dose that no known perturbation of its kind had in screen {screen!r} ({have.min():g} to {have.max():g} "
+                "µM): it is answered as at the nearest of them", DataWarning, stacklevel=4)
         s, mine = d.smoothers[screen, kind], np.concatenate([of_label[i] for i, _ in items])
         W = np.stack([weights[kind][a] for _, a in items])[np.repeat(np.arange(len(items)), [len(of_label[i]) for i, _ in items])]
         W = W - (1 - 1 / (1 + len(others))) / len(s.known)                 # what all members share counts once
         where, there = _apart(t.iloc[mine], ('context', 'dose', 'time')); step = max(1, int(5e7 // max(len(s.known) * mean.shape[1], 1)))
         for k in range(0, len(where), step):
             w = where.iloc[k:k + step].reset_index(drop=True)
-            E = known_responses(bare, screen, 'perturbation', names=names, where=w, beside=_stand_ins(model, d, screen, others, beside))
-            for e, c, at in zip(E, w['context'], there[k:]):
-                np.add.at(mean, rows[mine[at]], W[at] @ e); np.add.at(var, rows[mine[at]], s.error_in(c))
+            E, U = _responses(bare, screen, 'perturbation', names=names, where=w, beside=_stand_ins(model, d, screen, others, beside, tried))
+            for e, u, c, at in zip(E, U, w['context'], there[k:]):
+                np.add.at(mean, rows[mine[at]], W[at] @ e); np.add.at(var, rows[mine[at]], s.error_in(c) + (several[mine[at]] / (1 + len(others)))[:, None] * u)
 
 # %% ../../nbs/model/06j_unseen.ipynb #0f618a99
 def predict_unseen_contexts(
@@ -218,6 +238,8 @@ def _usual(model, kinds=()):
 
 def _describe_perturbations(model, vectors, places):
     "What vectors of genes and drugs say of each screen, learned in some of its contexts."
+    if dosed := [x for x in vectors.index if split_dose(x)[1] == split_dose(x)[1] and gene_of(split_dose(x)[0])[1] in {gene_of(split_dose(a)[0])[1] for a in model.vocab.atoms}]:
+        raise DataError(f"expected one vector for each drug, whatever its dose; got one for {dosed[0]!r}, keep one as {split_dose(dosed[0])[0]!r}")
     d, few = Descriptors(vectors, {}), {}
     for n, cs in model.vocab.screen_contexts.items():
         tried = measured_atoms(model, n); atoms = np.array(sorted({split_dose(a)[0] for a in tried}), object)
@@ -233,7 +255,7 @@ def _describe_perturbations(model, vectors, places):
     if not d.smoothers:
         raise DataError(f"no screen of the model has {LEAST} known perturbations of one kind with a vector ("
             + '; '.join(f"{n}, {k or 'no kind'}: {q}" for (n, k), q in few.items()) + "); expected genes or drugs by name, such as "
-            f"{gene_of(model.vocab.atoms[0])[1]!r}, the table has {', '.join(map(repr, vectors.index[:3]))}, …")
+            f"{gene_of(split_dose(model.vocab.atoms[0])[0])[1]!r}, the table has {', '.join(map(repr, vectors.index[:3]))}, …")
     return d
 
 # %% ../../nbs/model/06j_unseen.ipynb #297d311a
