@@ -187,3 +187,16 @@ def test_a_folder_that_is_no_model_is_not_overwritten(screen, tmp_path):
     screen.write(tmp_path/'s.h5ad')
     assert run('train', tmp_path/'s.h5ad', '--out', tmp_path/'mine', '-q') == 6
     assert (tmp_path/'mine/thesis.txt').read_text() == 'years'
+
+@pytest.mark.parametrize('gap', ['few singles', 'one line', 'pairs of one gene'])
+def test_a_gap_in_one_readout_of_pairs_leaves_no_hole(gap):
+    g = np.random.default_rng(0); genes = [f'KO:G{i:02d}' for i in range(14)]; e = g.normal(size=(14, 2)); rows = [(c, m) for c in (0, 1) for m in [*((i,) for i in range(14)),
+        *((i, j) for i in range(14) for j in range(i))]]
+    y = np.array([e[list(m)].sum(0) * (1 + c) for c, m in rows]) + .1 * g.normal(size=(len(rows), 2)); size = np.array([len(m) for _, m in rows]); line = np.array([c for c, _ in rows])
+    lost = {'few singles': (size == 1) & (np.arange(len(rows)) % 9 > 0), 'one line': line == 1, 'pairs of one gene': np.array([len(m) == 2 and 0 in m for _, m in rows])}[gap]
+    y[lost, 1] = np.nan
+    s = Screen.from_arrays(y, perturbation=['+'.join(genes[k] for k in m) for _, m in rows], context=[f'line{c}' for c, _ in rows], readouts=['x', 'y'], name='pairs')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore'); model = fit_lpm(s, config=LPMConfig(width=16, hidden=16, rank=16, epochs=8, members=2), seed=0, device='cpu')
+    mean, std = model.predict_screen('pairs', s.obs); assert np.isfinite(mean).all() and (std > 0).all()
+    known = ~np.isnan(y); assert ((mean - y)[known]**2).mean() < .5 * y[known].var()
