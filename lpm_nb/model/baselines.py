@@ -12,7 +12,7 @@ from importlib.util import find_spec
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
-from ..core import DataError, check_known, parse_perturbation, rng
+from ..core import DataError, check_known, parse_perturbation, rng, split_dose
 from ..data.effects import effect_labels, fit_members, screen_groups, split_labels
 from ..data.loaders import standardise
 from ..data.screen import Atlas, Screen
@@ -119,7 +119,7 @@ class Baseline:
         centre, scale = self.scaling[screen]
         return (_answer(self.method, g, p, c, table) * scale + centre).astype(np.float32), None
 
-def _gene(atom): return atom.split('@')[0].rpartition(':')[2]
+def _gene(atom): return split_dose(atom)[0].rpartition(':')[2]
 
 def _members(labels): # atoms of each, without dose and time
     return [parse_perturbation(x) for x in split_labels(np.asarray(labels, object))[0]]

@@ -149,7 +149,7 @@ def _apart(table, columns):
     return t.drop_duplicates().reset_index(drop=True), np.split(np.argsort(key, kind='stable'), np.cumsum(np.bincount(key))[:-1])
 
 # %% ../../nbs/model/06j_unseen.ipynb #d68195b5
-def _dose(atom): x = split_dose(atom)[1]; return None if x != x else x
+def _dose(atom): x = split_dose(atom)[1]; return None if x != x else x        # NaN is no key
 
 STAND_INS = 20, 200   # fewest and most sets of known atoms that stand for the other unseen members of a combination
 
