@@ -33,6 +33,8 @@ app.add_typer(network_app); app.add_typer(map_app)
 Descriptors = Annotated[Optional[str], typer.Option(metavar='TABLE', help="What is known of genes or drugs that no screen has, so that "
     "they can be predicted too: 'relations' (STRING, CORUM, Reactome), 'gdsc-structures', or a table (.csv, .tsv, .parquet) with names in "
     "the first column, then numbers, or a column smiles.")]
+
+# %% ../nbs/16_cli.ipynb #b176ea7a
 def _progress(epochs, members, quiet):
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     bar = Progress(TextColumn('{task.description}'), BarColumn(), TextColumn('{task.completed}/{task.total} epochs'),
@@ -53,6 +55,7 @@ def _start_together(nproc):
     return subprocess.call([sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={nproc}', '--no-python',
         sys.argv[0], *args], env={'OMP_NUM_THREADS': str(max(1, (os.cpu_count() or 1) // nproc)), **os.environ})
 
+# %% ../nbs/16_cli.ipynb #9ca2aa98
 @app.command()
 def train(
     screens: Annotated[list[str], typer.Argument(metavar='SCREEN...',
@@ -173,6 +176,7 @@ def predict_table(
     out = table.iloc[long['_row']].reset_index(drop=True)
     return out.assign(readout=long['readout'].to_numpy(), value=long['value'].to_numpy(), std=long['std'].to_numpy())
 
+# %% ../nbs/16_cli.ipynb #806e2f2a
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')],
@@ -260,11 +264,13 @@ def _make_split(atlas, how, test, seed, context, only=None):
     if how == 'target' and not context: raise DataError("the split 'target' needs --context, the target context")
     return ways[how]()
 
+# %% ../nbs/16_cli.ipynb #feac77dc
 class _Prior:
     "A trained model that answers for unknown symbols too, as the whole-perturbation and whole-context splits need."
     def __init__(self, model): self.model = model
     def predict_screen(self, screen, table): return self.model.predict_screen(screen, table, unknown='prior')
 
+# %% ../nbs/16_cli.ipynb #df9ad812
 def run_evaluation(
     atlas:Atlas,       # the screens
     split,             # what is held out
@@ -305,6 +311,7 @@ def run_evaluation(
     write_table(e.scores, out/'scores.parquet'); write_table(e.summary, out/'summary.csv'); model.save(out/'model')
     return e
 
+# %% ../nbs/16_cli.ipynb #e604cadb
 def _print_evaluation(e, as_json):
     from lpm_nb.analysis.benchmark import league_table
     if as_json: return print(e.summary.to_json(orient='records'))
@@ -391,6 +398,7 @@ def benchmark(
         show_table(row[row != '–'].rename('mean over seeds').to_frame().rename_axis('method'), title=task)
     say(f"[green]report: {out/'benchmark.html'}[/green]", quiet)
 
+# %% ../nbs/16_cli.ipynb #411c7d6d
 @app.command()
 def scaling(
     out: Annotated[Path,

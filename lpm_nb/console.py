@@ -85,6 +85,7 @@ def read_table(
         if c in t: t[c] = t[c].str.strip().replace({'': None, 'NA': None, 'N/A': None, 'NaN': None, 'nan': None})
     return t
 
+# %% ../nbs/15e_console.ipynb #7e2e7af2
 def read_descriptors(
     spec:str, # 'relations', 'gdsc-structures', or a table (.csv, .tsv, .parquet): names in the first column, then numbers, or smiles, or entity1 and entity2
 ) -> pd.DataFrame: # vectors, index = genes or drugs
@@ -115,6 +116,7 @@ def _numbers(t, spec):
             f"of {numbers.index[numbers[bad[0]].isna()][0]!r}); expected names in the first column and numbers in all others")
     return numbers
 
+# %% ../nbs/15e_console.ipynb #56d22e12
 def read_context_descriptors(
     spec:str, # 'tissues', 'screens', or a table (.csv, .tsv, .parquet): names in the first column, then numbers, or tissue or cancer_type
 ) -> pd.DataFrame|str: # vectors, index = contexts or cell lines; or 'screens'
@@ -133,6 +135,7 @@ def read_context_descriptors(
     if {'tissue', 'cancer_type'} & set(t.columns[1:]): return line_vectors(t.rename(columns={t.columns[0]: 'model_name'}))
     return _numbers(t.set_index(t.columns[0]), spec)
 
+# %% ../nbs/15e_console.ipynb #a66225bc
 def read_input(
     spec:str,         # catalogue name, .h5ad, .zarr, .csv, .tsv or .parquet
     *,
@@ -155,6 +158,7 @@ def read_input(
     if path.exists(): raise DataError(f"expected a catalogue name or a file ending in .h5ad, .zarr, .csv, .tsv or .parquet, got {spec!r}")
     return read_screen(spec)
 
+# %% ../nbs/15e_console.ipynb #bc4c647f
 def result_folder(
     path:str|Path, # where results will go
 ) -> Path:
@@ -188,6 +192,7 @@ ContextDescriptors = Annotated[Optional[str], typer.Option(metavar='TABLE', help
     "(Cell Model Passports), 'screens' (what other screens of the model say of a line), or a table with names in the first column, then "
     "numbers, or columns tissue, cancer_type.")]
 
+# %% ../nbs/15e_console.ipynb #50d1cca1
 def read_perturbations(
     path:str|Path, # a table with a column perturbation
 ) -> list[str]: # canonical, each once

@@ -36,6 +36,7 @@ def data_list(
     t = t.assign(here=np.where(t['here'], 'yes', 'no'))
     show_table(t if as_json else t[['title', 'unit', 'licence', 'kind', 'here']], as_json=as_json)
 
+# %% ../nbs/15f_data_commands.ipynb #3527d0c5
 @data_app.command('describe')
 def data_describe(
     name: Annotated[str, typer.Argument(help='A name of the list, or a file.')],
@@ -155,6 +156,7 @@ def _in_options():
     try: yield
     except LPMError as e: raise type(e)(_as_options(str(e))) from e
 
+# %% ../nbs/15f_data_commands.ipynb #9a84368a
 @data_app.command('add')
 def data_add(
     file: Annotated[Path, typer.Argument(metavar='FILE', help='.h5ad, .zarr, .gct, .gctx, .csv, .tsv, .parquet or .xlsx')],

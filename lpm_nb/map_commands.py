@@ -53,6 +53,7 @@ def _typical(points, clusters, most=15):
     middle = [points[of['cluster'] == k] for k in good]
     return [(((p - p.median())**2).sum(axis=1)).idxmin() for p in middle]
 
+# %% ../nbs/15h_map_commands.ipynb #d6730d9e
 @map_app.command('map')
 def draw_map(
     model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')],
@@ -163,6 +164,7 @@ def _tell_changed(model, screen, quiet):
         say(f"[yellow]{screen.name} has changed since the model was trained on it: what is measured and what is predicted may be on "
             "different scales; train again[/yellow]", quiet)
 
+# %% ../nbs/15h_map_commands.ipynb #a919307a
 @map_app.command('movers')
 def rank_movers(
     model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')],

@@ -43,6 +43,7 @@ class Lazy:
         if self._error is not None: raise self._error
         return self._got
 
+# %% ../nbs/15d_maps.ipynb #c220d3d2
 class LazyModel(Lazy):
     "A trained model that is loaded in the background."
     def __init__(
@@ -73,6 +74,7 @@ class LazyScreen(Lazy):
     @property
     def X(self): return self.wait().X # of the screen
 
+# %% ../nbs/15d_maps.ipynb #92d6e5c2
 def screens_of_model(
     folder:str|Path,  # of the model
     *,
@@ -92,6 +94,7 @@ def screens_of_model(
     with warnings.catch_warnings():
         warnings.simplefilter('ignore'); return Atlas([given[n] if n in given else read_screen(n) for n in names])
 
+# %% ../nbs/15d_maps.ipynb #bff9fae3
 def _read_map(keep):
     return Embedding(pd.read_parquet(keep/'vectors.parquet'), 'LPM', tuple(pd.read_parquet(f) for f in sorted(keep.glob('seed*.parquet'))))
 
@@ -151,6 +154,7 @@ def prepare_map(
         with atomic_path(map_note(folder, method=method, power=asked)) as tmp: tmp.write_text(json.dumps(dict(map=key, screens=labels)))
     return e, pd.read_parquet(layout)
 
+# %% ../nbs/15d_maps.ipynb #02625861
 def _known_map(folder, method, power):
     "Map, points and labels of the screens from the note of `prepare_map`; None where there is none, or where the map has been deleted since."
     note = map_note(folder, method=method, power=power)

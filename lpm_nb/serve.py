@@ -33,6 +33,7 @@ def write_app(
             display_name='Python 3'), title='LPM explorer'), nbformat=4, nbformat_minor=5)))
     return Path(path)
 
+# %% ../nbs/15c_serve.ipynb #516347c6
 def free_port(
 ) -> int:
     "A port that nobody listens on."
@@ -44,6 +45,7 @@ _OPTIONS = ['--no-browser', '--Voila.ip=127.0.0.1', '--show_tracebacks=True', '-
 
 _SERVER = f"{_LEAN}; import json; from voila.app import main; asked = sys.stdin.readline(); asked and main(json.loads(asked))"
 
+# %% ../nbs/15c_serve.ipynb #6eb605f3
 waiting = None      # the server that the entry point of `lpm` has begun, if any
 
 def begin_server(
@@ -79,6 +81,7 @@ def serve_app(
         time.sleep(.05)
     return server, f'http://127.0.0.1:{port}'
 
+# %% ../nbs/15c_serve.ipynb #81a4fd47
 def map_note(
     folder:str|Path,  # of the model
     *,

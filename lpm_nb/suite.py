@@ -43,6 +43,7 @@ class Task:
     note:str=''          # what to know when reading the figure
     genes:bool=False     # the perturbations are genes by their symbols, so trees that know relations have a say
 
+# %% ../nbs/15_suite.ipynb #9408bbf1
 def _named(*names): return lambda seed: Atlas([read_screen(n) for n in names])
 
 def by_gene(
@@ -70,6 +71,7 @@ def _doubles(*screens):
 
 def _pairs(test, *screens, **kw): return lambda a, seed: split_pairs(a, test=test, seed=seed, screens=list(screens) or None, **kw)
 
+# %% ../nbs/15_suite.ipynb #ae3f4ce3
 _WELLS = ('The four cell types of a donor share wells, so a well effect looks like a drug effect; the mean over the other types stands '
     'beside it.')
 TASKS = {
@@ -113,6 +115,7 @@ def _blind(atlas, split):
 
 ONE_SCREEN, PAPER = 'LPM, one screen', 'paper decoder'
 
+# %% ../nbs/15_suite.ipynb #ccc69db1
 def _paper_config(atlas, split, values):
     "The published settings, and fewer epochs where they would mean more values than wanted."
     widest = max(len(s.readouts) for s in atlas.values())
@@ -142,6 +145,7 @@ def _relations():
     try: return relation_vectors()
     except FetchError: return None
 
+# %% ../nbs/15_suite.ipynb #b819f48c
 @cache
 def _code():
     "What the cells depend on besides data and settings."
@@ -161,6 +165,7 @@ def _methods(atlas, task, paper_values):
     return ['LPM', *[ONE_SCREEN] * (len(atlas) > 1), *[PAPER] * bool(paper_values and not dosed),
         *reversed(suitable(atlas, _relations() if task.genes else None))]
 
+# %% ../nbs/15_suite.ipynb #80e200d0
 @dataclass(frozen=True)
 class _Setting:
     "A task with a seed, and what share of its training data is given."
@@ -190,6 +195,7 @@ class _Setting:
 
 _read_again = lru_cache(maxsize=1)(_Setting.read)                      # a process that makes several cells of a setting reads it once
 
+# %% ../nbs/15_suite.ipynb #36444475
 def _make_cell(setting, method, path, read=None):
     "Train one method, predict what was held out, write it down."
     atlas, split, seen, given, paper, _ = read or _read_again(setting)
@@ -233,6 +239,7 @@ def _run(settings, out, methods, jobs, say):
             with np.load(path) as z: stored[m], cost[m] = _Given(z['mean'], z['std'] if 'std' in z.files else None), float(z['seconds'][1])
         yield s, read, stored, cost
 
+# %% ../nbs/15_suite.ipynb #f0e75ab7
 def run_suite(
     out:str|Path,            # folder of the cells and the results
     *,
@@ -292,6 +299,7 @@ def suite_table(
         table.insert(1, 'ceiling', all_.groupby('task', sort=False)['ceiling'].first().map(lambda v: f'{v:.{digits}f}', na_action='ignore'))
     return table.fillna('–')
 
+# %% ../nbs/15_suite.ipynb #a862098a
 _TEMPLATE = jinja2.Template("""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Does the LPM work?</title>
 <style>body{font:16px/1.55 system-ui,sans-serif;color:#222;max-width:74rem;margin:2.5rem auto;padding:0 1.2rem}h1{font-size:1.7rem}h2{font-size:1.2rem;margin-top:2.2rem;border-bottom:1px solid #ddd}table{border-collapse:collapse;font-size:.84rem;display:block;overflow-x:auto}th,td{padding:.28rem .7rem;text-align:left;border-bottom:1px solid #eee;font-variant-numeric:tabular-nums}thead th{vertical-align:bottom;max-width:7rem}.note{color:#555;max-width:46rem;font-size:.9rem}figure{display:inline-block;vertical-align:top;margin:.6rem;max-width:23rem}figure.wide{max-width:100%}img{max-width:100%}figcaption{font-size:.84rem;color:#555}</style>
 <h1>Does the LPM work?</h1><p class="note">{{ lead }}</p>{{ table }}{% for t in tasks %}<h2>{{ t.name }}</h2><p class="note">{{ t.note }}</p>{% for f in t.figures %}<figure><img alt="{{ f.caption }}" src="data:image/png;base64,{{ f.png }}"><figcaption>{{ f.caption }}</figcaption></figure>{% endfor %}{% endfor %}
@@ -352,6 +360,7 @@ def _few_contexts(atlas, split, seed, share=.25):
     return Split(split.name, split.train, split.valid, {n: split.test[n] & s.obs['context'].isin(judged).to_numpy()
         for n, s in atlas.items()}, split.seed)
 
+# %% ../nbs/15_suite.ipynb #79fa497c
 def scaling_curve(
     task:Task|str,           # a task, or the name of one of `TASKS`
     *,

@@ -33,6 +33,7 @@ PROFILE = 20   # a screen with at least this many readouts is a profile screen
 METRICS = {'delta r': 1, 'r': 1, 'spearman': 1, 'r2': 1, 'mse': -1, 'discrimination': 1, 'direction': 1, 'delta r top 50': 1, 'within r': 1,
     'pooled r': 1, 'interaction r': 1}
 
+# %% ../../nbs/analysis/10_benchmark.ipynb #7396b5f3
 def _reference(screen, train):
     "Mean of the training perturbations of each context; of all where a context has none."
     X, c = screen.X, screen.obs['context'].astype(str).to_numpy()
@@ -66,6 +67,7 @@ def _scalar_scores(preds, Y, table, readouts, least=5):
                 yield pd.DataFrame(dict(method=method, context='all', perturbation=names, readout=r, metric='within r',
                     value=[pearson(P[i, j][None], Y[i, j][None])[0] if (~np.isnan(Y[i, j])).sum() >= least else np.nan for i in parts]))
 
+# %% ../../nbs/analysis/10_benchmark.ipynb #1bb48e05
 def _expected(table, screen, train):
     "(n, n_readouts) the sum of the members of each combination in its context, from training data; None if there are too few."
     members = [parse_perturbation(x) for x in table['perturbation'].astype(str)]; several = np.array([len(m) > 1 for m in members])
@@ -92,6 +94,7 @@ def _pooled(preds, Y, table, readouts, expected, seed):
                 yield metric, r, names, *pooled_pearson(np.stack([preds[m][0][:, j] for m in names], 1) - base[:, [j]],
                     Y[:, j] - base[:, j], p, seed=seed)
 
+# %% ../../nbs/analysis/10_benchmark.ipynb #f1c33c80
 def _noise(screen, test, sd):
     "(n, n_readouts) variance of the noise in the test values; None where nothing is known of it."
     n = np.maximum(screen.obs['n_replicates'].to_numpy(float), 1)[:, None]

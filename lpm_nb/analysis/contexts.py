@@ -41,6 +41,7 @@ def embed_contexts(
         Z = Z - np.nanmean(Z, 0); Z = Z - np.nanmean(Z, 1, keepdims=True)
     return Embedding(pd.DataFrame(np.nan_to_num(Z).astype(np.float32), pd.Index(C[keep].astype(str), name='context')), name)
 
+# %% ../../nbs/analysis/12b_contexts.ipynb #61c82ad0
 def read_tissues(
     contexts:Sequence[str], # such as 'A375|GDSC2': the first part is the line
 ) -> pd.Series: # context -> tissue; lines that are not in the table, or there are two of, are left out
@@ -50,6 +51,7 @@ def read_tissues(
     official = {c: names.resolve(parse_context(c)[0])[0] for c in contexts}
     return pd.Series({c: of[x] for c, x in official.items() if x in of}, name='tissue', dtype=object)
 
+# %% ../../nbs/analysis/12b_contexts.ipynb #16953822
 def score_grouping(
     e:Embedding,         # contexts
     labels:Mapping|pd.Series, # symbol -> group

@@ -40,6 +40,7 @@ def _shift(source, target, rows, control, X, at):
         w[mine], p[mine] = d['wasserstein'], d['p']
     return w, p
 
+# %% ../../nbs/analysis/13b_edge_scores.ipynb #d24b5b45
 def score_cells(
     edges:pd.DataFrame, # source, target [, score], best first
     cells:ad.AnnData,   # held-out single cells with obs['perturbation'] ('' = control)
@@ -96,6 +97,7 @@ def _shuffled(s, t, g, swaps=10):
         have -= {(s[a], t[a]), (s[b], t[b])}; t[a], t[b] = t[b], t[a]; have |= {(s[a], t[a]), (s[b], t[b])}
     return t
 
+# %% ../../nbs/analysis/13b_edge_scores.ipynb #0e0d78af
 def score_relations(
     edges:pd.DataFrame,     # source, target, score, best first
     relations:pd.DataFrame, # gene1, gene2 (see `read_relations`); or source, target for directed=True

@@ -52,6 +52,7 @@ class Embedding:
         check_known(symbols, self.symbols, 'symbol of this embedding')
         cut = list(symbols); return replace(self, vectors=self.vectors.loc[cut], seeds=tuple(s.loc[cut] for s in self.seeds))
 
+# %% ../../nbs/analysis/11_embedding.ipynb #b4c1ff06
 def align_embeddings(
     tables:Sequence[pd.DataFrame], # each (n_symbols, width) of one seed
 ) -> list[pd.DataFrame]: # the same, centred and turned onto the first
@@ -77,6 +78,7 @@ def embed_model(
     seeds = align_embeddings([model.embedding(kind, symbols=symbols, member=i) for i in range(len(model.networks))])
     return Embedding(sum(seeds) / len(seeds), name, tuple(seeds))
 
+# %% ../../nbs/analysis/11_embedding.ipynb #274c386f
 def _typical(screen):
     "Dose and time at which each perturbation was mostly tried."
     o = screen.obs[['perturbation', 'dose', 'time']]
@@ -91,6 +93,7 @@ def _hide_own(Z, perturbations, readouts):
             if j is not None: Z[i, j] = np.nan
     return Z
 
+# %% ../../nbs/analysis/11_embedding.ipynb #b597c8e8
 def _centred(Z, few):
     "Effects: each readout against its mean over perturbations; for few readouts in many contexts also each perturbation against its own mean."
     with np.errstate(all='ignore'):
@@ -121,6 +124,7 @@ def _layout(atlas, perturbations, readouts):
         mine = [r for r in s.readouts if readouts is None or r in set(readouts)]
         if mine: yield n, s, wanted, mine
 
+# %% ../../nbs/analysis/11_embedding.ipynb #c7ea04ba
 def embed_responses(
     model,          # has `predict_screen(screen, table)`: a TrainedLPM or a baseline
     atlas:Atlas|Screen, # the screens: which perturbations, at which dose, in which contexts

@@ -12,6 +12,7 @@ import ipywidgets as W
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from fastcore.basics import patch
 from .embedding import Embedding, without_kind, enrich_neighbours, neighbours, short_name, similarity
 from .mechanism import name_symbols
 from ..core import INK, PALETTE, DataError, UnknownSymbolError, check_known
@@ -57,6 +58,7 @@ _STYLE = '''<style>
 .lpm :focus-visible {outline: 2px solid #0072B2; outline-offset: 1px}
 </style>'''
 
+# %% ../../nbs/analysis/15b_explore_map.ipynb #2bf6120a
 def _figure(**kw):
     "A figure of our own: nothing pops up in the notebook. matplotlib is imported when the first is drawn."
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -69,6 +71,7 @@ def _link(name, data, kind):
     return (f'<a class="take" download="{html.escape(name)}" '
         f'href="data:{kind};base64,{base64.b64encode(data).decode()}">{html.escape(name)}</a>')
 
+# %% ../../nbs/analysis/15b_explore_map.ipynb #5dd72d15
 class MapExplorer(W.VBox):
     "A map of perturbations with neighbours, effects and comparisons; `selected`, `near`, `effects`, `compared`, `code` are what is shown."
     def __init__(
@@ -102,277 +105,301 @@ class MapExplorer(W.VBox):
                           self.compare_title, self.heat, self.take, self.shown])
         self.add_class('lpm')
 
-    def _controls(self):
-        wide = dict(style=dict(description_width='initial'))
-        self.search = W.Combobox(placeholder='type a name', options=sorted(self.label.values(), key=str.lower), description='perturbation',
-            ensure_option=False, continuous_update=False, layout=W.Layout(width='380px'), **wide)
-        self.context = W.Dropdown(options=[], description='context', layout=W.Layout(width='380px'), **wide)
-        self.add, self.clear = W.Button(description='add to comparison',
-            layout=W.Layout(width='150px')), W.Button(description='clear comparison', layout=W.Layout(width='150px'))
-        self.list = W.Dropdown(options=[('a neighbour …', '')], description='go to', layout=W.Layout(width='420px'), **wide)
-        self.said, self.near_title, self.near_table, self.profile_table, self.compare_title, self.take, self.shown = (W.HTML()
-            for _ in range(7))
-        self.heat = W.Image(format='png', layout=W.Layout(display='none', max_width='100%', width='fit-content'))
-        self.search.observe(lambda c: self._typed(c['new']), 'value')
-        self.context.observe(lambda c: self._busy or self._show_effects(), 'value')
-        self.list.observe(lambda c: c['new'] and not self._busy and self.choose(c['new']), 'value')
-        self.add.on_click(lambda b: self.compare([*self.compared, self.selected])); self.clear.on_click(lambda b: self.compare([]))
+# %% ../../nbs/analysis/15b_explore_map.ipynb #d063c9a8
+@patch
+def _controls(self:MapExplorer):
+    wide = dict(style=dict(description_width='initial'))
+    self.search = W.Combobox(placeholder='type a name', options=sorted(self.label.values(), key=str.lower), description='perturbation',
+        ensure_option=False, continuous_update=False, layout=W.Layout(width='380px'), **wide)
+    self.context = W.Dropdown(options=[], description='context', layout=W.Layout(width='380px'), **wide)
+    self.add, self.clear = W.Button(description='add to comparison',
+        layout=W.Layout(width='150px')), W.Button(description='clear comparison', layout=W.Layout(width='150px'))
+    self.list = W.Dropdown(options=[('a neighbour …', '')], description='go to', layout=W.Layout(width='420px'), **wide)
+    self.said, self.near_title, self.near_table, self.profile_table, self.compare_title, self.take, self.shown = (W.HTML()
+        for _ in range(7))
+    self.heat = W.Image(format='png', layout=W.Layout(display='none', max_width='100%', width='fit-content'))
+    self.search.observe(lambda c: self._typed(c['new']), 'value')
+    self.context.observe(lambda c: self._busy or self._show_effects(), 'value')
+    self.list.observe(lambda c: c['new'] and not self._busy and self.choose(c['new']), 'value')
+    self.add.on_click(lambda b: self.compare([*self.compared, self.selected])); self.clear.on_click(lambda b: self.compare([]))
 
-    def _colours(self):
-        "Symbols by their most common sets, at most seven."
-        if self.sets is None: return {}
-        t = name_symbols(self.sets, self.e.symbols)
-        size = t['set'].value_counts(); big = size[(size >= 4) & (size <= .25 * len(self.e.symbols))].index[:7]
-        t = t[t['set'].isin(big)].drop_duplicates('symbol')
-        return dict(zip(t['symbol'], t['set']))
+# %% ../../nbs/analysis/15b_explore_map.ipynb #47299625
+@patch
+def _colours(self:MapExplorer):
+    "Symbols by their most common sets, at most seven."
+    if self.sets is None: return {}
+    t = name_symbols(self.sets, self.e.symbols)
+    size = t['set'].value_counts(); big = size[(size >= 4) & (size <= .25 * len(self.e.symbols))].index[:7]
+    t = t[t['set'].isin(big)].drop_duplicates('symbol')
+    return dict(zip(t['symbol'], t['set']))
 
-    def _figures(self):
-        self.groups = self._colours(); xy = self.points.to_numpy(); symbols = self.e.symbols
-        hues = [PALETTE[i] for i in (0, 2, 4, 5, 6, 3, 7)]; kinds = list(dict.fromkeys(self.groups.values()))
-        colour = [hues[kinds.index(self.groups[s])] if s in self.groups else '#c9c9c9' for s in symbols]
-        hover = [html.escape(self.label[s]) + (f'<br>{html.escape(self.groups[s])}' if s in self.groups else '') for s in symbols]
-        self.legend = W.HTML('<div class="soft" style="margin-top:-6px">' + ''.join('<span '
-            'style="white-space:nowrap;margin-right:14px"><span '
-            f'style="display:inline-block;width:10px;height:10px;border-radius:5px;background:{h}"></span> {html.escape(k)}</span>'
-            for k, h in zip(kinds, hues)) + '</div>')
-        hidden, grid = dict(visible=False), dict(gridcolor='#eeeeee', zerolinecolor='#bbbbbb', automargin=True)
-        def title(x, text):
-            return dict(x=x, y=1.06, xref='paper', yref='paper', xanchor='left', showarrow=False, text=text, font=dict(size=13))
-        self.plot = go.Figure([go.Scatter(x=xy[:, 0], y=xy[:, 1], mode='markers', text=hover, hoverinfo='text',
-            marker=dict(size=7, color=colour, line=dict(width=0)), selected=dict(marker=dict(opacity=1)),
-            unselected=dict(marker=dict(opacity=1)), name='symbols'),
-                               go.Scatter(x=[], y=[], mode='markers+text', text=[], textposition='top center', textfont=dict(size=11),
-                                   hoverinfo='skip', marker=dict(size=10, color='rgba(0,0,0,0)', line=dict(width=1.3, color=INK)),
-                                   name='neighbours'),
-                               go.Scatter(x=[], y=[], mode='markers+text', text=[], textposition='bottom center',
-                                   textfont=dict(size=13, weight='bold'), hoverinfo='skip',
-                                   marker=dict(size=17, symbol='circle-open', color=PALETTE[6], line=dict(width=3, color=PALETTE[6])),
-                                   name='chosen'),
-                               go.Scattergl(x=[], y=[], mode='markers', text=[], hoverinfo='text',
-                                   marker=dict(size=5, color=PALETTE[0], opacity=.6), xaxis='x2', yaxis='y2'),
-                                   go.Scatter(x=[], y=[], mode='lines', hoverinfo='skip', line=dict(color=INK, width=1, dash='dash'),
-                                   xaxis='x2', yaxis='y2')],
-                              dict(width=1240, height=440, margin=dict(l=8, r=8, t=34, b=8), plot_bgcolor='white', hovermode='closest',
-                                  font=dict(family='system-ui, sans-serif', color=INK, size=12), showlegend=False,
-                                   xaxis=dict(hidden, domain=[0, .54]), yaxis=hidden, xaxis2=dict(grid, domain=[.61, 1], anchor='y2'),
-                                       yaxis2=dict(grid, anchor='x2'), annotations=[title(0,
-                                       'map: click a point to move there, lasso several to compare'), title(.61, '')]))
+@patch
+def _figures(self:MapExplorer):
+    self.groups = self._colours(); xy = self.points.to_numpy(); symbols = self.e.symbols
+    hues = [PALETTE[i] for i in (0, 2, 4, 5, 6, 3, 7)]; kinds = list(dict.fromkeys(self.groups.values()))
+    colour = [hues[kinds.index(self.groups[s])] if s in self.groups else '#c9c9c9' for s in symbols]
+    hover = [html.escape(self.label[s]) + (f'<br>{html.escape(self.groups[s])}' if s in self.groups else '') for s in symbols]
+    self.legend = W.HTML('<div class="soft" style="margin-top:-6px">' + ''.join('<span '
+        'style="white-space:nowrap;margin-right:14px"><span '
+        f'style="display:inline-block;width:10px;height:10px;border-radius:5px;background:{h}"></span> {html.escape(k)}</span>'
+        for k, h in zip(kinds, hues)) + '</div>')
+    hidden, grid = dict(visible=False), dict(gridcolor='#eeeeee', zerolinecolor='#bbbbbb', automargin=True)
+    def title(x, text):
+        return dict(x=x, y=1.06, xref='paper', yref='paper', xanchor='left', showarrow=False, text=text, font=dict(size=13))
+    self.plot = go.Figure([go.Scatter(x=xy[:, 0], y=xy[:, 1], mode='markers', text=hover, hoverinfo='text',
+        marker=dict(size=7, color=colour, line=dict(width=0)), selected=dict(marker=dict(opacity=1)),
+        unselected=dict(marker=dict(opacity=1)), name='symbols'),
+                           go.Scatter(x=[], y=[], mode='markers+text', text=[], textposition='top center', textfont=dict(size=11),
+                               hoverinfo='skip', marker=dict(size=10, color='rgba(0,0,0,0)', line=dict(width=1.3, color=INK)),
+                               name='neighbours'),
+                           go.Scatter(x=[], y=[], mode='markers+text', text=[], textposition='bottom center',
+                               textfont=dict(size=13, weight='bold'), hoverinfo='skip',
+                               marker=dict(size=17, symbol='circle-open', color=PALETTE[6], line=dict(width=3, color=PALETTE[6])),
+                               name='chosen'),
+                           go.Scattergl(x=[], y=[], mode='markers', text=[], hoverinfo='text',
+                               marker=dict(size=5, color=PALETTE[0], opacity=.6), xaxis='x2', yaxis='y2'),
+                               go.Scatter(x=[], y=[], mode='lines', hoverinfo='skip', line=dict(color=INK, width=1, dash='dash'),
+                               xaxis='x2', yaxis='y2')],
+                          dict(width=1240, height=440, margin=dict(l=8, r=8, t=34, b=8), plot_bgcolor='white', hovermode='closest',
+                              font=dict(family='system-ui, sans-serif', color=INK, size=12), showlegend=False,
+                               xaxis=dict(hidden, domain=[0, .54]), yaxis=hidden, xaxis2=dict(grid, domain=[.61, 1], anchor='y2'),
+                                   yaxis2=dict(grid, anchor='x2'), annotations=[title(0,
+                                   'map: click a point to move there, lasso several to compare'), title(.61, '')]))
 
-    def _go_live(self):
-        "The figure becomes a widget once it shows something: what changes before the page is there would be lost on it."
-        self.plot, symbols = go.FigureWidget(self.plot), self.e.symbols
-        self.plot._config = dict(displaylogo=False, doubleClick=False)         # two fast clicks are two clicks
-        self.plot.data[0].on_click(lambda trace, points, state: points.point_inds and self.choose(symbols[points.point_inds[0]]))
-        self.plot.data[0].on_selection(lambda trace, points, state: points.point_inds
-            and self.compare([symbols[i] for i in points.point_inds]))
+@patch
+def _go_live(self:MapExplorer):
+    "The figure becomes a widget once it shows something: what changes before the page is there would be lost on it."
+    self.plot, symbols = go.FigureWidget(self.plot), self.e.symbols
+    self.plot._config = dict(displaylogo=False, doubleClick=False)         # two fast clicks are two clicks
+    self.plot.data[0].on_click(lambda trace, points, state: points.point_inds and self.choose(symbols[points.point_inds[0]]))
+    self.plot.data[0].on_selection(lambda trace, points, state: points.point_inds
+        and self.compare([symbols[i] for i in points.point_inds]))
 
-    def _typed(self, text):
-        if self._busy or not text.strip(): return
-        key = text.strip(); could = self.meant.get(key.lower(), [])
-        exact = [s for s in could if s == key] or could
-        if len(exact) == 1: return self.choose(exact[0])
-        if could:
-            return self._say(f'<span class="note">{html.escape(key)} could be {html.escape(" or ".join(could))}. Still showing '
-                f'{html.escape(self.label[self.selected])}.</span>')
-        try: check_known([key], list(self.label.values()), 'perturbation')
-        except UnknownSymbolError as err:
-            self._say(f'<span class="note">{html.escape(str(err))}. Still showing {html.escape(self.label[self.selected])}.</span>')
+# %% ../../nbs/analysis/15b_explore_map.ipynb #dcc7261e
+@patch
+def _typed(self:MapExplorer, text):
+    if self._busy or not text.strip(): return
+    key = text.strip(); could = self.meant.get(key.lower(), [])
+    exact = [s for s in could if s == key] or could
+    if len(exact) == 1: return self.choose(exact[0])
+    if could:
+        return self._say(f'<span class="note">{html.escape(key)} could be {html.escape(" or ".join(could))}. Still showing '
+            f'{html.escape(self.label[self.selected])}.</span>')
+    try: check_known([key], list(self.label.values()), 'perturbation')
+    except UnknownSymbolError as err:
+        self._say(f'<span class="note">{html.escape(str(err))}. Still showing {html.escape(self.label[self.selected])}.</span>')
 
-    def _say(self, text): self.said.value = f'<div role="status" aria-live="polite">{text}</div>'
+@patch
+def _say(self:MapExplorer, text): self.said.value = f'<div role="status" aria-live="polite">{text}</div>'
 
-    def choose(self, symbol:str) -> None: # move to a symbol
-        "Show a perturbation."
-        check_known([symbol], self.e.symbols, 'symbol of this embedding')
-        self.selected = symbol; self._busy = True
+@patch
+def choose(self:MapExplorer, symbol:str) -> None: # move to a symbol
+    "Show a perturbation."
+    check_known([symbol], self.e.symbols, 'symbol of this embedding')
+    self.selected = symbol; self._busy = True
+    try:
+        self.search.value = self.label[symbol]
+        self.near = neighbours(self.e, symbol, n=self.n)
+        self.list.options = [('a neighbour …', ''), *((self.label[x], x) for x in self.near['symbol'])]; self.list.value = ''
+        options = [(f'{c}   ({n}{"" if symbol in self._known[n] else ", predicted"})', (n, c)) for n, s in self.screens.items()
+            if symbol in self._known[n] or self.model is not None for c in (s.contexts if len(s.readouts) >= 20 else [s.contexts[0]])]
+        options = ([(f'all {len(self.screens[v[0]].contexts):,} contexts of '
+            f'{v[0]}{"" if symbol in self._known[v[0]] else ", predicted"}', v) if len(self.screens[v[0]].readouts) < 20 else (k, v)
+            for k, v in options])
+        options.sort(key=lambda kv: symbol not in self._known[kv[1][0]]); before = self.context.value
+        self.context.options = options; values = [v for _, v in options]
+        self.context.value = before if before in values and symbol in self._known[before[0]] else values[0] if values else None
+    finally: self._busy = False
+    self._show_map(); self._show_near(); self._show_effects()
+    self._say(f'<b style="font-size:17px">{html.escape(self.label[symbol])}</b> &nbsp; <span '
+        f'class="soft">{html.escape(self._labels(symbol))}</span>')
+
+@patch
+def _labels(self:MapExplorer, symbol):
+    if self.sets is None: return symbol
+    t = self.sets.loc[self.sets['gene'].isin([symbol, without_kind(symbol)]), 'set'].drop_duplicates().tolist()
+    return '; '.join(t[:4]) + (f' and {len(t) - 4} more' if len(t) > 4 else '') if t else f'{symbol}: not annotated'
+
+# %% ../../nbs/analysis/15b_explore_map.ipynb #063a55d2
+@patch
+def _show_map(self:MapExplorer):
+    at = self.points.loc[self.near['symbol']].to_numpy(); me = self.points.loc[self.selected]
+    with self.plot.batch_update():
+        a, b = self.plot.data[1], self.plot.data[2]
+        a.x, a.y, a.text = at[:, 0], at[:, 1], self._free(at, me.to_numpy())
+        b.x, b.y, b.text = [me['x']], [me['y']], [html.escape(self.label[self.selected])]
+
+@patch
+def _free(self:MapExplorer, at, me):
+    "Names of those neighbours whose label has room, nearest first."
+    room, taken, out = np.ptp(self.points.to_numpy(), axis=0) * [.013, .045], [], []
+    for s, (x, y) in zip(self.near['symbol'], at):
+        name = self.label[s]; name = name if len(name) < 22 else name[:20] + '…'
+        ok = all(abs(x - u) > room[0] * (len(name) + n) / 2 or abs(y - v) > room[1] for u, v, n in taken) and (abs(x - me[0])
+            > room[0] * len(name) / 2 or not 0 <= me[1] - y < room[1] * 1.5)
+        out.append(html.escape(name) if ok else '')
+        if ok: taken.append((x, y, len(name)))
+    return out
+
+@patch
+def _show_near(self:MapExplorer):
+    t = self.near.assign(symbol=self.near['symbol'].map(self.label))[['symbol', 'similarity',
+        'agreement']].rename(columns=dict(symbol='neighbour', agreement='seeds that agree'))
+    self.near_title.value = f'<h3>neighbours of {html.escape(self.label[self.selected])}</h3>'
+    if not self.e.seeds: t = t.drop(columns='seeds that agree')
+    text, self.enriched = _table(t), None
+    if self.sets is not None and self.enrich:
         try:
-            self.search.value = self.label[symbol]
-            self.near = neighbours(self.e, symbol, n=self.n)
-            self.list.options = [('a neighbour …', ''), *((self.label[x], x) for x in self.near['symbol'])]; self.list.value = ''
-            options = [(f'{c}   ({n}{"" if symbol in self._known[n] else ", predicted"})', (n, c)) for n, s in self.screens.items()
-                if symbol in self._known[n] or self.model is not None for c in (s.contexts if len(s.readouts) >= 20 else [s.contexts[0]])]
-            options = ([(f'all {len(self.screens[v[0]].contexts):,} contexts of '
-                f'{v[0]}{"" if symbol in self._known[v[0]] else ", predicted"}', v) if len(self.screens[v[0]].readouts) < 20 else (k, v)
-                for k, v in options])
-            options.sort(key=lambda kv: symbol not in self._known[kv[1][0]]); before = self.context.value
-            self.context.options = options; values = [v for _, v in options]
-            self.context.value = before if before in values and symbol in self._known[before[0]] else values[0] if values else None
-        finally: self._busy = False
-        self._show_map(); self._show_near(); self._show_effects()
-        self._say(f'<b style="font-size:17px">{html.escape(self.label[symbol])}</b> &nbsp; <span '
-            f'class="soft">{html.escape(self._labels(symbol))}</span>')
+            self.enriched = enrich_neighbours(self.e, self.selected, self.sets, n=2 * self.n).query('hits > 1').head(4)
+            text += '<h3>what they have in common</h3>' + (_table(self.enriched[['set', 'hits', 'expected', 'q']], 3)
+                if len(self.enriched) else '<span class="soft">nothing that two of them share</span>')
+        except DataError as err: text += f'<p class="soft">{html.escape(str(err))}</p>'
+    self.near_table.value = text
 
-    def _labels(self, symbol):
-        if self.sets is None: return symbol
-        t = self.sets.loc[self.sets['gene'].isin([symbol, without_kind(symbol)]), 'set'].drop_duplicates().tolist()
-        return '; '.join(t[:4]) + (f' and {len(t) - 4} more' if len(t) > 4 else '') if t else f'{symbol}: not annotated'
-
-    def _show_map(self):
-        at = self.points.loc[self.near['symbol']].to_numpy(); me = self.points.loc[self.selected]
-        with self.plot.batch_update():
-            a, b = self.plot.data[1], self.plot.data[2]
-            a.x, a.y, a.text = at[:, 0], at[:, 1], self._free(at, me.to_numpy())
-            b.x, b.y, b.text = [me['x']], [me['y']], [html.escape(self.label[self.selected])]
-
-    def _free(self, at, me):
-        "Names of those neighbours whose label has room, nearest first."
-        room, taken, out = np.ptp(self.points.to_numpy(), axis=0) * [.013, .045], [], []
-        for s, (x, y) in zip(self.near['symbol'], at):
-            name = self.label[s]; name = name if len(name) < 22 else name[:20] + '…'
-            ok = all(abs(x - u) > room[0] * (len(name) + n) / 2 or abs(y - v) > room[1] for u, v, n in taken) and (abs(x - me[0])
-                > room[0] * len(name) / 2 or not 0 <= me[1] - y < room[1] * 1.5)
-            out.append(html.escape(name) if ok else '')
-            if ok: taken.append((x, y, len(name)))
-        return out
-
-    def _show_near(self):
-        t = self.near.assign(symbol=self.near['symbol'].map(self.label))[['symbol', 'similarity',
-            'agreement']].rename(columns=dict(symbol='neighbour', agreement='seeds that agree'))
-        self.near_title.value = f'<h3>neighbours of {html.escape(self.label[self.selected])}</h3>'
-        if not self.e.seeds: t = t.drop(columns='seeds that agree')
-        text, self.enriched = _table(t), None
-        if self.sets is not None and self.enrich:
-            try:
-                self.enriched = enrich_neighbours(self.e, self.selected, self.sets, n=2 * self.n).query('hits > 1').head(4)
-                text += '<h3>what they have in common</h3>' + (_table(self.enriched[['set', 'hits', 'expected', 'q']], 3)
-                    if len(self.enriched) else '<span class="soft">nothing that two of them share</span>')
-            except DataError as err: text += f'<p class="soft">{html.escape(str(err))}</p>'
-        self.near_table.value = text
-
-    def _show_effects(self):
-        "Draw the effects in the chosen context."
-        if self.context.value is None:
-            return self._show_no_effects('no screen has measured it, and there is no model to ask')
-        n, c = self.context.value; s = self.screens[n]; few = len(s.readouts) < 20
-        if not getattr(s, 'ready', True):                                      # the screen is still being read
-            return self._show_no_effects('the measurements are being read; they will follow')
-        try: unit = s.adata.var['unit'].astype(str).iloc[-1]
-        except Exception as err: return self._show_no_effects(f'the measurements could not be read: {err}')
-        waiting = not getattr(self.model, 'ready', True)                       # the model is still being loaded: the measurements first
-        self.effects = t = effect_table(s, self.selected, context=None if few else c, model=None if waiting else self.model)
-        if few: t = t[t['readout'] == s.readouts[-1]]
-        what = s.readouts[-1] if few else 'each readout'
-        name = t['context'].str.split('|').str[0] if few else t['readout'].str.removeprefix('expr:')
-        m, p = t['measured'].to_numpy(), t['predicted'].to_numpy(); both = ~np.isnan(m) & ~np.isnan(p)
-        with self.plot.batch_update():
-            dots, line = self.plot.data[3:]; ax = self.plot.layout
-            if both.any():
-                r = np.corrcoef(m[both], p[both])[0, 1] if both.sum() > 2 else np.nan
-                lo, hi = np.nanmin(np.r_[m[both], p[both]]), np.nanmax(np.r_[m[both], p[both]])
-                dots.x, dots.y, dots.text = m[both], p[both], [f'{html.escape(k)}: measured {a:.2f}, predicted {b:.2f}'
-                    for k, a, b in zip(name[both], m[both], p[both])]
-                line.x, line.y = [lo, hi], [lo, hi]
-                ax.xaxis2.title.text, ax.yaxis2.title.text, ax.annotations[
-                    1].text = f'measured effect, {unit}', f'predicted effect, {unit}', f'{what} in {c if not few else n}: r = {r:.2f}'
-            elif (~np.isnan(p)).any():
-                z = np.abs(p / t['std'].to_numpy())
-                dots.x, dots.y, dots.text = p, z, [f'{html.escape(k)}: predicted {a:.2f}, {b:.1f} standard deviations'
-                    for k, a, b in zip(name, p, z)]
-                line.x, line.y = [], []
-                ax.xaxis2.title.text, ax.yaxis2.title.text, ax.annotations[1].text = (f'predicted effect, {unit}',
-                    '|effect| / its standard deviation', f'{what} in {c if not few else n}: predicted, not measured')
-            else:
-                k = ~np.isnan(m); order = np.argsort(m[k])
-                dots.x, dots.y, dots.text = np.arange(k.sum()), m[k][order], [f'{html.escape(x)}: measured {v:.2f}'
-                    for x, v in zip(name[k].to_numpy()[order], m[k][order])]
-                line.x, line.y = [], []
-                ax.xaxis2.title.text, ax.yaxis2.title.text, ax.annotations[
-                    1].text = 'rank', f'measured effect, {unit}', f'{what} in {c if not few else n}: measured'
-        note = '<p class="soft"><b>the model is being loaded; its predictions will follow</b></p>' if waiting else ''
-        v = t['predicted'].fillna(t['measured'])
-        top = t.assign(name=name).loc[v.abs().sort_values(ascending=False).index[:8], ['name', 'measured', 'predicted', 'std']]
-        self.profile_table.value = (note + '<h3>strongest '
-            f'effects</h3>{_table(top.rename(columns=dict(name="context" if few else "readout")))}<p class="soft">Effects are against the '
-            'mean over perturbations in the same context. What the model was trained on it fits; only where nothing was measured does it '
-            f'predict. Unit: {html.escape(unit) or "not given"}</p>')
-        self._show_code()
-
-    def _show_no_effects(self, why):
-        "Nothing on the right, since what is there belongs to another choice, and why."
-        self.effects = None; self.profile_table.value = f'<p class="soft"><b>{html.escape(why)}</b></p>'
-        with self.plot.batch_update():
-            for d in self.plot.data[3:]: d.x = d.y = []
-            self.plot.layout.annotations[1].text = ''
-        self._show_code()
-
-    def refresh(self,
-        *,
-        enrich:bool=False, # from now on, say what the neighbours have in common
-    ) -> None:
-        "Show the effects again: a screen or the model has come."
-        if enrich: self.enrich = True; self._show_near()
-        try: self._show_effects()
-        except Exception as err:
-            self._say(f'<span class="note">the model could not be loaded: {html.escape(str(err))}. Measurements only.</span>')
-            self.model = None
-            self._show_effects()
-
-    def compare(self, symbols:Sequence[str]) -> None: # at most 40 are shown
-        "Compare several perturbations."
-        check_known(symbols, self.e.symbols, 'symbol of this embedding')
-        self.compared = list(dict.fromkeys(symbols)); few = self.compared[:40]; k = len(few)
-        if k < 2: self.heat.layout.display = 'none'
+# %% ../../nbs/analysis/15b_explore_map.ipynb #55d62361
+@patch
+def _show_effects(self:MapExplorer):
+    "Draw the effects in the chosen context."
+    if self.context.value is None:
+        return self._show_no_effects('no screen has measured it, and there is no model to ask')
+    n, c = self.context.value; s = self.screens[n]; few = len(s.readouts) < 20
+    if not getattr(s, 'ready', True):                                      # the screen is still being read
+        return self._show_no_effects('the measurements are being read; they will follow')
+    try: unit = s.adata.var['unit'].astype(str).iloc[-1]
+    except Exception as err: return self._show_no_effects(f'the measurements could not be read: {err}')
+    waiting = not getattr(self.model, 'ready', True)                       # the model is still being loaded: the measurements first
+    self.effects = t = effect_table(s, self.selected, context=None if few else c, model=None if waiting else self.model)
+    if few: t = t[t['readout'] == s.readouts[-1]]
+    what = s.readouts[-1] if few else 'each readout'
+    name = t['context'].str.split('|').str[0] if few else t['readout'].str.removeprefix('expr:')
+    m, p = t['measured'].to_numpy(), t['predicted'].to_numpy(); both = ~np.isnan(m) & ~np.isnan(p)
+    with self.plot.batch_update():
+        dots, line = self.plot.data[3:]; ax = self.plot.layout
+        if both.any():
+            r = np.corrcoef(m[both], p[both])[0, 1] if both.sum() > 2 else np.nan
+            lo, hi = np.nanmin(np.r_[m[both], p[both]]), np.nanmax(np.r_[m[both], p[both]])
+            dots.x, dots.y, dots.text = m[both], p[both], [f'{html.escape(k)}: measured {a:.2f}, predicted {b:.2f}'
+                for k, a, b in zip(name[both], m[both], p[both])]
+            line.x, line.y = [lo, hi], [lo, hi]
+            ax.xaxis2.title.text, ax.yaxis2.title.text, ax.annotations[
+                1].text = f'measured effect, {unit}', f'predicted effect, {unit}', f'{what} in {c if not few else n}: r = {r:.2f}'
+        elif (~np.isnan(p)).any():
+            z = np.abs(p / t['std'].to_numpy())
+            dots.x, dots.y, dots.text = p, z, [f'{html.escape(k)}: predicted {a:.2f}, {b:.1f} standard deviations'
+                for k, a, b in zip(name, p, z)]
+            line.x, line.y = [], []
+            ax.xaxis2.title.text, ax.yaxis2.title.text, ax.annotations[1].text = (f'predicted effect, {unit}',
+                '|effect| / its standard deviation', f'{what} in {c if not few else n}: predicted, not measured')
         else:
-            from lpm_nb.analysis.plot_map import plot_neighbourhood
-            fig, png = _figure(figsize=(3.2 + .21 * k, 1.7 + .21 * k), dpi=100), io.BytesIO()
-            if k > 2:
-                plot_neighbourhood(similarity(self.e).loc[few, few].rename(index=self.label, columns=self.label),
-                    groups={self.label[s]: self.groups[s] for s in few if s in self.groups}, ax=fig.subplots())
-            else:
-                fig.text(.02, .5, f'{self.label[few[0]]} and {self.label[few[1]]}: cosine {similarity(self.e).loc[few[0], few[1]]:.2f}',
-                    va='center', fontsize=11)
-            fig.savefig(png, format='png'); self.heat.value, self.heat.layout.display = png.getvalue(), ''
-        more = f'; the first 40 of {len(self.compared)}' if len(self.compared) > 40 else ''
-        self.compare_title.value = f'<h3>comparison: {k} perturbation{"s" if k != 1 else ""}{more}</h3>' + (
-            '<span class="soft">add another one to see how alike they are</span>' if k == 1 else '') if k else ''
-        self._show_code()
+            k = ~np.isnan(m); order = np.argsort(m[k])
+            dots.x, dots.y, dots.text = np.arange(k.sum()), m[k][order], [f'{html.escape(x)}: measured {v:.2f}'
+                for x, v in zip(name[k].to_numpy()[order], m[k][order])]
+            line.x, line.y = [], []
+            ax.xaxis2.title.text, ax.yaxis2.title.text, ax.annotations[
+                1].text = 'rank', f'measured effect, {unit}', f'{what} in {c if not few else n}: measured'
+    note = '<p class="soft"><b>the model is being loaded; its predictions will follow</b></p>' if waiting else ''
+    v = t['predicted'].fillna(t['measured'])
+    top = t.assign(name=name).loc[v.abs().sort_values(ascending=False).index[:8], ['name', 'measured', 'predicted', 'std']]
+    self.profile_table.value = (note + '<h3>strongest '
+        f'effects</h3>{_table(top.rename(columns=dict(name="context" if few else "readout")))}<p class="soft">Effects are against the '
+        'mean over perturbations in the same context. What the model was trained on it fits; only where nothing was measured does it '
+        f'predict. Unit: {html.escape(unit) or "not given"}</p>')
+    self._show_code()
 
-    @property
-    def code(self) -> str: # calls that make what is shown, without the widget
-        "The calls behind the panels."
-        lines = [f"neighbours(e, {self.selected!r}, n={self.n})"]
-        if self.enriched is not None: lines.append(f"enrich_neighbours(e, {self.selected!r}, sets, n={2 * self.n})")
-        if self.effects is not None:
-            n, c = self.context.value
-            lines.append(f"effect_table(screens[{n!r}], {self.selected!r}, " + (f"context={c!r}, " if len(self.screens[n].readouts) >= 20
-                else '') + "model=model)")
-        if len(self.compared) > 1: lines.append(f"plot_neighbourhood(similarity(e.keep({self.compared!r})))")
-        return '\n'.join(lines)
+@patch
+def _show_no_effects(self:MapExplorer, why):
+    "Nothing on the right, since what is there belongs to another choice, and why."
+    self.effects = None; self.profile_table.value = f'<p class="soft"><b>{html.escape(why)}</b></p>'
+    with self.plot.batch_update():
+        for d in self.plot.data[3:]: d.x = d.y = []
+        self.plot.layout.annotations[1].text = ''
+    self._show_code()
 
-    def figure(self): # -> Figure, publication size
-        "The map with the chosen perturbation and its neighbours named."
-        from lpm_nb.analysis.plot_map import plot_map
-        fig = _figure(figsize=(7.5, 5))
-        plot_map(self.points, groups=self.groups, label=[self.selected, *self.near['symbol'].head(6)], highlight=[self.selected],
-            ax=fig.subplots())
-        return fig
+@patch
+def refresh(self:MapExplorer,
+    *,
+    enrich:bool=False, # from now on, say what the neighbours have in common
+) -> None:
+    "Show the effects again: a screen or the model has come."
+    if enrich: self.enrich = True; self._show_near()
+    try: self._show_effects()
+    except Exception as err:
+        self._say(f'<span class="note">the model could not be loaded: {html.escape(str(err))}. Measurements only.</span>')
+        self.model = None
+        self._show_effects()
 
-    def _show_code(self):
-        self.shown.value = f'<h3>in a notebook</h3><code>{html.escape(self.code)}</code>'
-        name = ''.join(ch if ch.isalnum() or ch in '-_' else '_' for ch in self.label[self.selected])
-        tables = [_link(f'neighbours_{name}.csv', self.near.to_csv(index=False).encode(), 'text/csv')]
-        if self.effects is not None:
-            tables.append(_link(f'effects_{name}.csv', self.effects.dropna(how='all', subset=['predicted', 'measured']).to_csv(index=False,
-                float_format='%.5g').encode(), 'text/csv'))
-        self.take.value = '<h3>take along</h3>' + ''.join(tables) + _link(f'map_{name}.svg', self._svg(), 'image/svg+xml')
+# %% ../../nbs/analysis/15b_explore_map.ipynb #89a0f241
+@patch
+def compare(self:MapExplorer, symbols:Sequence[str]) -> None: # at most 40 are shown
+    "Compare several perturbations."
+    check_known(symbols, self.e.symbols, 'symbol of this embedding')
+    self.compared = list(dict.fromkeys(symbols)); few = self.compared[:40]; k = len(few)
+    if k < 2: self.heat.layout.display = 'none'
+    else:
+        from lpm_nb.analysis.plot_map import plot_neighbourhood
+        fig, png = _figure(figsize=(3.2 + .21 * k, 1.7 + .21 * k), dpi=100), io.BytesIO()
+        if k > 2:
+            plot_neighbourhood(similarity(self.e).loc[few, few].rename(index=self.label, columns=self.label),
+                groups={self.label[s]: self.groups[s] for s in few if s in self.groups}, ax=fig.subplots())
+        else:
+            fig.text(.02, .5, f'{self.label[few[0]]} and {self.label[few[1]]}: cosine {similarity(self.e).loc[few[0], few[1]]:.2f}',
+                va='center', fontsize=11)
+        fig.savefig(png, format='png'); self.heat.value, self.heat.layout.display = png.getvalue(), ''
+    more = f'; the first 40 of {len(self.compared)}' if len(self.compared) > 40 else ''
+    self.compare_title.value = f'<h3>comparison: {k} perturbation{"s" if k != 1 else ""}{more}</h3>' + (
+        '<span class="soft">add another one to see how alike they are</span>' if k == 1 else '') if k else ''
+    self._show_code()
 
-    def _svg(self):
-        "The picture as it is on screen; `figure()` is the one for print, with labels moved apart."
-        xy = self.points.to_numpy(); lo, span = xy.min(0), np.maximum(np.ptp(xy, axis=0), 1e-9)
-        at = 40 + (xy - lo) / span * np.array([820, 520]); at[:, 1] = 600 - at[:, 1]
-        near, hues = set(self.near['symbol']), [PALETTE[i] for i in (0, 2, 4, 5, 6, 3, 7)]
-        kinds = list(dict.fromkeys(self.groups.values()))
-        out = ['<svg xmlns="http://www.w3.org/2000/svg" width="1120" height="600" font-family="sans-serif" font-size="11"><rect '
-            'width="100%" height="100%" fill="white"/>']
-        for s, (x, y) in zip(self.e.symbols, at):
-            out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{3.5 if s in self.groups else 2.5}" '
-                f'fill="{hues[kinds.index(self.groups[s])] if s in self.groups else "#c9c9c9"}"/>')
-        for s, (x, y) in zip(self.e.symbols, at):
-            if s in near or s == self.selected:
-                out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{9 if s == self.selected else 5.5}" fill="none" '
-                    f'stroke="{PALETTE[6] if s == self.selected else INK}" stroke-width="{2.5 if s == self.selected else 1}"/><text '
-                    f'x="{x + 8:.1f}" y="{y - 6:.1f}" '
-                    f'fill="{INK}"{" font-weight=" + chr(34) + "bold" + chr(34) if s == self.selected else ""}>{html.escape(self.label[s])}</text>')
-        for i, k in enumerate(kinds):
-            out.append(f'<circle cx="890" cy="{40 + 18 * i}" r="4" fill="{hues[i]}"/><text x="900" '
-                f'y="{44 + 18 * i}">{html.escape(k)}</text>')
-        return '\n'.join([*out, '</svg>']).encode()
+@patch(as_prop=True)
+def code(self:MapExplorer) -> str: # calls that make what is shown, without the widget
+    "The calls behind the panels."
+    lines = [f"neighbours(e, {self.selected!r}, n={self.n})"]
+    if self.enriched is not None: lines.append(f"enrich_neighbours(e, {self.selected!r}, sets, n={2 * self.n})")
+    if self.effects is not None:
+        n, c = self.context.value
+        lines.append(f"effect_table(screens[{n!r}], {self.selected!r}, " + (f"context={c!r}, " if len(self.screens[n].readouts) >= 20
+            else '') + "model=model)")
+    if len(self.compared) > 1: lines.append(f"plot_neighbourhood(similarity(e.keep({self.compared!r})))")
+    return '\n'.join(lines)
+
+@patch
+def figure(self:MapExplorer): # -> Figure, publication size
+    "The map with the chosen perturbation and its neighbours named."
+    from lpm_nb.analysis.plot_map import plot_map
+    fig = _figure(figsize=(7.5, 5))
+    plot_map(self.points, groups=self.groups, label=[self.selected, *self.near['symbol'].head(6)], highlight=[self.selected],
+        ax=fig.subplots())
+    return fig
+
+@patch
+def _show_code(self:MapExplorer):
+    self.shown.value = f'<h3>in a notebook</h3><code>{html.escape(self.code)}</code>'
+    name = ''.join(ch if ch.isalnum() or ch in '-_' else '_' for ch in self.label[self.selected])
+    tables = [_link(f'neighbours_{name}.csv', self.near.to_csv(index=False).encode(), 'text/csv')]
+    if self.effects is not None:
+        tables.append(_link(f'effects_{name}.csv', self.effects.dropna(how='all', subset=['predicted', 'measured']).to_csv(index=False,
+            float_format='%.5g').encode(), 'text/csv'))
+    self.take.value = '<h3>take along</h3>' + ''.join(tables) + _link(f'map_{name}.svg', self._svg(), 'image/svg+xml')
+
+@patch
+def _svg(self:MapExplorer):
+    "The picture as it is on screen; `figure()` is the one for print, with labels moved apart."
+    xy = self.points.to_numpy(); lo, span = xy.min(0), np.maximum(np.ptp(xy, axis=0), 1e-9)
+    at = 40 + (xy - lo) / span * np.array([820, 520]); at[:, 1] = 600 - at[:, 1]
+    near, hues = set(self.near['symbol']), [PALETTE[i] for i in (0, 2, 4, 5, 6, 3, 7)]
+    kinds = list(dict.fromkeys(self.groups.values()))
+    out = ['<svg xmlns="http://www.w3.org/2000/svg" width="1120" height="600" font-family="sans-serif" font-size="11"><rect '
+        'width="100%" height="100%" fill="white"/>']
+    for s, (x, y) in zip(self.e.symbols, at):
+        out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{3.5 if s in self.groups else 2.5}" '
+            f'fill="{hues[kinds.index(self.groups[s])] if s in self.groups else "#c9c9c9"}"/>')
+    for s, (x, y) in zip(self.e.symbols, at):
+        if s in near or s == self.selected:
+            out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{9 if s == self.selected else 5.5}" fill="none" '
+                f'stroke="{PALETTE[6] if s == self.selected else INK}" stroke-width="{2.5 if s == self.selected else 1}"/><text '
+                f'x="{x + 8:.1f}" y="{y - 6:.1f}" '
+                f'fill="{INK}"{" font-weight=" + chr(34) + "bold" + chr(34) if s == self.selected else ""}>{html.escape(self.label[s])}</text>')
+    for i, k in enumerate(kinds):
+        out.append(f'<circle cx="890" cy="{40 + 18 * i}" r="4" fill="{hues[i]}"/><text x="900" '
+            f'y="{44 + 18 * i}">{html.escape(k)}</text>')
+    return '\n'.join([*out, '</svg>']).encode()

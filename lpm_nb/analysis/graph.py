@@ -44,6 +44,7 @@ def build_graph(
         create_using=nx.DiGraph)
     return G
 
+# %% ../../nbs/analysis/13c_graph.ipynb #ff633db3
 def similarity_graph(
     effects:GeneEffects, # of genes in one context
     *,
@@ -91,6 +92,7 @@ def find_communities(
     rows = [(k, genes[i], agreed(c)) for k, c in enumerate(g for g in groups if len(g) >= min_size) for i in c]
     return pd.DataFrame(rows, columns=['community', 'gene', 'agreement'])
 
+# %% ../../nbs/analysis/13c_graph.ipynb #6a7a4a85
 def name_communities(
     communities:pd.DataFrame, # from `find_communities`
     sets:pd.DataFrame,        # set, gene, from `read_gene_sets`
@@ -123,6 +125,7 @@ def find_hubs(
     return pd.DataFrame(rows, columns=['gene', 'targets', 'regulators', 'mean_score', 'activates', 'betweenness']).sort_values(['targets',
         'mean_score'], ascending=False, kind='stable').head(top).reset_index(drop=True)
 
+# %% ../../nbs/analysis/13c_graph.ipynb #41fde062
 def compare_contexts(
     a:GeneEffects, # in one context
     b:GeneEffects, # in another
@@ -145,6 +148,7 @@ def compare_contexts(
         out['p'] = 2 * norm.sf(out['z'].abs())
     return out.reindex(out['difference'].abs().sort_values(ascending=False, kind='stable').index[:top]).reset_index(drop=True)
 
+# %% ../../nbs/analysis/13c_graph.ipynb #b15a1ee6
 def find_routes(
     G:nx.DiGraph,         # from `build_graph`
     start:Iterable[str],  # genes, such as a drug's targets

@@ -29,6 +29,7 @@ def pair_genes(
     rows = [m[x] if len(m[x]) == 2 and m[x][0] != m[x][1] else (None, None) for x in labels]
     return pd.DataFrame(rows, columns=['a', 'b'], dtype=object)
 
+# %% ../../nbs/analysis/13d_interactions.ipynb #d816ee0d
 @dataclass(frozen=True)
 class Expectation:
     "What pairs should do if their members did not interact."
@@ -70,6 +71,7 @@ class Expectation:
         v = slope**2 * n[::-1] + 3 * m; sides = (~np.isnan(v)).sum(0)
         return np.nansum(v, 0) / np.maximum(sides, 1)**2
 
+# %% ../../nbs/analysis/13d_interactions.ipynb #3e80e233
 def fit_expectation(
     screen:Screen,        # with single perturbations and pairs
     *,
@@ -122,6 +124,7 @@ def _table(labels, value, expectation, std):
     if std is not None: t['std'] = np.asarray(std, float) * np.sqrt(1 + expectation.variance(labels))
     return t
 
+# %% ../../nbs/analysis/13d_interactions.ipynb #19918606
 def genetic_interactions(
     screen:Screen,           # with the pairs
     *,
@@ -157,6 +160,7 @@ def predict_interactions(
     if mean.shape[1] > 1 and not len(readouts): raise DataError(f"the model predicts {mean.shape[1]} readouts; name them with readouts=…")
     return _table(labels, mean[:, j], expectation, None if std is None else std[:, j])
 
+# %% ../../nbs/analysis/13d_interactions.ipynb #14e46047
 def all_pairs(
     atoms:Sequence[str], # perturbations of one gene each
 ) -> list[str]: # every unordered pair of two different ones

@@ -114,6 +114,7 @@ def read_sign(
     adds = any(w in text for w in _ADDS)
     return int(adds) - int(takes)
 
+# %% ../../nbs/analysis/10b_knowledge.ipynb #d9d9bdcf
 def read_mechanisms(
 ) -> pd.DataFrame: # set (the mechanism), gene (the drug's atom): columns as for gene sets
     "Mechanisms of action of drugs (Drug Repurposing Hub)."

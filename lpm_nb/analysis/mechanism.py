@@ -35,6 +35,7 @@ def _compare(each, reference, unit, seed):
                 n=int(wide[m, q].notna().sum())))
     return pd.DataFrame(rows)
 
+# %% ../../nbs/analysis/12_mechanism.ipynb #b10327a0
 def retrieve_classes(
     embeddings:Mapping[str, Embedding], # method -> embedding; compared on the symbols that all have
     sets:pd.DataFrame,       # columns set, gene: for drugs see `read_mechanisms`
@@ -82,6 +83,7 @@ def compare_kinds(
     D = unit_vectors(e.vectors.loc[drugs])
     return pd.concat([pd.DataFrame(D @ unit_vectors(e.vectors.loc[of.index[of == k]]).T, drugs, of.index[of == k]) for k in there], axis=1)
 
+# %% ../../nbs/analysis/12_mechanism.ipynb #b367a4f5
 def _gene_scores(S):
     "drug × genes of the evidence that a drug takes the gene's function away, and of the size of it, standardised for each drug."
     parts = {}
@@ -99,6 +101,7 @@ def _gene_scores(S):
     spread = np.sqrt(np.einsum('ag,ab,bg->g', there, R, there))       # of one kind or of several, on one scale
     return pd.DataFrame(np.nansum(A, 0) / spread, S.index, genes)
 
+# %% ../../nbs/analysis/12_mechanism.ipynb #1e2cbf3f
 def retrieve_targets(
     similarities:Mapping[str, pd.DataFrame], # method -> (n_drugs, n_genetic) from `compare_kinds`
     targets:pd.DataFrame,    # columns drug, gene, sign (-1 takes away, +1 adds, 0 unknown)
@@ -306,6 +309,7 @@ def name_symbols(
     named = pd.concat([named, named.assign(gene=named['symbol'])]).drop_duplicates()
     return sets[['set', 'gene']].merge(named, on='gene').drop_duplicates(['set', 'symbol']).reset_index(drop=True)
 
+# %% ../../nbs/analysis/12_mechanism.ipynb #adf6956b
 def find_surprises(
     e:Embedding,         # vectors
     sets:pd.DataFrame,   # columns set, gene (a gene, or a drug's atom)
@@ -342,6 +346,7 @@ def find_surprises(
         neighbours=[', '.join(symbols[j].partition(':')[2] for j in near[k] if A[j, best[k]]) for k in range(N)]))
     return out.sort_values(['p', 'hits'], ascending=[True, False], kind='stable', ignore_index=True)
 
+# %% ../../nbs/analysis/12_mechanism.ipynb #c86d52fd
 def explain_likeness(
     e:Embedding,            # of profiles: the columns are (context, readout)
     symbol:str,             # which perturbation

@@ -25,6 +25,7 @@ def _mean(x, seen):
     n = seen.sum(1)
     return np.where(n > 0, np.where(seen, x, 0).sum(1) / np.maximum(n, 1), np.nan)
 
+# %% ../../nbs/analysis/09_metrics.ipynb #56b246e2
 def mse(
     pred:np.ndarray, # (n, n_readouts)
     true:np.ndarray, # (n, n_readouts)

@@ -37,12 +37,14 @@ def find_screen(
     check_known([readout], model.vocab.readouts[screen], f'readout of {screen}')
     return screen
 
+# %% ../../nbs/analysis/12c_movers.ipynb #e5ce0224
 def _answers(model, screen, j, table, values=4e6):
     "Mean and standard deviation of one readout, in pieces, since a screen may have thousands."
     step = max(1, int(values // len(model.vocab.readouts[screen])))
     parts = [model.predict_screen(screen, table.iloc[a:a + step]) for a in range(0, len(table), step)]
     return tuple(np.concatenate([p[k][:, j] for p in parts]).astype(np.float64) for k in (0, 1))
 
+# %% ../../nbs/analysis/12c_movers.ipynb #cc8333ea
 def _beyond_others(x):
     "What each row (a context) exceeds the mean of the others by; NaN is left out of that mean."
     there = ~np.isnan(x); n = there.sum(0) - there
@@ -57,6 +59,7 @@ def _usual(model, screen, atlas, most=1000):
     if not labels: labels = [format_perturbation([a]) for a in model.vocab.atoms]
     return labels if len(labels) <= most else [labels[i] for i in np.sort(rng(0, 'usual').choice(len(labels), most, replace=False))]
 
+# %% ../../nbs/analysis/12c_movers.ipynb #2c3637db
 def find_movers(
     model,                # a TrainedLPM
     readout:str,          # what is to move

@@ -70,6 +70,7 @@ def _single_genes(screen, context, kind):
     rows = np.flatnonzero(here & np.array([kinds[x] == kind for x in p]))
     return rows, [atom[x].rpartition(':')[2] for x in p[rows]], kind
 
+# %% ../../nbs/analysis/13_network.ipynb #f90efb1b
 def gene_effects(
     screen:Screen,     # with readouts 'expr:GENE'
     *,
@@ -126,6 +127,7 @@ def _columns(x, model, effects):
     if x.shape[1] != len(columns): raise DataError(f"expected predictions of {len(columns)} readouts, got {x.shape[1]}")
     return x
 
+# %% ../../nbs/analysis/13_network.ipynb #ff4080e9
 def impute_effects(
     effects:GeneEffects, # what was measured
     model,               # anything with `predict_screen(screen, table) -> (mean, std or None)`
@@ -180,6 +182,7 @@ def sensitivity_effects(
 def _effect(e, own, seed): # total effects as they are
     return e.values.to_numpy(float), None
 
+# %% ../../nbs/analysis/13_network.ipynb #71117538
 def _robust_z(e, own, seed, centre=True): # against what other perturbations do to the same gene
     D = e.values.to_numpy(float)
     mid = np.nanmedian(D, 0) if centre else 0.
@@ -217,6 +220,7 @@ def _block(e, own):
     if own is not None: np.fill_diagonal(R, own * e.direction[inside].to_numpy(float))
     return inside, R
 
+# %% ../../nbs/analysis/13_network.ipynb #98723e24
 def _ridge_rest(R, Y, inside, columns, lam):
     "B (k, n): each column of Y explained by R without the target's own row and column."
     k = len(R)
@@ -240,6 +244,7 @@ def _filled(e, own):
     for i, g in enumerate(inside): Y[i, at[g]] = R[i, i]
     return inside, R, Y
 
+# %% ../../nbs/analysis/13_network.ipynb #be41aabd
 def _penalty(inside, R, Y, columns, seed, most=2000):
     "The penalty with the smallest leave-one-out error, in units of the mean squared column."
     size, (w, V) = np.trace(R.T @ R) / len(R), np.linalg.eigh(R @ R.T)
@@ -280,6 +285,7 @@ def _correlation(e, own, seed, method='pearson'):
     r = (X.T @ Y) / np.maximum(np.outer(np.linalg.norm(X, axis=0), np.linalg.norm(Y, axis=0)), 1e-12)
     return _spread(e, inside, r)
 
+# %% ../../nbs/analysis/13_network.ipynb #1d124dd8
 def _partial(e, own, seed, most=3000):
     inside, _, _ = _association(e)
     if e.values.shape[1] > most:
@@ -292,6 +298,7 @@ def _partial(e, own, seed, most=3000):
     r = -K / np.outer(d, d); at = [e.genes.index(s) for s in inside]
     return _spread(e, inside, r[at])
 
+# %% ../../nbs/analysis/13_network.ipynb #ad7dcb17
 def _per_target(e, fit):
     inside, X, Y = _association(e)
     at, row = {s: i for i, s in enumerate(inside)}, {s: i for i, s in enumerate(e.sources)}
@@ -402,6 +409,7 @@ def split_cells(
     return {a.rpartition(':')[2]: np.flatnonzero(p == x) for x, a in single.items()}, control, X, [str(v).removeprefix('expr:')
         for v in cells.var_names]
 
+# %% ../../nbs/analysis/13_network.ipynb #4954f148
 def _cells(cells, statistic):
     "GeneEffects whose values are a statistic over single cells, signed by the mean difference, and p-values."
     rows, control, X, genes = split_cells(cells)
@@ -413,6 +421,7 @@ def _cells(cells, statistic):
     return GeneEffects(pd.DataFrame(stat * sign, index, pd.Index(genes, name='gene')), pd.Series(DIRECTION[kind], index),
         pd.Series(0., genes), 'cells', 'cells', kind, origin=pd.Series('measured', index)), p
 
+# %% ../../nbs/analysis/13_network.ipynb #dfe6ca63
 METHODS = {   # method -> what it computes from GeneEffects; 'co-function' has no direction
     'mean difference': _effect, 'robust z': _robust_z, 'shrunken t': _shrunken_t, 'direct effects': _direct, 'ridge': _ridge,
     'correlation': _correlation, 'partial correlation': _partial, 'lasso': _lasso, 'boosted trees': _trees, 'GIES': _gies,
@@ -454,6 +463,7 @@ def _false_discoveries(p): # Benjamini–Hochberg over those that have a p-value
     if known.any(): q[known] = false_discovery_control(p[known])
     return q
 
+# %% ../../nbs/analysis/13_network.ipynb #4f5f8930
 def _edge_table(e, W, p, targets, top):
     "Signed weights as a table of edges."
     genes = np.array(e.genes, object)
@@ -492,6 +502,7 @@ def _edgeless(e, null, g):
         S[i, j] = V[i, j]
     return replace(e, values=pd.DataFrame(S, e.values.index, e.values.columns))
 
+# %% ../../nbs/analysis/13_network.ipynb #62e2642b
 def edge_significance(
     effects:GeneEffects,
     method:str='ridge',   # one of `METHODS`

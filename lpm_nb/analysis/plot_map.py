@@ -25,6 +25,7 @@ def _within(points, most=.02):
     wide = np.ptp(xy, 0) > 1.3 * (high - low); far &= wide; edge = .04 * (high - low)
     return pd.DataFrame(np.where(far, np.clip(xy, low - edge, high + edge), xy), points.index, points.columns), int(far.any(1).sum())
 
+# %% ../../nbs/analysis/14d_plot_map.ipynb #53549bd8
 def plot_map(
     points:pd.DataFrame,          # (n, 2) columns x, y, index = symbols, from `lay_out`
     *,
@@ -145,6 +146,7 @@ def plot_volcano(
             arrowprops=dict(arrowstyle='-', color='#888888', lw=.5), iter_lim=200)
     return ax
 
+# %% ../../nbs/analysis/14d_plot_map.ipynb #b8a5d6c2
 def plot_doses(
     table:pd.DataFrame,   # columns perturbation, dose (µM), value [, std]
     *,

@@ -19,6 +19,7 @@ from ..core import INK, PALETTE, DataError, check_columns
 # %% ../../nbs/analysis/14c_plot_network.ipynb #933e2f69
 RAISES, LOWERS = PALETTE[0], PALETTE[6]   # colours of signed edges
 
+# %% ../../nbs/analysis/14c_plot_network.ipynb #473e1a22
 def tidy_name(
     name:str, # of a gene set, such as 'REACTOME_RRNA_PROCESSING'
     *,
@@ -39,6 +40,7 @@ def tidy_name(
         else: out[-1] = f'{out[-1]} {w}'.strip()
     return '\n'.join(out[:lines]) + ('…' if len(out) > lines else '')
 
+# %% ../../nbs/analysis/14c_plot_network.ipynb #df59abc3
 def plot_network(
     edges:pd.DataFrame,  # source, target [, score, weight or sign]
     nodes:pd.DataFrame,  # gene, x, y, community, name, degree, from `layout_graph`
@@ -143,6 +145,7 @@ def plot_interaction_map(
     ax.figure.colorbar(im, ax=ax, shrink=.6, label=unit, extend='both')
     return ax
 
+# %% ../../nbs/analysis/14c_plot_network.ipynb #08f47552
 def plot_precision(
     table:pd.DataFrame, # method, k, precision [, random, low, high], such as joined results of `score_relations`
     *,

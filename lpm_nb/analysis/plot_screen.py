@@ -18,6 +18,7 @@ from ..core import INK, PALETTE, DataError, check_columns
 # %% ../../nbs/analysis/14e_plot_screen.ipynb #cafaca61
 def _axes(ax): return plt.subplots(figsize=(4.2, 3.1), layout='constrained', dpi=120)[1] if ax is None else ax
 
+# %% ../../nbs/analysis/14e_plot_screen.ipynb #3e5eb957
 def plot_on_target(
     own:pd.DataFrame, # columns percentile, context: `Quality.own`
     *,
@@ -30,6 +31,7 @@ def plot_on_target(
     sns.despine(ax=ax)
     return ax
 
+# %% ../../nbs/analysis/14e_plot_screen.ipynb #027d173f
 def plot_reliability(
     replicates:pd.DataFrame, # columns readout, reliability: `Quality.replicates`
     *,
@@ -47,6 +49,7 @@ def plot_reliability(
     sns.despine(ax=ax)
     return ax
 
+# %% ../../nbs/analysis/14e_plot_screen.ipynb #89a4fcb7
 def plot_agreement(
     agreement:pd.DataFrame, # columns strength, agreement: `Quality.agreement`
     *,
@@ -63,6 +66,7 @@ def plot_agreement(
     sns.despine(ax=ax); ax.legend(frameon=False, fontsize=8, loc='upper left')
     return ax
 
+# %% ../../nbs/analysis/14e_plot_screen.ipynb #36b600c5
 def plot_missing(
     missing:pd.DataFrame, # columns context, measured, experiments: `Quality.missing`
     *,

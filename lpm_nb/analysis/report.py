@@ -31,6 +31,7 @@ tbody tr:first-child td,tbody tr:first-child th{font-weight:600}.note{color:#555
 <h2>How sure it is, what it learned</h2>{% for f in figures %}<figure><img alt="{{ f.caption }}" src="data:image/png;base64,{{ f.png }}"><figcaption>{{ f.caption }}</figcaption></figure>{% endfor %}
 <h2>Provenance</h2>{{ sources }}<pre style="font-size:.78rem;background:#f6f7f9;padding:.8rem;overflow-x:auto">{{ provenance }}</pre></html>""", autoescape=False)
 
+# %% ../../nbs/analysis/14b_report.ipynb #6ffe472e
 def _figure(draw, caption):
     with plt.rc_context({'font.size': 9, 'axes.labelsize': 9}):
         ax = draw(); buffer = io.BytesIO(); ax.figure.savefig(buffer, format='png', dpi=130); plt.close(ax.figure)
@@ -68,6 +69,7 @@ def _dataset(e, name, screen):
     return dict(name=name, note=note + (f" {screen.meta['note'][0].upper() + screen.meta['note'][1:]}." if screen.meta['note'] else ''),
         table=_html(league_table(e, name)), figures=figures)
 
+# %% ../../nbs/analysis/14b_report.ipynb #4d3faa3a
 def write_report(
     evaluation:Evaluation, # from `evaluate`
     path:str|Path,         # the HTML file

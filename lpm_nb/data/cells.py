@@ -32,6 +32,7 @@ def vector_names(
     halves = {l: m[1] for l in labels if (m := re.fullmatch(r'(.+)__\1', str(l)))}
     return halves if len(halves) == len(set(labels)) > 1 else {}
 
+# %% ../../nbs/data/02f_cells.ipynb #3736e562
 def label_atoms(
     labels:Sequence[str],  # distinct labels
     *,
@@ -119,6 +120,7 @@ def read_cells(
         [symbol[i] for i in var.index.get_indexer(a.var_names)] if variable else symbol,
         dict(name=name, unit={'z': 'z against control cells of the batch', 'log': 'log1p of counts per 10,000'}.get(scale, '')))
 
+# %% ../../nbs/data/02f_cells.ipynb #407e5f48
 def _tidy(X, sd, o, n, symbol, about):
     "A Screen of what was measured: merge rows that became one experiment, drop readouts that never were."
     t = pd.DataFrame({k: v for k, v in o.items() if v is not None}); code, _ = pd.factorize(pd.MultiIndex.from_frame(t))

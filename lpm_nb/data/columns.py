@@ -37,6 +37,7 @@ FLAGS = ('control', 'is_control', 'is_ctrl', 'vehicle')   # columns that say yes
 _UNIT = {r: re.compile(rf'[\s_.]*[(\[]\s*({inside})\s*[)\]]\s*$|(?:[\s_.]+|\b)({u})$', re.I) for r, inside, u in (
     ('dose', 'pM|nM|uM|µM|μM|mM|M', 'pM|nM|uM|µM|μM|mM'), ('time', '|'.join(TIME_UNITS), '|'.join(TIME_UNITS)))}
 
+# %% ../../nbs/data/03b_columns.ipynb #6725d085
 def plain_name(
     column, # a heading
 ) -> str: # lower case, one _ for what parts words
@@ -58,6 +59,7 @@ def one_of_doses(
     "Is this the dose of one member?"
     bare = _NUMBERED.sub('', str(column)); return bare != str(column) and bool(LOOKS['dose'].search(bare))
 
+# %% ../../nbs/data/03b_columns.ipynb #74595c00
 def find_role(
     columns:Sequence[str], # of a table
     role:str,              # one of `ROLES`

@@ -98,6 +98,7 @@ class Effects:
     @property
     def width(self) -> int: return self.values.shape[1] + 1 # numbers of a transferred effect
 
+# %% ../../nbs/data/05b_effects.ipynb #686fbe57
 def _context_covariance(p, c, values, n_contexts, n_direction=20., n_context=10.):
     "(rank, n_contexts+1, n_contexts+1) shrunk covariances of the effects in pairs of contexts."
     n, k = n_contexts, values.shape[1]
@@ -116,6 +117,7 @@ def _context_covariance(p, c, values, n_contexts, n_direction=20., n_context=10.
     w, U = np.linalg.eigh(full)
     return ((U * np.maximum(w, 1e-3 * w[:, -1:] + 1e-12)[:, None]) @ U.transpose(0, 2, 1)).astype(np.float32)
 
+# %% ../../nbs/data/05b_effects.ipynb #6530cf3b
 def _members_of(s):
     sets = np.empty(len(s.perturbations), object); sets[:] = list(s.members.values())
     return sets[s.obs['perturbation'].cat.codes]
@@ -141,6 +143,7 @@ def _directions(screens, scalings, k):
     basis = (U.T @ V) / np.sqrt(w)[:, None] if wide else U.T
     return V @ basis.T, basis
 
+# %% ../../nbs/data/05b_effects.ipynb #3b8229fb
 def _directions_in_pieces(screens, scalings, k):
     "The same of screens too large for memory: one pass for the levels, one for the directions, one for the effects."
     levels, r = [], len(screens[0].readouts)
@@ -184,6 +187,7 @@ def _turn(basis, other):
     "(k', k) orthonormal: brings directions as close to others as turning can (orthogonal Procrustes)."
     U, _, W = np.linalg.svd(other @ basis.T, full_matrices=False); return U @ W
 
+# %% ../../nbs/data/05b_effects.ipynb #73048500
 def measure_effects(
     atlas:Atlas,                     # the screens
     scaling:Mapping[str, tuple],     # screen -> (centre, scale)

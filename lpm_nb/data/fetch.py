@@ -61,6 +61,7 @@ def _follow(requests, url, **how):
         url = urljoin(url, r.headers['Location']); r.close()
     raise FetchError(f"{url} was redirected more than ten times")
 
+# %% ../../nbs/data/02b_fetch.ipynb #3604f75e
 class _Resume:
     "A downloader for pooch that goes on where it stopped."
     def __init__(self, remote, part, tries, timeout, on_bytes):
@@ -144,6 +145,7 @@ def _stamp(path, remote, origin):
         tmp.write_text(json.dumps(dict(url=remote.url, origin=origin, sha256=sha256(path), size=was.st_size, mtime_ns=was.st_mtime_ns,
             fetched=time.strftime('%Y-%m-%d'))))
 
+# %% ../../nbs/data/02b_fetch.ipynb #db8f4fc1
 def _verify(path, remote):
     "Refuse what is not the file of the catalogue, nor the one that was first fetched."
     note = path.with_name(f'.{path.name}.json'); known = json.loads(note.read_text()) if note.exists() else None
@@ -157,6 +159,7 @@ def _verify(path, remote):
         raise FetchError(f"{path} is not the file that was fetched on {known['fetched']} (SHA-256 {known['sha256'][:12]}…); if it should "
             f"be another one, remove {note.name} as well")
 
+# %% ../../nbs/data/02b_fetch.ipynb #a9602022
 def fetch_file(
     remote:Remote,         # what
     *,

@@ -65,6 +65,7 @@ def spreadsheet_dates(
     day, month = (m[1], m[2]) if m[1].isdigit() else (m[2], m[1])
     return tuple(f'{s}{int(day)}' for s in _MONTH.get(month.lower(), ()))
 
+# %% ../../nbs/data/03c_harmonise.ipynb #dde26063
 class _Genes(Resolver):
     def resolve(self, name):
         if (was := spreadsheet_dates(name)) and name not in self.official:
@@ -114,6 +115,7 @@ def line_names(
     fold = {**_collect((_plain(i.split('_')[0]), n) for i, n in ccle), **_collect((_plain(n), n) for n in t['model_name'])}
     return Resolver(frozenset(t['model_name']), other, fold, _plain)
 
+# %% ../../nbs/data/03c_harmonise.ipynb #4b7ee2d9
 SALTS = ('hydrochloride', 'dihydrochloride', 'hydrobromide', 'hcl', '2hcl', 'mesylate', 'dimesylate', 'mesilate', 'tosylate', 'ditosylate',
     'besylate', 'maleate', 'malate', 'fumarate', 'succinate', 'citrate', 'tartrate', 'acetate', 'phosphate', 'diphosphate', 'sulfate',
     'sulphate', 'nitrate',
@@ -130,6 +132,7 @@ def base_name(
             return x
         x = m[1].strip(' (-')
 
+# %% ../../nbs/data/03c_harmonise.ipynb #10d4f9bf
 class _Drugs(Resolver):
     def resolve(self, name):
         got = Resolver.resolve(self, name)
@@ -223,6 +226,7 @@ def harmonise(
     table = pd.DataFrame(rows, columns=['kind', 'was', 'now', 'how', 'candidates', 'screens'])
     return Atlas([_renamed(s, change) for s in atlas.values()]), table
 
+# %% ../../nbs/data/03c_harmonise.ipynb #bef1e47f
 def _default_drugs(names):
     hub, bank = read_annotation('repurposing-hub-drugs'), read_annotation('drugbank-names')
     return drug_names(names, known=[*hub['pert_iname'].dropna(), *bank['name'].dropna()],
@@ -267,6 +271,7 @@ def join_doses(
         at = pd.MultiIndex.from_frame(t); hit = at.isin(list(to)); new[hit] = [to[k] for k in at[hit]]
     return new, pd.DataFrame(rows, columns=['perturbation', 'was', 'now', 'experiments', 'how'])
 
+# %% ../../nbs/data/03c_harmonise.ipynb #df1992bb
 def nominal_doses(
     screen:Screen, # a screen in memory
     *,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import torch
+from fastcore.basics import patch
 from ..core import DataError, check_known, parse_context, parse_perturbation, rng
 from .screen import Atlas, Screen
 from .simulate import simulate_atlas
@@ -39,6 +40,7 @@ class Vocab:
         return (f"Vocab: {len(self.atoms):,} atoms, {len(self.contexts):,} contexts of {len(self.parts):,} parts, "
             f"{sum(map(len, self.readouts.values())):,} readouts in {len(self.readouts)} screens")
 
+# %% ../../nbs/data/05_loaders.ipynb #fb78f128
 def _log_stats(values):
     v = np.log10(values[np.isfinite(values) & (values > 0)])
     return None if len(v) == 0 else (float(v.mean()), float(max(v.std(), 1e-3)), float(v.min()), float(v.max()))
@@ -52,6 +54,7 @@ def _tried(atlas):
         out.setdefault(p, []).append([None if np.isnan(x) else x for x in (d, t)])
     return {p: sorted(v, key=lambda q: [x or 0 for x in q]) for p, v in sorted(out.items())}
 
+# %% ../../nbs/data/05_loaders.ipynb #ff88ccb5
 def build_vocab(
     atlas:Atlas,        # the screens
     masks:Mapping[str, np.ndarray]|None=None, # screen -> (n_experiments,) boolean; only these experiments count for the (atom, context) pairs
@@ -106,6 +109,7 @@ def outside_range(
                 "alone (profiles: the sum; growth: Bliss independence); what these do to each other is not known")
     return '; '.join([*said, *_told_of_doses(vocab, table)])
 
+# %% ../../nbs/data/05_loaders.ipynb #278cb299
 def _told_of_doses(vocab, table, near=.01):
     "Doses beyond those of their own perturbation, and missing ones."
     if not vocab.tried or 'dose' not in table or not vocab.dose: return
@@ -143,6 +147,7 @@ def _may_have_dose(vocab, perturbation):
     P = pd.Categorical(perturbation).remove_unused_categories(); of, known = set(vocab.dosed), set(vocab.atoms)
     return np.array([any(a in of or a not in known for a in parse_perturbation(p)) for p in P.categories], bool)[P.codes]
 
+# %% ../../nbs/data/05_loaders.ipynb #1908aca5
 @dataclass(frozen=True)
 class Codes:
     "Experiments as integer codes (0 = none) and two numbers each; all arrays have n rows."
@@ -162,6 +167,7 @@ def _amount(values, stats, n):
     if stats: z[has] = (np.clip(np.log10(v[has]), *(stats[2:] or (-np.inf, np.inf))) - stats[0]) / stats[1]
     return z, has.astype(np.float32)
 
+# %% ../../nbs/data/05_loaders.ipynb #28e404ea
 def check_symbols(
     vocab:Vocab,   # the symbols
     perturbations, # canonical labels
@@ -215,6 +221,7 @@ def _share(d, known):
     j = int(np.searchsorted(known, d)); w = np.log(d / known[j - 1]) / np.log(known[j] / known[j - 1])
     return [(known[j - 1], 1 - w), (known[j], w)]
 
+# %% ../../nbs/data/05_loaders.ipynb #3c0d9fd8
 def _stand_in(d, t, tried):
     "[(dose, time, weight), …] that stand for one dose and time; `tried`: (n, 2), NaN = none."
     doses, times = tried.T
@@ -233,6 +240,7 @@ def _stand_in(d, t, tried):
     if not out: return [(k, t, 1 / len(np.unique(at))) for k in np.unique(at)] if np.isnan(d) else [(float(np.clip(d, low, high)), t, 1.)]
     return [(k, x, w / len(out)) for q in out for k, x, w in q]
 
+# %% ../../nbs/data/05_loaders.ipynb #e1397da9
 def at_tried_doses(
     vocab:Vocab,        # the symbols
     table:pd.DataFrame, # (n,) experiments with canonical labels: perturbation [, dose, time]
@@ -269,6 +277,7 @@ def scale_groups(
         return ('bare',) if bare >= 50 else ('own', r)
     return pd.factorize(pd.Series([str(group(r, u)) for r, u in zip(readouts, units)]))[0]
 
+# %% ../../nbs/data/05_loaders.ipynb #c955f768
 def _moments(screen, rows):
     "Count, mean and sum of squared differences from it, in one pass over pieces of a large screen."
     k = len(screen.readouts); n, mean, square = np.zeros(k), np.zeros(k), np.zeros(k)
@@ -322,53 +331,62 @@ class Block:
     @property
     def on_disk(self) -> bool: return is_stored(self.values) and not isinstance(self.values.source, np.ndarray)
 
-    def inputs(self, rows) -> tuple: # what a network takes
-        transfer = self.transfer[rows]
-        whole = transfer[:, :-1] @ self.basis if len(self.basis) else transfer.new_empty(len(transfer), 0)
-        return (self.screen, self.members[rows], self.context[rows], self.parts[rows], self.pairs[rows], self.amount[rows],
-            self.local[rows], transfer, whole)
+# %% ../../nbs/data/05_loaders.ipynb #c4f935a5
+@patch
+def inputs(self:Block, rows) -> tuple: # what a network takes
+    transfer = self.transfer[rows]
+    whole = transfer[:, :-1] @ self.basis if len(self.basis) else transfer.new_empty(len(transfer), 0)
+    return (self.screen, self.members[rows], self.context[rows], self.parts[rows], self.pairs[rows], self.amount[rows],
+        self.local[rows], transfer, whole)
 
-    @property
-    def apart(self) -> bool: # values that a GPU has no room for stay in memory, or on the disk
-        return is_stored(self.values) or self.values.device != self.centre.device
+@patch(as_prop=True)
+def apart(self:Block) -> bool: # values that a GPU has no room for stay in memory, or on the disk
+    return is_stored(self.values) or self.values.device != self.centre.device
 
-    def targets(self, rows=slice(None), values=None) -> torch.Tensor: # (b, n_readouts) standardised, NaN = not measured
-        if values is None:
-            at = rows if isinstance(rows, slice) or not self.apart else rows.cpu()
-            values = self.values[at.numpy() if is_stored(self.values) and torch.is_tensor(at) else at]
-        if isinstance(values, np.ndarray): values = torch.from_numpy(values)
-        if values.device != self.centre.device:
-            values = (values.pin_memory() if self.centre.device.type == 'cuda' else values).to(self.centre.device, non_blocking=True)
-        y = (values - self.centre).div_(self.scale)
-        return y if self.hidden is None else y.masked_fill_(self.hidden[rows], float('nan'))
+@patch
+def targets(self:Block, rows=slice(None), values=None) -> torch.Tensor: # (b, n_readouts) standardised, NaN = not measured
+    if values is None:
+        at = rows if isinstance(rows, slice) or not self.apart else rows.cpu()
+        values = self.values[at.numpy() if is_stored(self.values) and torch.is_tensor(at) else at]
+    if isinstance(values, np.ndarray): values = torch.from_numpy(values)
+    if values.device != self.centre.device:
+        values = (values.pin_memory() if self.centre.device.type == 'cuda' else values).to(self.centre.device, non_blocking=True)
+    y = (values - self.centre).div_(self.scale)
+    return y if self.hidden is None else y.masked_fill_(self.hidden[rows], float('nan'))
 
-    def take(self, rows:np.ndarray) -> 'Block': # these experiments with their values in memory
-        at = torch.as_tensor(rows)
-        values = None if self.values is None else torch.from_numpy(self.values[rows]) if is_stored(self.values) else self.values[at]
-        return replace(self, **{k: getattr(self, k)[at] for k in _ROWS}, values=values, hidden=None if self.hidden is None
-            else self.hidden[at])
+# %% ../../nbs/data/05_loaders.ipynb #7ad8beed
+@patch
+def take(self:Block, rows:np.ndarray) -> 'Block': # these experiments with their values in memory
+    at = torch.as_tensor(rows)
+    values = None if self.values is None else torch.from_numpy(self.values[rows]) if is_stored(self.values) else self.values[at]
+    return replace(self, **{k: getattr(self, k)[at] for k in _ROWS}, values=values, hidden=None if self.hidden is None
+        else self.hidden[at])
 
-    def chunks(self, use:np.ndarray|None=None): # (rows, targets) piece by piece; only rows where `use`
-        rows = None if use is None else np.flatnonzero(use)
-        if is_stored(self.values):
-            for at, x in row_chunks(self.values, rows=rows): at = torch.from_numpy(at); yield at, self.targets(at, values=x)
-        else:
-            every = torch.arange(len(self)) if rows is None else torch.from_numpy(rows)
-            for at in every.split(max(1, int(4e6 // self.n_readouts))): yield at, self.targets(at)
+@patch
+def chunks(self:Block, use:np.ndarray|None=None): # (rows, targets) piece by piece; only rows where `use`
+    rows = None if use is None else np.flatnonzero(use)
+    if is_stored(self.values):
+        for at, x in row_chunks(self.values, rows=rows): at = torch.from_numpy(at); yield at, self.targets(at, values=x)
+    else:
+        every = torch.arange(len(self)) if rows is None else torch.from_numpy(rows)
+        for at in every.split(max(1, int(4e6 // self.n_readouts))): yield at, self.targets(at)
 
-    def to(self, device) -> 'Block': # values move to a GPU where it has room for them
-        device = torch.device(device); values = self.values
-        if isinstance(values, torch.Tensor) and _room(values.nbytes, device): values = values.to(device)
-        elif is_stored(values) and not self.on_disk and device.type != 'cpu' and _room(values.nbytes, device):
-            values = torch.empty(values.shape, device=device)
-            for at, x in row_chunks(self.values): values[int(at[0]):int(at[-1]) + 1] = torch.from_numpy(x).to(device)
-        return replace(self, **{k: getattr(self, k).to(device) for k in (*_ROWS, 'basis', 'centre', 'scale')}, values=values,
-            hidden=None if self.hidden is None else self.hidden.to(device))
+@patch
+def to(self:Block, device) -> 'Block': # values move to a GPU where it has room for them
+    device = torch.device(device); values = self.values
+    if isinstance(values, torch.Tensor) and _room(values.nbytes, device): values = values.to(device)
+    elif is_stored(values) and not self.on_disk and device.type != 'cpu' and _room(values.nbytes, device):
+        values = torch.empty(values.shape, device=device)
+        for at, x in row_chunks(self.values): values[int(at[0]):int(at[-1]) + 1] = torch.from_numpy(x).to(device)
+    return replace(self, **{k: getattr(self, k).to(device) for k in (*_ROWS, 'basis', 'centre', 'scale')}, values=values,
+        hidden=None if self.hidden is None else self.hidden.to(device))
 
+# %% ../../nbs/data/05_loaders.ipynb #ca917f23
 _ROWS = ('members', 'context', 'parts', 'pairs', 'amount', 'local', 'transfer')
 
 def _room(nbytes, device): return device.type != 'cuda' or 1.2 * nbytes < torch.cuda.mem_get_info(device)[0]
 
+# %% ../../nbs/data/05_loaders.ipynb #c6fb4c0d
 def make_block(
     vocab:Vocab,        # the symbols
     screen:str,         # name of the screen in the vocabulary
@@ -421,6 +439,7 @@ def batch_size(
     "Experiments per batch for a screen of n experiments."
     return int(min(most, max(least, 2 ** round(np.log2(max(n, 1) / steps)))))
 
+# %% ../../nbs/data/05_loaders.ipynb #95a695dc
 def _ahead(it, depth=2):
     "The same items, made by a thread a few in advance."
     q, stop = queue.Queue(depth), threading.Event()
@@ -444,6 +463,7 @@ def _ahead(it, depth=2):
             yield x
     finally: stop.set(); t.join()
 
+# %% ../../nbs/data/05_loaders.ipynb #eeef3cd1
 class BlockLoader:
     "Batches of blocks; the order depends on the seed and on the epoch, nothing else."
     def __init__(

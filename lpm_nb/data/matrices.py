@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import scipy
+from fastcore.basics import patch
 from ..core import DataError, StorageError, check_known
 
 # %% ../../nbs/data/02c_matrices.ipynb #664a165b
@@ -40,6 +41,7 @@ def blank_none(
         else: t[c] = t[c].mask(t[c].isin(NONE)) if t[c].dtype == object else t[c].mask(t[c] == -666)
     return t
 
+# %% ../../nbs/data/02c_matrices.ipynb #5c6437de
 class _Turned:
     "Rows of a matrix that was stored by columns, in a scratch file that goes with this object."
     def __init__(self, box, ptr, at, value, k): self.box, self.ptr, self.at, self.value, self.k = box, ptr, at, value, k
@@ -61,6 +63,7 @@ def _turn(file, name, shape, step=1 << 24):
         to = fill[r] + np.arange(len(r)) - np.repeat(first, n); at[to], value[to] = column[order], v[order]; fill[r[first]] += n
     return _Turned(box, starts, at, value, shape[1])
 
+# %% ../../nbs/data/02c_matrices.ipynb #b43c795f
 class MatrixFile:
     "A matrix on disk with labels for its rows and columns."
     def __init__(
@@ -100,43 +103,48 @@ class MatrixFile:
     def __repr__(self): return f"MatrixFile {self.path.name}: {self.shape[0]:,} rows × {self.shape[1]:,} columns"
     def __enter__(self): return self
     def __exit__(self, *why): self._turned = self._file.close() if isinstance(self._file, h5py.File) else None
-    @property
-    def layers(self) -> list[str]: # that an .h5ad or .zarr has beside X; 'raw' among them
-        return list(dict.fromkeys([*self._file.get('layers', {}), *(['raw'] if 'raw' in self._file and 'X' in self._file['raw'] else [])]))
-    @property
-    def dense(self) -> bool: return isinstance(self.data, (h5py.Dataset, zarr.Array))
 
-    def _rows(self):
-        "The matrix, sparse by rows; one that is stored by columns is turned once, on disk."
-        if getattr(self.data, 'format', 'csr') != 'csc': return self.data
-        if self._turned is None: self._turned = _turn(self._file, self.data.group.name.strip('/'), self.shape)
-        return self._turned
+# %% ../../nbs/data/02c_matrices.ipynb #4bfc104e
+@patch(as_prop=True)
+def layers(self:MatrixFile) -> list[str]: # that an .h5ad or .zarr has beside X; 'raw' among them
+    return list(dict.fromkeys([*self._file.get('layers', {}), *(['raw'] if 'raw' in self._file and 'X' in self._file['raw'] else [])]))
 
-    def blocks(
-        self,
-        rows:np.ndarray|None=None,    # (n,) which rows, ascending; None = all
-        columns:np.ndarray|None=None, # (k,) which columns, in the order wanted; None = all
-        *,
-        start:int=0,                  # skip the first so many of the chosen rows
-        megabytes:float=64,           # of a block as it is read
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]: # positions in `rows`, and their (b, k) float32 values
-        "The values, block by block, each stored chunk read once."
-        rows = np.arange(self.shape[0]) if rows is None else np.asarray(rows)
-        if len(rows) and (np.diff(rows) <= 0).any(): raise DataError("expected rows in ascending order, each once")
-        lo, hi = (0, self.shape[1]) if columns is None or not len(columns) else (int(np.min(columns)), int(np.max(columns)) + 1)
-        chunk = self.data.chunks[0] if self.dense and self.data.chunks else 1
-        size = max(1, int(megabytes * 1e6 / (4 * (hi - lo))) // chunk) * chunk
-        at = start
-        while at < len(rows):
-            first = int(rows[at]); end = (first // chunk) * chunk + size       # blocks end where chunks end
-            to = int(np.searchsorted(rows, end)); last = int(rows[to - 1]) + 1
-            sparse = not self.dense
-            x = self._rows()[first:last] if sparse else self.data[first:last, lo:hi]
-            if to - at < last - first: x = x[rows[at:to] - first]
-            x = x.toarray() if sparse else x
-            yield np.arange(at, to), (x if columns is None else x[:, np.asarray(columns) - (0 if sparse else lo)]).astype(np.float32,
-                copy=False)
-            at = to
+@patch(as_prop=True)
+def dense(self:MatrixFile) -> bool: return isinstance(self.data, (h5py.Dataset, zarr.Array))
+
+@patch
+def _rows(self:MatrixFile):
+    "The matrix, sparse by rows; one that is stored by columns is turned once, on disk."
+    if getattr(self.data, 'format', 'csr') != 'csc': return self.data
+    if self._turned is None: self._turned = _turn(self._file, self.data.group.name.strip('/'), self.shape)
+    return self._turned
+
+# %% ../../nbs/data/02c_matrices.ipynb #da5279b0
+@patch
+def blocks(self:MatrixFile,
+    rows:np.ndarray|None=None,    # (n,) which rows, ascending; None = all
+    columns:np.ndarray|None=None, # (k,) which columns, in the order wanted; None = all
+    *,
+    start:int=0,                  # skip the first so many of the chosen rows
+    megabytes:float=64,           # of a block as it is read
+) -> Iterator[tuple[np.ndarray, np.ndarray]]: # positions in `rows`, and their (b, k) float32 values
+    "The values, block by block, each stored chunk read once."
+    rows = np.arange(self.shape[0]) if rows is None else np.asarray(rows)
+    if len(rows) and (np.diff(rows) <= 0).any(): raise DataError("expected rows in ascending order, each once")
+    lo, hi = (0, self.shape[1]) if columns is None or not len(columns) else (int(np.min(columns)), int(np.max(columns)) + 1)
+    chunk = self.data.chunks[0] if self.dense and self.data.chunks else 1
+    size = max(1, int(megabytes * 1e6 / (4 * (hi - lo))) // chunk) * chunk
+    at = start
+    while at < len(rows):
+        first = int(rows[at]); end = (first // chunk) * chunk + size       # blocks end where chunks end
+        to = int(np.searchsorted(rows, end)); last = int(rows[to - 1]) + 1
+        sparse = not self.dense
+        x = self._rows()[first:last] if sparse else self.data[first:last, lo:hi]
+        if to - at < last - first: x = x[rows[at:to] - first]
+        x = x.toarray() if sparse else x
+        yield np.arange(at, to), (x if columns is None else x[:, np.asarray(columns) - (0 if sparse else lo)]).astype(np.float32,
+            copy=False)
+        at = to
 
 # %% ../../nbs/data/02c_matrices.ipynb #7037db8f
 def read_gct(

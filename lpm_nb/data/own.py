@@ -53,6 +53,7 @@ class Understood:
 
 TABLES = ('.csv', '.tsv', '.txt', '.parquet', '.xlsx')   # endings of tables
 
+# %% ../../nbs/data/03e_own.ipynb #30412d5a
 def _read_table(path, sheet):
     name = path.name.lower().removesuffix('.gz')
     try:
@@ -79,6 +80,7 @@ def _read_table(path, sheet):
     if len(twice): raise DataError(f"expected every column once, got {twice.iloc[0]!r} twice in {path.name}; rename one")
     return t
 
+# %% ../../nbs/data/03e_own.ipynb #99940518
 def _kind(kind, column, labels):
     "What was done to the targets: as said, or from labels and columns that say it themselves."
     if kind:
@@ -94,6 +96,7 @@ def _atoms(labels, kind, joined, controls):
     if kind: return label_atoms(labels, kind=kind, joined=joined, controls=controls)
     return {l: '' if is_control(str(l), controls) else str(l) for l in labels}     # kinds are in the labels
 
+# %% ../../nbs/data/03e_own.ipynb #1b217155
 def _understood(path, asked, context, readout, value, columns, genes, scale, min_cells, sheet, cells, layer):
     name, assay = asked['name'], asked['assay']
     ends = path.name.lower().removesuffix('.gz')
@@ -204,6 +207,7 @@ def _labels(t, asked):
 
 _UNNAMED = re.compile(r'(Unnamed: \d+)?')
 
+# %% ../../nbs/data/03e_own.ipynb #1ee8ba84
 def _dosed_members(parts, t, asked):
     "Members with their doses in their labels; where the dose is 0, the member is not there."
     columns, u = asked['dose'], asked['dose_unit']; check_known(columns, list(t.columns), 'column', hint='They were named as doses of the members')
@@ -239,6 +243,7 @@ def _members(t, asked):
     said = [asked['joined']] if isinstance(asked['joined'], str) else list(asked['joined'] or [])
     return t.drop(columns=m).assign(**{name: label}), {**asked, 'perturbation': name, 'joined': [joined, *said]}
 
+# %% ../../nbs/data/03e_own.ipynb #3662e0d5
 def _pairs_as_columns(path, t, asked):
     "A matrix of pairs as rows of a first and a second perturbation and a value."
     p = find_role(t.columns, 'perturbation', given=asked['perturbation']) or ('(no name)' if '(no name)' in t else t.columns[0])
@@ -262,6 +267,7 @@ def _contexts_as_rows(path, t, asked, readout):
     return _from_matrix(path, long[['_p', '_c']].set_axis(['perturbation', 'context'], axis=1), long[['_v']].set_axis([readout or 'value'], axis=1),
         {**asked, 'rest': [x for x in t.columns if x != c and x not in numeric], 'perturbation': 'perturbation', 'context': 'context'}, 'matrix', '')
 
+# %% ../../nbs/data/03e_own.ipynb #53f7657e
 def _from_table(path, t, asked, readout, value, columns):
     if not len(t): raise DataError(f"{path} has no rows")
     t = t.set_axis([str(c).strip() for c in t.columns], axis=1)
@@ -311,6 +317,7 @@ def _wide_warnings(names):
         out.append('readouts are Ensembl ids; other screens have symbols (genes= names a column with them; harmonise() translates)')
     return out
 
+# %% ../../nbs/data/03e_own.ipynb #a814d849
 def _suspicions(o, kind, labels, X, asked):
     "What to look at: labels, doses, controls, values."
     out = []
@@ -376,6 +383,7 @@ def _others(labels, joined):
             and any(x in known for x in m)]
         if two: yield j, two
 
+# %% ../../nbs/data/03e_own.ipynb #0c0cbde2
 def _experiment(t, roles, fixed, asked):
     "Labels of each row in the library's words."
     p = label_text(t[roles['perturbation']]); labels = p.dropna().unique()
@@ -430,6 +438,7 @@ def _design(t, o, roles):
         batch=roles['batch']) if (o['perturbation'] != '').any() else ('ok', '')
     return [] if verdict == 'ok' else [f"{'CONFOUNDED: ' if verdict == 'flag' else ''}{why}"]
 
+# %% ../../nbs/data/03e_own.ipynb #64402fb3
 def _text(values):
     "Values that are no numbers."
     if not len(values): return []
@@ -446,6 +455,7 @@ def _make(o, X, readouts, asked):
         time=o.get('time'), readouts=[r for r, k in zip(readouts, seen) if k], name=asked['name'], unit=asked['unit'],
         replicates=asked['replicates'] if again else None)
 
+# %% ../../nbs/data/03e_own.ipynb #d44d41ce
 def _from_matrix(path, t, X, asked, form, prefix, roles=None, fixed=None):
     if roles is None: roles, fixed = _labels(t, asked)
     t = t.reset_index(drop=True); X = X.reset_index(drop=True)
@@ -505,6 +515,7 @@ def _other_counts(path, layers):
         with MatrixFile(path, layer=l) as m:
             if _counts(next(m.blocks(np.arange(min(500, m.shape[0]))))[1]): yield l
 
+# %% ../../nbs/data/03e_own.ipynb #42a1df83
 def _from_h5ad(path, asked, genes, scale, min_cells, cells, layer):
     with MatrixFile(path, layer=layer) as m:
         layers = m.layers
@@ -580,6 +591,7 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells, layer):
         | _taken(labels, asked), look,
         asked['name'], build)
 
+# %% ../../nbs/data/03e_own.ipynb #76c99103
 def add_screen(
     u:Understood, # from `understand`
     *,

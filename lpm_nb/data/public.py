@@ -35,6 +35,8 @@ class Public:
     def size(self) -> int: return sum(r.size for r in self.remotes) # bytes, as far as known
 
 _LINCS, _SHARE = 'https://s3.amazonaws.com/macchiato.clue.io/builds/LINCS2020/', 'https://ndownloader.figshare.com/files/'
+
+# %% ../../nbs/data/02h_public.ipynb #91c6c8b6
 _SIG = (Remote(_LINCS + 'siginfo_beta.txt', 465242319, 'sha256:1a38d7ea2a804be79804af4a27aff9f2537af8f13d3c8af1fdc1fef780f40201'),
     Remote(_LINCS + 'geneinfo_beta.txt', 1141389, 'sha256:e739d06bad42ff9285c00b778e65d8999425062a3375cc7e7cdab0e7154490b5'))
 def _lincs(file, size, digest, name, title, traps, **how):
@@ -79,6 +81,8 @@ def _tahoe(files, on_rows=None, **go):
         on_rows=on_rows)
 
 _MODEL = Remote(_SHARE + '51065297', 0, 'md5:675210d17675f3517b0ce39a3c274f16', 'Model.csv')
+
+# %% ../../nbs/data/02h_public.ipynb #d64d6f3c
 PUBLIC = {   # name -> what it is
     'lincs-compounds': _lincs(*_CP, 'lincs-compounds',
         'LINCS L1000 (CMap 2020): compounds at 10 µM for 24 h, reproducible signatures, 978 measured genes',

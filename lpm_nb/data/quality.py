@@ -22,6 +22,7 @@ STRONG = ('bortezomib', 'carfilzomib', 'mg-132', 'romidepsin', 'panobinostat', '
     'actinomycin d', 'doxorubicin', 'daunorubicin', 'epirubicin', 'staurosporine', 'homoharringtonine', 'omacetaxine mepesuccinate',
     'emetine', 'digoxin', 'ouabain', 'triptolide', 'alvocidib', 'dinaciclib', 'proscillaridin')
 
+# %% ../../nbs/data/03d_quality.ipynb #f72b18e3
 @dataclass(frozen=True)
 class Quality:
     "What is known of the quality of a screen."
@@ -36,6 +37,7 @@ class Quality:
     def __repr__(self):
         return f"Quality of {self.name!r}: " + ', '.join(f"{n} {v}" for v, n in self.checks['verdict'].value_counts().items())
 
+# %% ../../nbs/data/03d_quality.ipynb #28584ad6
 def _on_target_readouts(s):
     "Where a perturbed gene is read out: its percentile in the direction that is expected."
     at, rows = {r: j for j, r in enumerate(s.readouts)}, []; o = s.obs; context = o['context'].cat.codes.to_numpy(); members = s.members
@@ -51,6 +53,7 @@ def _on_target_readouts(s):
         rows.append((o['perturbation'].iloc[i], o['context'].iloc[i], float(v), float(below)))
     return pd.DataFrame(rows, columns=['perturbation', 'context', 'value', 'percentile'])
 
+# %% ../../nbs/data/03d_quality.ipynb #c8f9ebb8
 def _agreement(s, at_least=50):
     "Strength of each perturbation, and how alike its profiles are in different contexts."
     empty = pd.DataFrame(columns=['perturbation', 'strength', 'agreement', 'contexts']); o = s.obs
@@ -85,6 +88,7 @@ def _reliability(s):
         r = 1 - noise / total
     return pd.DataFrame(dict(readout=s.readouts, reliability=r)).dropna()
 
+# %% ../../nbs/data/03d_quality.ipynb #ab6fe5d4
 def _positive(s):
     "Known hits among single perturbations: what they are, and how well they stand out."
     names = s.obs['perturbation'].cat.categories; code = s.obs['perturbation'].cat.codes.to_numpy()

@@ -108,6 +108,7 @@ def _numbers(values, what, unit, n):
         raise DataError(f"expected {what} ≥ 0 in {unit}, got {num[np.isinf(num) | (num < 0)].iloc[0]}; fix or drop these rows")
     return num.to_numpy(np.float32)
 
+# %% ../../nbs/data/01_screen.ipynb #cee5f5d5
 def _treated_dose(dose, perturbation):
     "Doses (µM) of canonical perturbations: that of a control is none, and a dose of 0 is a control."
     control = np.asarray(perturbation == ''); zero = (dose == 0) & ~control
@@ -116,6 +117,7 @@ def _treated_dose(dose, perturbation):
             "given there, so leave the perturbation empty (= control), or drop these rows")
     return np.where((dose == 0) & control, np.nan, dose).astype(np.float32)
 
+# %% ../../nbs/data/01_screen.ipynb #0d9769c1
 def canonical_experiments(
     table:pd.DataFrame, # perturbation, context [, dose µM, time h], however spelled
 ) -> pd.DataFrame: # perturbation and context (categorical, canonical), dose and time (float32, NaN = none), a row each
@@ -130,6 +132,7 @@ def canonical_experiments(
 # numbers that files write for nothing
 _CODES = {-666., -999., -9999., 999., 9999., 99999.}
 
+# %% ../../nbs/data/01_screen.ipynb #4cb8a5a0
 def _check_values(X, readouts, name):
     n_inf = int(np.isinf(X).sum())
     if n_inf:
@@ -180,6 +183,7 @@ def _aggregate(X, group, n, how):
             sd[these] = np.where((~np.isnan(block)).sum(1) > 1, np.nanstd(block, 1, ddof=1), np.nan)
     return out, as_spread(sd), rows
 
+# %% ../../nbs/data/01_screen.ipynb #08995cd6
 def _assemble(X, perturbation, context, dose, time, readouts, unit, name, replicates, meta, n_replicates=None):
     if replicates not in (None, 'mean', 'median'): raise DataError(f"expected replicates=None, 'mean' or 'median', got {replicates!r}")
     if not isinstance(name, str) or not name.strip() or '/' in name:
@@ -510,6 +514,7 @@ def _tell_case(screens):
             "and are kept apart, so neither screen learns from the other there; `harmonise` gives several screens one name for one thing",
             DataWarning, stacklevel=4)
 
+# %% ../../nbs/data/01_screen.ipynb #e11d6a2c
 class Atlas(Mapping):
     "Several screens that share perturbations, contexts or readouts; a mapping from name to screen."
     def __init__(

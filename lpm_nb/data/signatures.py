@@ -33,6 +33,7 @@ def parse_amount(
     m = re.fullmatch(r'([\d.]+(?:e-?\d+)?) ?(pm|nm|um|µm|μm|mm|h)', str(text).strip().lower())
     return float(m[1]) * DOSE_UNITS.get(m[2], 1.) if m else np.nan
 
+# %% ../../nbs/data/02e_signatures.ipynb #c4558fe7
 def to_micromolar(
     values:pd.Series, # (n,) numbers, or text such as '10 uM' that says its own unit
     units:pd.Series,  # (n,) their units
@@ -77,6 +78,7 @@ _NAMES = dict(name=('cmap_name', 'pert_iname'), line=('cell_iname', 'cell_id'), 
 
 def _found(columns, what): return next((c for c in _NAMES[what] if c in columns), None)
 
+# %% ../../nbs/data/02e_signatures.ipynb #0ae29f8a
 def read_siginfo(
     path:str|Path, # siginfo_beta.txt of CMap 2020, or another table with its columns
 ) -> pd.DataFrame: # indexed by sig_id: name, line, dose (µM), time (h), type, good
@@ -119,6 +121,7 @@ def unique_names(
     s = pd.Series(np.asarray(names, object)); twice = s.duplicated(keep=False) | s.isna() | (s == '')
     return [f'{"" if pd.isna(n) else n} ({i})'.strip() if t else str(n) for n, i, t in zip(s, ids, twice)]
 
+# %% ../../nbs/data/02e_signatures.ipynb #571b3fca
 def read_gctx(
     path:str|Path,           # GCTX file (HDF5) of the Connectivity Map
     *,

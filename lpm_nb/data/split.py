@@ -30,6 +30,7 @@ class Split:
         count = {k: sum(int(m.sum()) for m in getattr(self, k).values()) for k in ('train', 'valid', 'test')}
         return f"Split {self.name!r} (seed {self.seed}): {count['train']:,} train, {count['valid']:,} valid, {count['test']:,} test"
 
+# %% ../../nbs/data/04_split.ipynb #0bf34964
 def _frame(atlas):
     "Every experiment of the atlas by its symbols."
     if not isinstance(atlas, Atlas): raise DataError(f"expected an Atlas, got {type(atlas).__name__}; of one screen: Atlas([screen])")
@@ -167,6 +168,7 @@ def split_combinations(
     part = np.zeros(len(f), int); part[multi] = _parts(codes, len(held), test, valid, rng(seed, 'combinations'))
     return _split(atlas, f, part, 'unseen combinations', seed)
 
+# %% ../../nbs/data/04_split.ipynb #f4a25604
 def _split_whole(atlas, column, test, valid, seed):
     _shares(test, valid)
     f = _frame(atlas)

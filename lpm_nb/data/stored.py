@@ -89,6 +89,7 @@ def row_chunks(
             if len(here) * 2 > b - a and is_stored(X) and X.rows is None: yield here, X[a:b][here - a]
             elif len(here): yield here, X[here]
 
+# %% ../../nbs/data/01b_stored.ipynb #936f017c
 def spare_memory(
     *,
     begin:bool=False, # at the start of work on more than memory holds: one arena, large arrays apart (glibc's `mallopt`)
@@ -197,44 +198,54 @@ class ScreenWriter:
             z.attrs.update({'encoding-type': 'array', 'encoding-version': '0.2.0'})
         self._note()
 
-    def _array(self, l): return self.root['X' if l == 'X' else f'layers/{l}']
-    def _note(self):
-        tmp = self.partial/'progress.tmp'; tmp.write_text(json.dumps(dict(key=self.key, done=self.done)))
-        tmp.replace(self.partial/'progress.json')
+# %% ../../nbs/data/01b_stored.ipynb #2d849bc7
+@patch
+def _array(self:ScreenWriter, l): return self.root['X' if l == 'X' else f'layers/{l}']
 
-    def missing(self, step:int) -> list[tuple[int, int]]: # stretches of at most `step` rows that were not written yet
-        "What is left to do."
-        step = max(self.chunk, step // self.chunk * self.chunk); have = np.zeros(self.shape[0], bool)
-        for a, b in self.done: have[a:b] = True
-        return [(a, min(a + step, self.shape[0])) for a in range(0, self.shape[0], step) if not have[a:a + step].all()]
+@patch
+def _note(self:ScreenWriter):
+    tmp = self.partial/'progress.tmp'; tmp.write_text(json.dumps(dict(key=self.key, done=self.done)))
+    tmp.replace(self.partial/'progress.json')
 
-    def put(self, start:int, values:np.ndarray, **layers) -> None: # rows `start` and on: (b, k) values, and each layer
-        "Write some rows."
-        check_known(list(layers), self.layers, 'layer'); lost = [l for l in self.layers if l not in layers]; stop = start + len(values)
-        if lost: raise DataError(f"expected layer {lost[0]!r} with the values")
-        for x in (values, *layers.values()):
-            if x.shape != (len(values), self.shape[1]) or stop > self.shape[0]:
-                raise DataError(f"expected rows of {self.shape[1]} readouts within {self.shape[0]} experiments, got {x.shape} at row "
-                    f"{start}")
-        if np.isinf(values).any():
-            raise DataError(f"expected finite values or NaN (= not measured), got {int(np.isinf(values).sum())} infinite from row {start} "
-                "on")
-        try:
-            for l, x in (('X', values), *layers.items()): self._array(l)[start:stop] = x
-            self.done.append([int(start), int(stop)]); self._note()
-        except OSError as e:
-            raise StorageError(f"{self.partial} cannot be written ({e.strerror or e}); what was written stays: make room and start the "
-                "same command again to go on") from e
+@patch
+def missing(self:ScreenWriter, step:int) -> list[tuple[int, int]]: # stretches of at most `step` rows that were not written yet
+    "What is left to do."
+    step = max(self.chunk, step // self.chunk * self.chunk); have = np.zeros(self.shape[0], bool)
+    for a, b in self.done: have[a:b] = True
+    return [(a, min(a + step, self.shape[0])) for a in range(0, self.shape[0], step) if not have[a:a + step].all()]
 
-    def close(self) -> Path: # the finished folder
-        "Give the folder its name, once every row was written."
-        left = self.missing(1)
-        if left: raise DataError(f"{sum(b - a for a, b in left)} of {self.shape[0]} rows were not written yet (first: {left[0][0]})")
-        (self.partial/'progress.json').unlink()
-        with warnings.catch_warnings(): warnings.simplefilter('ignore'); zarr.consolidate_metadata(self.partial.as_posix())
-        if self.path.exists(): shutil.rmtree(self.path)
-        self.partial.rename(self.path); return self.path
+# %% ../../nbs/data/01b_stored.ipynb #814da4ce
+@patch
+def put(self:ScreenWriter, start:int, values:np.ndarray, **layers) -> None: # rows `start` and on: (b, k) values, and each layer
+    "Write some rows."
+    check_known(list(layers), self.layers, 'layer'); lost = [l for l in self.layers if l not in layers]; stop = start + len(values)
+    if lost: raise DataError(f"expected layer {lost[0]!r} with the values")
+    for x in (values, *layers.values()):
+        if x.shape != (len(values), self.shape[1]) or stop > self.shape[0]:
+            raise DataError(f"expected rows of {self.shape[1]} readouts within {self.shape[0]} experiments, got {x.shape} at row "
+                f"{start}")
+    if np.isinf(values).any():
+        raise DataError(f"expected finite values or NaN (= not measured), got {int(np.isinf(values).sum())} infinite from row {start} "
+            "on")
+    try:
+        for l, x in (('X', values), *layers.items()): self._array(l)[start:stop] = x
+        self.done.append([int(start), int(stop)]); self._note()
+    except OSError as e:
+        raise StorageError(f"{self.partial} cannot be written ({e.strerror or e}); what was written stays: make room and start the "
+            "same command again to go on") from e
 
+# %% ../../nbs/data/01b_stored.ipynb #40285bb5
+@patch
+def close(self:ScreenWriter) -> Path: # the finished folder
+    "Give the folder its name, once every row was written."
+    left = self.missing(1)
+    if left: raise DataError(f"{sum(b - a for a, b in left)} of {self.shape[0]} rows were not written yet (first: {left[0][0]})")
+    (self.partial/'progress.json').unlink()
+    with warnings.catch_warnings(): warnings.simplefilter('ignore'); zarr.consolidate_metadata(self.partial.as_posix())
+    if self.path.exists(): shutil.rmtree(self.path)
+    self.partial.rename(self.path); return self.path
+
+# %% ../../nbs/data/01b_stored.ipynb #edd8ffc0
 def copy_screen(
     screen:Screen,  # on disk
     path:str|Path,  # ends in .zarr

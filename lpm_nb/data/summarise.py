@@ -47,6 +47,7 @@ class Totals:
             self.total[b], self.square[b] = part.mean, part.sd
         return self.total.astype(np.float32, copy=False), self.square.astype(np.float32, copy=False)
 
+# %% ../../nbs/data/02d_summarise.ipynb #c02ade5b
 def _add(t, group, x):
     "Add rows to the sums of their groups; a row at a time is faster than any sorting, as rows are wide."
     if not np.isfinite(x.sum(dtype=np.float64)):
@@ -75,6 +76,7 @@ def _join(parts):
         t = Totals(t.n + p.n, sum(missing) if missing else None, t.total + p.total, t.square + p.square)
     return t
 
+# %% ../../nbs/data/02d_summarise.ipynb #3e9a95a7
 def _stretches(client, n):
     "A few for each worker, so that what is lost with one is little."
     workers = max(1, len(client.scheduler_info(n_workers=-1)['workers'])); edges = [*range(0, n, max(2000, -(-n // (8 * workers)))), n]
@@ -115,6 +117,7 @@ def _on_cluster(client, m, layer, group, columns, change, on_rows):
     if on_rows: on_rows(n, n)
     return t
 
+# %% ../../nbs/data/02d_summarise.ipynb #57fd7d25
 def sum_groups(
     m:MatrixFile,          # the matrix
     group:np.ndarray,      # (n_rows,) group of each row, -1 = leave out
@@ -160,6 +163,7 @@ def sum_groups(
 # %% ../../nbs/data/02d_summarise.ipynb #450c711a
 SCALES = ['as is', 'log', 'z']   # what is averaged
 
+# %% ../../nbs/data/02d_summarise.ipynb #fb92e36f
 class _Counts:
     "Counts to log1p of a fixed total per cell, then z-scores within the batch."
     def __init__(self, total, sums=None, batch=None, centre=None, width=None):
@@ -173,6 +177,7 @@ class _Counts:
             None].astype(np.float32))
         return x if self.batch is None else (x - self.centre[self.batch[rows]]) / self.width[self.batch[rows]]
 
+# %% ../../nbs/data/02d_summarise.ipynb #b4072967
 def pseudobulk(
     path:str|Path,          # .h5ad or .zarr of cells, or a .gctx
     by:str|Sequence[str]|pd.DataFrame, # column(s) of `obs` that make a group; or a table of such columns, a row for each cell

@@ -85,6 +85,7 @@ def read_prism_curves(
         context=(pd.Series(line, t.index) + '|PRISM-' + t['screen_id'].astype(str))[keep], readouts=['viability:AUC', 'viability:ln_IC50'],
         unit=['AUC fraction', 'ln µM'], name=name, replicates='mean')
 
+# %% ../../nbs/data/02g_tables.ipynb #dc5fff86
 def read_prism_primary(
     path:str|Path,        # primary-screen-replicate-collapsed-logfold-change.csv, or an extended matrix of a later release
     *,
@@ -120,6 +121,7 @@ def pair_atoms(
     atom = {g: '' if is_control(g) else f'{kind}:{escape(g)}' for g in {*a, *b}}
     return np.array(['+'.join(sorted(x for x in (atom[i], atom[j]) if x)) for i, j in zip(a, b)], object)
 
+# %% ../../nbs/data/02g_tables.ipynb #2bd3b8f0
 def read_pairs(
     path:str|Path,     # .csv, .tsv or .parquet with id1, id2 and the value; .cdt; or .xlsx with three header rows
     *,
@@ -191,6 +193,7 @@ def read_replogle_bulk(
     return Screen.from_arrays(X[:, seen], perturbation=p, context=[f'{line}|{assay}'] * len(p),
         readouts=[f'expr:{g}' for g, k in zip(symbol, seen) if k], unit='z against controls of the gem group', name=name, replicates='mean')
 
+# %% ../../nbs/data/02g_tables.ipynb #5d638cc9
 def read_open_problems(
     path:str|Path,       # de_train.h5ad of Open Problems 2023
     *,
@@ -205,6 +208,7 @@ def read_open_problems(
         context=a.obs['cell_type'].astype(str) + f'|{assay}', readouts=[f'expr:{g}' for g in a.var_names],
         unit={'logFC': 'log2 fold change'}.get(layer, 'signed −log10 p' if 'pval' in layer else layer), name=name, replicates='mean')
 
+# %% ../../nbs/data/02g_tables.ipynb #b44c1fa2
 def read_tahoe(
     files:Sequence[str|Path], # train-00000-of-01026.parquet … of pseudobulk_differential_expression
     *,

@@ -60,6 +60,7 @@ def _sample(p, c, g, drugs, cells):
 
 _PRIOR = np.array([-1., -1., -1., 0., 0., 0., 0.]), np.array([2., 2., 2., 1., 1., .5, .5])   # mean and deviation of the parameters below
 
+# %% ../../nbs/model/06q_amounts.ipynb #1e55eb6d
 def _most_likely(parts, x, c, Y):
     "The seven numbers, from parts of a table: each of one perturbation."
     size, n, k = len(parts), max(map(len, parts)), Y.shape[1]
@@ -81,6 +82,7 @@ def _most_likely(parts, x, c, Y):
             options=dict(maxiter=40))
     return np.r_[np.exp(best.x[:5]), best.x[5:]]
 
+# %% ../../nbs/model/06q_amounts.ipynb #4ea03cb1
 def fit_amount_kernel(
     p:np.ndarray, # (n,) numbers of perturbations
     c:np.ndarray, # (n,) numbers of contexts
@@ -123,6 +125,7 @@ def _dual(x, c, Y, h):
     for rows, I, inverse, z in kept: out[rows[:, None], I] = z - inverse @ u[I]
     return out[j, at]
 
+# %% ../../nbs/model/06q_amounts.ipynb #491a2e12
 def _hats(x, knots):
     "(n, q) hat functions over dose and time; 0 for what has none."
     parts = []
@@ -131,6 +134,7 @@ def _hats(x, knots):
         if len(at) > 1: parts.append(np.where(np.isnan(v)[:, None], 0, np.stack([np.interp(v, at, e) for e in np.eye(len(at))], 1)))
     return np.concatenate(parts, 1) if parts else np.zeros((len(x), 0))
 
+# %% ../../nbs/model/06q_amounts.ipynb #3addf09c
 def fit_amounts(
     p:np.ndarray, # (n,) numbers of perturbations
     c:np.ndarray, # (n,) numbers of contexts

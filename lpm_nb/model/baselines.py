@@ -101,6 +101,7 @@ _GRID = {'additive': [dict(lam=l) for l in (.5, 1, 2, 4, 8, 16)],
          'members in context': [dict(ridge=r) for r in (.1, 1, 10, 100)],
          'members + low rank': [dict(ridge=1., noise=q) for q in (.6, .8, 1., 1.25)]}
 
+# %% ../../nbs/model/08_baselines.ipynb #c6f0b626
 class Baseline:
     "A simple model of an atlas. Made by `fit_baseline`."
     def __init__(self, method, params, groups, scaling, home):
@@ -119,6 +120,7 @@ class Baseline:
         centre, scale = self.scaling[screen]
         return (_answer(self.method, g, p, c, table) * scale + centre).astype(np.float32), None
 
+# %% ../../nbs/model/08_baselines.ipynb #81a9cad1
 def _gene(atom): return split_dose(atom)[0].rpartition(':')[2]
 
 def _members(labels): # atoms of each, without dose and time
@@ -163,6 +165,7 @@ def _leading(D, seen, rank):
     "Leading directions (k, r) of the measured effects."
     E = D[seen.any(-1)]; return np.linalg.svd(E, full_matrices=False)[2][:rank] if E.shape[1] > rank else np.eye(E.shape[1], dtype=E.dtype)
 
+# %% ../../nbs/model/08_baselines.ipynb #ad40ab24
 class _Trees:
     "A random forest or boosted trees from the vectors of the members and the context to effects, on their leading directions."
     def __init__(self, g, D, seen, knowledge, *, leaf=None, trees=200):
@@ -185,6 +188,7 @@ class _Trees:
         return np.column_stack([V[cat.codes], np.eye(self.contexts, dtype=np.float32)[c]])
     def predict(self, labels, c): return self.model.predict(self._features(labels, c)).reshape(len(labels), -1) @ self.basis
 
+# %% ../../nbs/model/08_baselines.ipynb #90d26c43
 def _prepare(method, params, g, knowledge=None):
     "What a method needs to answer, from the training array."
     out = dict(p=g.perturbations, c=g.contexts, readouts=g.readouts)
@@ -278,6 +282,7 @@ def _inner(atlas, train, seed, share=.1):
     cut = np.cumsum([s.n_experiments for s in atlas.values()])[:-1]
     return {n: h & train[n] & (s.obs['perturbation'] != '').to_numpy() for (n, s), h in zip(atlas.items(), np.split(held, cut))}
 
+# %% ../../nbs/model/08_baselines.ipynb #96c04035
 def fit_baseline(
     method:str,        # one of `BASELINES`
     atlas:Atlas,       # the screens
@@ -315,6 +320,7 @@ def fit_baseline(
         for n in names: home[n] = i
     return Baseline(method, chosen[0] if len(chosen) == 1 else dict(enumerate(chosen)), final, scaling, home)
 
+# %% ../../nbs/model/08_baselines.ipynb #610c46c3
 def suitable(
     atlas:Atlas, # the screens
     knowledge:pd.DataFrame|None=None, # vectors of genes, if there are any

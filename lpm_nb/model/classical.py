@@ -135,6 +135,7 @@ def _sums(codes, n, X):
     "(n, k) sums of the rows of X that have one code."
     return csr_matrix((np.ones(len(codes), X.dtype), (codes, np.arange(len(codes)))), shape=(n, len(codes))) @ X
 
+# %% ../../nbs/model/06c_classical.ipynb #e3b4f457
 def _cells(P, C, pieces, basis, levels=None):
     "Perturbations, contexts, level (c, r); of each measured cell its number p × contexts + c, effect (k,) and what was seen (1 or k,)."
     (p, pu), (c, cu) = pd.factorize(P, sort=True), pd.factorize(C, sort=True)
@@ -160,6 +161,7 @@ def _dense(P, C, pieces, basis, levels=None):
     usual = additive_effects(np.where(seen, D + level, np.nan), cu)[1] - level if basis is None else None
     return pu, cu, level, D, seen, usual
 
+# %% ../../nbs/model/06c_classical.ipynb #c614de91
 def _amounts(P, C, pieces, basis, levels):
     "Rows, contexts and tables of models of amounts."
     pu, cu, level, key, E, seen = _cells(P, C, pieces, None if basis is None else basis / (basis[0] @ basis[0]), levels)
@@ -194,6 +196,7 @@ def _low_rank(D, seen, usual, threshold):
     scale = np.sqrt((np.nansum(E**2, 1) + 10 * np.nanmean(E**2)) / (known.sum(1) + 10))[:, None]
     return usual + (soft_impute(E / scale, threshold=threshold) * scale).reshape(D.shape)
 
+# %% ../../nbs/model/06c_classical.ipynb #7a648901
 METHODS = {'kernel': [dict(reach=a, ridge=b) for a in (.5, 1., 3.) for b in (.3, 1., 3.)], 'nearest': [dict(k=15), dict(k=40)],
     'sums of profiles': [{}], 'low rank of profiles': [dict(threshold=q) for q in (.1, .25, .6, 1.2)],
     'additive': [{}], 'low rank': [dict(threshold=q) for q in (.25, .6, 1.2)],
@@ -253,6 +256,7 @@ def _methods(screens, contexts, perturbations, *, names, cells):
                 out += [f] * (len(screens) > 1) + [f'{f}, one screen']
     return out
 
+# %% ../../nbs/model/06c_classical.ipynb #6b582d25
 def _pieces(screens, treated, V):
     "Positions and standardised values of the treated experiments: at once where they are in memory, else piece by piece."
     if V is not None: yield np.arange(treated.sum()), V[treated]; return
@@ -326,6 +330,7 @@ def _means(codes, n, X):
     known = ~np.isnan(X); count = _sums(codes, n, known.astype(np.float32))
     return _sums(codes, n, np.where(known, X, 0)) / np.maximum(count, 1), count
 
+# %% ../../nbs/model/06c_classical.ipynb #8ead3260
 def _grown(model, P, C):
     "Rows and contexts of a model and of new experiments, and the numbers of the new ones' in them."
     rows, contexts = (old + sorted(set(fresh.tolist()) - set(old)) for old, fresh in ((model.rows, P), (model.contexts, C)))
@@ -338,6 +343,7 @@ def _grown_level(model, contexts, c, apart, levels):
     for j in range(n, len(contexts)): level[j] = levels.get(contexts[j], level[j])
     return level
 
+# %% ../../nbs/model/06c_classical.ipynb #50b82994
 def _extend_amounts(model, P, C, V, *, few, levels):
     "A model of amounts with more experiments, which replace earlier ones of the same perturbation, context and amounts."
     t, (name, amount) = model.tables, split_labels(P); x = log_amounts(amount)
@@ -361,6 +367,7 @@ def _extend_related(model, P, C, V, levels):
     rows, contexts, tables = _related(rows, contexts, level, np.r_[old[kept], new], E, np.ones(E.shape, bool), model.settings)
     return replace(model, rows=rows, contexts=contexts, tables=tables)
 
+# %% ../../nbs/model/06c_classical.ipynb #1851df43
 def extend_classical(
     model:ClassicalModel, # fitted before
     P:np.ndarray,    # (n,) labels of the perturbations of new experiments, see `effect_labels`; '' = control

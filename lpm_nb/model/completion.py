@@ -69,6 +69,7 @@ def _inverse(A):
         if not failed.any(): return torch.cholesky_inverse(L).numpy()
     return np.linalg.inv(A.astype(np.float64)).astype(np.float32)
 
+# %% ../../nbs/model/06a_completion.ipynb #19c276ef
 def bayesian_factors(
     Y:np.ndarray,    # (n, m) or (n, m, q), NaN = unknown
     *,
@@ -162,6 +163,7 @@ def crossed_effects(
         if moved < tol: break
     return mean, effect
 
+# %% ../../nbs/model/06a_completion.ipynb #a1de3980
 def additive_effects(
     Y:np.ndarray,    # (p, c, r) values, NaN = not measured
     contexts:Sequence[str], # (c,) names, system first: what follows the first | is the assay
@@ -213,6 +215,7 @@ def _likelihood(x, K, M, few):
     value = .5 * np.linalg.slogdet(C)[1] + .5 * np.trace(said) + few * d @ d
     return value, np.r_[np.diag(G) * np.exp(x[:-1]) + 2 * few * d, (G * K).sum() * np.exp(x[-1])]
 
+# %% ../../nbs/model/06a_completion.ipynb #9fef178b
 def related_pairs(
     R:np.ndarray,    # (n, r) what each measured pair differs from its context's level by
     p:np.ndarray,    # (n,) perturbation of each
@@ -247,6 +250,7 @@ def shrunken_mean(
     "Mean effect of each perturbation, shrunk towards none."
     return D.sum(1) / np.maximum(seen.sum(1) + lam, 1e-9)
 
+# %% ../../nbs/model/06a_completion.ipynb #8b5eeb2b
 def nearest_effects(
     D:np.ndarray,    # (p, c, k) effects, 0 where not seen
     seen:np.ndarray, # (p, c, 1 or k) boolean
@@ -267,6 +271,7 @@ def nearest_effects(
         out[:, j] = mix * (w * D[near, j]).sum(1) / np.maximum(w.sum(1), .5)
     return out + (1 - mix) * shrunken_mean(D, seen, lam)[:, None]
 
+# %% ../../nbs/model/06a_completion.ipynb #d97126e4
 def kernel_effects(
     D:np.ndarray,    # (p, c, k) effects, 0 where not seen
     seen:np.ndarray, # (p, c, 1 or k) boolean

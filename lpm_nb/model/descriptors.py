@@ -109,6 +109,7 @@ def check_vectors(
         raise DataError(f"{len(bad)} vectors have missing or infinite numbers, first that of {bad[0]!r}; fill them or drop the rows")
     return out
 
+# %% ../../nbs/model/06g_descriptors.ipynb #530b55fd
 def _find(vectors, names, fold):
     exact, loose = {n: i for i, n in enumerate(vectors.index)}, {}
     for n, i in exact.items(): loose[fold(n)] = -1 if fold(n) in loose else i
@@ -143,6 +144,7 @@ def find_context_vectors(
 LEAST, MOST = 20, 3000   # known perturbations or contexts that it takes, and that are used
 _KERNELS = [(a, b) for a in (.03, .1, .3, 1.) for b in (.1, .3, 1., 3.)]
 
+# %% ../../nbs/model/06g_descriptors.ipynb #85876a11
 def _forest(X, Y):
     "Trees, the leaf of each of the known in each, and how often it was drawn for it."
     f = RandomForestRegressor(200, min_samples_leaf=2, max_features=.3, random_state=0, n_jobs=-1).fit(X, Y)
@@ -165,6 +167,7 @@ def _kernel_weights(X, Z, reach, ridge, usual):
     W = np.linalg.solve(K + ridge * np.eye(len(K)), k.T).T
     return W - W.sum(1, keepdims=True) / len(X)
 
+# %% ../../nbs/model/06g_descriptors.ipynb #b8994ce5
 @dataclass
 class Smoother:
     "How the known of one kind, perturbations or contexts, answer for unseen ones. Made by `fit_smoother`."
@@ -200,6 +203,7 @@ class Smoother:
         if self.mix[1]: W += self.mix[1] * _kernel_weights(X, Z, self.reach, self.ridge, np.median(_squared(X, X)))
         return W
 
+# %% ../../nbs/model/06g_descriptors.ipynb #f42ec864
 def leading_directions(
     E:np.ndarray, # (n_places, n, n_readouts) effects
     k:int=60,     # number of directions, or all there are

@@ -55,6 +55,7 @@ def _decay(atlas):
 
 def _passes(n): return int(np.clip(round(1e7 / max(n, 1)), 3, 10))     # over n experiments of growth: of millions fewer
 
+# %% ../../nbs/model/06m_ensemble.ipynb #dce64f68
 def default_config(
     atlas:Atlas|Screen, # what will be trained on
     **changes,   # settings to change
@@ -166,6 +167,7 @@ class _Member(NamedTuple):
     judged:list              # what it is judged by, see `judged_blocks`
     directions:list[Effects] # of what was measured elsewhere, as if what it leaves out had not been; without the effects themselves
 
+# %% ../../nbs/model/06m_ensemble.ipynb #7e567395
 def _blind_effects(plan, rest):
     "Effects without what a member leaves out."
     key = tuple(rest[n].tobytes() for n in plan.known)
@@ -193,6 +195,7 @@ def _alone(plan, screen, table, effects):
     if not len(t): return []
     return [(*_with_transfer([make_block(plan.vocab, name, encode(plan.vocab, t, unknown='prior'))], [t], plan, effects), t)]
 
+# %% ../../nbs/model/06m_ensemble.ipynb #0f02d19c
 def _make_member(plan, m, here):
     "Member m; `here`: the blocks of the plan, where they are trained on."
     names, seed = list(plan.known), plan.seed * 1000 + m
@@ -215,6 +218,7 @@ def _make_member(plan, m, here):
     directions = [replace(e, p=e.p[:0], c=e.c[:0], values=e.values[:0]) for e in effects]
     return _Member(net, here, valid, [plan.train[n] & ~rest[n] for n in names], rest, judged, directions)
 
+# %% ../../nbs/model/06m_ensemble.ipynb #54865ae3
 def _train_ensemble(plan, together, *, checkpoint, key, progress, on_epoch):
     "Networks, their history, and of each what it trained on, what it is judged by, and the directions that it is judged along."
     here = [b.to(plan.device) for b in plan.blocks] if str(plan.device) != 'cpu' else plan.blocks

@@ -45,6 +45,7 @@ def _tensors(model):
     out |= {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
     return {k: v.cpu().clone(memory_format=torch.contiguous_format) for k, v in out.items()}
 
+# %% ../../nbs/model/06n_folder.ipynb #a191e084
 def _described(model): return [*([] if model.descriptors is None else [model.descriptors]), *model.context_descriptors]
 
 def _names(model):
@@ -101,6 +102,7 @@ def _checked(folder):
             raise ModelError(f"{folder}/{f} is not the file that was saved with this model (checksum differs); restore the folder")
     return p
 
+# %% ../../nbs/model/06n_folder.ipynb #0f1a36b5
 def _read_effects(labels, t):
     return [Effects(**e, **{k: t[f'effects.{i}.{k}'].numpy() for k in ('p', 'c', 'values', 'basis', 'covariance')})
         for i, e in enumerate(labels)]

@@ -40,6 +40,7 @@ def _folds(atlas, train, parts, seed):
     cut = np.cumsum([s.n_experiments for s in atlas.values()])[:-1]
     return {n: x for n, *x in zip(atlas, np.split(fold, cut), np.split(of, cut))}, len(pairs)
 
+# %% ../../nbs/model/06l_held_out.ipynb #789223b2
 def _one_amount(screen, mask, seed):
     "(n,) of each pair that was tried at several doses or times, the experiments at one of them."
     o, out = screen.obs, np.zeros(screen.n_experiments, bool); at = np.flatnonzero(mask & (o['perturbation'] != '').to_numpy())
@@ -135,6 +136,7 @@ def judged_blocks(
         out.append((b.take(rows), table, _known_in_part(table, atlas[n], ~masks[n] if rest is None else rest[n])))
     return out
 
+# %% ../../nbs/model/06l_held_out.ipynb #738e1665
 def _known_in_part(table, screen, rest):
     "(n,) experiments of which another dose or time was trained on, and not the same."
     if max(screen.obs['dose'].nunique(), screen.obs['time'].nunique()) < 2: return np.zeros(len(table), bool)
@@ -143,6 +145,7 @@ def _known_in_part(table, screen, rest):
     def whole(t): return pd.MultiIndex.from_arrays([pair(t), *(t[k].fillna(-1) for k in ('dose', 'time'))])
     return np.isin(pair(table), pair(o)) & ~whole(table).isin(whole(o)) & (table['perturbation'] != '').to_numpy()
 
+# %% ../../nbs/model/06l_held_out.ipynb #dfebc940
 def hold_out(networks, judged):
     "[[Held of each screen] of each member], from what each did not train on."
     out = []
@@ -194,6 +197,7 @@ def _equations(answers, h, base):
             answers=[h.answer[rows], *(np.where(np.isnan(v), h.answer, v)[rows] for v, on in zip(answers, pattern) if on == '1')])
     return out
 
+# %% ../../nbs/model/06l_held_out.ipynb #fd6ed0c4
 def _weights(mine, weigh, but=None):
     "pattern -> weights, from [(member, its equations)] of a screen; `but`: without those of one member, where others have the pattern too."
     def of(p, but): return sum(e[p] for i, e in mine if p in e and i != but)
@@ -232,6 +236,7 @@ def fit_sums(
         out[n] = replace(sums, weights=weigh(), error=error)
     return out
 
+# %% ../../nbs/model/06l_held_out.ipynb #003b2bc5
 def _weigh_but(parts, but=None, **settings): # weights without what one member held out, where others have held out some as well
     return weigh_sums([p[5] for p in parts if p[0] != but] or [p[5] for p in parts], **settings)
 
@@ -251,6 +256,7 @@ def _trust_amounts(weights, kinds):
             other = p[:j] + '1' + p[j + 1:]
             if other not in weights[n]: weights[n][other] = [0.] + [float(i == j) for i, on in enumerate(other) if on == '1']
 
+# %% ../../nbs/model/06l_held_out.ipynb #298ffb10
 def fit_stack(
     networks:Sequence,   # the members
     vocab:Vocab,         # their symbols
@@ -321,6 +327,7 @@ def _own_hardness(errors, noise, network):
             np.add.at(own[0], kind, np.nan_to_num(ratio)); np.add.at(own[1], kind, ~np.isnan(ratio))
     return own
 
+# %% ../../nbs/model/06l_held_out.ipynb #2ebeda61
 def _apart(held):
     "What is new to a member, and what it knows in part; of a screen that has nothing new, all of it counts as new."
     held = list(held); some = {h.block.screen for h in held if not h.part.all()}
@@ -346,6 +353,7 @@ def _share_of_pair(table): pair = _pairs(table); return 1 / np.bincount(pair)[pa
 
 _KNOTS = 6   # of the curve of errors over doses or times
 
+# %% ../../nbs/model/06l_held_out.ipynb #adb24bcc
 def _curve(x, ratio, w, shrink):
     "(2, knots) log amounts, and the mean ratio there by hat functions, shrunk to 1; w: weights."
     at = np.unique(np.quantile(x, np.linspace(0, 1, _KNOTS), method='nearest')) if len(x) else np.zeros(1); k = len(at)
@@ -355,6 +363,7 @@ def _curve(x, ratio, w, shrink):
     value = ((hat * (w * ratio)).sum(1) + shrink) / ((hat * w).sum(1) + shrink); out[1] = np.r_[value, [value[-1]] * (_KNOTS - k)]
     return out
 
+# %% ../../nbs/model/06l_held_out.ipynb #5d9ec76d
 class _Judged(NamedTuple):
     "Errors of one member in one screen."
     block:Block          # n experiments
@@ -401,6 +410,7 @@ def _hardness(judged, vocab, kind, hard, shrink, but=None, much=None):
     where = usual * (where[0] / usual + shrink) / (where[1] + shrink); where[0] = 1.
     return out | dict(context=where.astype(np.float32))
 
+# %% ../../nbs/model/06l_held_out.ipynb #cb88156b
 _SHRINK = 10., 3., 30., 100.   # so many pairs of usual hardness are added, whichever predicts best; the first where nothing tells
 _FOLDS = 5
 
@@ -418,6 +428,7 @@ def _choose_hardness(judged, vocab, hard, *, much=None, few=20.):
         if best is None or loss < best[0]: best = loss, shrink, beyond
     return _hardness(judged, vocab, kind, hard, best[1], much=much), best[2]
 
+# %% ../../nbs/model/06l_held_out.ipynb #2b951f67
 def _each_readout(errors, weights, s, noise, hard, *, most=20, few=20.):
     "(n_readouts,) how much more than their share of a screen's errors few readouts have, once the factors are taken away, which all of them share."
     mine = [(e / (noise_factor(hard, b)[:, None] * np.maximum(noise, 1e-9)), w) for (b, e), w in zip(errors, weights) if b.screen == s]
@@ -436,6 +447,7 @@ def value_variance(
     for _, x in row_chunks(screen.X): z = (x - scaling[0]) / scaling[1]; total += np.nansum(z**2, 0); n += (~np.isnan(z)).sum(0)
     return ((total + few) / (n + few)).astype(np.float32)
 
+# %% ../../nbs/model/06l_held_out.ipynb #8765ad0b
 def _few_errors(errors, guess, n, few):
     "Mean squared errors of n pairs, as if some that err as a guess had been judged too, and as wide as t is beyond normal (its 90 % intervals)."
     few = few / (1 + (n / 20)**2)                                      # of many pairs they say nothing, however exact the screen is
@@ -463,6 +475,7 @@ def _elsewhere(held, folds, atlas, *, vocab, noise, hard, prior, shrink):
     share = np.clip(sums[0] / sums[1] / np.maximum(guess, 1e-9), 0, 1.5)
     return dict(seen=seen, elsewhere=np.where(guess > 0, share, 0).astype(np.float32))
 
+# %% ../../nbs/model/06l_held_out.ipynb #951a2bf0
 def fit_noise(
     held:Sequence[list[Held]], # what the members say of what they have not seen
     network,                   # one of them

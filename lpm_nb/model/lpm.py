@@ -81,6 +81,7 @@ def _table(n, width, std):
     with torch.no_grad(): e.weight[0] = 0
     return e
 
+# %% ../../nbs/model/06_lpm.ipynb #7805e118
 class Drop(nn.Module):
     "Dropout; the mask is drawn, or given as a buffer (see `Side`)."
     def __init__(self, share): super().__init__(); self.share = share; self.register_buffer('mask', None, persistent=False)
@@ -95,6 +96,7 @@ def _mlp(sizes, dropout, act):
     for a, b in zip(sizes, sizes[1:]): layers += [nn.Linear(a, b), act(), Drop(dropout)]
     return nn.Sequential(*layers)
 
+# %% ../../nbs/model/06_lpm.ipynb #9121e6fa
 class PaperDecoder(nn.Module):
     "The published model: look-up tables, mean over members, concatenation, MLP."
     def __init__(
@@ -267,6 +269,7 @@ def make_network(
         torch.manual_seed(seed)
         return LPMDecoder(vocab, config, transfers=transfers) if config.decoder == 'lpm' else PaperDecoder(vocab, config)
 
+# %% ../../nbs/model/06_lpm.ipynb #2af406aa
 def _sum_where(total, n, where, x):
     "Add the measured values of x, and their number, at the places `where`."
     seen = ~x.isnan()
@@ -297,6 +300,7 @@ def _start_rest(network, b, use):
         if len(b.basis): o_total = o_total - network.trust[i] * o_moved
         own.copy_((o_total + 2 * o_total.sum(0) / (o_n.sum(0) + 2)) / (o_n + 2))
 
+# %% ../../nbs/model/06_lpm.ipynb #2aa65907
 def start_levels(
     network:nn.Module, # made by `make_network`
     blocks,            # training blocks

@@ -93,6 +93,7 @@ class Sums:
         ways = [(best, None), (best, self.span)] if self.span is not None else [(alone - mine, None), (best, None)][:len(self.weights) - 1]
         return [ground + joint_effects(A, effects, s) for effects, s in ways]
 
+# %% ../../nbs/model/06r_members.ipynb #1fc64d8a
 def _one_way(s, rows):
     "Do values stay on one side of zero?"
     x = np.concatenate([x for _, x in row_chunks(s.X, rows=rows[:: len(rows) // 500 + 1])]); low, high = np.nanquantile(x, [.01, .99])
@@ -106,6 +107,7 @@ def _signal(screen, rows, effects, scale):
     noise = np.nanmean(noise) if not np.isnan(noise).all() else np.nan
     return float(np.clip(1 - noise / max(np.nanmean(effects**2), 1e-12), 0, 1)) if np.isfinite(noise) else .5
 
+# %% ../../nbs/model/06r_members.ipynb #a8901c58
 def _from_all(screen, mask, scaling, atoms, alone, ground):
     "What was measured of members in one context, alone and, if their effects add up, in combinations: (atoms, 1, r) by least squares; of doses, alone."
     o = screen.obs; members = np.array([tuple(screen.members[p]) for p in o['perturbation'].astype(str)] + [()], object)[:-1]
@@ -122,6 +124,7 @@ def _from_all(screen, mask, scaling, atoms, alone, ground):
     lone = G.diagonal() == 0; G[lone, lone] = 1
     out[mine[~lone], 0] = (ground[0] + np.linalg.solve(G, B))[~lone]; return out
 
+# %% ../../nbs/model/06r_members.ipynb #cf83b110
 def measure_sums(
     screen:Screen,    # what was measured
     mask:np.ndarray,  # (n_experiments,) boolean: which of it may be seen
@@ -181,6 +184,7 @@ def sum_equations(
     A = np.array([[(w * a * b).sum() for b in X] for a in X]); A[0, 0] -= min((w * np.where(seen, spread, 0)).sum(), .5 * A[0, 0])
     return A, np.array([(w * a * t).sum() for a in X]), float((w * t**2).sum())
 
+# %% ../../nbs/model/06r_members.ipynb #23dcafad
 def weigh_sums(
     equations:Sequence[tuple[np.ndarray, np.ndarray, float]], # of each part of the held-out combinations
     *,

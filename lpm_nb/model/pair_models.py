@@ -29,6 +29,7 @@ def _additive_from(members, rows, V, atoms, ridge=1., nothing=0.):
             if a in effect: out[k, q] = effect[a]
     return level, out
 
+# %% ../../nbs/model/06b_pair_models.ipynb #07cdee9b
 def pair_interactions(
     P:np.ndarray, # (n,) labels of perturbations
     C:np.ndarray, # (n,) contexts
@@ -162,6 +163,7 @@ def _carried_over(whole, measured, share):
         out[q] = weights[0] * whole[:, q].mean(0) + weights[1] * total[q] / np.maximum(n[q], 1)
     return out
 
+# %% ../../nbs/model/06b_pair_models.ipynb #9e62e290
 def _own_sums(members, here, V, atoms):
     "Level (r,) and effects (a, r) of one context by its controls and singles, NaN where an atom was not measured alone."
     n = np.array([len(members[i]) for i in here]); control = here[n == 0]
@@ -184,6 +186,7 @@ def _share_of(apart, rest, few):
     size = (x**2).sum((0, 2, 3)); prior = size * few / np.maximum(n, 1)
     return np.clip(((x * y).sum((0, 2, 3)) + prior) / np.maximum(size + prior, 1e-12), 0, 1)[:, None, None].astype(np.float32)
 
+# %% ../../nbs/model/06b_pair_models.ipynb #d9e59822
 def pairs_from_singles(
     P:np.ndarray, # (n,) labels of perturbations
     C:np.ndarray, # (n,) contexts

@@ -74,6 +74,7 @@ def on_target_cells(
     row, slot = (at >= 0).nonzero(as_tuple=True)
     return row.numpy(), at[row, slot].numpy(), network.kind[block.members[row, slot]].numpy()
 
+# %% ../../nbs/model/06k_predict.ipynb #46860b9c
 def amount_factor(
     hardness:Mapping[str, np.ndarray], # of a `TrainedLPM`
     block:Block,    # n experiments
@@ -98,6 +99,7 @@ def noise_factor(
 
 def _guess(model, screen): return model.prior.get(screen, np.float32(1))   # variance of the values of each readout
 
+# %% ../../nbs/model/06k_predict.ipynb #d20a1abc
 def _noise_of(model, screen, block, table):
     "(n, n_readouts) variance of what is measured around what can be known, standardised."
     by_perturbation = _perturbation_factor(model.hardness, block)
@@ -223,6 +225,7 @@ def measure_controls(
             offset.astype(np.float32), np.where(np.isnan(spread), 1., spread).astype(np.float32))
     return out
 
+# %% ../../nbs/model/06k_predict.ipynb #4778ae5e
 def measure_on_target(
     model:TrainedLPM, # a trained model
     atlas:Atlas,      # the screens
@@ -242,7 +245,6 @@ def measure_on_target(
         e = np.square(((np.concatenate([x for _, x in row_chunks(s.X, rows=rows)]) - centre) / scale - base)[i, j]); k = ~np.isnan(e)
         total, count = (np.bincount(kind[k], x) for x in (e[k], np.ones(k.sum()))); out[n] = {int(q): float(total[q] / count[q]) for q in np.flatnonzero(count)}
     return out
-
 
 # %% ../../nbs/model/06k_predict.ipynb #f9f22c31
 @patch

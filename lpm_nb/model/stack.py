@@ -28,6 +28,7 @@ class Equations:
     def as_many_as(self, n): # as if there were n experiments
         f = n / max(self.n, 1); return Equations(self.A * f, self.b * f, n, self.c * f)
 
+# %% ../../nbs/model/06d_stack.ipynb #8d4e2cbc
 def fold_equations(
     y:np.ndarray,        # (n, r) truth, NaN = not measured
     *,
@@ -45,6 +46,7 @@ def fold_equations(
     A[0, 0] -= min(((np.where(seen, spread, 0)).sum(1) * w).sum(), .5 * A[0, 0])
     return Equations(A, b, n or len(y), float(((t**2).sum(1) * w).sum()))
 
+# %% ../../nbs/model/06d_stack.ipynb #5a368c7d
 def solve_weights(
     equations:Equations, # summed over the folds
     *,
@@ -129,6 +131,7 @@ class Stack:
             out, trust = base + factor[:, None] * (out - base), trust * factor
         return out, trust
 
+# %% ../../nbs/model/06d_stack.ipynb #63615a30
 def common_level(
     base:np.ndarray,     # (n, n_readouts) the network's level
     models:Sequence[ClassicalModel], # of the screen

@@ -31,6 +31,7 @@ def leave_run() -> None:
     "End the connection."
     if dist.is_initialized(): dist.destroy_process_group()
 
+# %% ../../nbs/model/06e_together.ipynb #c9d9600b
 def rank_and_size() -> tuple[int, int]: # (0, 1) alone
     "Rank of this process, and number of processes."
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
@@ -44,6 +45,7 @@ def sum_over_processes(
         except RuntimeError as e: raise lost_process(e) from e
     return x
 
+# %% ../../nbs/model/06e_together.ipynb #3cc33196
 def lost_process(
     e:RuntimeError, # what torch.distributed raised
 ) -> LPMError: # to raise in its place

@@ -50,6 +50,7 @@ def _adamw(params, config, network, **kwargs):
 # %% ../../nbs/model/06h_training.ipynb #386c200f
 def _epoch_seed(seed, epoch): return int(np.random.default_rng([seed, epoch, *([rank_and_size()[0]] if rank_and_size()[0] else [])]).integers(2**31))
 
+# %% ../../nbs/model/06h_training.ipynb #cbfa09f4
 class _OnDevice(Metric):
     "fastai's running mean of the loss, without waiting for the GPU at every step."
     name = 'loss'
@@ -64,6 +65,7 @@ class _OnDevice(Metric):
         v = self.sum if self.smooth else self.sum / self.count
         return v if v.is_cuda else v.item()
 
+# %% ../../nbs/model/06h_training.ipynb #0d0161ba
 class _Run(Callback):
     "What is kept of each network: losses of every epoch, and the weights of its best one."
     order = -10

@@ -30,6 +30,7 @@ def choose_descriptors(
     able = [d.covers(contexts, screens=[screen]) for d in model.context_descriptors]
     return [next((d for d, a in zip(model.context_descriptors, able) if a[i]), None) for i in range(len(contexts))]
 
+# %% ../../nbs/model/06j_unseen.ipynb #17558605
 def _known_otherwise(described, known, fold):
     "(n,) of names and the descriptors that know them: is it a known one without its assay, or in another spelling that is described by the same row?"
     alike, bare = {}, {fold(k.partition('|')[0]) for k in known if '|' in k}
@@ -41,6 +42,7 @@ def _known_otherwise(described, known, fold):
         out[mine] = [fold(n) in bare or a in set(t.tolist()) for n, a, t in zip(names, at, theirs)]
     return out
 
+# %% ../../nbs/model/06j_unseen.ipynb #f55b68f3
 def nearest_doses(
     atoms:Sequence[str], # known atoms, such as 'drug:a@0.5'
     names:Sequence[str], # (n,) atoms without their dose
@@ -69,6 +71,7 @@ def described_atoms(
     able &= ~_known_otherwise([(a, model.descriptors) for a in atoms], {*model.vocab.atoms} - {''}, str.lower)
     return {a for a, ok in zip(atoms, able) if ok}
 
+# %% ../../nbs/model/06j_unseen.ipynb #70ce956b
 def find_unseen(
     model:TrainedLPM,   # a trained model
     table:pd.DataFrame, # (n,) experiments with canonical labels
@@ -128,6 +131,7 @@ def _responses(model, screen, what, *, names, where, beside=((),)):
         out[k:k + step] = E
     return out, var
 
+# %% ../../nbs/model/06j_unseen.ipynb #28d760f3
 def known_responses(
     model:TrainedLPM,    # a trained model
     screen:str,          # name of one of its screens
@@ -161,6 +165,7 @@ def _stand_ins(model, d, screen, others, beside, tried):
     n = int(np.clip(2e6 / (len(able[0]) * len(model.vocab.readouts[screen])), *STAND_INS))
     return [(*beside, *(g.choice(a) for a in able)) for _ in range(n)]
 
+# %% ../../nbs/model/06j_unseen.ipynb #a0217cae
 def predict_unseen(
     model:TrainedLPM,   # a trained model that has descriptors
     screen:str,         # name of one of its screens
@@ -236,6 +241,7 @@ def _usual(model, kinds=()):
     return {k: 10 ** ((x[2] + x[3]) / 2) for k, x in (('dose', model.vocab.dose if dosed else None), ('time', model.vocab.time))
         if x and len(x) == 4}
 
+# %% ../../nbs/model/06j_unseen.ipynb #aab9a210
 def _describe_perturbations(model, vectors, places):
     "What vectors of genes and drugs say of each screen, learned in some of its contexts."
     if dosed := [x for x in vectors.index if split_dose(x)[1] == split_dose(x)[1] and gene_of(split_dose(x)[0])[1] in {gene_of(split_dose(a)[0])[1] for a in model.vocab.atoms}]:
