@@ -11,6 +11,7 @@ from io import BytesIO
 import ipywidgets as W
 import networkx as nx
 import pandas as pd
+from fastcore.basics import patch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from .graph import build_graph, find_communities, layout_graph, name_communities
@@ -46,46 +47,50 @@ class NetworkView(W.VBox):
         super().__init__([self.context, self.top, self.focus, self.said, self.picture, self.table])
         self._draw()
 
-    def _edges(self, context):
-        if context not in self._tables:
-            t = infer_edges(self.effects[context], self.method, top=4 * self.top.max)
-            if self.undirected: t = t[t['weight'] > 0]; a, b = t['source'].astype(str), t['target'].astype(str); t = t[a < b]  # a pair once
-            self._tables[context] = t.head(self.top.max).reset_index(drop=True)
-        return self._tables[context]
+# %% ../../nbs/analysis/15_explore.ipynb #5bec351d
+@patch
+def _edges(self:NetworkView, context):
+    if context not in self._tables:
+        t = infer_edges(self.effects[context], self.method, top=4 * self.top.max)
+        if self.undirected: t = t[t['weight'] > 0]; a, b = t['source'].astype(str), t['target'].astype(str); t = t[a < b]  # a pair once
+        self._tables[context] = t.head(self.top.max).reset_index(drop=True)
+    return self._tables[context]
 
-    @property
-    def code(self) -> str: # the call that makes what is shown, without the widget
-        "The call behind the picture."
-        edges = f"infer_edges(effects[{self.context.value!r}], {self.method!r})"
-        if self.undirected: edges = f"(e := {edges})[(e.weight > 0) & (e.source.astype(str) < e.target.astype(str))]"   # a pair once
-        return f"build_graph({edges}, top={self.top.value})" + ('.to_undirected()' if self.undirected else '') + (
-            f"   # and of it the neighbourhood of {self.focus.value!r}" if self.focus.value else '')
+@patch(as_prop=True)
+def code(self:NetworkView) -> str: # the call that makes what is shown, without the widget
+    "The call behind the picture."
+    edges = f"infer_edges(effects[{self.context.value!r}], {self.method!r})"
+    if self.undirected: edges = f"(e := {edges})[(e.weight > 0) & (e.source.astype(str) < e.target.astype(str))]"   # a pair once
+    return f"build_graph({edges}, top={self.top.value})" + ('.to_undirected()' if self.undirected else '') + (
+        f"   # and of it the neighbourhood of {self.focus.value!r}" if self.focus.value else '')
 
-    def _draw(self, change=None):
-        "Draw again after a choice."
-        G = build_graph(self._edges(self.context.value), top=self.top.value)
-        if self.undirected: G = G.to_undirected()
-        self.focus.options = sorted(G)
-        gene = self.focus.value.strip()
-        known = {g.lower(): g for g in G}
-        note, ring = '', []
-        if gene and gene.lower() in known:
-            ring = [known[gene.lower()]]
-            G = nx.ego_graph(G.to_undirected() if not self.undirected else G,
-                ring[0]) if self.undirected else G.edge_subgraph([*G.in_edges(ring[0]), *G.out_edges(ring[0])])
-        elif gene:
-            try: check_known([gene], sorted(G), 'gene of this network')
-            except LookupError as e: note = f'{e} — showing all; more edges may bring it in'
-        modules, e = find_communities(G, min_size=5) if not ring else None, self.effects[self.context.value]
-        names = {} if modules is None or self.sets is None or modules.empty else {r.community: tidy_name(r.set)
-            for r in name_communities(modules, self.sets, background=e.sources if self.undirected else {*e.sources, *e.genes},
-                apart=e.sources).itertuples() if r.set}
-        self.edges = pd.DataFrame([(u, v, d['score'], d.get('weight', d['score'])) for u, v, d in G.edges(data=True)],
-            columns=['source', 'target', 'score', 'weight']).sort_values('score', ascending=False, ignore_index=True)
-        # a figure of our own: nothing pops up in the notebook
-        fig = Figure(figsize=(9, 6.5), layout='constrained', dpi=100); FigureCanvasAgg(fig)
-        plot_network(self.edges, layout_graph(G, modules, names=names), directed=not self.undirected, focus=ring, ax=fig.subplots())
-        png = BytesIO(); fig.savefig(png, format='png')
-        self.picture.value, self.said.value = png.getvalue(), f"<b>{len(G)} genes, {len(self.edges)} edges</b> in {self.context.value}" + (
-            f'<br><span style="color:#b00">{note}</span>' if note else '') + f'<br><code>{self.code}</code>'
-        self.table.value = self.edges.head(12).round(3).to_html(index=False, border=0)
+# %% ../../nbs/analysis/15_explore.ipynb #c2296762
+@patch
+def _draw(self:NetworkView, change=None):
+    "Draw again after a choice."
+    G = build_graph(self._edges(self.context.value), top=self.top.value)
+    if self.undirected: G = G.to_undirected()
+    self.focus.options = sorted(G)
+    gene = self.focus.value.strip()
+    known = {g.lower(): g for g in G}
+    note, ring = '', []
+    if gene and gene.lower() in known:
+        ring = [known[gene.lower()]]
+        G = nx.ego_graph(G.to_undirected() if not self.undirected else G,
+            ring[0]) if self.undirected else G.edge_subgraph([*G.in_edges(ring[0]), *G.out_edges(ring[0])])
+    elif gene:
+        try: check_known([gene], sorted(G), 'gene of this network')
+        except LookupError as e: note = f'{e} — showing all; more edges may bring it in'
+    modules, e = find_communities(G, min_size=5) if not ring else None, self.effects[self.context.value]
+    names = {} if modules is None or self.sets is None or modules.empty else {r.community: tidy_name(r.set)
+        for r in name_communities(modules, self.sets, background=e.sources if self.undirected else {*e.sources, *e.genes},
+            apart=e.sources).itertuples() if r.set}
+    self.edges = pd.DataFrame([(u, v, d['score'], d.get('weight', d['score'])) for u, v, d in G.edges(data=True)],
+        columns=['source', 'target', 'score', 'weight']).sort_values('score', ascending=False, ignore_index=True)
+    # a figure of our own: nothing pops up in the notebook
+    fig = Figure(figsize=(9, 6.5), layout='constrained', dpi=100); FigureCanvasAgg(fig)
+    plot_network(self.edges, layout_graph(G, modules, names=names), directed=not self.undirected, focus=ring, ax=fig.subplots())
+    png = BytesIO(); fig.savefig(png, format='png')
+    self.picture.value, self.said.value = png.getvalue(), f"<b>{len(G)} genes, {len(self.edges)} edges</b> in {self.context.value}" + (
+        f'<br><span style="color:#b00">{note}</span>' if note else '') + f'<br><code>{self.code}</code>'
+    self.table.value = self.edges.head(12).round(3).to_html(index=False, border=0)

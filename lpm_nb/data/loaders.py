@@ -484,58 +484,7 @@ class BlockLoader:
         self.sizes = [bs or batch_size(len(r)) for r in self.rows]
         self.bs, self.shuffle, self.seed, self.epoch, self.device = max(self.sizes, default=1), shuffle, seed, 0, torch.device(device)
         self.dataset, self.drop_last, self.n_inp = self, False, 9 + any(s is not None and s.ndim == 2 for s in skip or ())
-
-    def n_batches(self, k):
-        return 0 if not len(self.rows[k]) else max(1, round(len(self.rows[k])
-            / self.sizes[k])) if self.shuffle else -(-len(self.rows[k]) // self.sizes[k])
     def __len__(self): return sum(map(self.n_batches, range(len(self.blocks))))
-
-    def _windows(self, k, g):
-        "Chunks of a matrix on disk in random order, so many together as a window holds; the experiments of each in random order."
-        v, rows = self.blocks[k].values, self.rows[k]
-        lies = (rows if v.rows is None else v.rows[rows]) // v.chunk
-        chunks, start = np.unique(np.sort(lies), return_index=True); order = np.argsort(lies, kind='stable')
-        parts = np.split(rows[order], start[1:])
-        if g is not None: parts = [parts[i] for i in g.permutation(len(parts))]
-        many, out, have = max(1, int(self.window * 1e6 / (4 * v.shape[1]))), [], 0
-        for p in parts:
-            if not out or have + len(p) > many: out.append([]); have = 0
-            out[-1].append(p); have += len(p)
-        return [np.concatenate(w) if g is None else g.permutation(np.concatenate(w)) for w in out]
-
-    def _parts(self, k, g):
-        "(rows, values or None) of each batch of a block, in the order in which they come."
-        b, n = self.blocks[k], self.n_batches(k)
-        if not n: return
-        windows = self._windows(k, g) if b.on_disk else [self.rows[k] if g is None else g.permutation(self.rows[k])]
-        order = np.concatenate(windows)
-        cuts = np.linspace(0, len(order), n + 1).round().astype(int) if g is not None else np.minimum(np.arange(n + 1) * self.sizes[k],
-            len(order))
-        if not b.on_disk: yield from ((order[a:z], None) for a, z in zip(cuts, cuts[1:])); return
-        starts, have, w = np.cumsum([0, *map(len, windows)]), [], 0     # `have`: windows in memory, with where each begins in the order
-        for a, z in zip(cuts, cuts[1:]):
-            have = [(at, x) for at, x in have if at + len(x) > a]
-            if starts[w] < z: spare_memory()
-            while starts[w] < z: have.append((starts[w], self._read(k, windows[w]))); w += 1
-            parts = [x[max(a - at, 0):z - at] for at, x in have if at < z]
-            yield order[a:z], parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def _read(self, k, rows):
-        "The values of a window, chunk by chunk, in its order."
-        v = self.blocks[k].values; at = rows if v.rows is None else v.rows[rows]
-        out = np.empty((len(rows), v.shape[1]), np.float32); order = np.argsort(at, kind='stable')
-        for here in np.split(order, np.flatnonzero(np.diff(at[order] // v.chunk)) + 1):
-            lo, hi = int(at[here[0]]), int(at[here[-1]]) + 1
-            out[here] = v.source[lo:hi][at[here] - lo]
-        return out
-
-    def _batch(self, k, rows, values):
-        b, skip, use = self.blocks[k], None if self.skip is None else self.skip[k], None
-        if skip is not None and skip.ndim == 1: keep = ~skip[rows]; rows, values = rows[keep], None if values is None else values[keep]
-        part = slice(self.share[0], None, self.share[1]); rows, values = rows[part], None if values is None else values[part]
-        if skip is not None and skip.ndim == 2: use = torch.from_numpy(~skip[:, rows]).to(self.device)
-        at = torch.from_numpy(rows).to(self.device)
-        return (*b.inputs(at), *(() if use is None else (use,)), b.targets(torch.from_numpy(rows) if b.apart else at, values))
 
     def __iter__(self) -> Iterator[tuple]:
         g = np.random.default_rng([self.seed, self.epoch]) if self.shuffle else None
@@ -545,13 +494,75 @@ class BlockLoader:
         each = [self._parts(k, None if g is None else np.random.default_rng(g.integers(2**63))) for k in range(len(self.blocks))]
         batches = (self._batch(k, *next(each[k])) for k in plan)
         return _ahead(batches) if any(b.apart and (b.on_disk or self.device.type == 'cuda') for b in self.blocks) else batches
-
     def one_batch(self): return next(iter(self))
-    def to(self, device):
-        self.blocks, self.device = [b.to(device) for b in self.blocks], torch.device(device)
-        return self
-    def new(self, *args, shuffle=None, **kwargs):
-        new = object.__new__(type(self)); new.__dict__.update(self.__dict__)
-        if shuffle is not None: new.shuffle = shuffle
-        return new
     def new_empty(self): return self.new()
+
+# %% ../../nbs/data/05_loaders.ipynb #0d45372a
+@patch
+def n_batches(self:BlockLoader, k):
+    return 0 if not len(self.rows[k]) else max(1, round(len(self.rows[k])
+        / self.sizes[k])) if self.shuffle else -(-len(self.rows[k]) // self.sizes[k])
+
+@patch
+def _windows(self:BlockLoader, k, g):
+    "Chunks of a matrix on disk in random order, so many together as a window holds; the experiments of each in random order."
+    v, rows = self.blocks[k].values, self.rows[k]
+    lies = (rows if v.rows is None else v.rows[rows]) // v.chunk
+    chunks, start = np.unique(np.sort(lies), return_index=True); order = np.argsort(lies, kind='stable')
+    parts = np.split(rows[order], start[1:])
+    if g is not None: parts = [parts[i] for i in g.permutation(len(parts))]
+    many, out, have = max(1, int(self.window * 1e6 / (4 * v.shape[1]))), [], 0
+    for p in parts:
+        if not out or have + len(p) > many: out.append([]); have = 0
+        out[-1].append(p); have += len(p)
+    return [np.concatenate(w) if g is None else g.permutation(np.concatenate(w)) for w in out]
+
+# %% ../../nbs/data/05_loaders.ipynb #ac2c124b
+@patch
+def _parts(self:BlockLoader, k, g):
+    "(rows, values or None) of each batch of a block, in the order in which they come."
+    b, n = self.blocks[k], self.n_batches(k)
+    if not n: return
+    windows = self._windows(k, g) if b.on_disk else [self.rows[k] if g is None else g.permutation(self.rows[k])]
+    order = np.concatenate(windows)
+    cuts = np.linspace(0, len(order), n + 1).round().astype(int) if g is not None else np.minimum(np.arange(n + 1) * self.sizes[k],
+        len(order))
+    if not b.on_disk: yield from ((order[a:z], None) for a, z in zip(cuts, cuts[1:])); return
+    starts, have, w = np.cumsum([0, *map(len, windows)]), [], 0     # `have`: windows in memory, with where each begins in the order
+    for a, z in zip(cuts, cuts[1:]):
+        have = [(at, x) for at, x in have if at + len(x) > a]
+        if starts[w] < z: spare_memory()
+        while starts[w] < z: have.append((starts[w], self._read(k, windows[w]))); w += 1
+        parts = [x[max(a - at, 0):z - at] for at, x in have if at < z]
+        yield order[a:z], parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+@patch
+def _read(self:BlockLoader, k, rows):
+    "The values of a window, chunk by chunk, in its order."
+    v = self.blocks[k].values; at = rows if v.rows is None else v.rows[rows]
+    out = np.empty((len(rows), v.shape[1]), np.float32); order = np.argsort(at, kind='stable')
+    for here in np.split(order, np.flatnonzero(np.diff(at[order] // v.chunk)) + 1):
+        lo, hi = int(at[here[0]]), int(at[here[-1]]) + 1
+        out[here] = v.source[lo:hi][at[here] - lo]
+    return out
+
+# %% ../../nbs/data/05_loaders.ipynb #cca99ce3
+@patch
+def _batch(self:BlockLoader, k, rows, values):
+    b, skip, use = self.blocks[k], None if self.skip is None else self.skip[k], None
+    if skip is not None and skip.ndim == 1: keep = ~skip[rows]; rows, values = rows[keep], None if values is None else values[keep]
+    part = slice(self.share[0], None, self.share[1]); rows, values = rows[part], None if values is None else values[part]
+    if skip is not None and skip.ndim == 2: use = torch.from_numpy(~skip[:, rows]).to(self.device)
+    at = torch.from_numpy(rows).to(self.device)
+    return (*b.inputs(at), *(() if use is None else (use,)), b.targets(torch.from_numpy(rows) if b.apart else at, values))
+
+@patch
+def to(self:BlockLoader, device):
+    self.blocks, self.device = [b.to(device) for b in self.blocks], torch.device(device)
+    return self
+
+@patch
+def new(self:BlockLoader, *args, shuffle=None, **kwargs):
+    new = object.__new__(type(self)); new.__dict__.update(self.__dict__)
+    if shuffle is not None: new.shuffle = shuffle
+    return new

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 import numpy as np
 import pandas as pd
+from fastcore.basics import patch
 from scipy.sparse import csr_matrix
 from ..core import format_perturbation, parse_perturbation
 from ..data.effects import Effects, effect_labels, screen_groups, split_labels, texts
@@ -71,64 +72,69 @@ class ClassicalModel:
         out[i] = t['level'][c] + t['members'][c, a] + t['members'][c, b] + t['pairs'][c, :, a, b]
         return out
 
-    def _sums_of_members(self, table, c, out):
-        "Known atoms in a known context, alone or in combinations."
-        labels = pd.Categorical(table['perturbation'].astype(str)); at, t = {a: k for k, a in enumerate(self.rows)}, self.tables
-        of = [m if (m := parse_perturbation(p)) and (len(m) == 1) == (self.method == ALONE) and set(m) <= at.keys() else () for p in labels.categories]
-        known = np.array([len(m) > 0 for m in of], bool)[labels.codes]; size = [len(m) for m in of]
-        A = csr_matrix((np.ones(sum(size), np.float32), [at[a] for m in of for a in m], np.r_[0, np.cumsum(size)]), (len(of), len(at)))
-        for j in np.unique(c[c >= 0]): rows = np.flatnonzero(known & (c == j)); out[rows] = t['level'][j] + A[labels.codes[rows]] @ t['members'][j]
-        return out
+# %% ../../nbs/model/06c_classical.ipynb #085da1ae
+@patch
+def _sums_of_members(self:ClassicalModel, table, c, out):
+    "Known atoms in a known context, alone or in combinations."
+    labels = pd.Categorical(table['perturbation'].astype(str)); at, t = {a: k for k, a in enumerate(self.rows)}, self.tables
+    of = [m if (m := parse_perturbation(p)) and (len(m) == 1) == (self.method == ALONE) and set(m) <= at.keys() else () for p in labels.categories]
+    known = np.array([len(m) > 0 for m in of], bool)[labels.codes]; size = [len(m) for m in of]
+    A = csr_matrix((np.ones(sum(size), np.float32), [at[a] for m in of for a in m], np.r_[0, np.cumsum(size)]), (len(of), len(at)))
+    for j in np.unique(c[c >= 0]): rows = np.flatnonzero(known & (c == j)); out[rows] = t['level'][j] + A[labels.codes[rows]] @ t['members'][j]
+    return out
 
-    def _at_amounts(self, table, c, out):
-        "Known perturbations in known contexts, or pairs that were measured at some amount."
-        p, own, t = pd.Index(self.rows).get_indexer(texts(table['perturbation'])), self.method == OTHER_AMOUNTS, self.tables
-        i = self.measured_pairs(table) if own else np.flatnonzero((p >= 0) & (c >= 0))
-        if len(i): out[i] = t['level'][c[i]] + predict_amounts(t, p[i], c[i], x=log_amounts(table.iloc[i]), own=own) @ t['basis']
-        return out
+@patch
+def _at_amounts(self:ClassicalModel, table, c, out):
+    "Known perturbations in known contexts, or pairs that were measured at some amount."
+    p, own, t = pd.Index(self.rows).get_indexer(texts(table['perturbation'])), self.method == OTHER_AMOUNTS, self.tables
+    i = self.measured_pairs(table) if own else np.flatnonzero((p >= 0) & (c >= 0))
+    if len(i): out[i] = t['level'][c[i]] + predict_amounts(t, p[i], c[i], x=log_amounts(table.iloc[i]), own=own) @ t['basis']
+    return out
 
-    def measured_pairs(
-        self,
-        table:pd.DataFrame, # experiments
-    ) -> np.ndarray: # (m,) rows of which the same perturbation was measured in the same context at another dose or time
-        "Of 'other amounts of a pair': of what it speaks."
-        p, c = pd.Index(self.rows).get_indexer(texts(table['perturbation'])), pd.Index(self.contexts).get_indexer(texts(table['context']))
-        t, n = self.tables, max(len(self.contexts), 1); told = t['p'].astype(np.int64) * n + t['c']
-        pair = np.where((p >= 0) & (c >= 0), p.astype(np.int64) * n + c, -1)
-        mine, count = np.unique(told, return_counts=True); at = np.searchsorted(mine, pair).clip(max=len(mine) - 1)
-        same = _amount_cells(log_amounts(table), pair).isin(_amount_cells(t['x'], told))
-        return np.flatnonzero((mine[at] == pair) & (count[at] > same))
+@patch
+def measured_pairs(self:ClassicalModel,
+    table:pd.DataFrame, # experiments
+) -> np.ndarray: # (m,) rows of which the same perturbation was measured in the same context at another dose or time
+    "Of 'other amounts of a pair': of what it speaks."
+    p, c = pd.Index(self.rows).get_indexer(texts(table['perturbation'])), pd.Index(self.contexts).get_indexer(texts(table['context']))
+    t, n = self.tables, max(len(self.contexts), 1); told = t['p'].astype(np.int64) * n + t['c']
+    pair = np.where((p >= 0) & (c >= 0), p.astype(np.int64) * n + c, -1)
+    mine, count = np.unique(told, return_counts=True); at = np.searchsorted(mine, pair).clip(max=len(mine) - 1)
+    same = _amount_cells(log_amounts(table), pair).isin(_amount_cells(t['x'], told))
+    return np.flatnonzero((mine[at] == pair) & (count[at] > same))
 
-    def _pairs(self, table, c):
-        "Rows of the table that are pairs of known atoms in a known context, their atoms and contexts."
-        labels = pd.Categorical(table['perturbation'].astype(str)); at = {a: k for k, a in enumerate(self.rows)}
-        two = np.full((len(labels.categories), 2), -1)
-        for k, p in enumerate(labels.categories):
-            m = parse_perturbation(p)
-            if len(m) == 2 and set(m) <= at.keys(): two[k] = at[m[0]], at[m[1]]
-        a, b = two[labels.codes].T
-        i = np.flatnonzero((a >= 0) & (c >= 0))
-        return i, a[i], b[i], c[i]
+@patch
+def _pairs(self:ClassicalModel, table, c):
+    "Rows of the table that are pairs of known atoms in a known context, their atoms and contexts."
+    labels = pd.Categorical(table['perturbation'].astype(str)); at = {a: k for k, a in enumerate(self.rows)}
+    two = np.full((len(labels.categories), 2), -1)
+    for k, p in enumerate(labels.categories):
+        m = parse_perturbation(p)
+        if len(m) == 2 and set(m) <= at.keys(): two[k] = at[m[0]], at[m[1]]
+    a, b = two[labels.codes].T
+    i = np.flatnonzero((a >= 0) & (c >= 0))
+    return i, a[i], b[i], c[i]
 
-    def expected_error(
-        self,
-        table:pd.DataFrame, # experiments
-    ) -> tuple[np.ndarray, np.ndarray]: # (m,) rows of which it knows how far off it is, and (m, n_readouts) its squared error, standardised
-        "Of 'singles': how far its answers are off."
-        if 'error' not in self.tables: return np.zeros(0, int), np.zeros((0, self.tables['level'].shape[1]), np.float32)
-        i, a, b, c = self._pairs(table, pd.Index(self.contexts).get_indexer(texts(table['context']))); t = self.tables
-        use = ~np.isnan(t['members'][c, a] + t['members'][c, b] + t['error'][c]).any(1)
-        return i[use], t['error'][c[use]]
+# %% ../../nbs/model/06c_classical.ipynb #81a40931
+@patch
+def expected_error(self:ClassicalModel,
+    table:pd.DataFrame, # experiments
+) -> tuple[np.ndarray, np.ndarray]: # (m,) rows of which it knows how far off it is, and (m, n_readouts) its squared error, standardised
+    "Of 'singles': how far its answers are off."
+    if 'error' not in self.tables: return np.zeros(0, int), np.zeros((0, self.tables['level'].shape[1]), np.float32)
+    i, a, b, c = self._pairs(table, pd.Index(self.contexts).get_indexer(texts(table['context']))); t = self.tables
+    use = ~np.isnan(t['members'][c, a] + t['members'][c, b] + t['error'][c]).any(1)
+    return i[use], t['error'][c[use]]
 
-    def without_interaction(
-        self,
-        table:pd.DataFrame, # experiments
-    ) -> np.ndarray: # (n, n_readouts) float32, standardised; NaN where it is silent
-        "Of 'interactions': level and members alone."
-        t, out = self.tables, np.full((len(table), self.tables['level'].shape[1]), np.nan, np.float32)
-        i, a, b, c = self._pairs(table, pd.Index(self.contexts).get_indexer(texts(table['context'])))
-        out[i] = t['level'][c] + t['members'][c, a] + t['members'][c, b]
-        return out
+@patch
+def without_interaction(self:ClassicalModel,
+    table:pd.DataFrame, # experiments
+) -> np.ndarray: # (n, n_readouts) float32, standardised; NaN where it is silent
+    "Of 'interactions': level and members alone."
+    t, out = self.tables, np.full((len(table), self.tables['level'].shape[1]), np.nan, np.float32)
+    i, a, b, c = self._pairs(table, pd.Index(self.contexts).get_indexer(texts(table['context'])))
+    out[i] = t['level'][c] + t['members'][c, a] + t['members'][c, b]
+    return out
 
 # %% ../../nbs/model/06c_classical.ipynb #027da359
 def _sums(codes, n, X):
