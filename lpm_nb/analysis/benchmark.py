@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from .metrics import bootstrap, delta_pearson, discrimination, direction_accuracy, mse, pearson, pooled_pearson, r2, spearman
-from ..core import DataError, DataWarning, check_known, parse_perturbation
+from ..core import DataError, DataWarning, check_known, parse_perturbation, split_dose
 from ..data.effects import fit_members
 from ..data.screen import Atlas
 from ..data.split import Split, prove_split
@@ -35,8 +35,9 @@ METRICS = {'delta r': 1, 'r': 1, 'spearman': 1, 'r2': 1, 'mse': -1, 'discriminat
 
 # %% ../../nbs/analysis/10_benchmark.ipynb #7396b5f3
 def _reference(screen, train):
-    "Mean of the training perturbations of each context; of all where a context has none."
-    X, c = screen.X, screen.obs['context'].astype(str).to_numpy()
+    "Mean of the training perturbations of each context, without its controls; of all where a context has none."
+    X, c = screen.X, screen.obs['context'].astype(str).to_numpy(); treated = train & (screen.obs['perturbation'] != '').to_numpy()
+    train = treated if treated.any() else train
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', RuntimeWarning)
         whole = np.nan_to_num(np.nanmean(X[train], 0))
@@ -57,15 +58,23 @@ def _profile_scores(preds, Y, table, reference):
             perturbation=table['perturbation'].astype(str).to_numpy(), readout='all', metric=k, value=v)) for k, v in values.items())
 
 def _scalar_scores(preds, Y, table, readouts, least=5):
-    p = table['perturbation'].astype(str).to_numpy(); codes, names = pd.factorize(p)
-    order = np.argsort(codes, kind='stable'); parts = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+    def split(codes): order = np.argsort(codes, kind='stable'); return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+    codes, names = pd.factorize(table['perturbation'].astype(str).to_numpy()); parts, same = split(codes), split(_amounts(table))
+    of = codes[[i[0] for i in same]]                                       # the perturbation of each dose
+    def across(p, y): # mean over doses of the correlation over contexts
+        r = np.array([pearson(p[i][None], y[i][None])[0] if (~np.isnan(y[i])).sum() >= least else np.nan for i in same])
+        return pd.Series(r).groupby(of).mean().reindex(range(len(names))).to_numpy()
     for method, (P, _) in preds.items():
         for j, r in enumerate(readouts):
             yield pd.DataFrame(dict(method=method, context='all', perturbation=names, readout=r, metric='mse',
                 value=[np.nanmean((P[i, j] - Y[i, j])**2) if (~np.isnan(Y[i, j])).any() else np.nan for i in parts]))
-            if max(map(len, parts)) >= least:
+            if max(map(len, same)) >= least:
                 yield pd.DataFrame(dict(method=method, context='all', perturbation=names, readout=r, metric='within r',
-                    value=[pearson(P[i, j][None], Y[i, j][None])[0] if (~np.isnan(Y[i, j])).sum() >= least else np.nan for i in parts]))
+                    value=across(P[:, j], Y[:, j])))
+
+def _amounts(table):
+    "(n,) number of the perturbation at its dose and time."
+    return table.groupby([table['perturbation'].astype(str), table['dose'].fillna(-1), table['time'].fillna(-1)], sort=False).ngroup().to_numpy()
 
 # %% ../../nbs/analysis/10_benchmark.ipynb #1bb48e05
 def _expected(table, screen, train):
@@ -85,9 +94,17 @@ def _expected(table, screen, train):
             out[here, j] = [level[0] + sum(effect.get(a, [0.])[0] for a in members[i]) for i in here]
     return out
 
+def _resampled(perturbations):
+    "What intervals resample: (n,) perturbations; where there are combinations (n, m) codes of their members, -1 = none."
+    labels, back = np.unique(np.asarray(perturbations, object).astype(str), return_inverse=True)
+    members = [sorted({split_dose(a)[0] for a in parse_perturbation(x)}) for x in labels]; most = max(map(len, members))
+    if most < 2: return np.array([m[0] if m else '' for m in members], object)[back]
+    at = {a: i for i, a in enumerate(sorted(set().union(*members)))}
+    return np.array([[at[a] for a in m] + [-1] * (most - len(m)) for m in members])[back]
+
 def _pooled(preds, Y, table, readouts, expected, seed):
     "Pooled r, and the r of the interaction for combinations, of all methods at once: (metric, readout, methods, r, draws)."
-    p, names = table['perturbation'].astype(str).to_numpy(), list(preds)
+    p, names = _resampled(table['perturbation']), list(preds)
     for base, metric in ((np.zeros_like(Y), 'pooled r'), (expected, 'interaction r')):
         for j, r in enumerate(readouts):
             if base is not None and (~np.isnan(base[:, j])).sum() >= 20:
@@ -125,7 +142,7 @@ def _ceilings(noise, Y, table, reference, expected, readouts, wide):
             # doses first, as the scores
             return {(k, 'all'): v for k, v in rows.groupby([table[c].astype(str).to_numpy()
                 for c in ('perturbation', 'context')]).mean().mean().items()}
-        parts = [i for i in table.groupby(table['perturbation'].astype(str)).indices.values()]; out = {}
+        same = _amounts(table); parts, out = [np.flatnonzero(same == k) for k in range(same.max() + 1)], {}
         for j, k in enumerate(readouts):
             out |= {('pooled r', k): r(noise[:, j], Y[:, j]), ('within r',
                 k): np.nanmean([r(noise[i, j], Y[i, j]) for i in parts if (~np.isnan(Y[i, j])).sum() >= 5] or [np.nan]),
@@ -179,7 +196,7 @@ def evaluate(
         t.insert(1, 'dataset', n); t.insert(2, 'split', split.name); scores.append(t)
         for (metric, readout), g in t.groupby(['metric', 'readout'], sort=False):
             w = g.pivot_table(index=['perturbation', 'context'], columns='method', values='value', sort=False, dropna=False)
-            who = w.index.get_level_values(0).to_numpy()
+            who = _resampled(w.index.get_level_values(0))
             for m in methods:
                 v, lo, hi = bootstrap(w[m], groups=who, seed=seed)
                 summary.append((m, n, readout, metric, v, lo, hi, *(bootstrap(METRICS[metric] * (w[champion] - w[m]), groups=who,

@@ -126,10 +126,24 @@ def _resamples(n, draws, seed):
     w.setflags(write=False)
     return w
 
+def _drawn_rows(groups, draws, seed):
+    "(b, n) how often each row is drawn, some resamples at a time: as often as all of its groups, given as (n, m) codes, -1 = none."
+    w = _resamples(int(groups.max()) + 1, draws, seed); step = max(1, int(1e7 // len(groups)))
+    for k in range(0, len(w), step):
+        there = np.c_[w[k:k + step], np.ones((len(w[k:k + step]), 1), np.float32)]                  # the last one stands for -1
+        yield np.prod([there[:, g] for g in groups.T], axis=0)
+
+def _rows_of(groups, keep):
+    "Groups of some rows, numbered anew."
+    g = np.asarray(groups)[keep]
+    if g.ndim == 1: return np.unique(g, return_inverse=True)[1]
+    codes = np.unique(g, return_inverse=True)[1].reshape(g.shape)
+    return codes - 1 if (g < 0).any() else codes
+
 def bootstrap(
     values:np.ndarray,    # (n,) one score per row; NaN left out
     *,
-    groups:np.ndarray|None=None, # (n,) what is resampled together, such as the perturbation; None = each row
+    groups:np.ndarray|None=None, # (n,) what is resampled together, such as the perturbation; or (n, m) codes of the members of combinations, -1 = none; None = each row
     draws:int=2000,       # resamples (fewer, at least 300, beyond 20,000 groups)
     level:float=.95,      # coverage
     seed:int=0,           # of the resampling
@@ -137,12 +151,13 @@ def bootstrap(
     "Mean with a percentile-bootstrap interval over groups."
     v = np.asarray(values, np.float64); keep = ~np.isnan(v)
     if not keep.any(): return np.nan, np.nan, np.nan
-    codes = np.unique(np.asarray(groups)[keep], return_inverse=True)[1] if groups is not None else np.arange(keep.sum())
-    total, count = np.bincount(codes, v[keep]), np.bincount(codes)
-    w = _resamples(len(total), draws, seed)
-    means = (w @ total) / (w @ count)
-    lo, hi = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(total.sum() / count.sum()), float(lo), float(hi)
+    v, codes = v[keep], _rows_of(groups, keep) if groups is not None else np.arange(keep.sum())
+    if codes.ndim == 1:
+        w = _resamples(codes.max() + 1, draws, seed); means = (w @ np.bincount(codes, v)) / (w @ np.bincount(codes))
+    else:
+        with np.errstate(invalid='ignore'): means = np.concatenate([(w @ v) / w.sum(1) for w in _drawn_rows(codes, draws, seed)])
+    lo, hi = np.nanquantile(means, [(1 - level) / 2, (1 + level) / 2])       # few combinations: now and then none is drawn
+    return float(v.mean()), float(lo), float(hi)
 
 def paired_bootstrap(
     a:np.ndarray, # (n,) scores of one method
@@ -156,17 +171,16 @@ def paired_bootstrap(
 def pooled_pearson(
     pred:np.ndarray,   # (n,) or (n, k) for k methods
     true:np.ndarray,   # (n,)
-    groups:np.ndarray, # (n,) what is resampled together
+    groups:np.ndarray, # (n,) what is resampled together; or (n, m) codes of the members of combinations, -1 = none
     *,
     draws:int=2000,    # resamples
-    level:float=.95,   # coverage
     seed:int=0,        # of the resampling
 ) -> tuple[np.ndarray, np.ndarray]: # (k,) correlations; (draws, k) resampled ones, paired over methods
     "Pooled Pearson correlation of one or several methods and its bootstrap over groups."
     P, t = np.asarray(pred, np.float64).reshape(len(true), -1), np.asarray(true, np.float64)
     keep = ~np.isnan(t) & ~np.isnan(P).any(1)
-    P, t, codes = P[keep] - P[keep].mean(0), t[keep] - t[keep].mean(), np.unique(np.asarray(groups)[keep], return_inverse=True)[1]
-    def total(x): return np.bincount(codes, x)
+    P, t, codes = P[keep] - P[keep].mean(0), t[keep] - t[keep].mean(), _rows_of(groups, keep)
+    def total(x): return np.bincount(codes, x) if codes.ndim == 1 else x
     S = np.stack([total(np.ones(len(t))), total(t), total(t * t)], 1)                                  # (g, 3)
     Q = np.stack([np.stack([total(p), total(p * p), total(p * t)], 1) for p in P.T])                   # (k, g, 3)
     def r(w): # (b, g) weights -> (b, k)
@@ -175,7 +189,8 @@ def pooled_pearson(
             sp, spp, spt = (w @ q).T
             with np.errstate(all='ignore'): out.append((spt - sp * st / n) / np.sqrt((spp - sp**2 / n) * (stt - st**2 / n)))
         return np.nan_to_num(np.stack(out, 1))  # a constant prediction correlates with nothing
-    return r(np.ones((1, len(S))))[0], r(_resamples(len(S), draws, seed))
+    drawn = [_resamples(len(S), draws, seed)] if codes.ndim == 1 else _drawn_rows(codes, draws, seed)
+    return r(np.ones((1, len(S))))[0], np.concatenate([r(w) for w in drawn])
 
 # %% ../../nbs/analysis/09_metrics.ipynb #80f3a5bf
 def interval_p(

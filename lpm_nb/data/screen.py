@@ -98,7 +98,7 @@ def members(self:Screen) -> dict[str, tuple[str, ...]]:
 def _numbers(values, what, unit, n):
     "A float32 column of positive numbers, NaN where there is none."
     if values is None: return np.full(n, np.nan, np.float32)
-    raw = pd.Series(np.asarray(values))
+    raw = pd.Series(np.full(n, values) if np.ndim(values) == 0 else np.asarray(values))     # one for all, or one for each
     num = pd.to_numeric(raw, errors='coerce')
     bad = num.isna() & raw.notna() & (raw.astype(str).str.strip() != '')
     if bad.any():
@@ -241,8 +241,8 @@ def from_arrays(
     readouts:str|Sequence[str], # (n_readouts,) names such as `expr:PSMA1` or `viability`
     name:str,                   # name of the screen
     unit:str|Sequence[str]='',  # unit of the values, one or one per readout
-    dose:Sequence|None=None,    # (n_experiments,) µM, NaN where there is none
-    time:Sequence|None=None,    # (n_experiments,) h, NaN where there is none
+    dose:float|Sequence|None=None, # (n_experiments,) µM, NaN where there is none; one number = the same in all
+    time:float|Sequence|None=None, # (n_experiments,) h, NaN where there is none; one number = the same in all
     replicates:str|None=None,   # None: a repeated experiment is an error; 'mean' or 'median' aggregates
     n_replicates:Sequence|None=None, # (n_experiments,) how many measurements each row already stands for
     **meta,                     # source, licence, citation, checksum, note

@@ -4,15 +4,14 @@
 
 # %% auto #0
 __all__ = ['Split', 'prove_split', 'split_pairs', 'split_target_context', 'split_combinations', 'split_perturbations',
-           'split_contexts', 'split_folds']
+           'split_contexts', 'split_doses', 'split_folds']
 
 # %% ../../nbs/data/04_split.ipynb #815f7095
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 import numpy as np
 import pandas as pd
-from ..core import DataError, LeakageError, check_known, format_perturbation, parse_context, parse_perturbation, rng
+from ..core import DataError, LeakageError, check_known, parse_context, parse_perturbation, rng, split_dose
 from .screen import Atlas
 from .simulate import simulate_atlas
 
@@ -25,6 +24,7 @@ class Split:
     valid:Mapping[str, np.ndarray]  # the same; may be all False
     test:Mapping[str, np.ndarray]   # the same
     seed:int=0 # of the random choice
+    unit:str='pair' # what is held out: whole pairs of perturbation and context, or 'experiment': single doses and times of them
 
     def __repr__(self):
         count = {k: sum(int(m.sum()) for m in getattr(self, k).values()) for k in ('train', 'valid', 'test')}
@@ -43,20 +43,25 @@ def _frame(atlas):
 
 def _numbered(keys): return pd.factorize(pd.Index(list(keys), tupleize_cols=False))[0]
 
+def _key(perturbation):
+    "Its members without their doses."
+    return tuple(sorted(split_dose(a)[0] for a in parse_perturbation(perturbation)))
+
 def _pairs(f, of_context=None):
     "(n,) number of the pair of perturbation and context (or what `of_context` makes of it), in order of appearance."
-    c = f['context'].cat.codes.to_numpy()
+    c, p = (f[k].cat.codes.to_numpy().astype(np.int64) for k in ('context', 'perturbation'))
     if of_context: c = _numbered(map(of_context, f['context'].cat.categories))[c]
-    return pd.factorize(f['perturbation'].cat.codes.to_numpy().astype(np.int64) * (int(c.max(initial=0)) + 1) + c)[0]
+    p = _numbered(map(_key, f['perturbation'].cat.categories))[p]
+    return pd.factorize(p * (int(c.max(initial=0)) + 1) + c)[0]
 
-def _split(atlas, frame, part, name, seed):
+def _split(atlas, frame, part, name, seed, unit='pair'):
     "Masks from a column of 0 (train), 1 (valid), 2 (test), 3 (unused)."
     masks = [{}, {}, {}]
     for n in atlas:
         mine = (frame['screen'] == n).to_numpy()
         for k in range(3): masks[k][n] = part[mine] == k
     if not any(m.any() for m in masks[0].values()): raise DataError(f"split {name!r} leaves nothing to train on; hold out less")
-    split = Split(name, *masks, seed)
+    split = Split(name, *masks, seed, unit)
     prove_split(atlas, split)
     return split
 
@@ -65,8 +70,6 @@ def _shares(test, valid):
         raise DataError(f"expected shares with 0 ≤ test + valid < 1, got test={test}, valid={valid}")
 
 # %% ../../nbs/data/04_split.ipynb #14ccce26
-def _key(p): return tuple(sorted(parse_perturbation(p)))
-
 def prove_split(
     atlas:Atlas, # the screens
     split:Split, # masks over them
@@ -82,15 +85,17 @@ def prove_split(
     if both.any():
         raise LeakageError(f"{int(both.sum())} experiments are in more than one part of split {split.name!r} (first: "
             f"{f.loc[both, ['perturbation','context']].iloc[0].tolist()})")
+    check_known([split.unit], ['pair', 'experiment'], 'unit of a split')
     keys, parsed = [_key(p) for p in names], [parse_context(c) for c in contexts]
     p, c = (f[k].cat.codes.to_numpy().astype(np.int64) for k in ('perturbation', 'context')); n = len(contexts)
     same, of, system = _numbered(keys), _numbered(parsed), _numbered(x[0] for x in parsed)
     pair, train, treated = same[p] * n + of[c], part['train'], np.array([k != () for k in keys])[p]
     for k in ('test', 'valid'):
-        leak = np.isin(pair, pair[train]) & part[k] & treated
+        leak = np.isin(pair, pair[train]) & part[k] & treated & (split.unit == 'pair')
         if leak.any():
             raise LeakageError(f"{int(leak.sum())} {k} experiments of split {split.name!r} are also trained on (first: "
-                f"{f.loc[leak, ['perturbation','context']].iloc[0].tolist()}); hold out whole (perturbation, context) pairs")
+                f"{f.loc[leak, ['perturbation','context']].iloc[0].tolist()}); hold out whole (perturbation, context) pairs with all "
+                "their doses and times; to ask for single doses of pairs that train, see split_doses")
     test, seen = part['test'], np.unique(p[train] * n + c[train])
     atoms = {a for i in np.unique(p[train]) for a in keys[i]}; known = np.array([atoms.issuperset(k) for k in keys])
     assay = same[p] * n + system[c]
@@ -144,14 +149,12 @@ def split_target_context(
     _shares(test, valid); check_known([context], atlas.contexts, 'context')
     f = _frame(atlas)
     mine = ((f['context'] == context) & (f['perturbation'] != '')).to_numpy()
-    codes, held = pd.factorize(f['perturbation'][mine])
+    codes, held = pd.factorize(_numbered(map(_key, f['perturbation'].cat.categories))[f['perturbation'].cat.codes][mine])
     part = np.zeros(len(f), int)
     part[mine] = _parts(codes, len(held), test, valid, rng(seed, 'target'))
     return _split(atlas, f, part, f'target context {context}', seed)
 
 # %% ../../nbs/data/04_split.ipynb #89f6f873
-def _without_doses(p): return format_perturbation(re.sub(r'@[\d.]+(e[+-]?\d+)?$', '', a) for a in parse_perturbation(p))
-
 def split_combinations(
     atlas:Atlas,    # the screens
     *,
@@ -164,28 +167,25 @@ def split_combinations(
     f = _frame(atlas)
     multi = np.array([len(parse_perturbation(p)) > 1 for p in f['perturbation'].cat.categories])[f['perturbation'].cat.codes]
     if not multi.any(): raise DataError("expected combinations such as 'A+B', the atlas has none")
-    codes, held = pd.factorize(f['perturbation'].astype(str)[multi].map(_without_doses))
+    codes, held = pd.factorize(_numbered(map(_key, f['perturbation'].cat.categories))[f['perturbation'].cat.codes][multi])
     part = np.zeros(len(f), int); part[multi] = _parts(codes, len(held), test, valid, rng(seed, 'combinations'))
     return _split(atlas, f, part, 'unseen combinations', seed)
 
 # %% ../../nbs/data/04_split.ipynb #f4a25604
-def _split_whole(atlas, column, test, valid, seed):
-    _shares(test, valid)
-    f = _frame(atlas)
-    free = (f['perturbation'] != '').to_numpy() if column == 'perturbation' else np.ones(len(f), bool)
-    codes, held = pd.factorize(f[column][free])
-    part = np.zeros(len(f), int); part[free] = _parts(codes, len(held), test, valid, rng(seed, column))
-    return _split(atlas, f, part, f'whole {column}s', seed)
-
 def split_perturbations(
     atlas:Atlas,    # the screens
     *,
-    test:float=.15, # share of the perturbations
-    valid:float=.15,# share of the perturbations
+    test:float=.15, # share of the atoms
+    valid:float=.15,# share of the atoms
     seed:int=0,     # of the choice
-) -> Split:
-    "Whole perturbations, unseen in every context."
-    return _split_whole(atlas, 'perturbation', test, valid, seed)
+) -> Split: # a combination is tested if one of its members is, else validated if one is
+    "Whole perturbations: atoms that are unseen in every context, at every dose, alone and in combinations."
+    _shares(test, valid); f = _frame(atlas)
+    keys = [_key(p) for p in f['perturbation'].cat.categories]; code = f['perturbation'].cat.codes.to_numpy()
+    atoms = list(dict.fromkeys(a for i in pd.unique(code) for a in keys[i]))
+    of = dict(zip(atoms, _parts(np.arange(len(atoms)), len(atoms), test, valid, rng(seed, 'perturbation'))))
+    part = np.array([max((of[a] for a in k), default=0) for k in keys])[code]
+    return _split(atlas, f, part, 'whole perturbations', seed)
 
 def split_contexts(
     atlas:Atlas,    # the screens
@@ -195,7 +195,26 @@ def split_contexts(
     seed:int=0,     # of the choice
 ) -> Split:
     "Whole contexts, unseen for every perturbation."
-    return _split_whole(atlas, 'context', test, valid, seed)
+    _shares(test, valid); f = _frame(atlas); codes, held = pd.factorize(f['context'])
+    return _split(atlas, f, _parts(codes, len(held), test, valid, rng(seed, 'context')), 'whole contexts', seed)
+
+# %% ../../nbs/data/04_split.ipynb #9b55ae28
+def split_doses(
+    atlas:Atlas,    # the screens
+    *,
+    test:float=.15, # share of the pairs with several doses or times, of which one is tested
+    valid:float=0., # share of which one validates
+    seed:int=0,     # of the choice
+) -> Split: # its unit is 'experiment'
+    "Single doses and times of (perturbation, context) pairs whose others train; doses of members count as well."
+    _shares(test, valid); f = _frame(atlas)
+    amount = pd.concat([s.obs[['dose', 'time']].fillna(-1) for s in atlas.values()], ignore_index=True).assign(label=f['perturbation'].cat.codes, pair=_pairs(f))
+    each = amount.drop_duplicates(); several = each[each['pair'].duplicated(keep=False) & (each['label'] != f['perturbation'].cat.categories.get_indexer([''])[0])]
+    if not len(several): raise DataError("expected perturbations at several doses or times in one context, the atlas has none")
+    g = rng(seed, 'doses'); chosen = several.iloc[g.permutation(len(several))].drop_duplicates('pair'); of = np.zeros(len(chosen), int)
+    of[:] = _parts(np.arange(len(chosen)), len(chosen), test, valid, g)
+    part = pd.Series(of, pd.MultiIndex.from_frame(chosen)).reindex(pd.MultiIndex.from_frame(amount)).fillna(0).to_numpy(int)
+    return _split(atlas, f, part, 'single doses', seed, unit='experiment')
 
 # %% ../../nbs/data/04_split.ipynb #85f4803e
 def split_folds(

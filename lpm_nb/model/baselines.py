@@ -207,14 +207,15 @@ def _prepare(method, params, g, knowledge=None):
             rows = np.flatnonzero(~np.isnan(g.Y[:, j]).any(1))
             if len(rows): out['fits'][j] = fit_members([members[i] for i in rows], g.Y[rows, j].astype(np.float64), ridge=params['ridge'])
         return out
-    plain, few = np.where(np.isnan(g.Y), 0, g.Y).sum(0) / np.maximum((~np.isnan(g.Y)).sum(0), 1), g.Y.shape[2] < 20
+    few, control = g.Y.shape[2] < 20, g.perturbations.get_indexer([''])[0]
+    treated = g.Y if control < 0 or len(g.Y) == 1 else np.delete(g.Y, control, 0); count = (~np.isnan(treated)).sum(0)
+    total = np.nansum(treated, 0); plain = np.where(count > 0, total / np.maximum(count, 1), total.sum(0) / np.maximum(count.sum(0), 1))
     if few: cm, usual = additive_effects(g.Y, g.contexts); seen = ~np.isnan(g.Y); D = np.where(seen, g.Y - cm, 0)
     else: cm, D, seen = _levels(g.Y)
     lam = params.get('lam', 4.)
     out |= dict(plain=plain, cm=cm, pm=shrunken_mean(D, seen, lam), n=seen.sum(1))
     if few: out['usual'] = usual = usual - cm
     else: usual = np.broadcast_to(out['pm'][:, None], D.shape)
-    control = g.perturbations.get_indexer([''])[0]
     out['control'] = g.Y[control] if control >= 0 else np.full(cm.shape, np.nan, np.float32)
     raw = np.where(seen, g.Y, 0).sum(1)
     out['raw'] = np.where(out['n'] > 0, raw / np.maximum(out['n'], 1), 0)
