@@ -421,6 +421,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'lpm_nb.cli': { 'lpm_nb.cli._Prior': ('cli.html#_prior', 'lpm_nb/cli.py'),
                             'lpm_nb.cli._Prior.__init__': ('cli.html#_prior.__init__', 'lpm_nb/cli.py'),
                             'lpm_nb.cli._Prior.predict_screen': ('cli.html#_prior.predict_screen', 'lpm_nb/cli.py'),
+                            'lpm_nb.cli._beyond_the_mean': ('cli.html#_beyond_the_mean', 'lpm_nb/cli.py'),
                             'lpm_nb.cli._jobs': ('cli.html#_jobs', 'lpm_nb/cli.py'),
                             'lpm_nb.cli._make_split': ('cli.html#_make_split', 'lpm_nb/cli.py'),
                             'lpm_nb.cli._print_evaluation': ('cli.html#_print_evaluation', 'lpm_nb/cli.py'),

@@ -76,7 +76,7 @@ def find_movers(
     by:str='conservative',        # 'conservative', 'effect' or 'optimistic'
     least:float=0.,       # smallest effect that is wanted, in the readout's unit
     top:int|None=50,      # rows; None = all
-) -> pd.DataFrame: # perturbation, context, effect, std, conservative, optimistic, probability (that the effect is beyond `least`), against (the control, or the mean of the screen's perturbations) [, measured: the effect that was, counted likewise]; best first
+) -> pd.DataFrame: # perturbation, context, effect, std (of a new measurement of it; the control counts as known), conservative, optimistic, probability (that the effect is beyond `least`), against (the control, or the mean of the screen's perturbations) [, measured: the effect that was, counted likewise]; best first
     "Rank perturbations by what they are predicted to do to a readout."
     check_known([direction], ['up', 'down'], 'direction'); check_known([by], RANKS, 'order')
     screen = find_screen(model, readout, screen); j = model.vocab.readouts[screen].index(readout); sign = 1 if direction == 'up' else -1

@@ -33,7 +33,7 @@ class Screen:
     ): self.adata, self.stored = adata, stored
 
     def __repr__(self): return (f"Screen {self.name!r}: {self.n_experiments:,} experiments × {len(self.readouts):,} readouts "
-        f"({len(self.perturbations):,} perturbations, {len(self.contexts):,} contexts; unit {'/'.join(self.units)})")
+        f"({len(self.perturbations):,} perturbations, {len(self.contexts):,} contexts; unit {'/'.join(dict.fromkeys(self.units))})")
 
 # %% ../../nbs/data/01_screen.ipynb #db514492
 @patch(as_prop=True)
@@ -83,8 +83,8 @@ def contexts(self:Screen) -> list[str]:
 
 @patch(as_prop=True)
 def units(self:Screen) -> list[str]:
-    "Distinct units of the readouts; '?' where the source named none."
-    return list(dict.fromkeys(u or '?' for u in self.adata.var['unit'].astype(str)))
+    "The unit of each readout; '?' where the source named none."
+    return [u or '?' for u in self.adata.var['unit'].astype(str)]
 
 @patch(as_prop=True)
 def members(self:Screen) -> dict[str, tuple[str, ...]]:
@@ -582,7 +582,7 @@ def overview(
         other = [t for m, t in self.items() if m != n]
         parts = {p for c in s.contexts for p in parse_context(c)}
         rows.append(dict(screen=n, experiments=s.n_experiments, perturbations=len(s.perturbations), contexts=len(s.contexts),
-            readouts=len(s.readouts), unit='/'.join(s.units),
+            readouts=len(s.readouts), unit='/'.join(dict.fromkeys(s.units)),
             measured=1 - float(np.isnan(s.X).mean()) if s.stored is None else float('nan'),
                 shared_perturbations=len(set(s.perturbations).intersection(*[set(_union(other, 'perturbations'))])) if other else 0,
             shared_context_parts=len(parts & {p for t in other for c in t.contexts for p in parse_context(c)}),

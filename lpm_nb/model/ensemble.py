@@ -181,7 +181,7 @@ def _blind_effects(plan, rest):
     return plan.blind[key]
 
 def _with_transfer(blocks, tables, plan, effects):
-    "Held-out experiments as they sound to one who has not given them."
+    "Held-out experiments, encoded as if they were not in the training data."
     of, names, out = {n: e for e in effects for n in e.screens}, list(plan.known), []
     for b, t in zip(blocks, tables):
         given = transfer_inputs(of[names[b.screen]], t) if names[b.screen] in of else None
