@@ -219,7 +219,7 @@ def grid(
     screen: Annotated[Optional[str],
         typer.Option(help='Whose contexts and readouts; may be left out where the model has one screen.')] = None,
     perturbations: Annotated[Optional[Path],
-        typer.Option( help='A table (.csv, .tsv, .parquet) with a column perturbation; default: all that the model knows.')] = None,
+        typer.Option( help='A table (.csv, .tsv, .parquet) with a column perturbation; default: all single perturbations that the model knows.')] = None,
     context: Annotated[Optional[list[str]], typer.Option(help='Only this context; may be given several times.')] = None,
     dose: Annotated[Optional[list[float]], typer.Option(help='µM; may be given several times.')] = None,
     std: Annotated[bool, typer.Option(help='Standard deviations too.')] = True,

@@ -131,6 +131,7 @@ def interactions(
         'CRISPRi:A+CRISPRi:B; default: all pairs of perturbations that were measured alone and not together.')] = None,
     context: Annotated[Optional[str], typer.Option(help='One context of the screen; needed if it has several.')] = None,
     readout: Annotated[Optional[str], typer.Option(help='One readout of the screen; needed if it has several.')] = None,
+    time: Annotated[Optional[float], typer.Option(help='h; needed if the screen was measured at several times.')] = None,
     expectation: Annotated[str, typer.Option(help="'quadratic', 'additive' or 'members' (sums of effects over all pairs).")] = 'quadratic',
     fdr: Annotated[float, typer.Option(min=0, max=1, help='False discovery rate of the calls.')] = .05,
     sick: Annotated[str, typer.Option(help="Which values of the readout are sick: 'low' (growth, viability) or 'high' (% inhibition).")] = 'low',
@@ -146,6 +147,10 @@ def interactions(
     from lpm_nb.model.learner import load_lpm
     check_known([sick], ['low', 'high'], 'side of the sick'); trained, s = load_lpm(model), read_input(screen, quiet=quiet)
     check_known([s.name], list(trained.vocab.readouts), 'screen of the model'); where = choose_context(s, context)
+    if time is not None:
+        at = s.obs['time'].eq(time).to_numpy()
+        if not at.any(): raise DataError(f"expected a time of {s.name!r}, {', '.join(f'{x:g}' for x in sorted(s.obs['time'].dropna().unique())) or 'it has none'}; got {time:g}")
+        s = s.select(at)
     e = fit_expectation(s, context=where, readout=readout, how=expectation)
     measured = genetic_interactions(s, expectation=e).groupby('perturbation')['gi'].mean()
     if pairs is None:

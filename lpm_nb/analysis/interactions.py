@@ -16,7 +16,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import pdist
 from scipy.stats import false_discovery_control, norm
 from sklearn.metrics import average_precision_score
-from ..core import DataError, DataWarning, check_known, format_perturbation, parse_perturbation, rng
+from ..core import DataError, DataWarning, check_known, format_perturbation, parse_perturbation, rng, split_dose
 from ..data.effects import fit_members, nearest_interactions, profile_similarity
 from ..data.screen import Screen
 
@@ -41,6 +41,7 @@ class Expectation:
     curves:pd.DataFrame|None # (n_atoms, 3) coefficients of x², x, 1 of each atom's pairs against the partner's single effect
     counts:pd.DataFrame|None=None # (n_atoms, 2) how often each atom was measured `alone` and in `pairs`; None = its error is not known
     controls:int=0           # how often the unperturbed state was measured
+    time:float=float('nan')  # h; when
 
     def __call__(self,
         labels:Sequence[str], # perturbations that are pairs
@@ -88,6 +89,10 @@ def fit_expectation(
     readout = readout or screen.readouts[0]; check_known([readout], screen.readouts, 'readout')
     rows = (screen.obs['context'] == context).to_numpy() & (True if train is None else np.asarray(train, bool))
     y = screen.X[rows, screen.readouts.index(readout)].astype(np.float64); rows = np.flatnonzero(rows)[~np.isnan(y)]; y = y[~np.isnan(y)]
+    times = np.unique(screen.obs['time'].to_numpy(float)[rows]); when = float(times[0]) if len(times) else np.nan
+    if len(times) > 1:
+        raise DataError(f"{context!r} was measured at {len(times)} times ({', '.join(f'{x:g}' for x in times)} h), and interactions are those of one; take "
+            f"screen.select(screen.obs['time'].eq({times[0]:g}).to_numpy()), or --time {times[0]:g}")
     labels = screen.obs['perturbation'].astype(str).to_numpy(object)[rows]
     members = [screen.members[x] for x in labels]
     lone = np.array([len(m) == 1 for m in members], bool)
@@ -97,13 +102,13 @@ def fit_expectation(
         for k in ('alone', 'pairs')}).fillna(0)
     if how == 'members':
         level, effect = fit_members(members, y[:, None])
-        return Expectation(how, context, readout, float(level[0]), pd.Series({a: float(v[0]) for a, v in effect.items()}), None, counts)
+        return Expectation(how, context, readout, float(level[0]), pd.Series({a: float(v[0]) for a, v in effect.items()}), None, counts, time=when)
     if not lone.any():
         raise DataError(f"no single perturbations among the training measurements of {context!r}; use how='members', which needs none")
     if not len(control): warnings.warn(f"no unperturbed experiment in {context!r}: its value is taken to be 0", DataWarning, stacklevel=2)
     level = float(control.mean()) if len(control) else 0.
     single = pd.Series(y[lone] - level, [m[0] for m, l in zip(members, lone) if l]).groupby(level=0).mean()
-    if how == 'additive': return Expectation(how, context, readout, level, single, None, counts, len(control))
+    if how == 'additive': return Expectation(how, context, readout, level, single, None, counts, len(control), when)
     g = pair_genes(labels); pairs = g['a'].notna().to_numpy(); g, z = g[pairs], y[pairs]
     if len(z) < least:
         raise DataError(f"only {len(z)} training pairs in {context!r}; a parabola needs at least {least}, use how='additive'")
@@ -113,7 +118,7 @@ def fit_expectation(
         curves[q] = np.polyfit(d['x'], d['y'], 2) if len(d) >= least and d['x'].nunique() > 3 else mean + np.array([0, 0,
             single.get(q, np.nan)])
     for q in single.index.difference(list(curves)): curves[q] = mean + np.array([0, 0, single[q]])        # seen alone only
-    return Expectation(how, context, readout, level, single, pd.DataFrame(curves, index=['x2', 'x1', 'x0']).T, counts, len(control))
+    return Expectation(how, context, readout, level, single, pd.DataFrame(curves, index=['x2', 'x1', 'x0']).T, counts, len(control), when)
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #35d1a02a
 def _table(labels, value, expectation, std):
@@ -155,7 +160,7 @@ def predict_interactions(
     labels = [format_perturbation(parse_perturbation(p)) for p in pairs]
     lost = [p for p, a in zip(labels, pair_genes(labels)['a']) if a is None]
     if lost: raise DataError(f"{len(lost)} of {len(labels)} perturbations are no pairs of two different members (first: {lost[0]!r})")
-    mean, std = model.predict_screen(screen, pd.DataFrame(dict(perturbation=labels, context=expectation.context, dose=np.nan, time=np.nan)))
+    mean, std = model.predict_screen(screen, pd.DataFrame(dict(perturbation=labels, context=expectation.context, dose=np.nan, time=expectation.time)))
     j = list(readouts).index(expectation.readout) if len(readouts) else 0
     if mean.shape[1] > 1 and not len(readouts): raise DataError(f"the model predicts {mean.shape[1]} readouts; name them with readouts=…")
     return _table(labels, mean[:, j], expectation, None if std is None else std[:, j])
@@ -164,8 +169,9 @@ def predict_interactions(
 def all_pairs(
     atoms:Sequence[str], # perturbations of one gene each
 ) -> list[str]: # every unordered pair of two different ones
-    "Every pair of perturbations."
-    a = sorted(set(atoms)); return [format_perturbation((x, y)) for i, x in enumerate(a) for y in a[i+1:]]
+    "Every pair of different perturbations; two doses of one drug are no pair."
+    a = sorted(set(atoms)); name = {x: split_dose(x)[0] for x in a}
+    return [format_perturbation((x, y)) for i, x in enumerate(a) for y in a[i+1:] if name[x] != name[y]]
 
 def call_interactions(
     table:pd.DataFrame, # from `genetic_interactions` or `predict_interactions`, with std
@@ -278,12 +284,19 @@ def bliss_excess(
     for s in (screen, singles):
         if readout is None and len(s.readouts) > 1: raise DataError(f"screen {s.name!r} has {len(s.readouts)} readouts; choose one with readout=…")
         check_known([readout or s.readouts[0]], s.readouts, 'readout')
+    where_none = [float(np.nanmean(c)) for s in (screen, singles) if len(c := s.X[(s.obs['perturbation'] == '').to_numpy()][:, s.readouts.index(readout or s.readouts[0])])]
+    if where_none and abs(where_none[0] - every) < abs(where_none[0] - none):
+        raise DataError(f"controls read {where_none[0]:.3g}, nearer to the whole effect (every={every:g}) than to none ({none:g}); say what is read where nothing "
+            "happens and where all of it does: none=1, every=0 for viability, none=0, every=1 for a fraction inhibited")
     if none == every: raise DataError(f"expected two values, of no effect and of the whole effect, got none={none:g} and every={every:g}")
     def share(s, rows):
         o = s.obs.iloc[rows]; v = (s.X[rows][:, s.readouts.index(readout or s.readouts[0])].astype(float) - none) / (every - none)
         return o[['perturbation', 'context', 'dose', 'time']].astype(dict(perturbation=str, context=str)).fillna(dict(dose=-1, time=-1)), v
     n = [np.array([len(s.members[p]) for p in s.obs['perturbation'].astype(str)], int) for s in (screen, singles)]
-    rows = np.flatnonzero(n[0] > 1)
+    rows = np.flatnonzero(n[0] > 1); shown = np.abs(share(screen, np.flatnonzero(n[0] > 0))[1]); shown = shown[~np.isnan(shown)]
+    if len(shown) and not .05 < np.quantile(shown, .95) < 20:
+        warnings.warn(f"effects are at the most {np.quantile(shown, .95):.2g} of the whole one, if that reads {every:g} and none {none:g}: are the values on another "
+            "scale (none=0, every=1 for fractions)?", DataWarning, stacklevel=2)
     if not len(rows): raise DataError(f"no combination in screen {screen.name!r}; expected perturbations of several members, such as drug:a@1+drug:b@10")
     alone, effect = share(singles, np.flatnonzero(n[1] == 1))
     left = pd.Series(1 - effect, pd.MultiIndex.from_frame(alone)).groupby(level=[0, 1, 2, 3]).mean()

@@ -130,7 +130,7 @@ def understand(
     value:str|None=None,      # long table: column of values
     columns:str='readouts',   # matrix: its columns are 'readouts', 'contexts', or 'perturbations' (its rows are contexts, or each value is of a pair, of its row and its column)
     dose:str|Sequence[str]|None=None, # column of doses; of several members, a column for each: they go into the labels, as drug:a@0.1+drug:b@10
-    dose_unit:str='µM',       # their unit, or the column that has it
+    dose_unit:str|Sequence[str]='µM', # their unit, or the column that has it; of members with a dose each also one for each
     time:str|None=None,       # column of times, h
     nominal:bool=False,       # join doses of one perturbation that differ by less than a fifth, see `nominal_doses`
     batch:str|None=None,      # column of plates, wells or lanes
@@ -211,8 +211,14 @@ _UNNAMED = re.compile(r'(Unnamed: \d+)?')
 def _dosed_members(parts, t, asked):
     "Members with their doses in their labels; where the dose is 0, the member is not there."
     columns, u = asked['dose'], asked['dose_unit']; check_known(columns, list(t.columns), 'column', hint='They were named as doses of the members')
+    units = [u] * len(columns) if isinstance(u, str) else list(u)
+    said = [c for c in t.columns if 'unit' in plain_name(c) and c not in columns]                  # columns that tell units: one for each, or one for all
+    if u == 'µM' and said and not any(named_unit('dose', d) for d in columns): units = said * (len(columns) if len(said) == 1 else 1)
+    if len(units) != len(columns) or (isinstance(u, str) and u in t and len(said) > 1):
+        raise DataError(f"expected one unit for each of the {len(columns)} doses, got {', '.join(map(str, said or units))}; name them in the order of "
+            f"the doses, dose_unit={said[:len(columns)]!r}")
     amount = pd.DataFrame(index=t.index)
-    for m, d in zip(parts, columns):
+    for m, d, u in zip(parts, columns, units):
         bare = parts[m].isna() | parts[m].map(lambda x: is_control(str(x), asked['control']))
         unit = t[u] if u in t else pd.Series(named_unit('dose', d) or u if u == 'µM' else u, t.index)
         amount[m] = to_micromolar(label_text(t[d]), unit, control=bare)
@@ -227,7 +233,7 @@ def _dosed_members(parts, t, asked):
         out.loc[dosed, m] = [f'{p}@{x:.6g}' for p, x in zip(parts[m][dosed], amount[m][dosed])]; out.loc[gone, m] = None
     out.loc[out.isna().all(axis=1) & parts.notna().any(axis=1), parts.columns[0]] = 'control'
     told = {'doses of members': f"{len(np.unique(given))} ({given.min():g}…{given.max():g} µM), in the labels" if len(given) else 'none'}
-    used = [c for c in {*columns, u} if c in t]
+    used = [c for c in {*columns, *units} if c in t]
     return out, t.drop(columns=used), {**asked, 'dose': None, 'dose_unit': 'µM', 'nominal': False, 'kind': asked['kind'] or 'drug', 'told': told,
         'near': None if asked['nominal'] else near.query("how == 'joined'")}
 

@@ -433,6 +433,11 @@ def with_no_effect(
     value = {r: float(v) for r, v in (value if isinstance(value, Mapping) else dict.fromkeys(self.readouts, value)).items()}
     check_known(value, self.readouts, 'readout', hint='It was given a value of no effect')
     if not value or not np.isfinite(list(value.values())).all(): raise DataError(f"expected finite numbers as values of no effect, got {value}")
+    for r, v in value.items():                                         # a hundredfold mistake looks like any other number
+        usual = np.nanquantile(np.abs(self.X[:, self.readouts.index(r)]), .9)
+        if (v == 1 and usual > 10) or (v == 100 and usual < 5):
+            warnings.warn(f"no effect of {r!r} is said to be {v:g}, while nine in ten values lie within ±{usual:.3g}: if these are "
+                f"{'per cent, it is 100' if v == 1 else 'fractions, it is 1'}", DataWarning, stacklevel=2)
     bare = self.obs[['context', 'time']].drop_duplicates().assign(perturbation='', dose=np.nan, n_replicates=1)
     o = {c: np.concatenate([np.asarray(self.obs[c]), np.asarray(bare[c])]) for c in OBS}
     nothing = np.tile(np.array([value.get(r, np.nan) for r in self.readouts], np.float32), (len(bare), 1))

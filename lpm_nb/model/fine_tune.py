@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 import lpm_nb.model.unseen
-from ..core import DataError, ModelError
+from ..core import DataError, DataWarning, ModelError
 from ..data.effects import effect_labels, extend_effects, texts
 from ..data.loaders import Vocab, atlas_blocks, build_vocab, standardise
 from ..data.screen import Atlas, Screen
+from ..data.stored import is_large
 from .classical import extend_classical
 from .ensemble import as_atlas, choose_device, fingerprint
 from .held_out import FEW, choose_folds, fit_noise, fit_sums, hold_out, judged_blocks, network_levels, value_variance
@@ -111,6 +112,14 @@ def fine_tune(self:TrainedLPM,
             j = next(i for i, (a, b) in enumerate(zip(unit, self.units[n])) if a != b)
             raise DataError(f"screen {n!r} has {s.readouts[j]!r} in {unit[j]!r}, the model learned it in {self.units[n][j]!r}; convert the "
                 "values, or give the new screen another name")
+        if n in self.scaling and not is_large(s.X):
+            centre, scale = self.scaling[n]; far = float(np.nanmedian(np.abs((np.asarray(s.X) - centre) / scale)))
+            if far > 8: warnings.warn(f"half of the values of screen {n!r} are {far:.0f} standard deviations and more from what the model learned: are they in "
+                "another unit (per cent, logarithms)?", DataWarning, stacklevel=2)
+        new = s.obs['dose'].dropna(); old = self.vocab.dose
+        if len(new) and old and len(old) > 3 and not new.between(10**old[2] / 3, 10**old[3] * 3).any():
+            warnings.warn(f"no dose of screen {n!r} ({new.min():g} to {new.max():g} µM) is near those that the model learned ({10**old[2]:g} to {10**old[3]:g} "
+                "µM): are they in another unit (nM)?", DataWarning, stacklevel=2)
     wide = max(len(s.readouts) for s in atlas.values()) > 100
     if epochs is not None and epochs < 1: raise DataError(f"expected epochs ≥ 1, got {epochs}")
     config = self.config.but(epochs=epochs or (20 if wide else 10), lr=lr or self.config.lr / (1 if wide else 3))

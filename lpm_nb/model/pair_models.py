@@ -108,6 +108,7 @@ def same_pairs(
         for q in np.flatnonzero(np.nan_to_num(own).any((0, 2))):
             more = bayesian_factors(own[:, q].T, k=apart).T
             for j, x in zip(know, more): pairs[j, q, a, b] += x; pairs[j, q, b, a] = pairs[j, q, a, b]
+    pairs[:, ~(n + n.transpose(0, 2, 1) > 0)] = np.nan                   # of what no context has it says nothing
     return atoms, contexts, {**t, 'pairs': pairs}
 
 # %% ../../nbs/model/06b_pair_models.ipynb #e61733c2
