@@ -347,17 +347,15 @@ def evaluate(
 
 def _beyond_the_mean(s, answer, rows, readout):
     "Of profiles delta r, against the mean perturbation of the context; of few readouts r over the contexts of a perturbation at one dose."
-    from lpm_nb.analysis.metrics import delta_pearson, pearson
+    from lpm_nb.analysis.benchmark import within_r
+    from lpm_nb.analysis.metrics import delta_pearson
     if readout == 'all':
         out, treated = np.full(len(s.X), np.nan), (s.obs['perturbation'] != '').to_numpy()
         for c in s.contexts:
             here = (s.obs['context'] == c).to_numpy(); usual = s.X[here & treated]
             if len(usual) > 2: out[here] = delta_pearson(answer[here], s.X[here], reference=np.broadcast_to(np.nanmean(usual, 0), s.X[here].shape))
         return dict(delta_r=float(pd.Series(out[rows & treated]).mean()))
-    j = s.readouts.index(readout); o = s.obs[rows].assign(said=answer[rows, j], true=s.X[rows, j]).dropna(subset=['said', 'true'])
-    each = [pearson(g['said'].to_numpy()[None], g['true'].to_numpy()[None])[0]
-        for _, g in o.groupby(['perturbation', o['dose'].fillna(-1), o['time'].fillna(-1)], observed=True) if len(g) >= 5]
-    return dict(within_r=float(pd.Series(each, dtype=float).mean()))
+    j = s.readouts.index(readout); return dict(within_r=float(within_r(answer[rows, j], s.X[rows, j], s.obs[rows]).mean()))
 
 def _score_model(model, atlas, out, as_json, quiet):
     from lpm_nb.analysis.metrics import mse, pearson

@@ -20,7 +20,7 @@ from .matrices import MatrixFile, read_gct
 from .public import screens_home
 from .quality import check_design
 from .screen import Screen, escape
-from .signatures import read_gctx, to_hours, to_micromolar, unique_names
+from .signatures import DOSE_UNITS, read_gctx, to_hours, to_micromolar, unique_names
 from .sources import CATALOGUE
 
 # %% ../../nbs/data/03e_own.ipynb #7bb2239b
@@ -212,7 +212,7 @@ def _dosed_members(parts, t, asked):
     "Members with their doses in their labels; where the dose is 0, the member is not there."
     columns, u = asked['dose'], asked['dose_unit']; check_known(columns, list(t.columns), 'column', hint='They were named as doses of the members')
     units = [u] * len(columns) if isinstance(u, str) else list(u)
-    said = [c for c in t.columns if 'unit' in plain_name(c) and c not in columns]                  # columns that tell units: one for each, or one for all
+    said = [c for c in t.columns if 'unit' in plain_name(c) and set(label_text(t[c]).dropna().str.strip().str.lower()) <= DOSE_UNITS.keys()]   # one for each, or one for all
     if u == 'µM' and said and not any(named_unit('dose', d) for d in columns): units = said * (len(columns) if len(said) == 1 else 1)
     if len(units) != len(columns) or (isinstance(u, str) and u in t and len(said) > 1):
         raise DataError(f"expected one unit for each of the {len(columns)} doses, got {', '.join(map(str, said or units))}; name them in the order of "

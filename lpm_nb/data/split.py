@@ -90,8 +90,12 @@ def prove_split(
     p, c = (f[k].cat.codes.to_numpy().astype(np.int64) for k in ('perturbation', 'context')); n = len(contexts)
     same, of, system = _numbered(keys), _numbered(parsed), _numbered(x[0] for x in parsed)
     pair, train, treated = same[p] * n + of[c], part['train'], np.array([k != () for k in keys])[p]
+    if split.unit == 'experiment':                                     # the same pair may train, not the same dose and time of it
+        amount = pd.concat([s.obs[['dose', 'time']].fillna(-1) for s in atlas.values()], ignore_index=True)
+        pair = amount.assign(p=_numbered(tuple(sorted(parse_perturbation(x))) for x in names)[f['perturbation'].cat.codes], c=of[c]).groupby(
+            ['p', 'c', 'dose', 'time'], sort=False).ngroup().to_numpy()
     for k in ('test', 'valid'):
-        leak = np.isin(pair, pair[train]) & part[k] & treated & (split.unit == 'pair')
+        leak = np.isin(pair, pair[train]) & part[k] & treated
         if leak.any():
             raise LeakageError(f"{int(leak.sum())} {k} experiments of split {split.name!r} are also trained on (first: "
                 f"{f.loc[leak, ['perturbation','context']].iloc[0].tolist()}); hold out whole (perturbation, context) pairs with all "
