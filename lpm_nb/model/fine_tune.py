@@ -20,9 +20,9 @@ from ..data.stored import is_large
 from .classical import extend_classical
 from .ensemble import as_atlas, choose_device, fingerprint
 from .held_out import FEW, choose_folds, fit_noise, fit_sums, hold_out, judged_blocks, network_levels, value_variance
-from .lpm import make_network, start_levels
+from .lpm import base_of, make_network, start_levels
 from .members import extend_sums
-from .predict import base_of, measure_controls, measure_on_target
+from .predict import measure_controls, measure_on_target
 from .stack import common_level
 from .trained import Controls, TrainedLPM, atlas_transfers, transfer_widths, experiment_keys
 from .training import train_member

@@ -22,9 +22,9 @@ from ..data.loaders import Block, Vocab
 from ..data.screen import Atlas, Screen
 from ..data.stored import row_chunks
 from .classical import OTHER_AMOUNTS, fit_classical
-from .lpm import LPMConfig, LPMDecoder, on_target_readouts
+from .lpm import LPMConfig, LPMDecoder, base_of, on_target_readouts, run_network
 from .members import Sums, measure_sums, members_alone, sum_equations, weigh_sums
-from .predict import amount_factor, base_of, noise_factor, on_target_cells, run_network
+from .predict import amount_factor, noise_factor, on_target_cells
 from .stack import Stack, common_level, effect_scale, fold_equations, solve_weights, answer_patterns
 
 # %% ../../nbs/model/06l_held_out.ipynb #be2ac881

@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['LPMConfig', 'paper_config', 'Drop', 'PaperDecoder', 'gene_of', 'on_target_readouts', 'LPMDecoder', 'make_network',
-           'start_levels']
+           'start_levels', 'run_network', 'base_of']
 
 # %% ../../nbs/model/06_lpm.ipynb #e7f066c3
 import math
 from dataclasses import asdict, dataclass, replace
+import numpy as np
 import torch
 from torch import nn
 from ..core import DataError, check_known
-from ..data.loaders import Vocab, build_vocab
+from ..data.loaders import Block, Vocab, build_vocab
 
 # %% ../../nbs/model/06_lpm.ipynb #209658c9
 @dataclass(frozen=True)
@@ -319,3 +320,24 @@ def start_levels(
             level.copy_(total / (n + 2)); level[0] = 0
             if len(network.single[b.screen]) or len(b.basis) or len(network.on_target[b.screen]): _start_rest(network, b, u)
     return network
+
+# %% ../../nbs/model/06_lpm.ipynb #391ec528
+@torch.no_grad()
+def run_network(
+    network,              # a network in evaluation mode
+    block:Block,          # n experiments
+    size:int|None=None,   # experiments at a time; None = so many that a piece has some millions of numbers
+) -> torch.Tensor: # (n, n_readouts) standardised
+    "What one network says."
+    n = len(getattr(network, f'index{block.screen}')); wide = n if isinstance(network, LPMDecoder) else n * network.first.out_features
+    if not len(block): return torch.empty(0, n)
+    size = size or max(16, int(4e6 // max(1, wide)))
+    return torch.cat([network(*block.inputs(rows)) for rows in torch.arange(len(block)).split(size)])
+
+@torch.no_grad()
+def base_of(
+    network,     # an `LPMDecoder`
+    block:Block, # n experiments
+) -> np.ndarray: # (n, n_readouts) standardised: the level of the context, of singles, and the perturbed gene's own transcript
+    "What a network says before any effect."
+    return network.base(block.screen, block.members, block.local).numpy()

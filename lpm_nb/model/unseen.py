@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STAND_INS', 'choose_descriptors', 'nearest_doses', 'described_atoms', 'find_unseen', 'measured_atoms',
-           'known_responses', 'predict_unseen', 'predict_unseen_contexts']
+           'known_responses', 'apart_by', 'predict_unseen', 'predict_unseen_contexts', 'in_contexts']
 
 # %% ../../nbs/model/06j_unseen.ipynb #10d9984a
 import hashlib, warnings
@@ -145,7 +145,10 @@ def known_responses(
     return _responses(model, screen, what, names=names, where=where, beside=beside)[0]
 
 # %% ../../nbs/model/06j_unseen.ipynb #ee34e659
-def _apart(table, columns):
+def apart_by(
+    table:pd.DataFrame,    # (n,) experiments
+    columns:Sequence[str], # those that it may have count
+) -> tuple[pd.DataFrame, list[np.ndarray]]: # (m,) different rows, and the positions of each in the table
     "The different rows of a table in some columns, and where each of them is."
     t = table[[c for c in columns if c in table]].reset_index(drop=True).astype({c: str for c in ('perturbation', 'context')
         if c in columns})
@@ -197,7 +200,7 @@ def predict_unseen(
         s, mine = d.smoothers[screen, kind], np.concatenate([of_label[i] for i, _ in items])
         W = np.stack([weights[kind][a] for _, a in items])[np.repeat(np.arange(len(items)), [len(of_label[i]) for i, _ in items])]
         W = W - (1 - 1 / (1 + len(others))) / len(s.known)                 # what all members share counts once
-        where, there = _apart(t.iloc[mine], ('context', 'dose', 'time')); step = max(1, int(5e7 // max(len(s.known) * mean.shape[1], 1)))
+        where, there = apart_by(t.iloc[mine], ('context', 'dose', 'time')); step = max(1, int(5e7 // max(len(s.known) * mean.shape[1], 1)))
         for k in range(0, len(where), step):
             w = where.iloc[k:k + step].reset_index(drop=True)
             E, U = _responses(bare, screen, 'perturbation', names=names, where=w, beside=_stand_ins(model, d, screen, others, beside, tried))
@@ -222,7 +225,7 @@ def predict_unseen_contexts(
         described = [i for i, x in enumerate(who) if x is d]
         W[described] = d.weights(screen, 'context', C.categories[described]); V = np.maximum(W, 0)
         V /= np.maximum(V.sum(1, keepdims=True), 1e-9)
-        where, there = _apart(table.iloc[mine], ('perturbation', 'dose', 'time')); n = len(s.known); step = max(1, int(2e7 // (n * r)))
+        where, there = apart_by(table.iloc[mine], ('perturbation', 'dose', 'time')); n = len(s.known); step = max(1, int(2e7 // (n * r)))
         for k in range(0, len(where), step):
             w = where.iloc[k:k + step]
             q = w.loc[np.repeat(w.index, n)].reset_index(drop=True).assign(context=pd.Categorical(np.tile(s.known, len(w)), s.known))
@@ -265,10 +268,16 @@ def _describe_perturbations(model, vectors, places):
     return d
 
 # %% ../../nbs/model/06j_unseen.ipynb #297d311a
-def _in_contexts(model, screen, contexts):
-    "Labels of some perturbations of a screen, and what they do (n_perturbations, n_contexts, n_readouts) in these contexts."
+def in_contexts(
+    model:TrainedLPM,       # a trained model
+    screen:str,             # name of one of its screens
+    contexts:Sequence[str], # of the screen
+    *,
+    most:int=2000,          # single perturbations, drawn at random; fewer where the answer would be large
+) -> tuple[list[str], np.ndarray]: # labels, and (n_perturbations, n_contexts, n_readouts) standardised predictions
+    "What some perturbations of a screen do in some of its contexts, at the middle of the doses and times."
     atoms = np.array(measured_atoms(model, screen), object)
-    most = int(np.clip(1e8 / max(len(contexts) * len(model.vocab.readouts[screen]), 1), 8, 2000))
+    most = int(np.clip(1e8 / max(len(contexts) * len(model.vocab.readouts[screen]), 1), 8, most))
     atoms = sorted(rng(0, 'perturbations', screen).choice(atoms, min(most, len(atoms)), replace=False))
     labels = [format_perturbation([a]) for a in atoms]
     where = pd.DataFrame([dict(perturbation=p, **_usual(model, [gene_of(a)[0]])) for p, a in zip(labels, atoms)])
@@ -280,7 +289,7 @@ def _elsewhere(model, screen):
     for n, cs in model.vocab.screen_contexts.items():
         cs = [c for c in cs if c not in set(model.vocab.screen_contexts[screen])]; systems = [parse_context(c)[0] for c in cs]
         if n != screen and len(set(systems) & mine) >= LEAST:
-            parts.append(pd.DataFrame(leading_directions(_in_contexts(model, n, cs)[1]), systems).groupby(level=0).mean())
+            parts.append(pd.DataFrame(leading_directions(in_contexts(model, n, cs)[1]), systems).groupby(level=0).mean())
     return None if not parts else check_vectors(pd.concat(parts, axis=1,
         keys=range(len(parts))).fillna(0).set_axis([f'{i}' for i in range(sum(x.shape[1] for x in parts))], axis=1))
 
@@ -296,7 +305,7 @@ def _describe_contexts(model, vectors):
             few[n] = len(known)
             if len(known) < LEAST: continue
             if len(known) > MOST: known = sorted(rng(0, 'known', n, 'context').choice(known, MOST, replace=False))
-            labels, E = _in_contexts(model, n, known)
+            labels, E = in_contexts(model, n, known)
             d.smoothers[n, 'context'] = fit_smoother(known, d.rows(known), E, places=labels); out.append(d)
     if not out:
         raise DataError(f"no screen of the model has {LEAST} contexts " + ("with a vector "
