@@ -84,7 +84,7 @@ def outside_range(
     vocab:Vocab,        # the symbols
     table:pd.DataFrame, # experiments: dose, time
 ) -> str: # a sentence about doses and times that were never tried; '' = all were
-    "What is asked beyond the training data: doses and times, where a prediction is that of the edge, and combinations where there were none."
+    "What is asked beyond the training data: doses and times, where a prediction is that of the edge, doses beyond those of their own perturbation, and combinations where there were none."
     said = []
     for c, stats, unit in (('dose', vocab.dose, 'µM'), ('time', vocab.time, 'h')):
         if c not in table or (stats and len(stats) < 4): continue
@@ -122,7 +122,7 @@ def _told_of_doses(vocab, table, near=.01):
     if far.any():
         i = int(np.argmax(far)); p, d = o['p'].iloc[i], o['d'].iloc[i]
         yield (f"{int(far.sum()):,} experiments have a dose beyond those of their own perturbation ({p!r} was tried at {low[i]:g} to "
-            f"{high[i]:g} µM, asked for {d:g}); they are predicted as at its edge")
+            f"{high[i]:g} µM, asked for {d:g}); from its last dose on they follow what doses do to the others, which is less sure")
     bare = o['d'].isna().to_numpy() & ~o['p'].map({p: None in v for p, v in known.items()}).to_numpy(bool)
     if bare.any():
         yield (f"{int(bare.sum()):,} experiments have no dose (first: {o['p'][bare].iloc[0]!r}); their answer is the mean over the doses "

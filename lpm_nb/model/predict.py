@@ -18,6 +18,7 @@ from ..core import DataError, DataWarning, check_known, format_perturbation, par
 from ..data.loaders import Block, at_tried_doses, check_symbols, outside_range, within_range
 from ..data.screen import Atlas, Screen, canonical_experiments
 from ..data.stored import row_chunks
+from .amounts import amount_steps, log_amounts
 from .classical import OTHER_AMOUNTS
 from .lpm import base_of, gene_of, run_network
 from .members import members_alone
@@ -247,6 +248,36 @@ def check_contexts(self:TrainedLPM,
     described = find_unseen(self, pd.DataFrame(dict(perturbation='', context=other)), screen)[1] if other else []
     check_known([c for c, t in zip(other, described) if not t], mine, f'context of {screen}')
 
+# %% ../../nbs/model/06k_predict.ipynb #38178902
+def _dose_step(model, screen, table, *, start, stop):
+    "(n, n_readouts) what experiments do at one dose less what they do at another, and its variance, in the screen's units; 0 of what is not known to depend on the dose."
+    known = next((f for f in model.stack.base_models(screen) if f.method == 'doses and times'), None)
+    if known is None: return 0, 0
+    p, c = (pd.Index(x).get_indexer(table[k].astype(str)) for x, k in ((known.rows, 'perturbation'), (known.contexts, 'context')))
+    step, var = amount_steps(known.tables, p, c, start=log_amounts(table.assign(dose=start)), stop=log_amounts(table.assign(dose=stop)))
+    basis, scale = known.tables['basis'], model.scaling[screen][1]
+    return np.nan_to_num(step @ basis) * scale, np.nan_to_num(var @ basis**2) * scale**2
+
+def _follow_own_dose(model, screen, table, mean, std):
+    "From the last dose of its own perturbation on to the dose that is asked for; answers changed in place."
+    P = pd.Categorical(table['perturbation'].astype(str)); dose = np.asarray(table['dose'], float)
+    ends = np.array([(min(at), max(at)) if (at := [d for d, _ in model.vocab.tried.get(p, ()) if d]) else (np.nan, np.nan) for p in P.categories]).reshape(-1, 2)[P.codes]
+    rows = np.flatnonzero((dose < ends[:, 0] * .99) | (dose > ends[:, 1] * 1.01))
+    if not len(rows): return
+    step, var = _dose_step(model, screen, table.iloc[rows], start=np.clip(dose[rows], *ends[rows].T), stop=dose[rows])
+    mean[rows] += step; std[rows] = np.sqrt(std[rows]**2 + var)
+
+def _moved_far(asked, dose):
+    "(n,) which doses were moved to the edge of all."
+    a, b = (np.asarray(x, float) for x in (asked, dose)); both = (a > 0) & (b > 0)
+    return both & (np.abs(np.log(np.where(both, a, 1) / np.where(both, b, 1))) > .01)
+
+def _beyond_all_doses(model, screen, table, asked, far, *, unknown):
+    "Answers at the edge of all doses, as unsure as it is far from there to the dose that was asked for."
+    mean, std = model.predict_screen(screen, table, unknown=unknown); start, stop = (np.asarray(x, float)[far] for x in (table['dose'], asked))
+    std[far] = np.sqrt(std[far]**2 + _dose_step(model, screen, table[far], start=start, stop=stop)[1])
+    return mean, std
+
 # %% ../../nbs/model/06k_predict.ipynb #b9afdc90
 def _at_doses(model, screen, table, asked, unknown):
     "Answers at the doses that were tried, brought together for those that are asked for; no more at a time than are asked for."
@@ -259,6 +290,7 @@ def _at_doses(model, screen, table, asked, unknown):
         m, s = model.predict_screen(screen, t.iloc[at[here]].assign(dose=dose[here], time=time[here]), unknown=unknown)
         A = csr_matrix((weight[here].astype(np.float32), (back, np.arange(len(back)))), shape=(len(rows), len(back)))
         mean[rows] = A @ m; std[rows] = np.sqrt(A @ (s**2 + part[rows][back] * (m - mean[rows][back])**2))
+    _follow_own_dose(model, screen, t, mean, std)
     return mean, std
 
 # %% ../../nbs/model/06k_predict.ipynb #8412b032
@@ -271,7 +303,8 @@ def predict_screen(self:TrainedLPM,
 ) -> tuple[np.ndarray, np.ndarray]: # mean and standard deviation, each (n, n_readouts) float32
     "Predict all readouts of one screen."
     check_known([screen], list(self.vocab.readouts), 'screen')
-    check_known([unknown], ['error', 'prior'], 'unknown='); table = within_range(self.vocab, table)
+    check_known([unknown], ['error', 'prior'], 'unknown='); asked, table = table, within_range(self.vocab, table)
+    if 'dose' in table and (far := _moved_far(asked['dose'], table['dose'])).any(): return _beyond_all_doses(self, screen, table, asked['dose'], far, unknown=unknown)
     if unknown == 'error': self.check_experiments(table, screen=screen)
     if (asked := at_tried_doses(self.vocab, table)) is not None: return _at_doses(self, screen, table, asked, unknown)
     described, placed = find_unseen(self, table, screen); new = in_no_screen(self, table) & ~placed
