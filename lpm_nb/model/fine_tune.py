@@ -10,17 +10,18 @@ import warnings
 from dataclasses import replace
 import numpy as np
 import pandas as pd
+import torch
 from fastcore.basics import patch
 import lpm_nb.model.unseen
-from ..core import DataError, DataWarning, ModelError
+from ..core import DataError, DataWarning, ModelError, split_dose
 from ..data.effects import effect_labels, extend_effects, texts
-from ..data.loaders import Vocab, atlas_blocks, build_vocab, standardise
+from ..data.loaders import Vocab, at_all_doses, atlas_blocks, build_vocab, standardise
 from ..data.screen import Atlas, Screen
 from ..data.stored import is_large
 from .classical import extend_classical
 from .ensemble import as_atlas, choose_device, fingerprint
 from .held_out import FEW, choose_folds, fit_noise, fit_sums, hold_out, judged_blocks, network_levels, value_variance
-from .lpm import base_of, make_network, start_levels
+from .lpm import LPMDecoder, base_of, make_network, start_levels
 from .members import extend_sums
 from .predict import measure_controls, measure_on_target
 from .stack import common_level
@@ -35,11 +36,29 @@ def _extend(old, new):
     "The symbols of both, the old ones first, so that their codes stay."
     def more(a, b): return [*a, *(x for x in b if x not in set(a))]
     def merge(a, b): return {n: more(a.get(n, []), b.get(n, [])) for n in [*a, *(m for m in b if m not in a)]}
-    return Vocab(more(old.atoms, new.atoms), more(old.contexts, new.contexts), more(old.parts, new.parts), more(old.pairs, new.pairs),
+    atoms, pairs = more(old.atoms, new.atoms), more(old.pairs, new.pairs)
+    if old.ladders: pairs = more(pairs, at_all_doses(pairs, atoms))
+    return Vocab(atoms, more(old.contexts, new.contexts), more(old.parts, new.parts), pairs,
         merge(old.readouts, new.readouts), merge(old.screen_contexts, new.screen_contexts),
                  _wider(old.dose, new.dose), _wider(old.time, new.time), max(old.max_members, new.max_members), None if old.dosed is None
                      else more(old.dosed, new.dosed), None if old.tried is None else {p: [list(q) for q in dict.fromkeys(map(tuple, [*old.tried.get(p, []),
-            *(new.tried or {}).get(p, [])]))] for p in {**old.tried, **(new.tried or {})}})
+            *(new.tried or {}).get(p, [])]))] for p in {**old.tried, **(new.tried or {})}}, ladders=old.ladders)
+
+# %% ../../nbs/model/06o_fine_tune.ipynb #d49752f1
+@torch.no_grad()
+def _fit_in(network, old, vocab, new):
+    "A new dose of a known member of combinations starts between its neighbours, and leaves these where they are."
+    for name, have, want in (('atom', [(a,) for a in vocab.atoms], [(a,) for a in new.atoms]), ('pair', vocab.pairs, new.pairs)):
+        ladders = {}
+        for i, (atom, *rest) in enumerate(want):
+            drug, dose = split_dose(atom)
+            if dose == dose: ladders.setdefault((drug, *rest), []).append((dose, i + 1))
+        for rungs in map(sorted, ladders.values()):
+            dose, codes = zip(*rungs); known = [k for k, c in enumerate(codes) if c <= len(have)]
+            if not known or len(known) == len(codes): continue
+            w = getattr(network, name).weight; steps = getattr(old, name).weight[[codes[k] for k in known]].cumsum(0).to(w)
+            hat = np.stack([np.interp(np.log(dose), np.log([dose[k] for k in known]), e) for e in np.eye(len(known))], 1)
+            at = torch.from_numpy(hat).to(w) @ steps; w[list(codes)] = torch.cat([at[:1], at.diff(dim=0)])
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #f8293943
 def _inherit(network, old, vocab, new):
@@ -59,6 +78,7 @@ def _inherit(network, old, vocab, new):
             raise ModelError(f"the model cannot be extended: {k} has shape {tuple(v.shape)} and would need {tuple(state[k].shape)}; it was "
                 "trained without combinations or doses. Train anew on all screens")
     network.load_state_dict(state)
+    if vocab.ladders and isinstance(network, LPMDecoder): _fit_in(network, old, vocab, new)
     return network
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #5d156d51

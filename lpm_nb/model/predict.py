@@ -15,7 +15,7 @@ import torch
 from fastcore.basics import patch
 from scipy.sparse import csr_matrix
 from ..core import DataError, DataWarning, check_known, format_perturbation, parse_perturbation, rng
-from ..data.loaders import Block, at_tried_doses, check_symbols, outside_range, within_range
+from ..data.loaders import Block, at_tried_doses, at_tried_members, check_symbols, outside_range, within_range
 from ..data.screen import Atlas, Screen, canonical_experiments
 from ..data.stored import row_chunks
 from .amounts import amount_steps, log_amounts
@@ -235,7 +235,7 @@ def check_experiments(self:TrainedLPM,
     "One error that names all unknown symbols, before any work; those that descriptors describe are left out."
     described, placed = find_unseen(self, table, screen)
     P, C = (pd.Categorical(table[k][~d]).remove_unused_categories().categories.astype(str) for k, d in (('perturbation', described), ('context', placed)))
-    members = [parse_perturbation(p) for p in P]; able = described_atoms(self, {a for m in members for a in m}, screen)
+    instead = at_tried_members(self.vocab, P); members = [parse_perturbation(instead[p][0][0] if p in instead else p) for p in P]; able = described_atoms(self, {a for m in members for a in m}, screen)
     check_symbols(self.vocab, [format_perturbation([a for a in m if a not in able]) for m in members], C)
 
 @patch
@@ -279,19 +279,30 @@ def _beyond_all_doses(model, screen, table, asked, far, *, unknown):
     return mean, std
 
 # %% ../../nbs/model/06k_predict.ipynb #b9afdc90
-def _at_doses(model, screen, table, asked, unknown):
-    "Answers at the doses that were tried, brought together for those that are asked for; no more at a time than are asked for."
-    at, dose, time, weight = asked; count = np.bincount(at, minlength=len(table)); stop = np.cumsum(count)
-    t = table.assign(dose=np.nan) if 'dose' not in table else table
-    part = np.where(pd.to_numeric(t['dose']).isna(), 1., 1 / 3)[:, None]       # a curve that turns somewhere between is no step
-    mean, std = (np.empty((len(table), len(model.scaling[screen][0])), np.float32) for _ in range(2))
-    for rows in np.split(np.arange(len(table)), np.flatnonzero(np.diff((stop - 1) // len(table))) + 1):
+def _by_stand_ins(model, screen, table, *, at, weight, part, unknown):
+    "Answers for experiments (m, sorted by `at`) that stand for (n,) others, brought together; no more at a time than are asked for."
+    n = len(part); count = np.bincount(at, minlength=n); stop = np.cumsum(count)
+    mean, std = (np.empty((n, len(model.scaling[screen][0])), np.float32) for _ in range(2))
+    for rows in np.split(np.arange(n), np.flatnonzero(np.diff((stop - 1) // n)) + 1):
         here = slice(stop[rows[0]] - count[rows[0]], stop[rows[-1]]); back = at[here] - rows[0]
-        m, s = model.predict_screen(screen, t.iloc[at[here]].assign(dose=dose[here], time=time[here]), unknown=unknown)
+        m, s = model.predict_screen(screen, table.iloc[here], unknown=unknown)
         A = csr_matrix((weight[here].astype(np.float32), (back, np.arange(len(back)))), shape=(len(rows), len(back)))
-        mean[rows] = A @ m; std[rows] = np.sqrt(A @ (s**2 + part[rows][back] * (m - mean[rows][back])**2))
+        mean[rows] = A @ m; std[rows] = np.sqrt(A @ (s**2 + part[rows][back, None] * (m - mean[rows][back])**2))
+    return mean, std
+
+def _at_doses(model, screen, table, asked, unknown):
+    "Answers at the doses that were tried, brought together for those that are asked for."
+    at, dose, time, weight = asked; t = table.assign(dose=np.nan) if 'dose' not in table else table
+    part = np.where(pd.to_numeric(t['dose']).isna(), 1., 1 / 3)               # a curve that turns somewhere between is no step
+    mean, std = _by_stand_ins(model, screen, t.iloc[at].assign(dose=dose, time=time), at=at, weight=weight, part=part, unknown=unknown)
     _follow_own_dose(model, screen, t, mean, std)
     return mean, std
+
+def _at_member_doses(model, screen, table, instead, unknown):
+    "The same of combinations whose members have doses of their own."
+    P = pd.Categorical(table['perturbation'].astype(str)); ways = [instead.get(p, [(p, 1.)]) for p in P.categories]
+    at = np.repeat(np.arange(len(table)), [len(ways[k]) for k in P.codes]); label, weight = zip(*(w for k in P.codes for w in ways[k]))
+    return _by_stand_ins(model, screen, table.iloc[at].assign(perturbation=pd.Categorical(label)), at=at, weight=np.array(weight), part=np.full(len(table), 1 / 3), unknown=unknown)
 
 # %% ../../nbs/model/06k_predict.ipynb #8412b032
 @patch
@@ -306,6 +317,8 @@ def predict_screen(self:TrainedLPM,
     check_known([unknown], ['error', 'prior'], 'unknown='); asked, table = table, within_range(self.vocab, table)
     if 'dose' in table and (far := _moved_far(asked['dose'], table['dose'])).any(): return _beyond_all_doses(self, screen, table, asked['dose'], far, unknown=unknown)
     if unknown == 'error': self.check_experiments(table, screen=screen)
+    if instead := at_tried_members(self.vocab, pd.Categorical(table['perturbation']).remove_unused_categories().categories.astype(str)):
+        return _at_member_doses(self, screen, table, instead, unknown)
     if (asked := at_tried_doses(self.vocab, table)) is not None: return _at_doses(self, screen, table, asked, unknown)
     described, placed = find_unseen(self, table, screen); new = in_no_screen(self, table) & ~placed
     if placed.any() or new.any():                                  # contexts that are only described, or not even that: apart from the others

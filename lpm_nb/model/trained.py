@@ -159,7 +159,7 @@ def embedding(self:TrainedLPM,
         wanted = list(symbols or [format_perturbation([a]) for a in self.vocab.atoms])
         check_known((a for w in wanted for a in parse_perturbation(w)), self.vocab.atoms, 'perturbation')
         code = encode(self.vocab, pd.DataFrame(dict(perturbation=wanted, context=self.vocab.contexts[0])))
-        m = torch.from_numpy(code.members); parts = [n.atom(m).sum(1) if self.config.decoder == 'lpm' else n.perturbation(m) for n in nets]
+        m = torch.from_numpy(code.members); parts = [n.vectors(m).sum(1) if self.config.decoder == 'lpm' else n.perturbation(m) for n in nets]
     return pd.DataFrame(torch.cat(parts, 1).numpy() / len(nets)**.5, index=pd.Index(wanted, name=kind))
 
 # %% ../../nbs/model/06i_trained.ipynb #2d1eb3fa
