@@ -5,7 +5,8 @@ structures of molecules (Morgan fingerprints) or targets and mechanisms (Drug Re
 on the same vectors where it fits into memory, the mean of the five most similar known perturbations, and the context's mean.
 Pairs of genes, of which one or both are among a fifth of the genes withheld in all their pairs and alone; beside it the sum of what the model says of the known member and of the mean gene.
 Then a fifth of GDSC2's lines, of which the tissue is known, or GDSC1's measurements; beside it the drug's mean over the tissue, shrunk towards its mean over all lines,
-and what the model says for GDSC1 of the drug in the line. Intervals resample perturbations.
+and what the model says for GDSC1 of the drug in the line. Last a context of which nothing is known: each seed leaves out another one;
+beside it the mean of the perturbation over the others, as it is and shrunk. Intervals resample perturbations.
 
     python benchmarks/unseen.py --seeds 0 1 2
 """
@@ -44,6 +45,8 @@ CASES = {'Replogle K562, relations': (('replogle-k562', 'replogle-rpe1'), relati
 LINES = {'GDSC2 lines, tissues': (('gdsc2',), 'tissues'), 'GDSC2 lines, known from GDSC1': (('gdsc2', 'gdsc1'), 'screens')}
 
 PAIRS = {'Norman, pairs with an unseen gene': ('norman-gamma',), 'Horlbeck Jurkat, pairs with an unseen gene': ('horlbeck-jurkat', 'horlbeck-k562')}
+
+CONTEXTS = {'NeurIPS, a new cell type': 'neurips2023', 'Tahoe, a new line (confounded)': 'tahoe'}
 
 class Given:
     "Predictions that are there already."
@@ -174,14 +177,27 @@ def one_of_lines(name, seed):
     return t.assign(case=name, seed=seed, described=1., known=len(x.known), explained=x.explained, rms_z=np.sqrt((z**2).mean()),
         in_90=(np.abs(z) < 1.645).mean(), cpu_seconds=cost)
 
+def one_of_contexts(name, seed):
+    screen = CONTEXTS[name]; s = read_screen(screen); atlas = Atlas([s]); out = s.contexts[seed % len(s.contexts)]
+    gone = (s.obs['context'] == out).to_numpy(); there = (s.obs['perturbation'] != '').to_numpy(); none = {screen: np.zeros(len(gone), bool)}
+    split = Split('a new context', {screen: ~gone}, none, {screen: gone & there}, seed); o = s.obs[gone & there]
+    model = fit_lpm(atlas, split=split, seed=seed, device='cpu'); start = time.process_time()
+    mean, std = model.predict_screen(screen, o, unknown='prior'); cost = time.process_time() - start
+    y = s.X[gone & there]; z = (y - mean) / std; z = z[~np.isnan(z)]; P = s.obs['perturbation'].astype(str).to_numpy()
+    others = {p: np.nanmean(s.X[~gone & (P == p)], 0) for p in set(P[~gone])}; level = np.nanmean(s.X[~gone & there], 0); n = len(s.contexts) - 1
+    usual = np.array([others.get(p, level) for p in P[gone & there]]); methods = {'LPM, nothing known': Given(mean, std), 'mean over the others': Given(usual)}
+    methods['the same, shrunk'] = Given(level + n / (n + 1) * (usual - level))
+    t = evaluate(methods, atlas, split=split, screens=[screen], seed=seed).summary; t = t[t['metric'].isin(['delta r', 'mse', 'discrimination'])]
+    return t.assign(case=f'{name}: {out}', seed=seed, described=0., known=n, explained=np.nan, rms_z=np.sqrt((z**2).mean()), in_90=(np.abs(z) < 1.645).mean(), cpu_seconds=cost)
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('--only', nargs='*', default=[*CASES, *PAIRS, *LINES])
+    p.add_argument('--only', nargs='*', default=[*CASES, *PAIRS, *LINES, *CONTEXTS])
     p.add_argument('--seeds', nargs='*', type=int, default=[0, 1, 2]); p.add_argument('--out')
     a = p.parse_args(); warnings.simplefilter('ignore'); parts = []
     for name in a.only:
         for seed in a.seeds:
-            try: parts.append((one_of_lines if name in LINES else of_pairs if name in PAIRS else one)(name, seed))
+            try: parts.append((one_of_contexts if name in CONTEXTS else one_of_lines if name in LINES else of_pairs if name in PAIRS else one)(name, seed))
             except DataError as e: print(f'{name}: {e}'); continue
             for _, t in parts[-1].groupby('case', sort=False):
                 print(t[['case', 'seed', 'readout', 'metric', 'method', 'value', 'low', 'high', 'gain', 'gain_low',

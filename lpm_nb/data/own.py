@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from ..core import DIRECTION, LOOKS, DataError, StorageError, check_known, is_control
 from .cells import label_atoms, read_cells, split_label, vector_names
-from .columns import DRUGS, FLAGS, ROLES, STATISTICS, find_role, is_number, label_text, named_unit, one_of_doses, plain_name, value_columns
+from .columns import DRUGS, FLAGS, ROLES, STATISTICS, find_members, find_role, is_number, label_text, named_unit, one_of_doses, plain_name, value_columns
 from .harmonise import join_doses, nominal_doses, spreadsheet_dates
 from .matrices import MatrixFile, read_gct
 from .public import screens_home
@@ -250,6 +250,17 @@ def _members(t, asked):
     return t.drop(columns=m).assign(**{name: label}), {**asked, 'perturbation': name, 'joined': [joined, *said]}
 
 # %% ../../nbs/data/03e_own.ipynb #3662e0d5
+# of a table of combinations, which has many columns of numbers: the one with the outcome, the most telling first
+_OUTCOMES = ('percentgrowth', 'inhibition', 'x/x0', 'viability', 'response', 'growth', 'gamma', 'fitness', 'score', 'value')
+
+def _usual_members(t, asked, readout, value):
+    "Members of combinations, their doses and the outcome by their usual names, where no column has the perturbation."
+    members, doses = find_members(t.columns)
+    if not members or find_role(t.columns, 'perturbation', taken=[c for c in t.columns if is_number(t[c])]): return asked, value
+    lower = {plain_name(c): c for c in t.columns if is_number(t[c])}; long = find_role([c for c in t.columns if c not in members], 'readout', given=readout if readout in t else None)
+    kind = asked['kind'] or ('drug' if re.match('drug|compound|nsc', members[0], re.I) else None)
+    return {**asked, 'perturbation': members, 'dose': asked['dose'] or doses or None, 'kind': kind}, value or (None if long else next((lower[o] for o in _OUTCOMES if o in lower), None))
+
 def _pairs_as_columns(path, t, asked):
     "A matrix of pairs as rows of a first and a second perturbation and a value."
     p = find_role(t.columns, 'perturbation', given=asked['perturbation']) or ('(no name)' if '(no name)' in t else t.columns[0])
@@ -288,6 +299,7 @@ def _from_table(path, t, asked, readout, value, columns):
     if columns == 'perturbations':
         if (u := _contexts_as_rows(path, t, asked, readout)) is not None: return u
         t, asked, value = _pairs_as_columns(path, t, asked)
+    if columns == 'readouts' and asked['perturbation'] is None: asked, value = _usual_members(t, asked, readout, value)
     if isinstance(asked['perturbation'], list): t, asked = _members(t, asked)
     if columns == 'contexts': return _contexts_as_columns(path, t, asked, readout)
     prefix = readout if readout and readout.endswith(':') else ''; readout = None if prefix else readout
