@@ -198,6 +198,7 @@ def check_columns(
     need:Sequence[str],       # columns that it must have, in the order to tell them
     *,
     optional:Sequence[str]=(),# columns that it may have: for the message
+    hint:str='',              # what else to do, where columns are missing
     rows:bool=False,          # also ask for at least one row
 ) -> None:
     "Raise `DataError` when a table lacks columns or rows, or has a column that looks like a dose or a time and would be ignored."
@@ -207,7 +208,7 @@ def check_columns(
     may = f" (optional: {', '.join(optional)})" if optional else ''
     if lost:
         raise DataError(f"expected the columns {', '.join(need)}{may}, got {', '.join(map(str, table.columns)) or 'none'}; missing: "
-            f"{', '.join(lost)}")
+            f"{', '.join(lost)}{hint and '; ' + hint}")
     for c in {'dose', 'time'} & set(optional):
         like = [x for x in table.columns if str(x) not in (*need, *optional) and LOOKS[c].search(str(x))]
         if like:

@@ -264,7 +264,8 @@ def from_long(
     **meta,                   # source, licence, citation, checksum, note
 ) -> Screen:
     "A screen from a table with one row per value."
-    check_columns(table, ['perturbation', 'context', 'readout', 'value'], optional=['dose', 'time', 'unit'])
+    check_columns(table, ['perturbation', 'context', 'readout', 'value'], optional=['dose', 'time', 'unit'],
+        hint='rename them, or let `lpm data add FILE` (`understand`) read the table as it comes')
     if len(table) == 0: raise DataError(f"the table of screen {name!r} is empty: expected one row per measured value")
     value = pd.to_numeric(table['value'], errors='coerce')
     text = value.isna() & table['value'].notna()
