@@ -8,7 +8,7 @@ __all__ = ['STAND_INS', 'choose_descriptors', 'nearest_doses', 'described_atoms'
 
 # %% ../../nbs/model/06j_unseen.ipynb #10d9984a
 import hashlib, warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 import numpy as np
 import pandas as pd
@@ -274,13 +274,15 @@ def in_contexts(
     contexts:Sequence[str], # of the screen
     *,
     most:int=2000,          # single perturbations, drawn at random; fewer where the answer would be large
+    amounts:Mapping[str, float]|None=None, # 'dose' in µM and 'time' in h, of those that have them; None = the middle of the doses and times
 ) -> tuple[list[str], np.ndarray]: # labels, and (n_perturbations, n_contexts, n_readouts) standardised predictions
-    "What some perturbations of a screen do in some of its contexts, at the middle of the doses and times."
+    "What some perturbations of a screen do in some of its contexts."
     atoms = np.array(measured_atoms(model, screen), object)
     most = int(np.clip(1e8 / max(len(contexts) * len(model.vocab.readouts[screen]), 1), 8, most))
     atoms = sorted(rng(0, 'perturbations', screen).choice(atoms, min(most, len(atoms)), replace=False))
     labels = [format_perturbation([a]) for a in atoms]
-    where = pd.DataFrame([dict(perturbation=p, **_usual(model, [gene_of(a)[0]])) for p, a in zip(labels, atoms)])
+    usual = [_usual(model, [gene_of(a)[0]]) for a in atoms]
+    where = pd.DataFrame([dict(perturbation=p, **{**u, **{k: v for k, v in (amounts or {}).items() if k in u}}) for p, u in zip(labels, usual)])
     return labels, known_responses(model, screen, 'context', names=contexts, where=where)
 
 def _elsewhere(model, screen):
