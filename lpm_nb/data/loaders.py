@@ -51,11 +51,11 @@ def _log_stats(values):
 def member_doses(
     atoms:Iterable[str], # such as 'drug:a@0.5'
 ) -> dict[str, list[tuple[float, str]]]: # name without the dose -> (dose in µM, atom), ascending
-    "Members of combinations that come at doses of their own."
+    "Members of combinations that come at doses of their own; one at 0 is none of them."
     out = {}
     for a in set(atoms):
         name, dose = split_dose(a)
-        if dose == dose: out.setdefault(name, []).append((dose, a))
+        if dose > 0: out.setdefault(name, []).append((dose, a))
     return {k: sorted(v) for k, v in out.items()}
 
 def at_all_doses(
@@ -143,7 +143,7 @@ def _told_of_doses(vocab, table, near=.01):
     if far.any():
         i = int(np.argmax(far)); p, d = o['p'].iloc[i], o['d'].iloc[i]
         yield (f"{int(far.sum()):,} experiments have a dose beyond those of their own perturbation ({p!r} was tried at {low[i]:g} to "
-            f"{high[i]:g} µM, asked for {d:g}); from its last dose on they follow what doses do to the others, which is less sure")
+            f"{high[i]:g} µM, asked for {d:g}); from its last dose on they follow what doses do to the others, as far as that is known")
     bare = o['d'].isna().to_numpy() & ~o['p'].map({p: None in v for p, v in known.items()}).to_numpy(bool)
     if bare.any():
         yield (f"{int(bare.sum()):,} experiments have no dose (first: {o['p'][bare].iloc[0]!r}); their answer is the mean over the doses "
@@ -304,7 +304,7 @@ def at_tried_members(
     known, doses, out = set(vocab.atoms), member_doses(vocab.atoms), {}
     def options(a):
         name, x = split_dose(a); have = {d: b for d, b in doses.get(name, ())}
-        if a in known or not have or x != x: return [(a, 1.)]
+        if a in known or not have or not x > 0: return [(a, 1.)]
         at = np.array(sorted(have)); return [(have[d], w) for d, w in _share(np.clip(x, at[0], at[-1]), at)]
     for p in labels:
         members = parse_perturbation(p)

@@ -52,7 +52,7 @@ def _fit_in(network, old, vocab, new):
         ladders = {}
         for i, (atom, *rest) in enumerate(want):
             drug, dose = split_dose(atom)
-            if dose == dose: ladders.setdefault((drug, *rest), []).append((dose, i + 1))
+            if dose > 0: ladders.setdefault((drug, *rest), []).append((dose, i + 1))
         for rungs in map(sorted, ladders.values()):
             dose, codes = zip(*rungs); known = [k for k, c in enumerate(codes) if c <= len(have)]
             if not known or len(known) == len(codes): continue

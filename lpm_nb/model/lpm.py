@@ -157,7 +157,7 @@ def dose_ladders(
     of = {}
     for i, (atom, *rest) in enumerate(symbols):
         name, dose = split_dose(atom)
-        if dose == dose: of.setdefault((name, *rest), []).append((dose, i + 1))
+        if dose > 0: of.setdefault((name, *rest), []).append((dose, i + 1))
     if max(map(len, of.values()), default=0) < 2: return None
     out = torch.zeros(len(symbols) + 1, max(map(len, of.values())), dtype=torch.int64); out[:, 0] = torch.arange(len(symbols) + 1)
     for codes in ([i for _, i in sorted(v)] for v in of.values()):

@@ -11,7 +11,7 @@ import pandas as pd
 from ..core import parse_context, parse_perturbation, rng
 from .lpm import run_network
 from .trained import TrainedLPM, table_block
-from .unseen import apart_by, in_contexts
+from .unseen import apart_by, in_contexts, measured_atoms
 
 # %% ../../nbs/model/06s_new_contexts.ipynb #e796f6c5
 def in_no_screen(
@@ -25,10 +25,11 @@ def in_no_screen(
 # %% ../../nbs/model/06s_new_contexts.ipynb #0c0ea81b
 def recurring_share(
     E:np.ndarray, # (n_perturbations, n_contexts, n_readouts) effects
-) -> float: # 0 to 1; 1 of a single context, where nothing can be seen
+) -> float: # 0 to 1; 1 of a single context or of no perturbation, where nothing can be seen
     "How much of what perturbations do in the mean of some contexts they do in a further one."
-    n = E.shape[1]; D = E - E.mean(0, dtype=np.float64); total = D.sum(1); both = square = 0.
-    if n < 2: return 1.
+    n = E.shape[1]; both = square = 0.
+    if n < 2 or not len(E): return 1.
+    D = E - E.mean(0, dtype=np.float64); total = D.sum(1)
     for j in range(n): others = (total - D[:, j]) / (n - 1); both += (others * D[:, j]).sum(); square += (others**2).sum()
     return float(np.clip(both / max(square, 1e-12), 0, 1))
 
@@ -81,19 +82,20 @@ def predict_like_known_contexts(
     "Predictions in contexts of which nothing, or only a part, is known."
     cs = sorted(model.vocab.screen_contexts[screen]); cs = sorted(rng(0, 'alike', screen).choice(cs, min(ALIKE, len(cs)), replace=False).tolist())
     (centre, scale), n = model.scaling[screen], len(cs); r = len(centre); mean, var = np.empty((2, len(table), r), np.float32)
-    usual = in_contexts(model, screen, cs, most=200)[1]; share, levels = recurring_share(usual), {}
+    usual = in_contexts(model, screen, cs, most=200)[1] if measured_atoms(model, screen) else np.zeros((0, n, r), np.float32)   # of combinations alone nothing is known of singles
+    share, levels = recurring_share(usual), {}
     def level(dose, time):                                             # of the mean perturbation there
         amounts = {k: round(float(x), 6) for k, x in (('dose', dose), ('time', time)) if x is not None and x > 0}; key = tuple(sorted(amounts.items()))
         if key not in levels: levels[key] = (in_contexts(model, screen, cs, most=200, amounts=amounts)[1] if amounts else usual).mean((0, 1))
         return levels[key]
-    guess = model.prior.get(screen, np.float32(1)); apart = usual.var(1, ddof=1).mean(0) if n > 1 else guess
+    guess = model.prior.get(screen, np.float32(1)); apart = usual.var(1, ddof=1).mean(0) if n > 1 and len(usual) else guess
     where, there = apart_by(table, ('perturbation', 'dose', 'time')); step = max(1, int(2e7 // (n * r)))
     for k in range(0, len(where), step):
         w = where.iloc[k:k + step]; q = w.loc[np.repeat(w.index, n)].reset_index(drop=True).assign(context=np.tile(cs, len(w)))
         E, sd = (x.reshape(len(w), n, r) for x in model.predict_screen(screen, q, unknown=unknown)); E, sd = (E - centre) / scale, sd / scale
         for e, s, (_, row), at in zip(E, sd, w.iterrows(), there[k:]):
             spread = ((e - e.mean(0))**2).sum(0)
-            middle = level(row.get('dose'), row.get('time')) if len(parse_perturbation(row['perturbation'])) == 1 else e.mean(0)
+            middle = level(row.get('dose'), row.get('time')) if len(usual) and len(parse_perturbation(row['perturbation'])) == 1 else e.mean(0)
             mean[at] = middle + share * (e.mean(0) - middle)
             var[at] = (s**2).mean(0) + (1 + 1 / n) * (spread + few * apart) / (n - 1 + few)
     mean += _level_of_all(model, screen, cs) + part_effects(model, screen, table, contexts=cs)

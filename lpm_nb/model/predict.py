@@ -112,7 +112,7 @@ def _on_target_of_unseen(self, screen, table, block):
 def _is_unseen(model, table, block):
     "(n,) experiments with a perturbation or a context that the model never met."
     P, known = pd.Categorical(table['perturbation']), set(model.vocab.atoms)
-    return np.array([not set(parse_perturbation(p)) <= known for p in P.categories])[P.codes] | (block.context.numpy() == 0)
+    return np.array([not set(parse_perturbation(p)) <= known for p in P.categories], bool)[P.codes] | (block.context.numpy() == 0)
 
 def _add_unseen(model, screen, table, block, described, mean, var):
     "Answers and variances of experiments with unseen symbols, changed in place."
