@@ -82,7 +82,7 @@ def _by_marks(found, wanted=None):
     "Columns of a first, a second, … member; [] unless their marks are a whole series."
     for marks in _MARKS:
         have = [found[m] for m in marks if m in found]
-        if len(have) > 1 and have == [found.get(m) for m in marks[:len(found)]] and wanted in (None, len(have)): return have
+        if len(have) > 1 and have == [found.get(m) for m in marks[:len(found)]] and len(found) <= len(marks) and wanted in (None, len(have)): return have
     return []
 
 def find_members(

@@ -156,7 +156,7 @@ def _told_of_members(vocab, table, near=.01):
     for k, p in enumerate(P.categories) if doses else ():
         for a in parse_perturbation(p):
             name, x = split_dose(a); have = doses.get(name)
-            if have and not have[0][0] * (1 - near) <= x <= have[-1][0] * (1 + near): far[k] = f"{name!r} was tried at {have[0][0]:g} to {have[-1][0]:g} µM, asked for {x:g}"
+            if have and x > 0 and not have[0][0] * (1 - near) <= x <= have[-1][0] * (1 + near): far[k] = f"{name!r} was tried at {have[0][0]:g} to {have[-1][0]:g} µM, asked for {x:g}"
     n = int(np.isin(P.codes, list(far)).sum())
     if n: yield f"{n:,} experiments have a member at a dose beyond those of its drug ({next(iter(far.values()))}); they are predicted as at its edge"
 

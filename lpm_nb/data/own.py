@@ -256,9 +256,11 @@ _OUTCOMES = ('percentgrowth', 'inhibition', 'x/x0', 'viability', 'response', 'gr
 def _usual_members(t, asked, readout, value):
     "Members of combinations, their doses and the outcome by their usual names, where no column has the perturbation."
     members, doses = find_members(t.columns)
-    if not members or find_role(t.columns, 'perturbation', taken=[c for c in t.columns if is_number(t[c])]): return asked, value
+    numbers = [c for c in t.columns if is_number(t[c])]; nsc = bool(members) and members[0].lower().startswith('nsc')      # numbers are readouts, but of the NCI's compounds
+    if not members or '(no name)' in t or (set(members) & set(numbers) and not nsc) or find_role(t.columns, 'perturbation', taken=numbers): return asked, value
     lower = {plain_name(c): c for c in t.columns if is_number(t[c])}; long = find_role([c for c in t.columns if c not in members], 'readout', given=readout if readout in t else None)
-    kind = asked['kind'] or ('drug' if re.match('drug|compound|nsc', members[0], re.I) else None)
+    told = label_text(t[members[0]]).dropna().str.match(r'\w+:').any()                              # labels that say their kind themselves
+    kind = asked['kind'] or ('drug' if re.match('drug|compound|nsc', members[0], re.I) and not told else None)
     return {**asked, 'perturbation': members, 'dose': asked['dose'] or doses or None, 'kind': kind}, value or (None if long else next((lower[o] for o in _OUTCOMES if o in lower), None))
 
 def _pairs_as_columns(path, t, asked):

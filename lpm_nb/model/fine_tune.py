@@ -34,7 +34,7 @@ def _wider(a, b): return (*a[:2], min(a[2], b[2]), max(a[3], b[3])) if a and b a
 
 def _extend(old, new):
     "The symbols of both, the old ones first, so that their codes stay."
-    def more(a, b): return [*a, *(x for x in b if x not in set(a))]
+    def more(a, b): have = set(a); return [*a, *(x for x in b if x not in have)]
     def merge(a, b): return {n: more(a.get(n, []), b.get(n, [])) for n in [*a, *(m for m in b if m not in a)]}
     atoms, pairs = more(old.atoms, new.atoms), more(old.pairs, new.pairs)
     if old.ladders: pairs = more(pairs, at_all_doses(pairs, atoms))

@@ -25,13 +25,13 @@ def in_no_screen(
 # %% ../../nbs/model/06s_new_contexts.ipynb #0c0ea81b
 def recurring_share(
     E:np.ndarray, # (n_perturbations, n_contexts, n_readouts) effects
-) -> float: # 0 to 1; 1 of a single context or of no perturbation, where nothing can be seen
+) -> float: # 0 to 1; 1 of a single context, of fewer than five perturbations or of none that differ, where nothing can be seen
     "How much of what perturbations do in the mean of some contexts they do in a further one."
     n = E.shape[1]; both = square = 0.
-    if n < 2 or not len(E): return 1.
+    if n < 2 or len(E) < 5: return 1.
     D = E - E.mean(0, dtype=np.float64); total = D.sum(1)
     for j in range(n): others = (total - D[:, j]) / (n - 1); both += (others * D[:, j]).sum(); square += (others**2).sum()
-    return float(np.clip(both / max(square, 1e-12), 0, 1))
+    return float(np.clip(both / square, 0, 1)) if square > 1e-9 * max((E**2).sum(), 1e-30) else 1.
 
 # %% ../../nbs/model/06s_new_contexts.ipynb #211a2d16
 def _known_in_part(model, table, contexts):
