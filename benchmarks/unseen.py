@@ -46,7 +46,7 @@ LINES = {'GDSC2 lines, tissues': (('gdsc2',), 'tissues'), 'GDSC2 lines, known fr
 
 PAIRS = {'Norman, pairs with an unseen gene': ('norman-gamma',), 'Horlbeck Jurkat, pairs with an unseen gene': ('horlbeck-jurkat', 'horlbeck-k562')}
 
-CONTEXTS = {'NeurIPS, a new cell type': 'neurips2023', 'Tahoe, a new line (confounded)': 'tahoe'}
+CONTEXTS = {'NeurIPS, a new cell type': 'neurips2023'}
 
 class Given:
     "Predictions that are there already."

@@ -1298,6 +1298,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'lpm_nb.model.lpm._table': ('model/lpm.html#_table', 'lpm_nb/model/lpm.py'),
                                   'lpm_nb.model.lpm.base_of': ('model/lpm.html#base_of', 'lpm_nb/model/lpm.py'),
                                   'lpm_nb.model.lpm.dose_ladders': ('model/lpm.html#dose_ladders', 'lpm_nb/model/lpm.py'),
+                                  'lpm_nb.model.lpm.dose_rungs': ('model/lpm.html#dose_rungs', 'lpm_nb/model/lpm.py'),
                                   'lpm_nb.model.lpm.gene_of': ('model/lpm.html#gene_of', 'lpm_nb/model/lpm.py'),
                                   'lpm_nb.model.lpm.make_network': ('model/lpm.html#make_network', 'lpm_nb/model/lpm.py'),
                                   'lpm_nb.model.lpm.on_target_readouts': ('model/lpm.html#on_target_readouts', 'lpm_nb/model/lpm.py'),

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from fastcore.basics import patch
 import lpm_nb.model.unseen
-from ..core import DataError, DataWarning, ModelError, split_dose
+from ..core import DataError, DataWarning, ModelError
 from ..data.effects import effect_labels, extend_effects, texts
 from ..data.loaders import Vocab, at_all_doses, atlas_blocks, build_vocab, standardise
 from ..data.screen import Atlas, Screen
@@ -21,7 +21,7 @@ from ..data.stored import is_large
 from .classical import extend_classical
 from .ensemble import as_atlas, choose_device, fingerprint
 from .held_out import FEW, choose_folds, fit_noise, fit_sums, hold_out, judged_blocks, network_levels, value_variance
-from .lpm import LPMDecoder, base_of, make_network, start_levels
+from .lpm import LPMDecoder, base_of, dose_rungs, make_network, start_levels
 from .members import extend_sums
 from .predict import measure_controls, measure_on_target
 from .stack import common_level
@@ -49,11 +49,7 @@ def _extend(old, new):
 def _fit_in(network, old, vocab, new):
     "A new dose of a known member of combinations starts between its neighbours, and leaves these where they are."
     for name, have, want in (('atom', [(a,) for a in vocab.atoms], [(a,) for a in new.atoms]), ('pair', vocab.pairs, new.pairs)):
-        ladders = {}
-        for i, (atom, *rest) in enumerate(want):
-            drug, dose = split_dose(atom)
-            if dose > 0: ladders.setdefault((drug, *rest), []).append((dose, i + 1))
-        for rungs in map(sorted, ladders.values()):
+        for rungs in dose_rungs(want):
             dose, codes = zip(*rungs); known = [k for k, c in enumerate(codes) if c <= len(have)]
             if not known or len(known) == len(codes): continue
             w = getattr(network, name).weight; steps = getattr(old, name).weight[[codes[k] for k in known]].cumsum(0).to(w)
