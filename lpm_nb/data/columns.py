@@ -75,14 +75,14 @@ def find_role(
 # %% ../../nbs/data/03b_columns.ipynb #f5659be4
 _MARKS = [('1', '2', '3', '4'), ('a', 'b', 'c', 'd'), ('row', 'col'), ('r', 'c')]   # of a first member, a second, …
 _WHO = ('drug', 'compound', 'nsc', 'treatment', 'perturbation', 'pert', 'gene', 'target', 'guide', 'sgrna')
-_WHO_IS = re.compile(rf"_?({'|'.join(_WHO)})_?(?:name_?)?(\d|[a-d]|row|col)(?:_?(?:name|id))?", re.I)
-_HOW_MUCH = re.compile(r'(?:(?:drug|compound)_?(\d|[a-d]|row|col)_?)?(?:conc|concentration|dose)(?:_?(\d|[a-dr]|row|col))?', re.I)
+_WHO_IS = re.compile(rf"_?({'|'.join(_WHO)})_?(?:name_?)?(\d|[a-d]|row|col)(?:_?(name|id))?", re.I)
+_HOW_MUCH = re.compile(rf"(?:({'|'.join(_WHO)})_?(\d|[a-d]|row|col)_?)?(?:conc|concentration|dose)(?:_?(\d|[a-dr]|row|col))?", re.I)
 
 def _by_marks(found, wanted=None):
     "Columns of a first, a second, … member; [] unless their marks are a whole series."
     for marks in _MARKS:
-        have = [found[m] for m in marks if m in found]
-        if len(have) > 1 and have == [found.get(m) for m in marks[:len(found)]] and len(found) <= len(marks) and wanted in (None, len(have)): return have
+        alike = [m for m in found if (m.isdigit(), len(m) > 1) == (marks[0].isdigit(), len(marks[0]) > 1)]; have = [found[m] for m in marks if m in found]
+        if len(have) > 1 and have == [found.get(m) for m in marks[:len(alike)]] and len(alike) <= len(marks) and wanted in (None, len(have)): return have
     return []
 
 def find_members(
@@ -92,8 +92,8 @@ def find_members(
     who, much = {}, {}
     for c in map(str, columns):
         name = plain_name(_UNIT['dose'].sub('', c))
-        if m := _WHO_IS.fullmatch(plain_name(c)): who.setdefault(_WHO.index(m[1].lower()), {}).setdefault(m[2].lower(), c)
-        elif (m := _HOW_MUCH.fullmatch(name)) and (mark := m[1] or m[2]): much.setdefault(mark.lower(), c)
+        if m := _WHO_IS.fullmatch(plain_name(c)): who.setdefault((_WHO.index(m[1].lower()), (m[3] or '').lower() == 'id'), {}).setdefault(m[2].lower(), c)
+        elif (m := _HOW_MUCH.fullmatch(name)) and (mark := m[2] or m[3]): much.setdefault(mark.lower(), c)
     members = next((m for k in sorted(who) if (m := _by_marks(who[k]))), [])
     return members, _by_marks(much, len(members)) if members else []
 

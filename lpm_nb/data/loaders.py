@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['HINT', 'Vocab', 'member_doses', 'at_all_doses', 'build_vocab', 'outside_range', 'within_range', 'Codes',
-           'check_symbols', 'encode', 'at_tried_doses', 'at_tried_members', 'scale_groups', 'standardise', 'Block',
-           'make_block', 'atlas_blocks', 'batch_size', 'BlockLoader']
+           'check_symbols', 'encode', 'at_tried_doses', 'at_tried_members', 'at_tried_times', 'scale_groups',
+           'standardise', 'Block', 'make_block', 'atlas_blocks', 'batch_size', 'BlockLoader']
 
 # %% ../../nbs/data/05_loaders.ipynb #e7d7dbfd
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,6 +38,7 @@ class Vocab:
     dosed:list[str]|None=None          # atoms that came with a dose; None = not known, any may
     tried:dict[str, list]|None=None    # perturbations that came with a dose -> [[dose µM or None, time h or None], …]; None = not known
     ladders:bool=False                 # members of one drug at several doses (`drug:a@0.5`, `drug:a@1`) build on each other, see `dose_ladders`
+    times:dict[str, list]|None=None    # screen -> [time h or None, …] of its perturbations; None = not known
 
     def __repr__(self):
         return (f"Vocab: {len(self.atoms):,} atoms, {len(self.contexts):,} contexts of {len(self.parts):,} parts, "
@@ -75,6 +76,11 @@ def _tried(atlas):
         out.setdefault(p, []).append([None if np.isnan(x) else x for x in (d, t)])
     return {p: sorted(v, key=lambda q: [x or 0 for x in q]) for p, v in sorted(out.items())}
 
+def _times(screen):
+    "Times of what was perturbed, None where there was none."
+    t = np.unique(screen.obs.loc[screen.obs['perturbation'] != '', 'time'].astype(float))     # NaN comes last, once
+    return [None if np.isnan(x) else float(x) for x in t]
+
 # %% ../../nbs/data/05_loaders.ipynb #ff88ccb5
 def build_vocab(
     atlas:Atlas,        # the screens
@@ -96,7 +102,8 @@ def build_vocab(
         dose=_log_stats(np.concatenate([s.obs['dose'] for s in atlas.values()])),
             time=_log_stats(np.concatenate([s.obs['time'] for s in atlas.values()])),
         max_members=max([1, *map(len, members.values())]), dosed=sorted({a for s in atlas.values()
-            for p in s.obs.loc[s.obs['dose'] > 0, 'perturbation'].unique() for a in members[p]}), tried=_tried(atlas), ladders=True)
+            for p in s.obs.loc[s.obs['dose'] > 0, 'perturbation'].unique() for a in members[p]}), tried=_tried(atlas), ladders=True,
+        times={n: _times(s) for n, s in atlas.items()})
 
 # %% ../../nbs/data/05_loaders.ipynb #2aebcce9
 HINT = "Pass unknown='prior' (CLI: --unknown prior) to predict with what is known of the average"   # for whom a model does not know
@@ -128,7 +135,7 @@ def outside_range(
         elif n:
             said.append(f"{n:,} experiments are combinations, and the model has seen none: they are predicted from what their members do "
                 "alone (profiles: the sum; growth: Bliss independence); what these do to each other is not known")
-    return '; '.join([*said, *_told_of_doses(vocab, table), *_told_of_members(vocab, table)])
+    return '; '.join([*said, *_told_of_doses(vocab, table), *_told_of_members(vocab, table), *_told_of_times(vocab, table)])
 
 # %% ../../nbs/data/05_loaders.ipynb #278cb299
 def _told_of_doses(vocab, table, near=.01):
@@ -159,6 +166,16 @@ def _told_of_members(vocab, table, near=.01):
             if have and x > 0 and not have[0][0] * (1 - near) <= x <= have[-1][0] * (1 + near): far[k] = f"{name!r} was tried at {have[0][0]:g} to {have[-1][0]:g} µM, asked for {x:g}"
     n = int(np.isin(P.codes, list(far)).sum())
     if n: yield f"{n:,} experiments have a member at a dose beyond those of its drug ({next(iter(far.values()))}); they are predicted as at its edge"
+
+def _told_of_times(vocab, table):
+    "Missing times, where there were several."
+    many = {c: at for n, cs in reversed(vocab.screen_contexts.items()) if 'context' in table and len(at := (vocab.times or {}).get(n, ())) > 1 and None not in at for c in cs}
+    bare = table['context'].astype(str).isin(many.keys()).to_numpy() & (table['perturbation'].astype(str) != '').to_numpy() if many else np.zeros(len(table), bool)
+    if 'time' in table: bare &= pd.to_numeric(table['time'], errors='coerce').isna().to_numpy()
+    if bare.any():
+        at = many[str(table['context'].iloc[int(np.argmax(bare))])]
+        yield (f"{int(bare.sum()):,} experiments have no time; their answer is the mean over the times that were tried ({', '.join(f'{x:g}' for x in at[:6])}"
+            f"{', …' if len(at) > 6 else ''} h), whose spread is in its std")
 
 def within_range(
     vocab:Vocab,        # the symbols
@@ -312,6 +329,23 @@ def at_tried_members(
         ways = [*product(*map(options, members))]; made = [(format_perturbation([a for a, _ in w]), float(np.prod([x for _, x in w]))) for w in ways]
         if [m for m, _ in made] != [p]: out[p] = made
     return out
+
+# %% ../../nbs/data/05_loaders.ipynb #66d4dde7
+def at_tried_times(
+    vocab:Vocab,        # the symbols
+    table:pd.DataFrame, # (n,) experiments: perturbation [, time]
+    screen:str,         # in which they are asked for
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]|None: # (m,) experiment, time in h, and weight, which of each experiment add up to 1; None = all is as it was tried, or nothing is known of it
+    "Which times that were tried stand for the times that are asked for."
+    tried = (vocab.times or {}).get(screen, ()); at = np.array([x for x in tried if x])
+    if not len(at): return None
+    time = np.asarray(table['time'], float) if 'time' in table else np.full(len(table), np.nan)
+    any_time = [(np.nan, 1.)] if None in tried else [(x, 1 / len(at)) for x in at]
+    ways = {t: any_time if np.isnan(t) else _share(t, at) if at[0] * .99 <= t <= at[-1] * 1.01 else [(t, 1.)] for t in np.unique(time)}
+    if all(len(w) == 1 and np.array_equal(w[0][0], t, equal_nan=True) for t, w in ways.items()): return None
+    mine = [ways[t] for t in time] if not np.isnan(time).any() else [any_time if np.isnan(t) else ways[t] for t in time]
+    return (np.repeat(np.arange(len(time)), [len(w) for w in mine]), *np.array([x for w in mine for x in w]).T)
+
 
 # %% ../../nbs/data/05_loaders.ipynb #4465c899
 def scale_groups(

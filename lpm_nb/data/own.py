@@ -250,7 +250,7 @@ def _members(t, asked):
     return t.drop(columns=m).assign(**{name: label}), {**asked, 'perturbation': name, 'joined': [joined, *said]}
 
 # %% ../../nbs/data/03e_own.ipynb #3662e0d5
-# of a table of combinations, which has many columns of numbers: the one with the outcome, the most telling first
+# of a table of combinations of drugs, which has many columns of numbers: the one with the outcome, the most telling first
 _OUTCOMES = ('percentgrowth', 'inhibition', 'x/x0', 'viability', 'response', 'growth', 'gamma', 'fitness', 'score', 'value')
 
 def _usual_members(t, asked, readout, value):
@@ -258,10 +258,14 @@ def _usual_members(t, asked, readout, value):
     members, doses = find_members(t.columns)
     numbers = [c for c in t.columns if is_number(t[c])]; nsc = bool(members) and members[0].lower().startswith('nsc')      # numbers are readouts, but of the NCI's compounds
     if not members or '(no name)' in t or (set(members) & set(numbers) and not nsc) or find_role(t.columns, 'perturbation', taken=numbers): return asked, value
+    if asked['kind'] == 'drug' and re.match('gene|target', members[0], re.I): return asked, value    # the targets of one drug
     lower = {plain_name(c): c for c in t.columns if is_number(t[c])}; long = find_role([c for c in t.columns if c not in members], 'readout', given=readout if readout in t else None)
     told = label_text(t[members[0]]).dropna().str.match(r'\w+:').any()                              # labels that say their kind themselves
-    kind = asked['kind'] or ('drug' if re.match('drug|compound|nsc', members[0], re.I) and not told else None)
-    return {**asked, 'perturbation': members, 'dose': asked['dose'] or doses or None, 'kind': kind}, value or (None if long else next((lower[o] for o in _OUTCOMES if o in lower), None))
+    drugs = bool(re.match('drug|compound|nsc', members[0], re.I)); kind = asked['kind'] or ('drug' if drugs and not told else None)
+    asked = {**asked, 'perturbation': members, 'dose': asked['dose'] or doses or None, 'kind': kind}
+    if value or long or not (drugs or kind == 'drug') or (out := next((lower[o] for o in _OUTCOMES if o in lower), None)) is None: return asked, value
+    more = [c for c in numbers if c not in (out, *members) and not LOOKS['dose'].search(c) and plain_name(c) not in STATISTICS]
+    return {**asked, 'one of several': out if more else None}, out
 
 def _pairs_as_columns(path, t, asked):
     "A matrix of pairs as rows of a first and a second perturbation and a value."
@@ -343,7 +347,7 @@ def _suspicions(o, kind, labels, X, asked):
     out = []
     if d := [l for l in labels if spreadsheet_dates(str(l))]:
         out.append(f"{len(d)} perturbations look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})")
-    if not (o['perturbation'] == '').any(): out.append('no control was found; if there is one, name its label: control=' + _no_zero(X, asked))
+    if not (o['perturbation'] == '').any() and asked.get('no_effect') is None: out.append('no control was found; if there is one, name its label: control=' + _no_zero(X, asked))
     if asked['joined'] is None and kind not in ('drug', '') and (j := [str(l) for l in labels if '+' in str(l)]):
         out.append(f"{len(j)} labels have a '+' ({', '.join(map(repr, j[:2]))}); if it joins perturbations, say joined='+' (--joined +)")
     for j, two in _others(labels, asked['joined']) if kind else ():
@@ -358,6 +362,9 @@ def _suspicions(o, kind, labels, X, asked):
     if twice := vector_names([str(l) for l in labels]):
         l, half = next(iter(twice.items())); out.append(f"every label says the same twice, as {l!r}; it is read as {half!r}"
             + ('' if asked['joined'] else ", and if '_' joins members, say joined='_'" if '_' in half else ''))
+    if asked.get('one of several'):
+        out.append(f"{asked['one of several']!r} is read as the outcome; name another, value=, or name the members, perturbation=, and every column "
+            "of numbers is a readout")
     if asked.get('rest'):
         out.append(f"columns that are not read: {', '.join(map(str, asked['rest'][:8]))}{', …' if len(asked['rest']) > 8 else ''}")
     for c, what in (('perturbation', 'perturbations'), ('context', 'contexts')):

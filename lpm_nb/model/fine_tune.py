@@ -42,7 +42,8 @@ def _extend(old, new):
         merge(old.readouts, new.readouts), merge(old.screen_contexts, new.screen_contexts),
                  _wider(old.dose, new.dose), _wider(old.time, new.time), max(old.max_members, new.max_members), None if old.dosed is None
                      else more(old.dosed, new.dosed), None if old.tried is None else {p: [list(q) for q in dict.fromkeys(map(tuple, [*old.tried.get(p, []),
-            *(new.tried or {}).get(p, [])]))] for p in {**old.tried, **(new.tried or {})}}, ladders=old.ladders)
+            *(new.tried or {}).get(p, [])]))] for p in {**old.tried, **(new.tried or {})}}, ladders=old.ladders,
+        times=None if old.times is None else {n: sorted(v, key=lambda x: (x is None, x)) for n, v in merge(old.times, new.times or {}).items()})
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #d49752f1
 @torch.no_grad()

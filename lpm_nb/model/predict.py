@@ -15,7 +15,7 @@ import torch
 from fastcore.basics import patch
 from scipy.sparse import csr_matrix
 from ..core import DataError, DataWarning, check_known, format_perturbation, parse_perturbation, rng
-from ..data.loaders import Block, at_tried_doses, at_tried_members, check_symbols, outside_range, within_range
+from ..data.loaders import Block, at_tried_doses, at_tried_members, at_tried_times, check_symbols, outside_range, within_range
 from ..data.screen import Atlas, Screen, canonical_experiments
 from ..data.stored import row_chunks
 from .amounts import amount_steps, log_amounts
@@ -249,12 +249,12 @@ def check_contexts(self:TrainedLPM,
     check_known([c for c, t in zip(other, described) if not t], mine, f'context of {screen}')
 
 # %% ../../nbs/model/06k_predict.ipynb #38178902
-def _dose_step(model, screen, table, *, start, stop):
-    "(n, n_readouts) what experiments do at one dose less what they do at another, and its variance, in the screen's units; 0 of what is not known to depend on the dose."
+def _amount_step(model, screen, table, *, start, stop):
+    "(n, n_readouts) what experiments do at one dose and time (n, 2) less what they do at another, and its variance, in the screen's units; 0 of what is not known to depend on them."
     known = next((f for f in model.stack.base_models(screen) if f.method == 'doses and times'), None)
     if known is None: return 0, 0
     p, c = (pd.Index(x).get_indexer(table[k].astype(str)) for x, k in ((known.rows, 'perturbation'), (known.contexts, 'context')))
-    step, var = amount_steps(known.tables, p, c, start=log_amounts(table.assign(dose=start)), stop=log_amounts(table.assign(dose=stop)))
+    step, var = amount_steps(known.tables, p, c, start=start, stop=stop)
     basis, scale = known.tables['basis'], model.scaling[screen][1]
     return np.nan_to_num(step @ basis) * scale, np.nan_to_num(var @ basis**2) * scale**2
 
@@ -264,18 +264,17 @@ def _follow_own_dose(model, screen, table, mean, std):
     ends = np.array([(min(at), max(at)) if (at := [d for d, _ in model.vocab.tried.get(p, ()) if d]) else (np.nan, np.nan) for p in P.categories]).reshape(-1, 2)[P.codes]
     rows = np.flatnonzero((dose < ends[:, 0] * .99) | (dose > ends[:, 1] * 1.01))
     if not len(rows): return
-    step, var = _dose_step(model, screen, table.iloc[rows], start=np.clip(dose[rows], *ends[rows].T), stop=dose[rows])
+    table = table.iloc[rows]; step, var = _amount_step(model, screen, table, start=log_amounts(table.assign(dose=np.clip(dose[rows], *ends[rows].T))), stop=log_amounts(table))
     mean[rows] += step; std[rows] = np.sqrt(std[rows]**2 + var)
 
-def _moved_far(asked, dose):
-    "(n,) which doses were moved to the edge of all."
-    a, b = (np.asarray(x, float) for x in (asked, dose)); both = (a > 0) & (b > 0)
-    return both & (np.abs(np.log(np.where(both, a, 1) / np.where(both, b, 1))) > .01)
+def _moved_far(asked, table):
+    "(n,) which experiments were moved to the edge of all doses or times."
+    a, b = log_amounts(asked), log_amounts(table); return (np.abs(a - b) > np.log10(1.01)).any(1)
 
-def _beyond_all_doses(model, screen, table, asked, far, *, unknown):
-    "Answers at the edge of all doses, as unsure as it is far from there to the dose that was asked for."
-    mean, std = model.predict_screen(screen, table, unknown=unknown); start, stop = (np.asarray(x, float)[far] for x in (table['dose'], asked))
-    std[far] = np.sqrt(std[far]**2 + _dose_step(model, screen, table[far], start=start, stop=stop)[1])
+def _beyond_all_amounts(model, screen, table, asked, far, *, unknown):
+    "Answers at the edge of all doses and times, as unsure as it is far from there to what was asked for."
+    mean, std = model.predict_screen(screen, table, unknown=unknown); start = log_amounts(table[far]); stop = np.where(np.isnan(start), np.nan, log_amounts(asked[far]))
+    std[far] = np.sqrt(std[far]**2 + _amount_step(model, screen, table[far], start=start, stop=stop)[1])
     return mean, std
 
 # %% ../../nbs/model/06k_predict.ipynb #b9afdc90
@@ -298,6 +297,11 @@ def _at_doses(model, screen, table, asked, unknown):
     _follow_own_dose(model, screen, t, mean, std)
     return mean, std
 
+def _at_times(model, screen, table, asked, unknown):
+    "The same of times."
+    at, time, weight = asked; missing = pd.to_numeric(table['time']).isna().to_numpy() if 'time' in table else np.ones(len(table), bool)
+    return _by_stand_ins(model, screen, table.iloc[at].assign(time=time), at=at, weight=weight, part=np.where(missing, 1., 1 / 3), unknown=unknown)
+
 def _at_member_doses(model, screen, table, instead, unknown):
     "The same of combinations whose members have doses of their own."
     P = pd.Categorical(table['perturbation'].astype(str)); ways = [instead.get(p, [(p, 1.)]) for p in P.categories]
@@ -315,10 +319,11 @@ def predict_screen(self:TrainedLPM,
     "Predict all readouts of one screen."
     check_known([screen], list(self.vocab.readouts), 'screen')
     check_known([unknown], ['error', 'prior'], 'unknown='); asked, table = table, within_range(self.vocab, table)
-    if 'dose' in table and (far := _moved_far(asked['dose'], table['dose'])).any(): return _beyond_all_doses(self, screen, table, asked['dose'], far, unknown=unknown)
+    if (far := _moved_far(asked, table)).any(): return _beyond_all_amounts(self, screen, table, asked, far, unknown=unknown)
     if unknown == 'error': self.check_experiments(table, screen=screen)
     if instead := at_tried_members(self.vocab, pd.Categorical(table['perturbation']).remove_unused_categories().categories.astype(str)):
         return _at_member_doses(self, screen, table, instead, unknown)
+    if (asked := at_tried_times(self.vocab, table, screen)) is not None: return _at_times(self, screen, table, asked, unknown)
     if (asked := at_tried_doses(self.vocab, table)) is not None: return _at_doses(self, screen, table, asked, unknown)
     described, placed = find_unseen(self, table, screen); new = in_no_screen(self, table) & ~placed
     if placed.any() or new.any():                                  # contexts that are only described, or not even that: apart from the others
