@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CONTROLS', 'DIRECTION', 'LOOKS', 'PALETTE', 'INK', 'LPMError', 'DataError', 'UnknownSymbolError', 'ModelError',
            'StorageError', 'FetchError', 'LeakageError', 'DataWarning', 'parse_perturbation', 'format_perturbation',
-           'split_dose', 'parse_context', 'format_context', 'is_control', 'canonical_labels', 'check_known',
-           'check_columns', 'atomic_path', 'sha256', 'rng']
+           'split_dose', 'spell_doses', 'parse_context', 'format_context', 'is_control', 'canonical_labels',
+           'check_known', 'check_columns', 'atomic_path', 'sha256', 'rng']
 
 # %% ../nbs/00_core.ipynb #0dd7d01a
 import difflib, hashlib, os, re, shutil, tempfile, warnings
@@ -84,6 +84,12 @@ def split_dose(
     "What a member of a combination is, and how much of it."
     m = _DOSE.fullmatch(atom); return (m[1], float(m[2])) if m else (atom, float('nan'))
 
+def spell_doses(
+    atoms:Iterable[str], # members, some with a dose, however spelled
+) -> list[str]: # `drug:a@.50` is `drug:a@0.5`, six digits; one at a dose of 0 was not given
+    "Members of which every dose is spelled in one way."
+    return [a if x != x else f'{name}@{x:.6g}'.replace('e+', 'e') for a, (name, x) in ((a, split_dose(a)) for a in atoms) if x != 0]
+
 # %% ../nbs/00_core.ipynb #27768bf6
 def parse_context(
     text:str, # parts joined by `|`, the biological system first
@@ -132,7 +138,7 @@ def canonical_labels(
     if missing.any() and kind != 'perturbation':
         raise DataError(f"expected a {kind} in every row, got {int(missing.sum())} empty ones (first at row {int(np.argmax(missing))}); "
             "fill or drop them")
-    if kind == 'perturbation': new = [format_perturbation(parse_perturbation(r)) for r in raw]
+    if kind == 'perturbation': new = [format_perturbation(spell_doses(parse_perturbation(r))) for r in raw]
     elif kind == 'context':    new = [format_context(parse_context(r)) for r in raw]
     else:                      new = [r.strip() for r in raw]
     if kind == 'readout' and '' in new: raise DataError("expected a name for every readout, got an empty one; name or drop it")
@@ -141,6 +147,9 @@ def canonical_labels(
         warnings.warn(f"surrounding whitespace removed from {len(spaced)} {kind} labels: {_few(spaced)}", DataWarning,
             stacklevel=stacklevel)
     if kind == 'perturbation':
+        none = [r for r in raw if '@' in r and any(split_dose(a)[1] == 0 for a in parse_perturbation(r))]
+        if none: warnings.warn(f"{len(none)} perturbations have a member at a dose of 0, which was not given and is left out: {_few(none)}", DataWarning,
+            stacklevel=stacklevel)
         odd = [r for r in new if '+' in r and any(a.count('(') != a.count(')') or a.count('[') != a.count(']')
             for a in parse_perturbation(r))]
         if odd: warnings.warn(f"{len(odd)} perturbations were split at a '+' inside brackets: {_few(odd)}; if the plus belongs to the name "

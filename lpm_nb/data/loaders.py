@@ -10,7 +10,7 @@ __all__ = ['HINT', 'Vocab', 'member_doses', 'at_all_doses', 'build_vocab', 'outs
 # %% ../../nbs/data/05_loaders.ipynb #e7d7dbfd
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
-import queue, threading
+import queue, re, threading
 from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
@@ -135,7 +135,7 @@ def outside_range(
         elif n:
             said.append(f"{n:,} experiments are combinations, and the model has seen none: they are predicted from what their members do "
                 "alone (profiles: the sum; growth: Bliss independence); what these do to each other is not known")
-    return '; '.join([*said, *_told_of_doses(vocab, table), *_told_of_members(vocab, table), *_told_of_times(vocab, table)])
+    return '; '.join([*said, *_told_of_doses(vocab, table), *_told_of_members(vocab, table), *_told_of_times(vocab, table), *_told_of_spelling(vocab, table)])
 
 # %% ../../nbs/data/05_loaders.ipynb #278cb299
 def _told_of_doses(vocab, table, near=.01):
@@ -166,6 +166,16 @@ def _told_of_members(vocab, table, near=.01):
             if have and x > 0 and not have[0][0] * (1 - near) <= x <= have[-1][0] * (1 + near): far[k] = f"{name!r} was tried at {have[0][0]:g} to {have[-1][0]:g} µM, asked for {x:g}"
     n = int(np.isin(P.codes, list(far)).sum())
     if n: yield f"{n:,} experiments have a member at a dose beyond those of its drug ({next(iter(far.values()))}); they are predicted as at its edge"
+
+def _told_of_spelling(vocab, table):
+    "Unknown symbols that are spelled like known ones."
+    def bare(x): return re.sub(r'[^\w:|@.]|_', '', x).lower()
+    atoms = {a for p in table['perturbation'].astype(str).unique() for a in parse_perturbation(p)}; contexts = set(table['context'].astype(str)) if 'context' in table else ()
+    for asked, known, what in ((atoms, vocab.atoms, 'perturbation'), (contexts, vocab.contexts, 'context')):
+        new = sorted(set(asked) - set(known)); like = {bare(k): k for k in known} if new else {}
+        if twin := [(x, like[bare(x)]) for x in new if bare(x) in like]:
+            yield (f"{twin[0][0]!r} is no {what} of the model, but {twin[0][1]!r} is" + (f" (and {len(twin) - 1} more that are spelled like known ones)" if len(twin) > 1 else '')
+                + "; if they are one, write it as the model knows it")
 
 def _told_of_times(vocab, table):
     "Missing times, where there were several."
