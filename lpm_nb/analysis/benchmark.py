@@ -14,7 +14,7 @@ import pandas as pd
 from .metrics import bootstrap, delta_pearson, discrimination, direction_accuracy, mse, pearson, pooled_pearson, r2, spearman
 from ..core import DataError, DataWarning, check_known, parse_perturbation, split_dose
 from ..data.effects import fit_members
-from ..data.screen import Atlas
+from ..data.screen import Atlas, Screen, as_atlas
 from ..data.split import Split, prove_split
 
 # %% ../../nbs/analysis/10_benchmark.ipynb #4c43cd79
@@ -167,7 +167,7 @@ def _answer(model, screen, table):
 
 def evaluate(
     methods:Mapping[str, object], # name -> anything with predict_screen(screen, table) -> (mean, std or None)
-    atlas:Atlas,                  # the screens, with the test values
+    atlas:Atlas|Screen,           # the screens, or one, with the test values
     *,
     split:Split,                  # its test part is scored; its training part gives the references
     champion:str|None=None,       # the method that is compared with each other one; None = the first
@@ -176,6 +176,7 @@ def evaluate(
     seed:int=0,                   # of the resampling
 ) -> Evaluation:
     "Score methods on the held-out experiments of a split."
+    atlas = as_atlas(atlas)
     if not isinstance(methods, Mapping):
         raise DataError(f"expected methods by name, such as {{'LPM': model}}, got {type(methods).__name__}")
     if not methods: raise DataError("expected at least one method")

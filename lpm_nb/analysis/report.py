@@ -16,7 +16,7 @@ from .benchmark import HEADLINE, PROFILE, Evaluation, calibration, league_table
 from .plot_map import plot_map
 from .plot import plot_agreement, plot_calibration, plot_methods, plot_paired
 from ..core import PALETTE, atomic_path
-from ..data.screen import Atlas
+from ..data.screen import Atlas, Screen, as_atlas
 from ..data.split import Split, prove_split
 
 # %% ../../nbs/analysis/14b_report.ipynb #e364c7a7
@@ -74,13 +74,14 @@ def write_report(
     evaluation:Evaluation, # from `evaluate`
     path:str|Path,         # the HTML file
     *,
-    atlas:Atlas,           # the screens
+    atlas:Atlas|Screen,    # the screens, or one
     split:Split,           # what was held out
     model,                 # the TrainedLPM behind the champion
     title:str='What an LPM predicts', # heading
     lead:str='',           # one sentence below it
 ) -> Path:
     "Write the report of an evaluation as one self-contained HTML file."
+    atlas = as_atlas(atlas)
     proof = prove_split(atlas, split)
     seen = proof.groupby('screen').agg(test_experiments=('perturbation', 'size'),
         perturbation_seen_in_other_contexts=('contexts_with_perturbation', lambda v: f'{(v > 0).mean():.1%}'),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from ..core import DataError, LeakageError, check_known, parse_context, parse_perturbation, rng, split_dose
-from .screen import Atlas
+from .screen import Atlas, Screen, as_atlas
 from .simulate import simulate_atlas
 
 # %% ../../nbs/data/04_split.ipynb #fbb7f7be
@@ -33,7 +33,6 @@ class Split:
 # %% ../../nbs/data/04_split.ipynb #0bf34964
 def _frame(atlas):
     "Every experiment of the atlas by its symbols."
-    if not isinstance(atlas, Atlas): raise DataError(f"expected an Atlas, got {type(atlas).__name__}; of one screen: Atlas([screen])")
     out = {'screen': pd.Categorical.from_codes(np.repeat(np.arange(len(atlas)), [s.n_experiments for s in atlas.values()]), list(atlas))}
     for k in ('perturbation', 'context'):                          # labels as numbers: a genome-wide screen has millions of rows
         names = pd.Index(sorted(set().union(*(s.obs[k].cat.categories for s in atlas.values()))))
@@ -71,10 +70,11 @@ def _shares(test, valid):
 
 # %% ../../nbs/data/04_split.ipynb #14ccce26
 def prove_split(
-    atlas:Atlas, # the screens
+    atlas:Atlas|Screen, # the screens, or one
     split:Split, # masks over them
 ) -> pd.DataFrame: # one row per test experiment: screen, perturbation, context, and what the training saw of it
     "Raise `LeakageError` if a held-out (perturbation, context) trains; say what else of it the training saw."
+    atlas = as_atlas(atlas)
     f = _frame(atlas); names, contexts = f['perturbation'].cat.categories, f['context'].cat.categories
     for n, s in atlas.items():
         if n not in split.test or len(split.test[n]) != s.n_experiments:
@@ -118,7 +118,7 @@ def _parts(codes, n, test, valid, g):
     return part[codes]
 
 def split_pairs(
-    atlas:Atlas,         # the screens
+    atlas:Atlas|Screen,  # the screens, or one
     *,
     test:float=.15,      # share of the pairs to test on
     valid:float=0.,      # share to validate on; 0 leaves the choice to training
@@ -127,6 +127,7 @@ def split_pairs(
     seed:int=0,          # of the choice
 ) -> Split:
     "Random (perturbation, context) pairs."
+    atlas = as_atlas(atlas)
     _shares(test, valid)
     if by not in ('context', 'system'): raise DataError(f"expected by='context' or 'system', got {by!r}")
     if screens is not None: check_known(screens, list(atlas), 'screen')
@@ -142,7 +143,7 @@ def split_pairs(
 
 # %% ../../nbs/data/04_split.ipynb #44bcb1a8
 def split_target_context(
-    atlas:Atlas,        # the screens
+    atlas:Atlas|Screen, # the screens, or one
     context:str,        # the target context, whole
     *,
     test:float=.15,     # share of its perturbations
@@ -150,6 +151,7 @@ def split_target_context(
     seed:int=0,         # of the choice
 ) -> Split:
     "The split of Miladinovic et al. 2025: unseen perturbations of one context, all others trained on whole."
+    atlas = as_atlas(atlas)
     _shares(test, valid); check_known([context], atlas.contexts, 'context')
     f = _frame(atlas)
     mine = ((f['context'] == context) & (f['perturbation'] != '')).to_numpy()
@@ -160,13 +162,14 @@ def split_target_context(
 
 # %% ../../nbs/data/04_split.ipynb #89f6f873
 def split_combinations(
-    atlas:Atlas,    # the screens
+    atlas:Atlas|Screen, # the screens, or one
     *,
     test:float=.5,  # share of the combinations to test on; 1 - valid - test of them train
     valid:float=0., # share to validate on
     seed:int=0,     # of the choice
 ) -> Split:
     "Combinations held out in every context, and at all doses of their members; all single perturbations train."
+    atlas = as_atlas(atlas)
     _shares(test, valid)
     f = _frame(atlas)
     multi = np.array([len(parse_perturbation(p)) > 1 for p in f['perturbation'].cat.categories])[f['perturbation'].cat.codes]
@@ -177,13 +180,14 @@ def split_combinations(
 
 # %% ../../nbs/data/04_split.ipynb #f4a25604
 def split_perturbations(
-    atlas:Atlas,    # the screens
+    atlas:Atlas|Screen, # the screens, or one
     *,
     test:float=.15, # share of the atoms
     valid:float=.15,# share of the atoms
     seed:int=0,     # of the choice
 ) -> Split: # a combination is tested if one of its members is, else validated if one is
     "Whole perturbations: atoms that are unseen in every context, at every dose, alone and in combinations."
+    atlas = as_atlas(atlas)
     _shares(test, valid); f = _frame(atlas)
     keys = [_key(p) for p in f['perturbation'].cat.categories]; code = f['perturbation'].cat.codes.to_numpy()
     atoms = list(dict.fromkeys(a for i in pd.unique(code) for a in keys[i]))
@@ -192,25 +196,27 @@ def split_perturbations(
     return _split(atlas, f, part, 'whole perturbations', seed)
 
 def split_contexts(
-    atlas:Atlas,    # the screens
+    atlas:Atlas|Screen, # the screens, or one
     *,
     test:float=.25, # share of the contexts
     valid:float=0., # share of the contexts
     seed:int=0,     # of the choice
 ) -> Split:
     "Whole contexts, unseen for every perturbation."
+    atlas = as_atlas(atlas)
     _shares(test, valid); f = _frame(atlas); codes, held = pd.factorize(f['context'])
     return _split(atlas, f, _parts(codes, len(held), test, valid, rng(seed, 'context')), 'whole contexts', seed)
 
 # %% ../../nbs/data/04_split.ipynb #9b55ae28
 def split_doses(
-    atlas:Atlas,    # the screens
+    atlas:Atlas|Screen, # the screens, or one
     *,
     test:float=.15, # share of the pairs with several doses or times, of which one is tested
     valid:float=0., # share of which one validates
     seed:int=0,     # of the choice
 ) -> Split: # its unit is 'experiment'
     "Single doses and times of (perturbation, context) pairs whose others train; doses of members count as well."
+    atlas = as_atlas(atlas)
     _shares(test, valid); f = _frame(atlas)
     amount = pd.concat([s.obs[['dose', 'time']].fillna(-1) for s in atlas.values()], ignore_index=True).assign(label=f['perturbation'].cat.codes, pair=_pairs(f))
     each = amount.drop_duplicates(); several = each[each['pair'].duplicated(keep=False) & (each['label'] != f['perturbation'].cat.categories.get_indexer([''])[0])]
@@ -222,13 +228,14 @@ def split_doses(
 
 # %% ../../nbs/data/04_split.ipynb #85f4803e
 def split_folds(
-    atlas:Atlas, # the screens
+    atlas:Atlas|Screen, # the screens, or one
     k:int=5,     # number of folds
     *,
     screens:list|None=None, # hold out only in these screens; None = in all
     seed:int=0,  # of the choice
 ) -> list[Split]: # k splits whose test parts are disjoint and cover every pair
     "k-fold cross-validation over (perturbation, context) pairs."
+    atlas = as_atlas(atlas)
     if screens is not None: check_known(screens, list(atlas), 'screen')
     f = _frame(atlas)
     free = ((f['perturbation'] != '') & (f['screen'].isin(screens) if screens is not None else True)).to_numpy()

@@ -15,7 +15,7 @@ from sklearn.ensemble import RandomForestRegressor
 from ..core import DataError, check_known, parse_perturbation, rng, split_dose
 from ..data.effects import effect_labels, fit_members, screen_groups, split_labels
 from ..data.loaders import standardise
-from ..data.screen import Atlas, Screen
+from ..data.screen import Atlas, Screen, as_atlas
 from ..data.split import Split
 from .completion import additive_effects, assay_factors, bayesian_factors, complete_interactions, nearest_effects
 from .completion import shrunken_mean, soft_impute
@@ -286,13 +286,14 @@ def _inner(atlas, train, seed, share=.1):
 # %% ../../nbs/model/08_baselines.ipynb #96c04035
 def fit_baseline(
     method:str,        # one of `BASELINES`
-    atlas:Atlas,       # the screens
+    atlas:Atlas|Screen, # the screens, or one
     *,
     split:Split,       # its test part is not looked at
     seed:int=0,        # of the pairs that it is tuned on, if the split has no validation part
     knowledge:pd.DataFrame|None=None, # (n_genes, k) vectors of genes, for those of `INFORMED`
 ) -> Baseline:
     "Fit one baseline, its parameters tuned on validation pairs."
+    atlas = as_atlas(atlas)
     check_known([method], BASELINES, 'baseline')
     if method == 'CatBoost' and not find_spec('catboost'):
         raise DataError("this baseline needs a package that is not installed: pip install catboost")
@@ -323,10 +324,11 @@ def fit_baseline(
 
 # %% ../../nbs/model/08_baselines.ipynb #610c46c3
 def suitable(
-    atlas:Atlas, # the screens
+    atlas:Atlas|Screen, # the screens, or one
     knowledge:pd.DataFrame|None=None, # vectors of genes, if there are any
 ) -> list[str]: # some of `BASELINES`, in their order
     "The baselines that have a say on an atlas."
+    atlas = as_atlas(atlas)
     combos = any('+' in p and len(parse_perturbation(p)) > 1 for p in atlas.perturbations)
     many = max(s.obs['perturbation'].nunique() for s in atlas.values()) > 5000
     genes = {_gene(a) for p in atlas.perturbations for a in parse_perturbation(p)}
@@ -339,7 +341,7 @@ def suitable(
     return [m for m in BASELINES if fits.get(m, True)]
 
 def fit_baselines(
-    atlas:Atlas,  # the screens
+    atlas:Atlas|Screen, # the screens, or one
     *,
     split:Split,  # its test part is not looked at
     methods:list|None=None, # some of `BASELINES`; None = all that fit the data
@@ -347,4 +349,5 @@ def fit_baselines(
     knowledge:pd.DataFrame|None=None, # (n_genes, k) vectors of genes; without them none of `INFORMED`
 ) -> dict[str, Baseline]: # by name
     "Fit all baselines."
+    atlas = as_atlas(atlas)
     return {m: fit_baseline(m, atlas, split=split, seed=seed, knowledge=knowledge) for m in methods or suitable(atlas, knowledge)}

@@ -16,10 +16,10 @@ import lpm_nb.model.unseen
 from ..core import DataError, DataWarning, ModelError
 from ..data.effects import effect_labels, extend_effects, texts
 from ..data.loaders import Vocab, at_all_doses, atlas_blocks, build_vocab, standardise
-from ..data.screen import Atlas, Screen
+from ..data.screen import Atlas, Screen, as_atlas
 from ..data.stored import is_large
 from .classical import extend_classical
-from .ensemble import as_atlas, choose_device, fingerprint
+from .ensemble import choose_device, fingerprint
 from .held_out import FEW, choose_folds, fit_noise, fit_sums, hold_out, judged_blocks, network_levels, value_variance
 from .lpm import LPMDecoder, base_of, dose_rungs, make_network, start_levels
 from .members import extend_sums
