@@ -1097,6 +1097,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                             'lpm_nb/model/completion.py'),
                                          'lpm_nb.model.completion.crossed_effects': ( 'model/completion.html#crossed_effects',
                                                                                       'lpm_nb/model/completion.py'),
+                                         'lpm_nb.model.completion.is_full': ('model/completion.html#is_full', 'lpm_nb/model/completion.py'),
                                          'lpm_nb.model.completion.kernel_effects': ( 'model/completion.html#kernel_effects',
                                                                                      'lpm_nb/model/completion.py'),
                                          'lpm_nb.model.completion.nearest_effects': ( 'model/completion.html#nearest_effects',

@@ -17,7 +17,7 @@ from ..data.effects import effect_labels, fit_members, screen_groups, split_labe
 from ..data.loaders import standardise
 from ..data.screen import Atlas, Screen, as_atlas
 from ..data.split import Split
-from .completion import additive_effects, assay_factors, bayesian_factors, complete_interactions, nearest_effects
+from .completion import additive_effects, assay_factors, bayesian_factors, complete_interactions, is_full, nearest_effects
 from .completion import shrunken_mean, soft_impute
 
 # %% ../../nbs/model/08_baselines.ipynb #d90ce2b4
@@ -317,6 +317,7 @@ def fit_baseline(
             # few readouts choose the shrinkage themselves
             usable = [q for q in grid if (q.get('how') != 'denoise' or h.Y.shape[2] > 50)
                 and (h.Y.shape[2] >= 20 or method not in ('additive', 'additive + low rank') or q['lam'] == 4)]
+            if method == 'factor analysis' and h.Y.shape[2] < 20 and not is_full(~np.isnan(h.Y)): usable += [q | dict(whole=True) for q in usable]
             if goal: best = min(usable, key=loss)
         final.append(_prepare(method, best, g, knowledge)); chosen.append(best)
         for n in names: home[n] = i

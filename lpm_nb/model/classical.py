@@ -19,7 +19,7 @@ from ..data.effects import Effects, effect_labels, screen_groups, split_labels, 
 from ..data.screen import Atlas
 from ..data.stored import is_large, row_chunks
 from .amounts import predict_amounts, fit_amounts, log_amounts, fitted_amounts
-from .completion import additive_effects, assay_factors, bayesian_factors, kernel_effects, nearest_effects, related_pairs
+from .completion import additive_effects, assay_factors, bayesian_factors, is_full, kernel_effects, nearest_effects, related_pairs
 from .completion import shrunken_mean, soft_impute
 from .pair_models import PAIR_MODELS, SINGLES, member_sums
 
@@ -206,8 +206,9 @@ def _low_rank(D, seen, usual, threshold):
 METHODS = {'kernel': [dict(reach=a, ridge=b) for a in (.5, 1., 3.) for b in (.3, 1., 3.)], 'nearest': [dict(k=15), dict(k=40)],
     'sums of profiles': [{}], 'low rank of profiles': [dict(threshold=q) for q in (.1, .25, .6, 1.2)],
     'additive': [{}], 'low rank': [dict(threshold=q) for q in (.25, .6, 1.2)],
-    'factors': [dict(k=100, steps=10)], 'factors, one screen': [dict(k=q, steps=15) for q in (30, 60)],
-    'related contexts': [dict(k=60, steps=8, ridge=1.)], 'related contexts, one screen': [dict(k=60, steps=8, ridge=1.)],
+    'factors': [dict(k=100, steps=10), dict(k=100, steps=10, whole=True)],
+    'factors, one screen': [*(dict(k=q, steps=15) for q in (30, 60)), dict(k=30, steps=15, whole=True)],
+    **{f: [dict(k=60, steps=8, ridge=1.), dict(k=60, steps=8, ridge=1., whole=True)] for f in ('related contexts', 'related contexts, one screen')},
     'factors of profiles': [dict(k=40, steps=6), dict(k=60, steps=20)],
     'related pairs': [dict(rounds=4)], **{k: [dict(ridge=q) for q in (.1, 1., 10.)] for k in ('sums of members', ALONE)}, 'doses and times': [{}], 'other amounts of a pair': [{}],
     'interactions': [dict(noise=1.1)], 'singles': [dict(share=.2)], SINGLES: [{}], 'factors of pairs': [dict(k=20)], 'same pairs': [dict(k=0), dict(k=20), dict(k=0, apart=20)],
@@ -319,6 +320,7 @@ def fit_classical(
                     dense[who] = _dense(P[mine], C[mine], pieces if len(who) == len(names) else partial(_whole, V[mine]), None if B is None
                         else B / (B[0] @ B[0]), levels)
                 pu, cu, level, D, seen, usual = dense[who]
+                if s.get('whole') and settings is None and is_full(seen): continue                # as without
                 if method in SUMS:
                     if 'usual' not in dense: dense['usual'] = _usual_profiles(P[treated], C[treated], pieces, level)
                     usual = (dense['usual'] @ (B / (B[0] @ B[0])).T)[:, None]

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['soft_impute', 'complete_interactions', 'one_thread', 'bayesian_factors', 'best_linear', 'crossed_effects',
-           'additive_effects', 'assay_factors', 'related_pairs', 'shrunken_mean', 'nearest_effects', 'kernel_effects',
-           'non_negative']
+           'additive_effects', 'is_full', 'assay_factors', 'related_pairs', 'shrunken_mean', 'nearest_effects',
+           'kernel_effects', 'non_negative']
 
 # %% ../../nbs/model/06a_completion.ipynb #1b55fad5
 from collections.abc import Sequence
@@ -77,15 +77,16 @@ def bayesian_factors(
     steps:int=8,     # rounds of variational updates
     views:Sequence[int]|None=None, # (m,) which columns belong together, such as those of one assay: each view decides for itself which factors it needs; None = one view
     noise:float=5.,  # a column's noise is learned as if it had so many rows more, of average noise
+    centred:float=0.,# a column's mean is learned as if it had so many rows more, of which it is 0
 ) -> np.ndarray: # as Y, float32, without NaN: the posterior means
     "Complete a table by factor analysis whose factors, loadings and noise are posteriors (variational Bayes)."
-    if Y.ndim == 2: return bayesian_factors(Y[..., None], k=k, steps=steps, views=views, noise=noise)[..., 0]
+    if Y.ndim == 2: return bayesian_factors(Y[..., None], k=k, steps=steps, views=views, noise=noise, centred=centred)[..., 0]
     n, m, q = Y.shape; seen = ~np.isnan(Y).any(2); S = seen.astype(np.float32); cells, k = S.sum() * q, min(k, n, m * q)
     if not cells: raise DataError("expected a table with known cells, got none")
     if k < 1 or steps < 1: raise DataError(f"expected k ≥ 1 and steps ≥ 1, got {k} and {steps}")
     if views is not None and len(views) != m: raise DataError(f"expected a view for each of the {m} columns, got {len(views)}")
     count, here = S.sum(0)[:, None], S[..., None]
-    Y = np.where(seen[..., None], Y, 0).astype(np.float32); centre = Y.sum(0) / np.maximum(count, 1)
+    Y = np.where(seen[..., None], Y, 0).astype(np.float32); centre = Y.sum(0) / np.maximum(count + centred, 1)
     E = (Y - centre) * here; square = (E**2).sum(0)
     scale = np.sqrt((square + noise * square.sum() / cells) / (count + noise)) + 1e-12; E /= scale
     flat, eye = E.reshape(n, -1), np.eye(k, dtype=np.float32)
@@ -95,6 +96,8 @@ def bayesian_factors(
     V, T = (flat.T @ U / n).reshape(m, q, k), np.broadcast_to(.01 * eye, (m, q, k, k))                      # loadings: mean and covariance
     of = np.unique(np.zeros(m, int) if views is None else np.asarray(views), return_inverse=True)[1]; size = np.bincount(of)[:, None] * q
     sigma, alpha, level = np.full((m, q), .5, np.float32), np.ones((m, k), np.float32), np.zeros((m, q), np.float32)
+    usual = np.zeros((m, k), np.float32)                                                                    # loading of a column of which nothing is known
+    def of_views(x): total = np.zeros((len(size), k), np.float32); np.add.at(total, of, x); return total
     # symmetric matrices as their upper halves
     i, j = np.triu_indices(k); half = i * k + j; back = np.empty((k, k), int)
     back[i, j] = back[j, i] = np.arange(len(half)); back = back.ravel()
@@ -105,14 +108,13 @@ def bayesian_factors(
         Z = (spread @ ((rest / sigma).reshape(n, -1) @ V.reshape(-1, k))[..., None])[..., 0]
         B = over(S.T, Z[:, :, None] * Z[:, None] + spread)
         T = _inverse(B[:, None] / sigma[..., None, None] + alpha[:, None, :, None] * eye)
-        V = (T @ (rest.reshape(n, -1).T @ Z).reshape(m, q, k, 1) / sigma[..., None, None])[..., 0]
+        V = (T @ ((rest.reshape(n, -1).T @ Z).reshape(m, q, k) / sigma[..., None] + (alpha * usual)[:, None])[..., None])[..., 0]
+        usual = (of_views(V.sum(1)) / (size + 1))[of].astype(np.float32)
         fit = (Z @ V.reshape(-1, k).T).reshape(n, m, q); level = (here * (E - fit)).sum(0) / (count + 1)
         # the last two: what the rows' spread adds
         error = ((here * (E - level - fit))**2).sum(0) + np.einsum('mij,mqij->mq', B, T) + ((V @ B) * V).sum(2) - (here * fit**2).sum(0)
         sigma = (error + noise * error.sum() / cells) / (count + noise)
-        load = np.zeros((len(size), k), np.float32)
-        np.add.at(load, of, (V**2).sum(1) + np.einsum('mqii->mi', T))
-        alpha = (size / load).astype(np.float32)[of]
+        alpha = (size / of_views(((V - usual[:, None])**2).sum(1) + np.einsum('mqii->mi', T))).astype(np.float32)[of]
     return (fit + level) * scale + centre
 
 # %% ../../nbs/model/06a_completion.ipynb #73245f6f
@@ -178,6 +180,12 @@ def additive_effects(
     return level.astype(np.float32), out.astype(np.float32)
 
 # %% ../../nbs/model/06a_completion.ipynb #8361cba0
+def is_full(
+    seen:np.ndarray, # boolean
+) -> bool:
+    "Is a table full enough for factors of everything?"
+    return bool(seen.mean() >= .4)
+
 def assay_factors(
     contexts:Sequence[str], # (c,) names, system first: what follows the first | is the assay
     level:np.ndarray,       # (c, r) level of each context
@@ -188,17 +196,19 @@ def assay_factors(
     k:int=60,               # most factors
     steps:int=8,            # rounds of variational updates
     ridge:float|None=None,  # then every perturbation is told by `best_linear` from the other systems, the factors filling the holes of what it learns from
+    whole:bool|None=None,   # factors of everything, or of what does not add up; None = by how full the table is
 ) -> np.ndarray: # (p, c, r) effects everywhere
     "Bayesian factors of system × (assay, perturbation); of a table that is mostly holes, of what does not add up."
     (s, su), (a, au) = (pd.factorize(np.array([f(parse_context(c)) for c in contexts], object))
         for f in (lambda x: x[0], lambda x: '|'.join(x[1:])))
-    base = usual if seen.mean() < .4 else np.broadcast_to(-level, D.shape)
+    def by_assay(x, axis): return np.stack([x.compress(a == q, axis).mean(axis) for q in range(len(au))], axis).take(a, axis)
+    base = usual if not (is_full(seen) if whole is None else whole) else by_assay(usual, 1) + by_assay(level, 0) - level   # a perturbation's own in an assay
     Y = np.full((len(su), len(au), len(D), D.shape[2]), np.nan, np.float32)
     Y[s, a] = np.where(seen, D - base, np.nan).transpose(1, 0, 2)
     views = np.repeat(np.arange(len(au)), len(D))
     def complete(y):
         if np.isnan(y).all(): return np.zeros_like(y)
-        full = bayesian_factors(y, k=k, steps=steps, views=views)
+        full = bayesian_factors(y, k=k, steps=steps, views=views, centred=10)
         return full if ridge is None else best_linear(y.T, full.T, ridge=ridge).T
     full = np.stack([complete(y.reshape(len(su), -1)).reshape(y.shape) for y in np.moveaxis(Y, 3, 0)], 3)
     return base + full[s, a].transpose(1, 0, 2)
