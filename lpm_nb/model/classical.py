@@ -21,7 +21,7 @@ from ..data.stored import is_large, row_chunks
 from .amounts import predict_amounts, fit_amounts, log_amounts, fitted_amounts
 from .completion import additive_effects, assay_factors, bayesian_factors, is_full, kernel_effects, nearest_effects, related_pairs
 from .completion import shrunken_mean, soft_impute
-from .pair_models import PAIR_MODELS, SINGLES, member_sums
+from .pair_models import KNOWN_ALONE, PAIR_MODELS, SINGLES, member_sums
 
 # %% ../../nbs/model/06c_classical.ipynb #812ce3cf
 ALONE = 'members of sums'                                               # the same sums, of single perturbations
@@ -120,7 +120,7 @@ def _pairs(self:ClassicalModel, table, c):
 def expected_error(self:ClassicalModel,
     table:pd.DataFrame, # experiments
 ) -> tuple[np.ndarray, np.ndarray]: # (m,) rows of which it knows how far off it is, and (m, n_readouts) its squared error, standardised
-    "Of 'singles': how far its answers are off."
+    "Of 'singles' and 'known alone': how far their answers are off."
     if 'error' not in self.tables: return np.zeros(0, int), np.zeros((0, self.tables['level'].shape[1]), np.float32)
     i, a, b, c = self._pairs(table, pd.Index(self.contexts).get_indexer(texts(table['context']))); t = self.tables
     use = ~np.isnan(t['members'][c, a] + t['members'][c, b] + t['error'][c]).any(1)
@@ -211,7 +211,7 @@ METHODS = {'kernel': [dict(reach=a, ridge=b) for a in (.5, 1., 3.) for b in (.3,
     **{f: [dict(k=60, steps=8, ridge=1.), dict(k=60, steps=8, ridge=1., whole=True)] for f in ('related contexts', 'related contexts, one screen')},
     'factors of profiles': [dict(k=40, steps=6), dict(k=60, steps=20)],
     'related pairs': [dict(rounds=4)], **{k: [dict(ridge=q) for q in (.1, 1., 10.)] for k in ('sums of members', ALONE)}, 'doses and times': [{}], 'other amounts of a pair': [{}],
-    'interactions': [dict(noise=1.1)], 'singles': [dict(share=.2)], SINGLES: [{}], 'factors of pairs': [dict(k=20)], 'same pairs': [dict(k=0), dict(k=20), dict(k=0, apart=20)],
+    'interactions': [dict(noise=1.1)], 'singles': [dict(share=.2)], SINGLES: [{}], KNOWN_ALONE: [{}], 'factors of pairs': [dict(k=20)], 'same pairs': [dict(k=0), dict(k=20), dict(k=0, apart=20)],
     'curves, nearest genes': [dict(k=20)], 'curves, low rank': [dict(noise=1.25), dict(noise=1.4)]}   # method -> settings that are tried
 
 OF_ONE = ['factors, one screen', 'related contexts, one screen']        # methods that each screen of a group has for itself

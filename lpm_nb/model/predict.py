@@ -24,7 +24,7 @@ from .lpm import base_of, gene_of, run_network
 from .members import members_alone
 from .new_contexts import in_no_screen, predict_like_known_contexts
 from .stack import common_level
-from .unseen import described_atoms, find_unseen, predict_unseen, predict_unseen_contexts
+from .unseen import described_atoms, find_unseen, predict_unseen, predict_unseen_contexts, predict_usual
 from .trained import Controls, TrainedLPM, table_block
 
 # %% ../../nbs/model/06k_predict.ipynb #ee7702fd
@@ -118,6 +118,7 @@ def _add_unseen(model, screen, table, block, described, mean, var):
     "Answers and variances of experiments with unseen symbols, changed in place."
     unseen = _is_unseen(model, table, block) & ~described
     var[unseen] = np.maximum(var[unseen], _guess(model, screen))
+    if len(blank := np.flatnonzero(unseen & (block.context.numpy() > 0))): predict_usual(model, screen, table, rows=blank, mean=mean, var=var)
     if described.any(): predict_unseen(model, screen, table, rows=np.flatnonzero(described), mean=mean, var=var)
     for i, j, kind, v in _on_target_of_unseen(model, screen, table, block):
         mean[i, j] += v

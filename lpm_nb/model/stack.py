@@ -63,6 +63,7 @@ def solve_weights(
         prior *= min(1, max(equations.c - equations.b @ non_negative(equations.A, equations.b), 0) / max(equations.A[first, first], 1e-9))
     if q == 1: prior = max(prior, 10)                      # of those that only the network knows there are few
     pull = np.diag(np.maximum(np.diag(equations.A), 1e-9)) * prior / n
+    if q == 1: pull = np.maximum(pull, equations.c / equations.n)        # where the network says next to nothing, nothing is learned of it
     out = non_negative(equations.A + pull, equations.b + pull @ start)
     return np.clip(out, .02, 1) if q == 1 else np.minimum(out, 5)        # what is tiny in one fold need not be so in the next
 

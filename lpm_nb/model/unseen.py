@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STAND_INS', 'choose_descriptors', 'nearest_doses', 'described_atoms', 'find_unseen', 'measured_atoms',
-           'known_responses', 'apart_by', 'predict_unseen', 'predict_unseen_contexts', 'in_contexts']
+           'known_responses', 'apart_by', 'predict_unseen', 'predict_unseen_contexts', 'predict_usual', 'in_contexts']
 
 # %% ../../nbs/model/06j_unseen.ipynb #10d9984a
 import hashlib, warnings
@@ -236,6 +236,35 @@ def predict_unseen_contexts(
                 mean[mine[at]] = W[c] @ e
                 var[mine[at]] = V[c] @ u + s.error_in(p)
     return mean * scale + centre, np.sqrt(var) * scale
+
+# %% ../../nbs/model/06j_unseen.ipynb #00bceaa6
+def predict_usual(
+    model:TrainedLPM,   # a trained model
+    screen:str,         # name of one of its screens
+    table:pd.DataFrame, # (n,) experiments
+    *,
+    rows:np.ndarray,    # which of them have members that no screen has, and are in contexts of the screen
+    mean:np.ndarray,    # (n, n_readouts) standardised answers, changed in place
+    var:np.ndarray,     # (n, n_readouts) their variances, changed in place
+    few:int=5,          # of fewer known perturbations of its kind all kinds count
+) -> None:
+    "Predictions of perturbations of which nothing is known: what the known ones do there, in the mean."
+    bare, t, known = replace(model, descriptors=None), table.iloc[rows], set(model.vocab.atoms); tried, r = measured_atoms(bare, screen), mean.shape[1]
+    def named(kind): of = {split_dose(a)[0] for a in tried if gene_of(a)[0] == kind}; return sorted(of if len(of) >= few else {split_dose(a)[0] for a in tried})
+    def like(kind, dose, names): return nearest_doses(tried, names, np.nan if dose is None else dose)
+    def asks(p):                                   # kinds and doses of the unseen members, and the known ones
+        m = parse_perturbation(p); return tuple((gene_of(a)[0], _dose(a)) for a in m if a not in known), tuple(a for a in m if a in known)
+    P = t['perturbation'].astype(str); what = P.map({p: asks(p) for p in P.unique()}); most = int(np.clip(2e7 / r, 20, 200))
+    for ask in dict.fromkeys(what) if tried else ():
+        ((kind, dose), *others), partners = ask; g = rng(0, 'usual', screen, *map(str, ask)); taken = {split_dose(a)[0] for a in partners}
+        names, *pools = ([n for n in named(k) if n not in taken] for k, _ in ask[0])
+        if not names or not all(pools): continue
+        names = like(kind, dose, sorted(g.choice(names, min(most, len(names)), replace=False).tolist()))
+        beside = [(*partners, *(like(k, d, [g.choice(q)])[0] for (k, d), q in zip(others, pools))) for _ in range(20 if others else 1)]
+        mine = np.flatnonzero([w == ask for w in what]); where, there = apart_by(t.iloc[mine], ('context', 'dose', 'time')); n = len(names)
+        for k in range(0, len(where), step := max(1, int(2e7 // (n * r)))):
+            E, U = _responses(bare, screen, 'perturbation', names=names, where=where.iloc[k:k + step].reset_index(drop=True), beside=beside)
+            for e, u, at in zip(E, U, there[k:]): mean[rows[mine[at]]] = e.mean(0); var[rows[mine[at]]] = u + e.var(0) * (1 + len(others)) * (n + 1) / max(n - 1, 1)
 
 # %% ../../nbs/model/06j_unseen.ipynb #ee9eb540
 def _usual(model, kinds=()):
