@@ -687,6 +687,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'lpm_nb.data.own._dosed_members': ('data/own.html#_dosed_members', 'lpm_nb/data/own.py'),
                                  'lpm_nb.data.own._experiment': ('data/own.html#_experiment', 'lpm_nb/data/own.py'),
                                  'lpm_nb.data.own._facts': ('data/own.html#_facts', 'lpm_nb/data/own.py'),
+                                 'lpm_nb.data.own._far_off': ('data/own.html#_far_off', 'lpm_nb/data/own.py'),
                                  'lpm_nb.data.own._from_h5ad': ('data/own.html#_from_h5ad', 'lpm_nb/data/own.py'),
                                  'lpm_nb.data.own._from_matrix': ('data/own.html#_from_matrix', 'lpm_nb/data/own.py'),
                                  'lpm_nb.data.own._from_table': ('data/own.html#_from_table', 'lpm_nb/data/own.py'),

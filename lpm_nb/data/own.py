@@ -342,9 +342,19 @@ def _wide_warnings(names):
     return out
 
 # %% ../../nbs/data/03e_own.ipynb #a814d849
+def _far_off(X, far=20.):
+    "Values much further from the rest than these are from each other; few, or they are hits."
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', RuntimeWarning); middle = np.nanmedian(X, 0); spread = 1.4826 * np.nanmedian(np.abs(X - middle), 0)
+    off = np.abs(X - middle) > far * np.where(spread > 0, spread, np.inf); n = int(off.sum())
+    if 0 < n < .02 * max((~np.isnan(X)).sum(), 1):
+        worst = X.ravel()[np.argmax(np.where(off, np.abs(X - middle), -1))]
+        yield (f"{n:,} value{'s lie' if n > 1 else ' lies'} more than {far:g} robust standard deviations from the median (the furthest: {worst:.4g}): if wells failed there, "
+            "drop them; a fit by least squares follows them, and takes all others for less certain")
+
 def _suspicions(o, kind, labels, X, asked):
     "What to look at: labels, doses, controls, values."
-    out = []
+    out = [*_far_off(np.asarray(X, float))] if X is not None and X.ndim == 2 and X.shape[1] < 20 else []
     if d := [l for l in labels if spreadsheet_dates(str(l))]:
         out.append(f"{len(d)} perturbations look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})")
     if not (o['perturbation'] == '').any() and asked.get('no_effect') is None: out.append('no control was found; if there is one, name its label: control=' + _no_zero(X, asked))
