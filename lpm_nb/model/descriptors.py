@@ -212,6 +212,11 @@ def leading_directions(
     w, U = np.linalg.eigh(sum(d @ d.T for d in (E - E.mean(1, keepdims=True)).astype(np.float64)))
     return U[:, -k:] * np.sqrt(np.maximum(w[-k:], 0) / max(w.sum() / E.shape[1], 1e-24))
 
+def _not_by_chance(explained, Y, chosen=4):
+    "The part of an explained share that choosing so many numbers for (n, k) directions would not have found in noise: Wherry's correction."
+    size = (Y.astype(np.float64)**2).sum(0); n = len(Y) * size.sum()**2 / max((size**2).sum(), 1e-24)
+    return float(np.clip((1 - (1 - explained) * (n - 1) / max(n - 1 - chosen, 1)) / max(explained, 1e-12), 0, 1))
+
 def fit_smoother(
     known:list[str],  # atoms, or contexts
     X:np.ndarray,     # (n_known, d) their vectors
@@ -233,7 +238,8 @@ def fit_smoother(
         pieces.append((old, new, mean))
     centred = np.concatenate([Y[new] - mean for _, new, mean in pieces]); order = np.concatenate([new for _, new, _ in pieces])
     reach, ridge = min(_KERNELS, key=lambda s: ((K[s][order] - centred)**2).sum())
-    mix = nnls(np.column_stack([F[order].ravel(), K[reach, ridge][order].ravel()]), centred.ravel())[0].tolist()
+    told = np.column_stack([F[order].ravel(), K[reach, ridge][order].ravel()]); mix = nnls(told, centred.ravel())[0]
+    mix = (mix * _not_by_chance(1 - ((told @ mix - centred.ravel())**2).sum() / max((centred**2).sum(), 1e-24), Y)).tolist()
     error, total = np.zeros((len(E), E.shape[2])), 0.
     for (old, new, _), leaf in zip(pieces, by_forest):
         W = mix[0] * (leaf - 1 / len(old)) + mix[1] * _kernel_weights(X[old], X[new], reach, ridge, usual)
