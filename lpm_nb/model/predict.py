@@ -372,7 +372,7 @@ def predict(self:TrainedLPM,
     experiments:pd.DataFrame, # perturbation, context [, dose µM, time h]
     *,
     readouts:Sequence[str]|None=None, # only these; None = all that the contexts' screens have
-    unknown:str='error',      # 'error' names unknown symbols; 'prior' predicts the average for them (in a new context what the screen's contexts have in common), with a wide std
+    unknown:str='error',      # 'error' names unknown symbols; 'prior' predicts what the known ones do in the mean (in a new context what the screen's contexts have in common), with a wide std
     name:str='prediction',    # name of the result
 ) -> Screen: # (n, n_readouts) means; layer `std`; NaN where a context's screen does not have a readout
     "Predict experiments."
