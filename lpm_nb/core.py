@@ -88,7 +88,7 @@ def spell_doses(
     atoms:Iterable[str], # members, some with a dose, however spelled
 ) -> list[str]: # `drug:a@.50` is `drug:a@0.5`, six digits; one at a dose of 0 was not given
     "Members of which every dose is spelled in one way."
-    return [a if x != x else f'{name}@{x:.6g}'.replace('e+', 'e') for a, (name, x) in ((a, split_dose(a)) for a in atoms) if x != 0]
+    return [a if not abs(x) < float('inf') else f'{name}@' + f'{x:.6g}'.replace('e+', 'e') for a, (name, x) in ((a, split_dose(a)) for a in atoms) if x != 0]
 
 # %% ../nbs/00_core.ipynb #27768bf6
 def parse_context(

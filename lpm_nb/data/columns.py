@@ -93,9 +93,12 @@ def find_members(
     for c in map(str, columns):
         name = plain_name(_UNIT['dose'].sub('', c))
         if m := _WHO_IS.fullmatch(plain_name(c)): who.setdefault((_WHO.index(m[1].lower()), (m[3] or '').lower() == 'id'), {}).setdefault(m[2].lower(), c)
-        elif (m := _HOW_MUCH.fullmatch(name)) and (mark := m[2] or m[3]): much.setdefault(mark.lower(), c)
+        elif (m := _HOW_MUCH.fullmatch(name)) and (mark := m[2] or m[3]): much.setdefault((m[1] or '').lower(), {}).setdefault(mark.lower(), c)
+    for k, ids in [k for k in who if k[1]]: who.setdefault((k, 2), {**who[k, ids], **who.get((k, False), {})})       # of one an id, of the other a name
     members = next((m for k in sorted(who) if (m := _by_marks(who[k]))), [])
-    return members, _by_marks(much, len(members)) if members else []
+    if not members: return [], []
+    word = _WHO_IS.fullmatch(plain_name(members[0]))[1].lower()                              # doses of the same word, of none, of any
+    return members, next((m for k in [word, '', *much] if (m := _by_marks(much.get(k, {}), len(members)))), [])
 
 # %% ../../nbs/data/03b_columns.ipynb #ed48460a
 def label_text(

@@ -38,7 +38,7 @@ class Vocab:
     dosed:list[str]|None=None          # atoms that came with a dose; None = not known, any may
     tried:dict[str, list]|None=None    # perturbations that came with a dose -> [[dose µM or None, time h or None], …]; None = not known
     ladders:bool=False                 # members of one drug at several doses (`drug:a@0.5`, `drug:a@1`) build on each other, see `dose_ladders`
-    times:dict[str, list]|None=None    # screen -> [time h or None, …] of its perturbations; None = not known
+    times:dict[str, dict]|None=None    # screen -> {'': [time h or None, …] of all its perturbations, perturbation: [its own], where they are others}; None = not known
 
     def __repr__(self):
         return (f"Vocab: {len(self.atoms):,} atoms, {len(self.contexts):,} contexts of {len(self.parts):,} parts, "
@@ -78,8 +78,10 @@ def _tried(atlas):
 
 def _times(screen):
     "Times of what was perturbed, None where there was none."
-    t = np.unique(screen.obs.loc[screen.obs['perturbation'] != '', 'time'].astype(float))     # NaN comes last, once
-    return [None if np.isnan(x) else float(x) for x in t]
+    def listed(t): return [None if np.isnan(x) else float(x) for x in np.unique(t)]            # NaN comes last, once
+    o = screen.obs.loc[screen.obs['perturbation'] != '', ['perturbation', 'time']].drop_duplicates(); t = o['time'].to_numpy(float); every = listed(t)
+    own = {p: x for p, at in o.reset_index(drop=True).groupby(o['perturbation'].astype(str).to_numpy()).indices.items() if (x := listed(t[at])) != every} if len(every) > 1 else {}
+    return {'': every, **own}
 
 # %% ../../nbs/data/05_loaders.ipynb #ff88ccb5
 def build_vocab(
@@ -179,7 +181,7 @@ def _told_of_spelling(vocab, table):
 
 def _told_of_times(vocab, table):
     "Missing times, where there were several."
-    many = {c: at for n, cs in reversed(vocab.screen_contexts.items()) if 'context' in table and len(at := (vocab.times or {}).get(n, ())) > 1 and None not in at for c in cs}
+    many = {c: at for n, cs in reversed(vocab.screen_contexts.items()) if 'context' in table and len(at := (vocab.times or {}).get(n, {}).get('', ())) > 1 and None not in at for c in cs}
     bare = table['context'].astype(str).isin(many.keys()).to_numpy() & (table['perturbation'].astype(str) != '').to_numpy() if many else np.zeros(len(table), bool)
     if 'time' in table: bare &= pd.to_numeric(table['time'], errors='coerce').isna().to_numpy()
     if bare.any():
@@ -346,14 +348,16 @@ def at_tried_times(
     table:pd.DataFrame, # (n,) experiments: perturbation [, time]
     screen:str,         # in which they are asked for
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]|None: # (m,) experiment, time in h, and weight, which of each experiment add up to 1; None = all is as it was tried, or nothing is known of it
-    "Which times that were tried stand for the times that are asked for."
-    tried = (vocab.times or {}).get(screen, ()); at = np.array([x for x in tried if x])
+    "Which times that were tried stand for the times that are asked for; controls have their own."
+    tried = (vocab.times or {}).get(screen, {}); at = np.array([x for x in tried.get('', ()) if x])
     if not len(at): return None
-    time = np.asarray(table['time'], float) if 'time' in table else np.full(len(table), np.nan)
-    any_time = [(np.nan, 1.)] if None in tried else [(x, 1 / len(at)) for x in at]
-    ways = {t: any_time if np.isnan(t) else _share(t, at) if at[0] * .99 <= t <= at[-1] * 1.01 else [(t, 1.)] for t in np.unique(time)}
-    if all(len(w) == 1 and np.array_equal(w[0][0], t, equal_nan=True) for t, w in ways.items()): return None
-    mine = [ways[t] for t in time] if not np.isnan(time).any() else [any_time if np.isnan(t) else ways[t] for t in time]
+    time = np.asarray(table['time'], float) if 'time' in table else np.full(len(table), np.nan); P = pd.Categorical(table['perturbation'].astype(str))
+    def any_time(p):                                    # of a perturbation whose doses were tried at some times, see `at_tried_doses`
+        own = tried.get(p, tried['']); return [(np.nan, 1.)] if None in own or p in (vocab.tried or ()) else [(x, 1 / len(own)) for x in own]
+    bare = [any_time(p) for p in P.categories]; inside = (time >= at[0] * .99) & (time <= at[-1] * 1.01)
+    ways = {t: _share(np.clip(t, at[0], at[-1]), at) for t in np.unique(time[inside])}
+    mine = [[(t, 1.)] if p == '' else bare[k] if np.isnan(t) else ways[t] if i else [(t, 1.)] for k, p, t, i in zip(P.codes, P, time, inside)]
+    if all(len(w) == 1 and (w[0][0] == t or (np.isnan(t) and np.isnan(w[0][0]))) for w, t in zip(mine, time)): return None
     return (np.repeat(np.arange(len(time)), [len(w) for w in mine]), *np.array([x for w in mine for x in w]).T)
 
 

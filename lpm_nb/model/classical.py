@@ -123,7 +123,7 @@ def expected_error(self:ClassicalModel,
     "Of 'singles' and 'known alone': how far their answers are off."
     if 'error' not in self.tables: return np.zeros(0, int), np.zeros((0, self.tables['level'].shape[1]), np.float32)
     i, a, b, c = self._pairs(table, pd.Index(self.contexts).get_indexer(texts(table['context']))); t = self.tables
-    use = ~np.isnan(t['members'][c, a] + t['members'][c, b] + t['error'][c]).any(1)
+    use = ~np.isnan(t['members'][c, a] + t['members'][c, b] + t['pairs'][c, :, a, b] + t['error'][c]).any(1)       # of what it speaks
     return i[use], t['error'][c[use]]
 
 @patch
@@ -207,7 +207,7 @@ METHODS = {'kernel': [dict(reach=a, ridge=b) for a in (.5, 1., 3.) for b in (.3,
     'sums of profiles': [{}], 'low rank of profiles': [dict(threshold=q) for q in (.1, .25, .6, 1.2)],
     'additive': [{}], 'low rank': [dict(threshold=q) for q in (.25, .6, 1.2)],
     'factors': [dict(k=100, steps=10), dict(k=100, steps=10, whole=True)],
-    'factors, one screen': [*(dict(k=q, steps=15) for q in (30, 60)), dict(k=30, steps=15, whole=True)],
+    'factors, one screen': [*(dict(k=q, steps=15) for q in (30, 60)), *(dict(k=30, steps=15, whole=q) for q in (True, False))],
     **{f: [dict(k=60, steps=8, ridge=1.), dict(k=60, steps=8, ridge=1., whole=True)] for f in ('related contexts', 'related contexts, one screen')},
     'factors of profiles': [dict(k=40, steps=6), dict(k=60, steps=20)],
     'related pairs': [dict(rounds=4)], **{k: [dict(ridge=q) for q in (.1, 1., 10.)] for k in ('sums of members', ALONE)}, 'doses and times': [{}], 'other amounts of a pair': [{}],
@@ -320,7 +320,7 @@ def fit_classical(
                     dense[who] = _dense(P[mine], C[mine], pieces if len(who) == len(names) else partial(_whole, V[mine]), None if B is None
                         else B / (B[0] @ B[0]), levels)
                 pu, cu, level, D, seen, usual = dense[who]
-                if s.get('whole') and settings is None and is_full(seen): continue                # as without
+                if settings is None and s.get('whole') == is_full(seen): continue                # as without
                 if method in SUMS:
                     if 'usual' not in dense: dense['usual'] = _usual_profiles(P[treated], C[treated], pieces, level)
                     usual = (dense['usual'] @ (B / (B[0] @ B[0])).T)[:, None]

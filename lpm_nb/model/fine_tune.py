@@ -32,6 +32,12 @@ from .training import train_member
 # the old scale, the range of both
 def _wider(a, b): return (*a[:2], min(a[2], b[2]), max(a[3], b[3])) if a and b and len(a) == 4 else a or b
 
+def _both_times(old, new):
+    "Times of screens that are in one or both."
+    def of(t, p): return set(t.get(p, t.get('', ())))
+    def merged(a, b): return {p: sorted(of(a, p) | (of(b, p) if p == '' or p in b else set()), key=lambda x: (x is None, x)) for p in dict.fromkeys(['', *a, *b])}
+    return {n: merged(old.get(n, {}), new.get(n, {})) for n in dict.fromkeys([*old, *new])}
+
 def _extend(old, new):
     "The symbols of both, the old ones first, so that their codes stay."
     def more(a, b): have = set(a); return [*a, *(x for x in b if x not in have)]
@@ -43,7 +49,7 @@ def _extend(old, new):
                  _wider(old.dose, new.dose), _wider(old.time, new.time), max(old.max_members, new.max_members), None if old.dosed is None
                      else more(old.dosed, new.dosed), None if old.tried is None else {p: [list(q) for q in dict.fromkeys(map(tuple, [*old.tried.get(p, []),
             *(new.tried or {}).get(p, [])]))] for p in {**old.tried, **(new.tried or {})}}, ladders=old.ladders,
-        times=None if old.times is None else {n: sorted(v, key=lambda x: (x is None, x)) for n, v in merge(old.times, new.times or {}).items()})
+        times=None if old.times is None else _both_times(old.times, new.times or {}))
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #d49752f1
 @torch.no_grad()

@@ -22,7 +22,6 @@ from ..data.loaders import Block, Vocab
 from ..data.screen import Atlas, Screen
 from ..data.stored import row_chunks
 from .classical import OTHER_AMOUNTS, fit_classical
-from .pair_models import KNOWN_ALONE
 from .lpm import LPMConfig, LPMDecoder, base_of, on_target_readouts, run_network
 from .members import Sums, measure_sums, members_alone, sum_equations, weigh_sums
 from .predict import amount_factor, noise_factor, on_target_cells
@@ -320,8 +319,7 @@ def fit_stack(
         told=[(i, h, n, alone(i, n, *h.alone)) for i, h, n, *_ in said if h.alone is not None]))
     for n in names:                    # where no pair of a context was ever seen, no fold can judge: its own singles count
         methods = [k[0] for k in kinds[n]]
-        for own in ('singles', KNOWN_ALONE):
-            if own in methods: stack.weights.setdefault(n, {})[''.join('01'[v == own] for v in methods)] = [0., 1.]
+        if 'singles' in methods: stack.weights.setdefault(n, {})[''.join('01'[v == 'singles'] for v in methods)] = [0., 1.]
     return stack
 
 # %% ../../nbs/model/06l_held_out.ipynb #dbc5966a

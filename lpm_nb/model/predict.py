@@ -255,7 +255,8 @@ def _amount_step(model, screen, table, *, start, stop):
     known = next((f for f in model.stack.base_models(screen) if f.method == 'doses and times'), None)
     if known is None: return 0, 0
     p, c = (pd.Index(x).get_indexer(table[k].astype(str)) for x, k in ((known.rows, 'perturbation'), (known.contexts, 'context')))
-    step, var = amount_steps(known.tables, p, c, start=start, stop=stop)
+    new = p < 0; p = np.where(new, np.arange(len(p)) % len(known.rows), p)              # as unsure as the known ones
+    step, var = amount_steps(known.tables, p, c, start=start, stop=stop); step[new] = 0
     basis, scale = known.tables['basis'], model.scaling[screen][1]
     return np.nan_to_num(step @ basis) * scale, np.nan_to_num(var @ basis**2) * scale**2
 

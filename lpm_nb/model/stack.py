@@ -13,6 +13,7 @@ import pandas as pd
 from .classical import OTHER_AMOUNTS, ClassicalModel
 from .completion import non_negative
 from .members import Sums
+from .pair_models import KNOWN_ALONE
 
 # %% ../../nbs/model/06d_stack.ipynb #0d33d781
 @dataclass
@@ -108,6 +109,10 @@ class Stack:
         "Without what other doses and times of the same pair say."
         return replace(self, models=[replace(f, contexts=[]) if f.method == OTHER_AMOUNTS else f for f in self.models])
 
+    def _known_alone(self, screen, pattern): # weights of the one that knows pairs of what was measured alone, where no fold has judged it
+        speak = [f.method for f, on in zip(self.base_models(screen), pattern) if on == '1']
+        return [0., *(float(m == KNOWN_ALONE) for m in speak)] if KNOWN_ALONE in speak else None
+
     def mix(
         self,
         screen:str,         # name of a screen
@@ -119,7 +124,7 @@ class Stack:
         "The weighted answer of all base models."
         out, trust = net, np.ones(len(net), np.float32)
         for pattern, rows in answer_patterns(said, len(net)):
-            s = self.weights.get(screen, {}).get(pattern)
+            s = self.weights.get(screen, {}).get(pattern) or self._known_alone(screen, pattern)
             if s is None: continue
             if out is net: out = net.copy()
             trust[rows] = s[0]

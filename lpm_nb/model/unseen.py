@@ -258,7 +258,7 @@ def predict_usual(
     for ask in dict.fromkeys(what) if tried else ():
         ((kind, dose), *others), partners = ask; g = rng(0, 'usual', screen, *map(str, ask)); taken = {split_dose(a)[0] for a in partners}
         names, *pools = ([n for n in named(k) if n not in taken] for k, _ in ask[0])
-        if not names or not all(pools): continue
+        if len(names) < 3 or not all(pools): continue                  # too few to say anything by
         names = like(kind, dose, sorted(g.choice(names, min(most, len(names)), replace=False).tolist()))
         beside = [(*partners, *(like(k, d, [g.choice(q)])[0] for (k, d), q in zip(others, pools))) for _ in range(20 if others else 1)]
         mine = np.flatnonzero([w == ask for w in what]); where, there = apart_by(t.iloc[mine], ('context', 'dose', 'time')); n = len(names)
