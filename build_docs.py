@@ -61,11 +61,13 @@ def align(table):
     "A data frame's html: columns of text to the left, numbers to the right and unbroken."
     number = re.compile(r'(?:[−+-]?[\d.,]+(?:e[+-]?\d+)?\s*%?|nan|NaN|–|-|inf|)(?:\s*\[[^\]]*\])?\s*[*−]?')
     head, body, tail = re.fullmatch(r'(.*?<tbody>)(.*)(</tbody>.*)', table, re.S).groups()
-    rows = [re.findall(r'<td>(.*?)</td>', r, re.S) for r in re.findall(r'<tr[^>]*>(.*?)</tr>', body, re.S)]; width = max(map(len, rows), default=0)
+    rows = [re.findall(r'<td>(.*?)</td>', r, re.S) for r in re.findall(r'<tr[^>]*>(.*?)</tr>', body, re.S)]
+    width = max(map(len, rows), default=0)
     text = [any(not number.fullmatch(html.unescape(r[k]).strip()) for r in rows if k < len(r)) for k in range(width)]
     def mark(tag, first): # cells of one row, counted from its end, as the index stands in front
         def row(m):
-            n = len(re.findall(rf'<{tag}>', m[0])); k = iter(range(width - n, width))
+            n = len(re.findall(rf'<{tag}>', m[0]))
+            k = iter(range(width - n, width))
             return re.sub(rf'<{tag}>', lambda c: f'<{tag} class="text">' if (i := next(k)) >= 0 and text[i] else c[0], m[0])
         return row
     body = re.sub(r'<tr[^>]*>.*?</tr>', mark('td', 0), body, flags=re.S)
@@ -83,14 +85,16 @@ def align_tables(proc):
 def with_smalldocs(proc, out):
     "The fallback where Quarto cannot be had: the same pages and the same sidebar."
     from latex2mathml.converter import convert
-    stage = proc.parent/'_stage'; shutil.rmtree(stage, ignore_errors=True)
+    stage = proc.parent/'_stage'
+    shutil.rmtree(stage, ignore_errors=True)
     shutil.copytree(proc, stage, ignore=shutil.ignore_patterns('_docs', '.*', 'nbs'))
     config = (proc/'_quarto.yml').read_text()
     for f in sorted(stage.rglob('*.ipynb')):
         to = front_matter(json.loads(f.read_text())).get('output-file')
         if to:
             new = f.with_name(Path(to).with_suffix('.ipynb').name)
-            config = re.sub(rf'(?<![\w/]){re.escape(str(f.relative_to(stage)))}', str(new.relative_to(stage)), config); f.rename(new)
+            config = re.sub(rf'(?<![\w/]){re.escape(str(f.relative_to(stage)))}', str(new.relative_to(stage)), config)
+            f.rename(new)
     (stage/'_quarto.yml').write_text(config)
     for f in sorted(stage.rglob('*.ipynb')):                           # links to notebooks follow their new names
         nb = json.loads(f.read_text())
@@ -104,10 +108,13 @@ def with_smalldocs(proc, out):
         s = f.read_text()
         s = re.sub(r'<span class="math (inline|display)">\\([(\[])(.*?)\\[)\]]</span>', math, s, flags=re.S)
         f.write_text(re.sub(r'<(?:link|script)[^>]*(?:katex)[^>]*>(?:</script>)?', '', s))
-    shutil.rmtree(out, ignore_errors=True); shutil.move(stage/'_docs', out); shutil.rmtree(stage)
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.move(stage/'_docs', out)
+    shutil.rmtree(stage)
 
 def build():
-    cfg = get_config(); out = cfg.config_path/cfg.doc_path.name
+    cfg = get_config()
+    out = cfg.config_path/cfg.doc_path.name
     nbdev.showdoc.BasicMarkdownRenderer = Renderer
     names = nbdev.processors._def_names
     nbdev.processors._def_names = lambda *args: list(reversed(names(*args)))    # each is put in front of the one before
@@ -115,7 +122,8 @@ def build():
     align_tables(proc)
     if shutil.which('quarto') and '--no-quarto' not in sys.argv:
         subprocess.run(['quarto', 'render', '--no-cache'], cwd=proc, check=True)
-        shutil.rmtree(out, ignore_errors=True); shutil.move(proc/cfg.doc_path.name, out)
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.move(proc/cfg.doc_path.name, out)
         print('built with quarto')
     else:
         with_smalldocs(proc, out)

@@ -35,9 +35,12 @@ def measured(atlas, **kw):
         'shuffled': shuffle_embedding(e), 'raw profiles': e}
 
 def gene_screens(folder, names, seed, relations, sets, databases):
-    m, atlas = model(folder, names, 'default', seed); v, _ = model(folder, names, 'map', seed); rows = []
+    m, atlas = model(folder, names, 'default', seed)
+    v, _ = model(folder, names, 'map', seed)
+    rows = []
     for n in names:
-        ps = atlas[n].perturbations; ps = [p for p in ps if p]
+        ps = atlas[n].perturbations
+        ps = [p for p in ps if p]
         E = {**family(embed_responses(m, atlas, perturbations=ps), 'LPM responses'), 'LPM vectors': embed_model(v, symbols=ps),
             'raw profiles of both screens': embed_profiles(Atlas([atlas[x] for x in names]), perturbations=[p for p in ps])
             if all(set(ps) & set(atlas[x].perturbations) for x in names) else None, **measured(atlas[n], perturbations=ps)}
@@ -60,7 +63,8 @@ def gene_screens(folder, names, seed, relations, sets, databases):
     return rows
 
 def drug_screens(folder, names, seed, classes, recipe, readouts=None):
-    rows = []; m, atlas = model(folder, names, recipe, seed)
+    rows = []
+    m, atlas = model(folder, names, recipe, seed)
     other = model(folder, names, 'map', seed)[0] if recipe != 'map' and len(atlas[names[0]].readouts) > 20 else m
     for n in names:
         ps = [p for p in atlas[n].perturbations if p]
@@ -71,21 +75,27 @@ def drug_screens(folder, names, seed, classes, recipe, readouts=None):
     return rows
 
 def targets(folder, seed, known):
-    names = ['l1000-consensus', 'neurips2023', 'replogle-k562', 'replogle-rpe1']; m, atlas = model(folder, names, 'map', seed); rows = []
+    names = ['l1000-consensus', 'neurips2023', 'replogle-k562', 'replogle-rpe1']
+    m, atlas = model(folder, names, 'map', seed)
+    rows = []
     genes = [p for p in atlas.perturbations if p.startswith('CRISPRi')]
     for n in names[:2]:
         drugs = [p for p in atlas[n].perturbations if p.startswith('drug:')]
         keep = drugs + genes
-        own = Atlas([atlas[n], atlas[names[2]], atlas[names[3]]]); raw, said = embed_shared(own), embed_shared(own, model=m)
+        own = Atlas([atlas[n], atlas[names[2]], atlas[names[3]]])
+        raw, said = embed_shared(own), embed_shared(own, model=m)
         S = {'LPM vectors': compare_kinds(embed_model(m, symbols=keep), drugs=drugs),
             'LPM responses': compare_kinds(embed_responses(m, atlas, perturbations=keep), drugs=drugs),
             'LPM on shared readouts': compare_kinds(said, drugs=drugs),
             'shared readouts, PCA': compare_kinds(reduce_embedding(raw, components=50), drugs=drugs),
             'shared readouts, raw cosine': compare_kinds(raw, drugs=drugs)}
-        s, _ = retrieve_targets(S, known, seed=seed, shuffles=200); rows.append(s.assign(task=f'targets, {n} × CRISPRi, ' + s['direction']))
+        s, _ = retrieve_targets(S, known, seed=seed, shuffles=200)
+        rows.append(s.assign(task=f'targets, {n} × CRISPRi, ' + s['direction']))
     c, oe = read_screen('l1000-consensus'), read_screen('l1000-overexpression')
-    common = [r for r in c.readouts if r in set(oe.readouts)]; at = [oe.readouts.index(r) for r in common]
-    strong = (~np.isnan(oe.X[:, at])).sum(1) >= 5; ps = oe.obs['perturbation'].astype(str).to_numpy()[strong].tolist()
+    common = [r for r in c.readouts if r in set(oe.readouts)]
+    at = [oe.readouts.index(r) for r in common]
+    strong = (~np.isnan(oe.X[:, at])).sum(1) >= 5
+    ps = oe.obs['perturbation'].astype(str).to_numpy()[strong].tolist()
     a, b = embed_profiles(c, readouts=common).vectors, embed_profiles(oe, perturbations=ps, readouts=common).vectors
     v = pd.concat([a.droplevel(0, axis=1).reindex(columns=common).fillna(0), b.droplevel(0, axis=1).reindex(columns=common).fillna(0)])
     s, _ = retrieve_targets({'shared readouts, raw cosine': compare_kinds(Embedding(v, 'x'))}, known, seed=seed)
@@ -94,7 +104,9 @@ def targets(folder, seed, known):
 
 def simulated(seed):
     "Planted truth: the chemical and the genetic screen have other lines and only some readouts in common."
-    sim = simulate_atlas(seed=100 + seed, n_genes=60, n_drugs=60, n_doubles=5, n_systems=4); s = sim.atlas['sim-rna']; o = s.obs
+    sim = simulate_atlas(seed=100 + seed, n_genes=60, n_drugs=60, n_doubles=5, n_systems=4)
+    s = sim.atlas['sim-rna']
+    o = s.obs
     p, line = o['perturbation'].astype(str), o['context'].astype(str).str.partition('|')[0]
     def part(rows, readouts, name):
         x = s.obs[rows]
@@ -105,7 +117,8 @@ def simulated(seed):
     atlas = Atlas([part(drug & line.isin(['line1', 'line2']).to_numpy(), s.readouts[:50], 'chemical'),
         part(single & line.isin(['line2', 'line3', 'line4']).to_numpy(), s.readouts[10:], 'genetic')])
     m = fit_lpm(atlas, config=map_config(atlas, members=3), seed=seed)
-    raw, said = embed_shared(atlas), embed_shared(atlas, model=m); everything = [x for x in atlas.perturbations if x]
+    raw, said = embed_shared(atlas), embed_shared(atlas, model=m)
+    everything = [x for x in atlas.perturbations if x]
     drugs, genes = [x for x in everything if x.startswith('drug:')], [x for x in everything if x.startswith('CRISPRi:')]
     # the drug's own profile: which gene's transcript changes most
     alone = embed_profiles(atlas['chemical'], perturbations=drugs).vectors.T.groupby(level='readout').mean().T
@@ -115,7 +128,8 @@ def simulated(seed):
         'shared readouts, PCA': compare_kinds(reduce_embedding(raw, components=20)),
          'shuffled': compare_kinds(shuffle_embedding(raw, seed=seed)), 'chemical screen alone': own,
              'shared readouts, raw cosine': compare_kinds(raw)}
-    truth = pd.DataFrame([(d, x, -1) for d, xs in sim.targets.items() for x in xs], columns=['drug', 'gene', 'sign']); rows = []
+    truth = pd.DataFrame([(d, x, -1) for d, xs in sim.targets.items() for x in xs], columns=['drug', 'gene', 'sign'])
+    rows = []
     r, _ = retrieve_targets(S, truth, seed=seed, shuffles=50, reference='chemical screen alone')
     rows.append(r.assign(task='simulated targets, ' + r['direction']))
     classes = pd.DataFrame([(k, d) for d, k in sim.mechanism.items()], columns=['set', 'gene'])
@@ -142,7 +156,8 @@ def main():
     p.add_argument('--models', type=Path, default=Path('discovery'))
     p.add_argument('--only', nargs='*', default=['replogle', 'l1000', 'neurips', 'targets', 'gdsc', 'macrophage', 'simulated'])
     a = p.parse_args()
-    warnings.simplefilter('ignore'); a.models.mkdir(parents=True, exist_ok=True)
+    warnings.simplefilter('ignore')
+    a.models.mkdir(parents=True, exist_ok=True)
     relations, sets, classes, known = read_relations(['corum', 'humap', 'reactome', 'signor',
         'stringdb']), read_gene_sets(), read_mechanisms(), read_targets()
     databases = {k: relation_vectors(relations[relations['databases'].str.contains(k)].rename(columns=dict(gene1='entity1',
@@ -153,7 +168,8 @@ def main():
         neurips=lambda s: drug_screens(a.models, ['neurips2023'], s, classes, 'default'),
             gdsc=lambda s: drug_screens(a.models, ['gdsc1', 'gdsc2'], s, classes, 'default', ['viability:ln_IC50']),
             targets=lambda s: targets(a.models, s, known), simulated=simulated)
-    file = a.models/'discovery.parquet'; done = pd.read_parquet(file) if file.exists() else pd.DataFrame()
+    file = a.models/'discovery.parquet'
+    done = pd.read_parquet(file) if file.exists() else pd.DataFrame()
     for seed in range(a.seeds):
         for k in a.only:
             t = time.time()
@@ -162,9 +178,11 @@ def main():
             new = pd.concat(rows, ignore_index=True)
             done = pd.concat([d for d in (done[~(done['task'].isin(new['task']) & (done['seed'] == seed))] if len(done) else done, new)
                 if len(d)], ignore_index=True)
-            done.to_parquet(file); print(f'seed {seed} {k}: {time.time() - t:.0f} s', flush=True)
+            done.to_parquet(file)
+            print(f'seed {seed} {k}: {time.time() - t:.0f} s', flush=True)
     t = done.groupby(['task', 'metric', 'method'], sort=False)[['value', 'low', 'high', 'gain', 'gain_low', 'gain_high',
         'n']].mean().round(3)
-    pd.set_option('display.width', 220, 'display.max_rows', None); print(t)
+    pd.set_option('display.width', 220, 'display.max_rows', None)
+    print(t)
 
 if __name__ == '__main__': main()

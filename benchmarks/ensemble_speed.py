@@ -20,13 +20,20 @@ def run(start, group, blocks, few, config, device):
     return pd.DataFrame([dict(member=m, **r) for m, h in zip(group, got) for r in h])
 
 def main():
-    p = argparse.ArgumentParser(); p.add_argument('--device', default='cpu')
+    p = argparse.ArgumentParser()
+    p.add_argument('--device', default='cpu')
     p.add_argument('--screens', nargs='+', default=['simulated', 'gdsc2', 'neurips2023', 'horlbeck-jurkat'])
-    p.add_argument('--members', type=int, default=5); p.add_argument('--threads', type=int, default=1)
-    a = p.parse_args(); torch.set_num_threads(a.threads); warnings.simplefilter('ignore'); rows = []
+    p.add_argument('--members', type=int, default=5)
+    p.add_argument('--threads', type=int, default=1)
+    a = p.parse_args()
+    torch.set_num_threads(a.threads)
+    warnings.simplefilter('ignore')
+    rows = []
     for name in a.screens:
         s = simulate_atlas(seed=0).atlas['sim-growth'] if name == 'simulated' else read_screen(name)
-        atlas = Atlas(s); vocab = build_vocab(atlas); everything = np.ones(s.n_experiments, bool)
+        atlas = Atlas(s)
+        vocab = build_vocab(atlas)
+        everything = np.ones(s.n_experiments, bool)
         scaling = {s.name: standardise(s, everything)}
         for label, config in (('default recipe', default_config(atlas, transfer=0)), ('default size, batches of 64', LPMConfig(batch=64))):
             config = config.but(epochs=3)
@@ -35,12 +42,15 @@ def main():
             start = [start_levels(make_network(vocab, config, seed=i), atlas_blocks(atlas, vocab, None, scaling)) for i in range(a.members)]
             together, alone = run(start, range(a.members), blocks, few, config, a.device), [run(start, [i], blocks, few, config, a.device)
                 for i in range(a.members)]
-            t = together.groupby('epoch')['seconds'].sum(); t1 = alone[0]['seconds']; both = pd.concat(alone)
+            t = together.groupby('epoch')['seconds'].sum()
+            t1 = alone[0]['seconds']
+            both = pd.concat(alone)
             rows.append(dict(screen=name, what=label, batch=min(few[0].size, config.batch or 2048), one_s=t1.min(),
                 in_turn_s=sum(x['seconds'].min() for x in alone), together_s=t.min(), together_over_one=t.min() / t1.min(),
                 in_turn_over_together=sum(x['seconds'].min() for x in alone) / t.min(),
                 largest_difference=float(np.abs(together.sort_values(['member', 'epoch'])['train_loss'].to_numpy()
-                    - both.sort_values(['member', 'epoch'])['train_loss'].to_numpy()).max()))); print(
+                    - both.sort_values(['member', 'epoch'])['train_loss'].to_numpy()).max())))
+            print(
                     pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1, float_format='{:,.3g}'.format), flush=True)
 
 if __name__ == '__main__': main()

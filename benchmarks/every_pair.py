@@ -28,15 +28,20 @@ def predict(task, method, atlas, split, *, seed, file):
     model = _fit(method, atlas, split, task, seed, None, None, None, None)
     P = model.predict_screen(task.screen, atlas[task.screen].obs[split.test[task.screen]],
         **({'unknown': 'prior'} if method == 'LPM' else {}))[0]
-    if file is not None: file.parent.mkdir(parents=True, exist_ok=True); np.save(file, P)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, P)
     return P
 
 def judge(task, name, o):
     "One row for each method: scores, and what the LPM has beyond it."
-    atlas = task.read(o.seed); s = atlas[task.screen]; folds = split_folds(atlas, FOLDS.get(name, 5), screens=[task.screen], seed=o.seed)
+    atlas = task.read(o.seed)
+    s = atlas[task.screen]
+    folds = split_folds(atlas, FOLDS.get(name, 5), screens=[task.screen], seed=o.seed)
     methods, said, base = ['LPM', *RIVALS[name]], {}, np.full(s.X.shape, np.nan, np.float32)
     for m in methods:
-        said[m] = np.full(s.X.shape, np.nan, np.float32); t = time.process_time()
+        said[m] = np.full(s.X.shape, np.nan, np.float32)
+        t = time.process_time()
         for i, f in enumerate(folds):
             file = o.keep/f'{name.replace("/", "-")}_{m}_{o.seed}_{i}.npy' if o.keep else None
             said[m][f.test[task.screen]] = predict(task, m, atlas, f, seed=o.seed, file=file)
@@ -47,12 +52,17 @@ def judge(task, name, o):
         for f in folds:                                            # each fold against the means of its own training part
             train, test = f.train[task.screen] & (P != ''), f.test[task.screen]
             for c in set(C): base[test & (C == c)] = np.nanmean(s.X[train & (C == c)], 0)
-        rows = np.flatnonzero(judged); who = P[rows]
+        rows = np.flatnonzero(judged)
+        who = P[rows]
         scores = {'delta r': {m: pearson(said[m][rows] - base[rows], s.X[rows] - base[rows]) for m in methods},
             'mse': {m: mse(said[m][rows], s.X[rows]) for m in methods}}
     else:
-        j = s.readouts.index(task.readout); known = judged & ~np.isnan(s.X[:, j]); who = np.unique(P[known])
-        rows = [np.flatnonzero(known & (P == p)) for p in who]; keep = np.array([len(r) >= 5 for r in rows]); who = who[keep]
+        j = s.readouts.index(task.readout)
+        known = judged & ~np.isnan(s.X[:, j])
+        who = np.unique(P[known])
+        rows = [np.flatnonzero(known & (P == p)) for p in who]
+        keep = np.array([len(r) >= 5 for r in rows])
+        who = who[keep]
         rows = [r for r, k in zip(rows, keep) if k]
         scores = {f'within r {task.readout}': {m: np.array([pearson(said[m][r, j][None], s.X[r, j][None])[0] for r in rows])
             for m in methods},
@@ -67,12 +77,18 @@ def judge(task, name, o):
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument('tasks', nargs='*', default=list(RIVALS)); a.add_argument('--seed', type=int, default=0)
+    a.add_argument('tasks', nargs='*', default=list(RIVALS))
+    a.add_argument('--seed', type=int, default=0)
     a.add_argument('--keep', type=Path, help='folder that keeps the predictions: a second run only scores them')
     a.add_argument('--out', type=Path, default=Path('every_pair.csv'))
-    o = a.parse_args(); warnings.simplefilter('ignore'); rows = []
+    o = a.parse_args()
+    warnings.simplefilter('ignore')
+    rows = []
     for name in o.tasks:
-        rows.append(judge(TASKS[name], name, o)); pd.concat(rows).to_csv(o.out, index=False); t = rows[-1]; first = t.iloc[0]
+        rows.append(judge(TASKS[name], name, o))
+        pd.concat(rows).to_csv(o.out, index=False)
+        t = rows[-1]
+        first = t.iloc[0]
         print(f"\n{name}: {first['folds']} folds, {first['experiments']:,} experiments of {first['perturbations']} perturbations")
         t = t.assign(score=[f'{v:.4f} [{l:.4f}, {h:.4f}]' for v, l, h in zip(t['value'], t['low'], t['high'])],
             gain=['' if m == 'LPM' else f'{v:+.4f} [{l:+.4f}, {h:+.4f}]'

@@ -26,7 +26,8 @@ from lpm_nb.model.learner import fit_lpm
 def withhold(atlas, name, share, *, seed, part):
     "A split that withholds a share of the pairs of two different genes in one screen; the parts of one seed share no pair."
     test = {n: np.zeros(s.n_experiments, bool) for n, s in atlas.items()}
-    pairs = np.flatnonzero(pair_genes(atlas[name].obs['perturbation'].astype(str))['a'].notna()); size = round(share * len(pairs))
+    pairs = np.flatnonzero(pair_genes(atlas[name].obs['perturbation'].astype(str))['a'].notna())
+    size = round(share * len(pairs))
     test[name][rng(seed, 'gi').permutation(pairs)[part * size:(part + 1) * size]] = True
     split = Split(f'{share:.0%} of pairs', {n: ~t for n, t in test.items()}, {n: np.zeros_like(t) for n, t in test.items()}, test, seed)
     prove_split(atlas, split)
@@ -37,7 +38,8 @@ def nearest(screen, expectation, train, pairs, seed):
     known = genetic_interactions(screen, expectation=expectation, rows=train)
     hide = rng(seed, 'k').random(len(known)) < .1
     def predict(table, k, labels):
-        M = interaction_map(table, order=False); P = pd.DataFrame(nearest_interactions(M.to_numpy(), k=k), M.index, M.columns)
+        M = interaction_map(table, order=False)
+        P = pd.DataFrame(nearest_interactions(M.to_numpy(), k=k), M.index, M.columns)
         g = pair_genes(labels)
         return P.reindex(index=M.index.union(g['a'].unique()),
             columns=M.index.union(g['b'].unique())).fillna(0).to_numpy()[[*map(M.index.union(g['a'].unique()).get_loc, g['a'])],
@@ -47,22 +49,28 @@ def nearest(screen, expectation, train, pairs, seed):
 
 def predict(atlas, name, split, *, file, seed):
     "What each method says of the withheld pairs, kept in a file."
-    table = atlas[name].obs[split.test[name]]; labels = table['perturbation'].astype(str).to_numpy()
+    table = atlas[name].obs[split.test[name]]
+    labels = table['perturbation'].astype(str).to_numpy()
     if file is not None and file.exists(): P = pd.read_parquet(file)
     else:
         P = pd.DataFrame(dict(perturbation=labels))
         for b in ('members in context', 'members + low rank'):
             P[b] = fit_baseline(b, atlas, split=split, seed=seed).predict_screen(name, table)[0][:, 0]
-        mean, std = fit_lpm(atlas, split=split, seed=seed).predict_screen(name, table); P['LPM'], P['std'] = mean[:, 0], std[:, 0]
-        if file is not None: file.parent.mkdir(parents=True, exist_ok=True); P.to_parquet(file)
+        mean, std = fit_lpm(atlas, split=split, seed=seed).predict_screen(name, table)
+        P['LPM'], P['std'] = mean[:, 0], std[:, 0]
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            P.to_parquet(file)
     if list(P['perturbation']) != list(labels): raise SystemExit(f'{file} is of another split: remove it')
     return P
 
 def interactions(screen, P, split, *, how, seed):
     "Measured interactions of the withheld pairs, what each method predicts, and from where on a training interaction counts as strong."
-    name = screen.name; train, test = split.train[name], split.test[name]
+    name = screen.name
+    train, test = split.train[name], split.test[name]
     e = fit_expectation(screen, context=screen.contexts[0], how=how, train=train)
-    true = genetic_interactions(screen, expectation=e, rows=test); expected = true['expected'].to_numpy()
+    true = genetic_interactions(screen, expectation=e, rows=test)
+    expected = true['expected'].to_numpy()
     for method, column in (('LPM', 'LPM'), ('additive', 'members in context'), ('low rank', 'members + low rank')):
         true[method] = P[column].to_numpy() - expected
     true['nearest genes'], k = nearest(screen, e, train, true['perturbation'], seed)
@@ -79,7 +87,8 @@ def one(line, share, o):
             file = o.keep/f'{line}_{share}_{seed}{f"_{part}" if part else ""}.parquet' if o.keep else None
             P = predict(atlas, name, split, file=file, seed=seed)
             parts.append(interactions(atlas[name], P, split, how=o.expectation, seed=seed).assign(part=part))
-    true = pd.concat(parts, ignore_index=True); methods = ['LPM', 'additive', 'low rank', 'nearest genes']
+    true = pd.concat(parts, ignore_index=True)
+    methods = ['LPM', 'additive', 'low rank', 'nearest genes']
     rank = dict(std=true[['std']].set_axis(['LPM'], axis=1),
         strong=(true['low'].to_numpy(), true['high'].to_numpy())) if not o.by_mean else {}
     truths = {'measured': (methods, true['gi'])}
@@ -87,7 +96,8 @@ def one(line, share, o):
         published = read_screen('horlbeck-k562-gi')
         gi = pd.Series(published.X[:, 0].astype(float), published.obs['perturbation'].astype(str).to_numpy())
         truths['published'] = ([*methods, 'measured growth'], true['perturbation'].map(gi))
-    pred = true[methods].assign(**{'measured growth': true['gi']}); out = []
+    pred = true[methods].assign(**{'measured growth': true['gi']})
+    out = []
     for truth, (which, y) in truths.items():
         for against in o.against:
             out.append(score_interactions(pred[which], y, gene1=true['gene1'], gene2=true['gene2'], draws=o.draws, seed=o.seed,
@@ -108,10 +118,16 @@ def main():
     a.add_argument('--keep', type=Path, help='folder that keeps the predictions: a second run only scores them')
     a.add_argument('--by-mean', action='store_true', help='rank strong pairs by the prediction alone')
     a.add_argument('--out', type=Path, default=Path('genetic_interactions.csv'))
-    o = a.parse_args(); warnings.simplefilter('ignore'); rows = []
+    o = a.parse_args()
+    warnings.simplefilter('ignore')
+    rows = []
     for line in o.lines:
         for share in o.shares:
-            t = time.process_time(); r = one(line, share, o); rows.append(r); pd.concat(rows).to_csv(o.out, index=False); first = r.iloc[0]
+            t = time.process_time()
+            r = one(line, share, o)
+            rows.append(r)
+            pd.concat(rows).to_csv(o.out, index=False)
+            first = r.iloc[0]
             print(f'\n{line}, {share:.0%} of the pairs withheld, {first["splits"]} splits, {first["pairs"]:,} pairs judged, '
                 f'{o.expectation} expectation, nearest k={first["k"]:.0f}, '
                   f'90 % intervals of growth cover {first["coverage_90"]:.3f}, {time.process_time() - t:.0f} CPU-s')

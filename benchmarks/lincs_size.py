@@ -17,9 +17,12 @@ from lpm_nb.model.lpm import make_network, paper_config
 
 def synthetic(n, r, perturbations, contexts, seed=0):
     "Blocks of a training and a validation part, and their vocabulary."
-    g = torch.Generator().manual_seed(seed); U = torch.randn(16, r, generator=g) / 4
-    z = torch.randn(perturbations + 1, 16, generator=g); level = torch.randn(contexts + 1, r, generator=g)
-    names = [f'expr:g{j}' for j in range(r)]; places = [f'line{c}|lincs' for c in range(contexts)]
+    g = torch.Generator().manual_seed(seed)
+    U = torch.randn(16, r, generator=g) / 4
+    z = torch.randn(perturbations + 1, 16, generator=g)
+    level = torch.randn(contexts + 1, r, generator=g)
+    names = [f'expr:g{j}' for j in range(r)]
+    places = [f'line{c}|lincs' for c in range(contexts)]
     vocab = Vocab([f'drug:d{i}' for i in range(perturbations)], places, [f'line{c}' for c in range(contexts)] + ['lincs'], [],
         {'lincs': names}, {'lincs': places})
     out = []
@@ -34,13 +37,21 @@ def synthetic(n, r, perturbations, contexts, seed=0):
 def ceilings(device):
     "TFLOP/s of a large product in both precisions, GB/s of a copy."
     def timed(f, k):
-        f(); sync(device); t = time.perf_counter(); [f() for _ in range(k)]; sync(device); return (time.perf_counter() - t) / k
-    m = 8192 if device == 'cuda' else 2048; out = {}
+        f()
+        sync(device)
+        t = time.perf_counter()
+        [f() for _ in range(k)]
+        sync(device)
+        return (time.perf_counter() - t) / k
+    m = 8192 if device == 'cuda' else 2048
+    out = {}
     for name, kind in (('bf16', torch.bfloat16), ('float32', torch.float32)):
         A = torch.randn(m, m, device=device, dtype=kind)
         out[name] = 2 * m**3 / timed(partial(torch.matmul, A, A), 10 if device == 'cuda' else 2) / 1e12
-    x = torch.empty(int(1e9 if device == 'cuda' else 5e7), device=device); y = torch.empty_like(x)
-    out['copy'] = 2 * x.nbytes / timed(lambda: y.copy_(x), 5) / 1e9; return out
+    x = torch.empty(int(1e9 if device == 'cuda' else 5e7), device=device)
+    y = torch.empty_like(x)
+    out['copy'] = 2 * x.nbytes / timed(lambda: y.copy_(x), 5) / 1e9
+    return out
 
 def sync(device): torch.cuda.synchronize() if device == 'cuda' else None
 
@@ -58,9 +69,11 @@ def main():
     p.add_argument('--experiments', type=int, default=863_000)
     p.add_argument('--readouts', type=int, default=978)
     p.add_argument('--perturbations', type=int, default=33_000)
-    p.add_argument('--contexts', type=int, default=102); p.add_argument('--epochs', type=int, default=3)
+    p.add_argument('--contexts', type=int, default=102)
+    p.add_argument('--epochs', type=int, default=3)
     p.add_argument('--batch', type=int, nargs=2, default=[2048, 256], help='of the two decoders')
-    a = p.parse_args(); top, rows = ceilings(a.device), []
+    a = p.parse_args()
+    top, rows = ceilings(a.device), []
     print(f"ceilings: product {top['bf16']:.2f} TFLOP/s in bf16, {top['float32']:.2f} in float32; copy {top['copy']:.0f} GB/s")
     vocab, train, valid = synthetic(a.experiments, a.readouts, a.perturbations, a.contexts)
     train, valid = train.to(a.device), valid.to(a.device)
@@ -69,11 +82,14 @@ def main():
             batch=a.batch[0]) if decoder == 'lpm' else paper_config('lincs', epochs=a.epochs, batch=a.batch[1])
         for precision in a.precision:
             if precision == 'bf16' and a.device == 'cpu': continue
-            net = make_network(vocab, config, seed=0); run = _Run([net], [0], None)
+            net = make_network(vocab, config, seed=0)
+            run = _Run([net], [0], None)
             learn = make_learner(net, [train], [valid], config, device=a.device, cbs=[run, _EndOfEpoch(run), _schedule(config)])
             learn.done = 0
             if precision == 'float32' and a.device == 'cuda': learn.remove_cb(MixedPrecision)
-            with learn.no_bar(), learn.no_logging(): learn.fit(a.epochs, lr=config.lr); sync(a.device)
+            with learn.no_bar(), learn.no_logging():
+                learn.fit(a.epochs, lr=config.lr)
+                sync(a.device)
             t = pd.DataFrame(run.rows[0])
             seconds = t['seconds'].iloc[1:].min() if len(t) > 1 else t['seconds'].min()
             n, f = len(train), flops(net, config, len(train), a.readouts)
@@ -85,7 +101,8 @@ def main():
             print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1, float_format='{:,.3g}'.format), flush=True)
             if a.device == 'cuda':
                 from torch.profiler import ProfilerActivity, profile
-                *x, y = learn.dls.train.one_batch(); net.train()
+                *x, y = learn.dls.train.one_batch()
+                net.train()
                 with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as prof:
                     learn.loss_func(net(*x), y).backward()
                     sync('cuda')

@@ -20,10 +20,15 @@ class Tuples(Dataset):
     def __getitem__(self, i): return self.books[0][self.P[i]], self.books[1][self.C[i]], self.books[2][self.R[i]], self.y[i]
 
 def main():
-    p = argparse.ArgumentParser(); p.add_argument('--work', type=Path, required=True)
+    p = argparse.ArgumentParser()
+    p.add_argument('--work', type=Path, required=True)
     p.add_argument('--experiments', type=int, default=60_000)
-    p.add_argument('--readouts', type=int, default=978); a = p.parse_args(); torch.set_num_threads(1)
-    a.work.mkdir(parents=True, exist_ok=True); n, r = a.experiments, a.readouts; rows = []
+    p.add_argument('--readouts', type=int, default=978)
+    a = p.parse_args()
+    torch.set_num_threads(1)
+    a.work.mkdir(parents=True, exist_ok=True)
+    n, r = a.experiments, a.readouts
+    rows = []
     def measure(name, f, values):
         f()
         w, c = time.perf_counter(), time.process_time()
@@ -34,8 +39,10 @@ def main():
     X = np.random.default_rng(0).normal(size=(n, r)).astype(np.float32)
     s = Screen.from_arrays(X, perturbation=[f'drug:d{i % (n // 10)}' for i in range(n)],
         context=[f'line{i // (n // 10)}' for i in range(n)], readouts=[f'expr:g{j}' for j in range(r)], name='simulated')
-    path = a.work/'loader.zarr'; disk = Screen.open(s.write(path)) if not path.exists() else Screen.open(path)
-    vocab = build_vocab(Atlas(s)); scaling = {s.name: standardise(s, np.ones(n, bool))}
+    path = a.work/'loader.zarr'
+    disk = Screen.open(s.write(path)) if not path.exists() else Screen.open(path)
+    vocab = build_vocab(Atlas(s))
+    scaling = {s.name: standardise(s, np.ones(n, bool))}
     order = np.random.default_rng(0).permutation(n)
     measure('copy of the matrix', lambda: X.copy(), X.size)
     measure('its rows in random order', lambda: [X[i] for i in np.array_split(order, n // 1024)], X.size)
@@ -44,7 +51,8 @@ def main():
     z = disk.X
     measure('plain read of the zarr', lambda: [z[i:i + 1024] for i in range(0, n, 1024)], X.size)
     measure('loader, from zarr', lambda: [None for _ in BlockLoader(stream, shuffle=True)], X.size)
-    d = Tuples(s); measure('rows of strings, DataLoader', lambda: [None for _ in DataLoader(d, batch_size=5000, shuffle=True)], len(d))
+    d = Tuples(s)
+    measure('rows of strings, DataLoader', lambda: [None for _ in DataLoader(d, batch_size=5000, shuffle=True)], len(d))
     t = pd.DataFrame(rows)
     t['times the strings'] = t['million_values_per_cpu_s'] / t['million_values_per_cpu_s'].iloc[-1]
     print(t.to_string(index=False, float_format='{:,.3g}'.format))

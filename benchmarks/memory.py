@@ -18,7 +18,8 @@ def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 def make(path, n):
     from lpm_nb.data.stored import ScreenWriter
-    g = np.random.default_rng(0); per = n // CONTEXTS
+    g = np.random.default_rng(0)
+    per = n // CONTEXTS
     z, U, level = g.normal(size=(per, 32)).astype(np.float32), g.normal(size=(32,
         READOUTS)).astype(np.float32) / 6, g.normal(size=(CONTEXTS, READOUTS)).astype(np.float32)
     own = np.eye(32, dtype=np.float32) + .3 * g.normal(size=(CONTEXTS, 32, 32)).astype(np.float32) / 32**.5
@@ -35,11 +36,14 @@ def limited(gigabytes):
     "Put this process under a limit; how."
     for base, file in (('/sys/fs/cgroup/memory', 'memory.limit_in_bytes'), ('/sys/fs/cgroup', 'memory.max')):
         try:
-            group = Path(base)/f'lpm_{os.getpid()}'; group.mkdir()
+            group = Path(base)/f'lpm_{os.getpid()}'
+            group.mkdir()
             (group/file).write_text(str(int(gigabytes * 1e9)))
-            (group/'cgroup.procs').write_text(str(os.getpid())); return f'cgroup of {gigabytes} GB'
+            (group/'cgroup.procs').write_text(str(os.getpid()))
+            return f'cgroup of {gigabytes} GB'
         except OSError: pass
-    resource.setrlimit(resource.RLIMIT_DATA, (int(gigabytes * 1e9),) * 2); return f'ulimit -d of {gigabytes} GB'
+    resource.setrlimit(resource.RLIMIT_DATA, (int(gigabytes * 1e9),) * 2)
+    return f'ulimit -d of {gigabytes} GB'
 
 def one(job, path, epochs, limit):
     how = limited(limit) if job == 'from disk' else 'none'
@@ -47,8 +51,10 @@ def one(job, path, epochs, limit):
     from lpm_nb.data.screen import Screen
     from lpm_nb.model.learner import default_config, fit_lpm
     from lpm_nb.data.screen import Atlas
-    torch.set_num_threads(1); imported = rss()
-    t, c = time.perf_counter(), time.process_time(); s = Screen.open(path)
+    torch.set_num_threads(1)
+    imported = rss()
+    t, c = time.perf_counter(), time.process_time()
+    s = Screen.open(path)
     if job != 'from disk': s = s.load()
     opened, rows = time.perf_counter() - t, []
     m = fit_lpm(s, config=default_config(Atlas(s), members=1, epochs=epochs), seed=0, device='cpu',
@@ -62,10 +68,15 @@ def one(job, path, epochs, limit):
         model_GB=weights / 1e9, bytes_a_value=(peak() - imported - weights) / n, valid_loss=[round(x, 4) for x in h['valid_loss']])))
 
 def main():
-    p = argparse.ArgumentParser(); p.add_argument('--work', type=Path, required=True)
-    p.add_argument('--gigabytes', type=float, default=4.); p.add_argument('--limit', type=float, default=1.5)
-    p.add_argument('--epochs', type=int, default=2); p.add_argument('--job')
-    p.add_argument('--path', type=Path); a = p.parse_args(); a.work.mkdir(parents=True, exist_ok=True)
+    p = argparse.ArgumentParser()
+    p.add_argument('--work', type=Path, required=True)
+    p.add_argument('--gigabytes', type=float, default=4.)
+    p.add_argument('--limit', type=float, default=1.5)
+    p.add_argument('--epochs', type=int, default=2)
+    p.add_argument('--job')
+    p.add_argument('--path', type=Path)
+    a = p.parse_args()
+    a.work.mkdir(parents=True, exist_ok=True)
     if a.job: return one(a.job, a.path, a.epochs, a.limit)
     rows = []
     for gb, jobs in ((.5, ['in memory']), (a.gigabytes, ['from disk', 'in memory'])):
@@ -74,8 +85,12 @@ def main():
         for job in jobs:
             run = subprocess.run([sys.executable, __file__, '--work', str(a.work), '--path', str(path), '--job', job, '--limit',
                 str(a.limit), '--epochs', str(a.epochs)], capture_output=True, text=True)
-            if run.returncode: print(run.stderr[-3000:], file=sys.stderr); rows.append(dict(job=job, died=run.returncode)); continue
-            rows.append(json.loads(run.stdout.strip().splitlines()[-1])); print(rows[-1], flush=True)
+            if run.returncode:
+                print(run.stderr[-3000:], file=sys.stderr)
+                rows.append(dict(job=job, died=run.returncode))
+                continue
+            rows.append(json.loads(run.stdout.strip().splitlines()[-1]))
+            print(rows[-1], flush=True)
     print(pd.DataFrame(rows).round(2).to_string(index=False))
 
 if __name__ == '__main__': main()

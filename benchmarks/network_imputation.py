@@ -37,7 +37,8 @@ def one(seed, share, members, kinds, methods=('mean difference', 'ridge')):
     sim = simulate_atlas(seed=seed, n_genes=40, n_doubles=40, n_drugs=10)
     cells = simulate_cells(sim, LINE, seed=seed)
     truth = sim.network[sim.network[LINE]]
-    rna = sim.atlas['sim-rna']; full = gene_effects(rna, context=CONTEXT, kind='CRISPRi', reference='median')
+    rna = sim.atlas['sim-rna']
+    full = gene_effects(rna, context=CONTEXT, kind='CRISPRi', reference='median')
     held = sorted(rng(seed, 'withheld', str(share)).choice(full.sources, round(share * len(full.sources)), replace=False))
     split = withhold(sim.atlas, held, seed, kinds)
     seen = gene_effects(rna.select(split.train['sim-rna']), context=CONTEXT, kind='CRISPRi', reference='median')
@@ -63,7 +64,8 @@ def one(seed, share, members, kinds, methods=('mean difference', 'ridge')):
 
 def denoise(seed, members):
     "Nothing withheld: the network of the measured effects, of the model's predictions in their place, and of both combined."
-    sim = simulate_atlas(seed=seed, n_genes=40, n_doubles=40, n_drugs=10); truth = sim.network[sim.network[LINE]]
+    sim = simulate_atlas(seed=seed, n_genes=40, n_doubles=40, n_drugs=10)
+    truth = sim.network[sim.network[LINE]]
     full = gene_effects(sim.atlas['sim-rna'], context=CONTEXT, kind='CRISPRi', reference='median', noise=.25 / np.sqrt(3))
     m = fit_lpm(sim.atlas, seed=seed, config=default_config(sim.atlas, members=members))
     effects = {'measured': full, 'predicted instead': impute_effects(full, m, sources=[], how='replace'),
@@ -75,16 +77,19 @@ def denoise(seed, members):
 
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    a.add_argument('--seeds', type=int, default=11); a.add_argument('--members', type=int, default=5)
+    a.add_argument('--seeds', type=int, default=11)
+    a.add_argument('--members', type=int, default=5)
     a.add_argument('--shares', type=float, nargs='+', default=[.3, .5, .7])
     a.add_argument('--strict', action='store_true')
     a.add_argument('--denoise', action='store_true',
         help='instead: withhold nothing and ask whether predictions make a better network than measurements')
     a.add_argument('--out', type=Path, default=Path('network_imputation.csv'))
-    o = a.parse_args(); rows = []
+    o = a.parse_args()
+    rows = []
     warnings.simplefilter('ignore')
     if o.denoise:
-        t = pd.DataFrame([r for seed in range(o.seeds) for r in denoise(seed, o.members)]); t.to_csv(o.out, index=False)
+        t = pd.DataFrame([r for seed in range(o.seeds) for r in denoise(seed, o.members)])
+        t.to_csv(o.out, index=False)
         print(t.groupby('effects', sort=False).mean(numeric_only=True).drop(columns='seed').round(3).to_string())
         w = t.pivot(index='seed', columns='effects', values='auprc')
         for n in ('predicted instead', 'combined'):

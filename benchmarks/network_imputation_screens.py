@@ -54,9 +54,11 @@ def one(name, share, seed, members, relations, k, methods):
     return rows
 
 def interval(x):
-    x = np.asarray(x, float); x = x[np.isfinite(x)]
+    x = np.asarray(x, float)
+    x = x[np.isfinite(x)]
     if len(x) < 2: return np.nan, np.nan, np.nan
-    h = student.ppf(.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)); return x.mean(), x.mean() - h, x.mean() + h
+    h = student.ppf(.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
+    return x.mean(), x.mean() - h, x.mean() + h
 
 def summarise(t):
     "Print the tables."
@@ -76,7 +78,8 @@ def summarise(t):
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument('--screens', nargs='+', default=list(SCREENS))
-    a.add_argument('--share', type=float, default=.5); a.add_argument('--sets', type=int, default=4)
+    a.add_argument('--share', type=float, default=.5)
+    a.add_argument('--sets', type=int, default=4)
     a.add_argument('--first', type=int, default=2,
         help='first set; sets 0 and 1 chose the share of unexplained variance in profile_correlation')
     a.add_argument('--members', type=int, default=3)
@@ -84,12 +87,14 @@ def main():
     a.add_argument('--methods', nargs='+', default=['co-function', 'mean difference'])
     a.add_argument('--out', type=Path, default=Path('network_imputation_screens.csv'))
     a.add_argument('--read', type=Path, help='only summarise an earlier result')
-    o = a.parse_args(); warnings.simplefilter('ignore')
+    o = a.parse_args()
+    warnings.simplefilter('ignore')
     if o.read: return summarise(pd.read_csv(o.read))
     relations, rows = read_relations(), []
     for name in o.screens:
         for seed in range(o.first, o.first + o.sets):
-            rows += one(name, o.share, seed, o.members, relations, o.k, o.methods); pd.DataFrame(rows).to_csv(o.out, index=False)
+            rows += one(name, o.share, seed, o.members, relations, o.k, o.methods)
+            pd.DataFrame(rows).to_csv(o.out, index=False)
             print(f'{name}, set {seed}: {rows[-1]["lpm_cpu_s"]:.0f} CPU-s for the LPM', flush=True)
     summarise(pd.DataFrame(rows))
 

@@ -28,7 +28,10 @@ def main():
         n, m = size.split('x')
         for method in o.methods:
             r = subprocess.run([sys.executable, '-c', CHILD, n, m, method, '0'], capture_output=True, text=True)
-            if r.returncode: print(f'{n + " × " + m:>22s} {method:16s} failed: {r.stderr.strip().splitlines()[-1]}'); continue
-            e, c, w, g = r.stdout.split(); print(f'{n + " × " + m:>22s} {method:16s} {int(e):12,d} {c:>7s} {w:>7s} {g:>9s}', flush=True)
+            if r.returncode:
+                print(f'{n + " × " + m:>22s} {method:16s} failed: {r.stderr.strip().splitlines()[-1]}')
+                continue
+            e, c, w, g = r.stdout.split()
+            print(f'{n + " × " + m:>22s} {method:16s} {int(e):12,d} {c:>7s} {w:>7s} {g:>9s}', flush=True)
 
 if __name__ == '__main__': main()

@@ -29,20 +29,25 @@ def part(split, atlas, names):
 def fitted(path, atlas, split, seed):
     "screen -> predictions of a model of these screens for what is held out."
     if not path.exists():
-        start = time.process_time(); model = fit_lpm(atlas, split=split, seed=seed)
+        start = time.process_time()
+        model = fit_lpm(atlas, split=split, seed=seed)
         means = {n: model.predict_screen(n, s.obs[split.test[n]], unknown='prior')[0] for n, s in atlas.items()}
         with atomic_path(path) as tmp:
             with open(tmp, 'wb') as f: np.savez(f, **means, seconds=time.process_time() - start)
     with np.load(path) as z: return {n: z[n] for n in z.files if n != 'seconds'}, float(z['seconds'])
 
 def main():
-    ask = argparse.ArgumentParser(); ask.add_argument('--seed', type=int, default=0)
+    ask = argparse.ArgumentParser()
+    ask.add_argument('--seed', type=int, default=0)
     ask.add_argument('--out', type=Path, default=Path('one_model'))
     ask.add_argument('--screens', nargs='+', default=SCREENS)
-    a = ask.parse_args(); a.out.mkdir(parents=True, exist_ok=True)
+    a = ask.parse_args()
+    a.out.mkdir(parents=True, exist_ok=True)
     atlas = Atlas([read_screen(n) for n in a.screens])
-    split = split_pairs(atlas, test=.15, by='system', seed=a.seed); prove_split(atlas, split)
-    joint, cost = fitted(a.out/f'all {a.seed}.npz', atlas, split, a.seed); print(f'all {len(atlas)} screens: {cost:.0f} CPU-s', flush=True)
+    split = split_pairs(atlas, test=.15, by='system', seed=a.seed)
+    prove_split(atlas, split)
+    joint, cost = fitted(a.out/f'all {a.seed}.npz', atlas, split, a.seed)
+    print(f'all {len(atlas)} screens: {cost:.0f} CPU-s', flush=True)
     rows = []
     for n, s in atlas.items():
         own = atlas.select({m: np.full(x.n_experiments, m == n) for m, x in atlas.items()})
@@ -51,11 +56,14 @@ def main():
         there = set(e['metric'])
         metric = 'delta r' if len(
             s.readouts) >= PROFILE else 'interaction r' if 'interaction r' in there else 'within r' if 'within r' in there else 'pooled r'
-        t = e[e['metric'] == metric].set_index(['readout', 'method']); r = t.index[-1][0]
+        t = e[e['metric'] == metric].set_index(['readout', 'method'])
+        r = t.index[-1][0]
         x, y = t.loc[(r, 'all screens')], t.loc[(r, 'this one')]
         rows.append(dict(screen=n, metric=metric, readout=r, all_screens=x['value'], this_one=y['value'], gain=y['gain'], low=y['gain_low'],
             high=y['gain_high'], cpu_seconds=cost))
         print(rows[-1], flush=True)
-    table = pd.DataFrame(rows); table.to_csv(a.out/f'one_model {a.seed}.csv', index=False); print(table.round(4).to_string(index=False))
+    table = pd.DataFrame(rows)
+    table.to_csv(a.out/f'one_model {a.seed}.csv', index=False)
+    print(table.round(4).to_string(index=False))
 
 if __name__ == '__main__': main()

@@ -15,9 +15,11 @@ from scperteval.protocols import metrics as sc
 def fixture():
     "(true, predicted, control) of 12 perturbations × 30 genes, as tests/test_evidence.py makes them."
     g = np.random.default_rng(7)
-    true = g.normal(size=(12, 30)); return true, .15 * true + g.normal(size=true.shape), g.normal(size=30)
+    true = g.normal(size=(12, 30))
+    return true, .15 * true + g.normal(size=true.shape), g.normal(size=30)
 
-true, pred, control = fixture(); names = [f'p{i:02d}' for i in range(12)]
+true, pred, control = fixture()
+names = [f'p{i:02d}' for i in range(12)]
 def cells(x):
     return ad.AnnData(np.vstack([x, control]), obs=pd.DataFrame({'perturbation': [*names, 'control']}, index=[f'c{i}' for i in range(13)]),
         var=pd.DataFrame(index=[f'g{i}' for i in range(30)]))
@@ -31,4 +33,5 @@ said = {'versions': {p: version(p) for p in ('cell-eval', 'scperteval')},
         'r2': [sc.r2(t, p, None) for t, p in zip(true, pred)],
         'mse': [sc.mse(t, p, None) for t, p in zip(true, pred)], 'nir': sc.nir(list(true), list(pred), None).tolist()}}
 out = Path(__file__).parent.parent/'tests'/'peer_scores.json'
-out.write_text(json.dumps(said, indent=1) + '\n'); print(out)
+out.write_text(json.dumps(said, indent=1) + '\n')
+print(out)

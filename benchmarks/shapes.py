@@ -15,7 +15,8 @@ warnings.simplefilter('ignore')
 
 def drug_pairs(seed, drugs=30, lines=12, shared=1., causes=2, last=False):
     "All pairs and singles of some drugs; what a pair adds is shared by the lines, the rest of it has some causes. last: the last line has singles only."
-    g = np.random.default_rng(seed); alone = .7 * g.normal(size=(drugs, 1)) + .4 * g.normal(size=(drugs, lines))
+    g = np.random.default_rng(seed)
+    alone = .7 * g.normal(size=(drugs, 1)) + .4 * g.normal(size=(drugs, lines))
     two = list(itertools.combinations(range(drugs), 2))
     add = .5 * (np.sqrt(shared) * g.normal(size=(len(two), 1)) + np.sqrt((1 - shared) / causes) * g.normal(size=(len(two), causes)) @ g.normal(
         size=(causes, lines)))
@@ -29,21 +30,29 @@ def drug_pairs(seed, drugs=30, lines=12, shared=1., causes=2, last=False):
 
 def gene_pairs(seed, genes=100, pairs=130, contexts=1, readouts=1000, noise=.7, add=.5):
     "Profiles of singles and of some pairs: sums along eight programmes, and what pairs add."
-    g = np.random.default_rng(seed); B = g.normal(size=(8, readouts)) / np.sqrt(8); own = g.normal(size=(genes, 8)) * g.gamma(1, 1, (genes, 1))
-    here = .4 * g.normal(size=(contexts, genes, 8)); every = list(itertools.combinations(range(genes), 2))
-    two = [every[i] for i in g.choice(len(every), pairs, replace=False)]; more = add * g.normal(size=(pairs, 8)); level = g.normal(size=(contexts, readouts))
+    g = np.random.default_rng(seed)
+    B = g.normal(size=(8, readouts)) / np.sqrt(8)
+    own = g.normal(size=(genes, 8)) * g.gamma(1, 1, (genes, 1))
+    here = .4 * g.normal(size=(contexts, genes, 8))
+    every = list(itertools.combinations(range(genes), 2))
+    two = [every[i] for i in g.choice(len(every), pairs, replace=False)]
+    more = add * g.normal(size=(pairs, 8))
+    level = g.normal(size=(contexts, readouts))
     rows, X = [], []
     for c in range(contexts):
         for m, plus in [*(((i,), 0) for i in range(genes)), *zip(two, more)]:
-            rows.append((m, c)); X.append(level[c] + (sum(own[i] + here[c, i] for i in m) + plus) @ B + noise * g.normal(size=readouts))
+            rows.append((m, c))
+            X.append(level[c] + (sum(own[i] + here[c, i] for i in m) + plus) @ B + noise * g.normal(size=readouts))
     s = Screen.from_arrays(np.array(X), perturbation=['+'.join(f'KO:g{i:03}' for i in m) for m, _ in rows], context=[f'c{c}' for _, c in rows],
         readouts=[f'r{i}' for i in range(readouts)], name='shape')
     return s, np.array([len(m) == 2 for m, _ in rows]), False, noise**2
 
 def dose_curves(seed, drugs=60, lines=30, readouts=1, noise=.1):
     "Hill curves over five doses; height and EC50 of a drug differ between lines."
-    g = np.random.default_rng(seed); d = np.array([.1, .3, 1, 3, 10.])
-    high = g.normal(size=(drugs, 1, readouts)) + .5 * g.normal(size=(drugs, lines, readouts)); ec = g.normal(size=(drugs, 1)) + .5 * g.normal(size=(drugs, lines))
+    g = np.random.default_rng(seed)
+    d = np.array([.1, .3, 1, 3, 10.])
+    high = g.normal(size=(drugs, 1, readouts)) + .5 * g.normal(size=(drugs, lines, readouts))
+    ec = g.normal(size=(drugs, 1)) + .5 * g.normal(size=(drugs, lines))
     curve = 1 / (1 + np.exp(-2 * (np.log(d) - ec[..., None])))
     Y = high[:, :, None] * curve[..., None] + noise * g.normal(size=(drugs, lines, 5, readouts)) + g.normal(size=(1, lines, 1, readouts))
     i, c, k = np.indices((drugs, lines, 5)).reshape(3, -1)
@@ -53,8 +62,11 @@ def dose_curves(seed, drugs=60, lines=30, readouts=1, noise=.1):
 
 def signatures(seed, drugs=150, lines=20, readouts=100, noise=1.):
     "As in a public collection of signatures: of each drug some doses, times and lines, 15 drugs in all lines; both make an effect grow."
-    g = np.random.default_rng(seed); doses, times = np.array([.04, .12, .37, 1.1, 3.3, 10.]), np.array([6., 24.]); B = 1.5 * g.normal(size=(8, readouts)) / np.sqrt(8)
-    z = g.normal(size=(drugs, 8)) * g.gamma(1, 1, (drugs, 1)); here = .5 * g.normal(size=(lines, drugs, 8)) * np.abs(z).mean(1)[:, None]
+    g = np.random.default_rng(seed)
+    doses, times = np.array([.04, .12, .37, 1.1, 3.3, 10.]), np.array([6., 24.])
+    B = 1.5 * g.normal(size=(8, readouts)) / np.sqrt(8)
+    z = g.normal(size=(drugs, 8)) * g.gamma(1, 1, (drugs, 1))
+    here = .5 * g.normal(size=(lines, drugs, 8)) * np.abs(z).mean(1)[:, None]
     level, ec, slow, rows = g.normal(size=(lines, readouts)), .7 * g.normal(size=drugs), g.uniform(.3, 1, drugs), []
     for i in range(drugs):
         for l in np.arange(lines) if i < 15 else g.choice(lines, g.integers(3, 6), replace=False):
@@ -68,21 +80,27 @@ def signatures(seed, drugs=150, lines=20, readouts=100, noise=1.):
 
 def one_amount(made, seed, share=.2):
     "Of a share of the pairs that were tried at several doses or times, one of them is to be predicted from the others."
-    s, _, _, noise = made; g = np.random.default_rng(seed + 99); asked = np.zeros(s.n_experiments, bool)
+    s, _, _, noise = made
+    g = np.random.default_rng(seed + 99)
+    asked = np.zeros(s.n_experiments, bool)
     for rows in s.obs.reset_index(drop=True).groupby(['perturbation', 'context'], observed=True).indices.values():
         if len(rows) > 1 and g.random() < share: asked[g.choice(rows)] = True
     return s, asked, True, noise
 
 def neighbours(s, test):
     "The mean of the two nearest doses or times of the same pair."
-    o = s.obs.reset_index(drop=True); x = np.log(np.nan_to_num(o[['dose', 'time']].to_numpy(float), nan=1.))
+    o = s.obs.reset_index(drop=True)
+    x = np.log(np.nan_to_num(o[['dose', 'time']].to_numpy(float), nan=1.))
     of = {k: rows[~test[rows]] for k, rows in o.groupby(['perturbation', 'context'], observed=True).indices.items()}
-    def mean(i): rows = of[o.perturbation[i], o.context[i]]; return s.X[rows[np.argsort(np.abs(x[rows] - x[i]).sum(1))[:2]]].mean(0)
+    def mean(i):
+        rows = of[o.perturbation[i], o.context[i]]
+        return s.X[rows[np.argsort(np.abs(x[rows] - x[i]).sum(1))[:2]]].mean(0)
     return np.array([mean(i) for i in np.flatnonzero(test)])
 
 def sums(seed, genes=60, contexts=6, readouts=100, noise=.3):
     "Additive profiles."
-    g = np.random.default_rng(seed); i, c = np.indices((genes, contexts)).reshape(2, -1)
+    g = np.random.default_rng(seed)
+    i, c = np.indices((genes, contexts)).reshape(2, -1)
     Y = g.normal(size=(genes, 1, readouts)) + 1.5 * g.normal(size=(contexts, readouts)) + noise * g.normal(size=(genes, contexts, readouts))
     s = Screen.from_arrays(Y[i, c], perturbation=[f'KO:g{k:03}' for k in i], context=[f'c{k}' for k in c], readouts=[f'r{k}' for k in range(readouts)],
         name='shape')
@@ -90,7 +108,9 @@ def sums(seed, genes=60, contexts=6, readouts=100, noise=.3):
 
 def heavy_tails(seed, genes=30, contexts=12, readouts=50, noise=.7):
     "Most genes do little and a few very much; what contexts add is as large for all."
-    g = np.random.default_rng(seed); i, c = np.indices((genes, contexts)).reshape(2, -1); B = g.normal(size=(5, readouts))
+    g = np.random.default_rng(seed)
+    i, c = np.indices((genes, contexts)).reshape(2, -1)
+    B = g.normal(size=(5, readouts))
     Y = (g.normal(size=(genes, 1, 5)) * g.gamma(1, 1, (genes, 1, 1)) + .6 * g.normal(size=(genes, contexts, 5))) @ B + 1.5 * g.normal(
         size=(contexts, readouts)) + noise * g.normal(size=(genes, contexts, readouts))
     s = Screen.from_arrays(Y[i, c], perturbation=[f'KO:g{k:03}' for k in i], context=[f'c{k}' for k in c], readouts=[f'r{k}' for k in range(readouts)],
@@ -99,8 +119,11 @@ def heavy_tails(seed, genes=30, contexts=12, readouts=50, noise=.7):
 
 def knock_outs(seed, genes=600, lines=120, noise=.12, causes=30):
     "Growth after the loss of every gene: one in eight is essential, most do next to nothing, and one in twenty matters in a few lines only."
-    g = np.random.default_rng(seed); tissue = g.integers(0, 12, lines); i, c = np.indices((genes, lines)).reshape(2, -1)
-    state = (.6 * g.normal(size=(12, causes))[tissue] + .8 * g.normal(size=(lines, causes))) * np.linspace(1, .2, causes); essential = g.random(genes) < .12
+    g = np.random.default_rng(seed)
+    tissue = g.integers(0, 12, lines)
+    i, c = np.indices((genes, lines)).reshape(2, -1)
+    state = (.6 * g.normal(size=(12, causes))[tissue] + .8 * g.normal(size=(lines, causes))) * np.linspace(1, .2, causes)
+    essential = g.random(genes) < .12
     size = 1.4 * np.where(essential, .25, .08) * g.gamma(2, .5, genes) / np.sqrt(causes)
     Y = -1. * essential[:, None] + size[:, None] * g.normal(size=(genes, causes)) @ state.T + .03 * g.normal(size=lines) + noise * g.normal(size=(genes, lines))
     Y -= .8 * ((g.random(genes) < .05)[:, None] & (g.random((genes, lines)) < .03))
@@ -123,17 +146,30 @@ SHAPES = {
     'tails: 200 genes, 4 contexts, 100 readouts': lambda s: heavy_tails(s, 200, 4, 100)}
 
 def main():
-    ask = argparse.ArgumentParser(); ask.add_argument('--seeds', type=int, default=2); ask.add_argument('--only', default='')
-    ask.add_argument('--out', type=Path, default=Path('shapes')); a = ask.parse_args(); lines = []
+    ask = argparse.ArgumentParser()
+    ask.add_argument('--seeds', type=int, default=2)
+    ask.add_argument('--only', default='')
+    ask.add_argument('--out', type=Path, default=Path('shapes'))
+    a = ask.parse_args()
+    lines = []
     for name, make in SHAPES.items():
         if a.only not in name: continue
         for seed in range(a.seeds):
-            s, asked, whole, noise = make(seed); atlas = Atlas(s)
-            test = asked if whole else split_pairs(atlas, test=.2, seed=seed).test['shape'] & asked; Y = s.X[test]
-            split = Split('shape', {'shape': ~test}, {'shape': np.zeros(len(test), bool)}, {'shape': test}, seed); partly = name.startswith('one dose')
-            if partly: atlas, none = Atlas(s.select(~test)), np.zeros((~test).sum(), bool); split = Split('shape', {'shape': ~none}, {'shape': none}, {'shape': none}, seed) # known in part
-            start = time.process_time(); model = fit_lpm(atlas, split=split, seed=seed); cost = time.process_time() - start
-            mean, std = model.predict_screen('shape', s.obs[test], unknown='prior'); z = (mean - Y) / std; others = {}
+            s, asked, whole, noise = make(seed)
+            atlas = Atlas(s)
+            test = asked if whole else split_pairs(atlas, test=.2, seed=seed).test['shape'] & asked
+            Y = s.X[test]
+            split = Split('shape', {'shape': ~test}, {'shape': np.zeros(len(test), bool)}, {'shape': test}, seed)
+            partly = name.startswith('one dose')
+            if partly:
+                atlas, none = Atlas(s.select(~test)), np.zeros((~test).sum(), bool)
+                split = Split('shape', {'shape': ~none}, {'shape': none}, {'shape': none}, seed) # known in part
+            start = time.process_time()
+            model = fit_lpm(atlas, split=split, seed=seed)
+            cost = time.process_time() - start
+            mean, std = model.predict_screen('shape', s.obs[test], unknown='prior')
+            z = (mean - Y) / std
+            others = {}
             if partly: others['two nearest amounts'] = float(((neighbours(s, test) - Y)**2).mean())
             for b in BASELINES:
                 if b in INFORMED: continue
@@ -141,8 +177,11 @@ def main():
                 except LPMError: pass                                          # it does not fit the shape
             best = min(others, key=others.get)
             lines.append(dict(shape=name, seed=seed, LPM=((mean - Y)**2).mean(), best=others[best], baseline=best, noise=noise,
-                in_90=(np.abs(z) < 1.645).mean(), z2=(z**2).mean(), cpu_seconds=cost)); print(lines[-1], flush=True)
-    t = pd.DataFrame(lines); a.out.mkdir(parents=True, exist_ok=True); t.to_csv(a.out/'shapes.csv', index=False)
+                in_90=(np.abs(z) < 1.645).mean(), z2=(z**2).mean(), cpu_seconds=cost))
+            print(lines[-1], flush=True)
+    t = pd.DataFrame(lines)
+    a.out.mkdir(parents=True, exist_ok=True)
+    t.to_csv(a.out/'shapes.csv', index=False)
     print(t.round(4).to_string(index=False))
 
 if __name__ == '__main__': main()

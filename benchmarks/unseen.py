@@ -32,7 +32,8 @@ def pharmacology():
 
 def both():
     "Structures, and what is known of the drugs, of equal length."
-    a, b = structures(), pharmacology(); b.index = [i.partition(':')[2] for i in b.index]
+    a, b = structures(), pharmacology()
+    b.index = [i.partition(':')[2] for i in b.index]
     return pd.concat([x.div(np.linalg.norm(x, axis=1), axis=0) for x in (a, b[~b.index.duplicated()])], axis=1).fillna(0)
 
 CASES = {'Replogle K562, relations': (('replogle-k562', 'replogle-rpe1'), relation_vectors, 'delta r'),
@@ -55,32 +56,43 @@ class Given:
 
 def most_similar(atlas, split, vectors, screen, k=5):
     "Mean effect of the most similar known perturbations in the same context, shrunk towards none."
-    s = atlas[screen]; train, o = split.train[screen], s.obs
-    known = sorted({p for p in o['perturbation'][train].astype(str) if p}); at = find_vectors(vectors, known)
+    s = atlas[screen]
+    train, o = split.train[screen], s.obs
+    known = sorted({p for p in o['perturbation'][train].astype(str) if p})
+    at = find_vectors(vectors, known)
     known, at = np.array(known, object)[at >= 0], at[at >= 0]
     U = vectors.to_numpy() / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    C = o['context'].astype(str).to_numpy(); P = o['perturbation'].astype(str).to_numpy()
+    C = o['context'].astype(str).to_numpy()
+    P = o['perturbation'].astype(str).to_numpy()
     mean = {c: np.nanmean(s.X[train & (C == c)], 0) for c in s.contexts}
-    row = {(p, c): i for i, (p, c, m) in enumerate(zip(P, C, train)) if m}; out = []
+    row = {(p, c): i for i, (p, c, m) in enumerate(zip(P, C, train)) if m}
+    out = []
     for p, c in zip(P[split.test[screen]], C[split.test[screen]]):
-        j = find_vectors(vectors, [p])[0]; best = known[np.argsort(-(U[at] @ U[j]))] if j >= 0 else []
+        j = find_vectors(vectors, [p])[0]
+        best = known[np.argsort(-(U[at] @ U[j]))] if j >= 0 else []
         near = [row[q, c] for q in best if (q, c) in row][:k]
         out.append(mean[c] + (np.nan_to_num(s.X[near] - mean[c]).sum(0) / (len(near) + 1) if near else 0))
     return np.array(out, np.float32)
 
 def one(name, seed):
-    screens, read, metric = CASES[name]; atlas = Atlas([read_screen(n) for n in screens])
+    screens, read, metric = CASES[name]
+    atlas = Atlas([read_screen(n) for n in screens])
     split = split_perturbations(atlas, test=.2, valid=0., seed=seed)
     screen, vectors = screens[0], check_vectors(read())
     described = {n: split.test[n] & (find_vectors(vectors, s.obs['perturbation'].astype(str)) >= 0) for n, s in atlas.items()}
     share = described[screen].sum() / split.test[screen].sum()
     split = Split(split.name, split.train, split.valid, described, seed)
-    model = fit_lpm(atlas, split=split, seed=seed, device='cpu'); start = time.process_time()
-    told = model.with_descriptors(vectors); o = atlas[screen].obs[split.test[screen]]
-    mean, std = told.predict_screen(screen, o); cost = time.process_time() - start
-    z = (atlas[screen].X[split.test[screen]] - mean) / std; z = z[~np.isnan(z)]
+    model = fit_lpm(atlas, split=split, seed=seed, device='cpu')
+    start = time.process_time()
+    told = model.with_descriptors(vectors)
+    o = atlas[screen].obs[split.test[screen]]
+    mean, std = told.predict_screen(screen, o)
+    cost = time.process_time() - start
+    z = (atlas[screen].X[split.test[screen]] - mean) / std
+    z = z[~np.isnan(z)]
     methods = {'LPM with descriptors': Given(mean, std), 'LPM without': Given(*model.predict_screen(screen, o, unknown='prior'))}
-    rest = {n: split.train[n] | split.valid[n] for n in atlas}; seen = atlas.select(rest)
+    rest = {n: split.train[n] | split.valid[n] for n in atlas}
+    seen = atlas.select(rest)
     blind = Split(split.name, *({n: part[n][rest[n]] for n in atlas} for part in (split.train, split.valid, split.test)), split.seed)
     if sum(s.n_experiments for s in seen.values()) * vectors.shape[1] < 1e8:
         methods['random forest'] = fit_baseline('random forest', seen, split=blind, seed=seed,
@@ -94,17 +106,27 @@ def one(name, seed):
         in_90=(np.abs(z) < 1.645).mean(), cpu_seconds=cost)
 
 def of_pairs(name, seed):
-    screens = PAIRS[name]; atlas = Atlas([read_screen(n) for n in screens]); screen, vectors = screens[0], check_vectors(relation_vectors())
+    screens = PAIRS[name]
+    atlas = Atlas([read_screen(n) for n in screens])
+    screen, vectors = screens[0], check_vectors(relation_vectors())
     atoms = np.array(sorted({a for s in atlas.values() for m in s.members.values() for a in m}), object)
-    away = set(rng(seed, 'genes').permutation(atoms)[:len(atoms) // 5]); unknown = {a for a, i in zip(away, find_vectors(vectors, list(away))) if i < 0}
+    away = set(rng(seed, 'genes').permutation(atoms)[:len(atoms) // 5])
+    unknown = {a for a, i in zip(away, find_vectors(vectors, list(away))) if i < 0}
     def each(s, of): return np.array([of(set(m)) for m in s.members.values()])[s.obs['perturbation'].cat.codes]
-    gone = {n: each(s, lambda m: bool(m & away)) for n, s in atlas.items()}; none = {n: np.zeros(len(g), bool) for n, g in gone.items()}
+    gone = {n: each(s, lambda m: bool(m & away)) for n, s in atlas.items()}
+    none = {n: np.zeros(len(g), bool) for n, g in gone.items()}
     count = each(atlas[screen], lambda m: 0 if len(m) < 2 or m & unknown else len(m & away))
     model = fit_lpm(atlas, split=Split('genes', {n: ~g for n, g in gone.items()}, none, none, seed), seed=seed, device='cpu')
-    start = time.process_time(); told = model.with_descriptors(vectors); o = atlas[screen].obs; parts = []
-    k = count == 1; rows = o[k]; members = [atlas[screen].members[p] for p in rows['perturbation'].astype(str)]
+    start = time.process_time()
+    told = model.with_descriptors(vectors)
+    o = atlas[screen].obs
+    parts = []
+    k = count == 1
+    rows = o[k]
+    members = [atlas[screen].members[p] for p in rows['perturbation'].astype(str)]
     alone = pd.DataFrame([(a, c) for m, c in zip(members, rows['context'].astype(str)) for a in m], columns=['perturbation', 'context'])
-    single = model.predict_screen(screen, alone.drop_duplicates(), unknown='prior')[0]; says = dict(zip(map(tuple, alone.drop_duplicates().to_numpy()), single))
+    single = model.predict_screen(screen, alone.drop_duplicates(), unknown='prior')[0]
+    says = dict(zip(map(tuple, alone.drop_duplicates().to_numpy()), single))
     level = {c: model.predict_screen(screen, pd.DataFrame(dict(perturbation=[''], context=[c])))[0][0] for c in set(alone['context'])}
     mean = {c: np.mean([v for (a, q), v in says.items() if q == c and a not in away], 0) for c in level}
     sums = np.array([sum(mean[c] if a in away else says[a, c] for a in m) - level[c] for m, c in zip(members, rows['context'].astype(str))])
@@ -112,7 +134,9 @@ def of_pairs(name, seed):
     forest = fit_baseline('random forest', atlas.select(rest), split=Split('genes', {n: np.ones(r.sum(), bool) for n, r in rest.items()},
         *({n: np.zeros(r.sum(), bool) for n, r in rest.items()} for _ in range(2)), seed), seed=seed, knowledge=vectors.rename(index=lambda x: x.rpartition(':')[2]))
     for what, k in (('one of two', count == 1), ('both', count == 2)):
-        m, std = told.predict_screen(screen, o[k]); y = atlas[screen].X[k]; z = (y - m) / std
+        m, std = told.predict_screen(screen, o[k])
+        y = atlas[screen].X[k]
+        z = (y - m) / std
         methods = {'LPM with descriptors': m, 'LPM without': model.predict_screen(screen, o[k], unknown='prior')[0],
             'random forest': forest.predict_screen(screen, o[k])[0], **({'known member + mean gene': sums} if what == 'one of two' else {})}
         t = evaluate({q: Given(x) for q, x in methods.items()}, atlas, split=Split('genes', rest, none, {n: k if n == screen else none[n]
@@ -124,14 +148,17 @@ def of_pairs(name, seed):
 
 def by_tissue(screen, train, test, k=5.):
     "A drug's mean over the tissue's known lines, shrunk towards its mean over all lines; k=None: that mean."
-    lines = line_vectors(); plain = {''.join(q for q in x.upper() if q.isalnum()): x for x in lines.index}
-    kinds = [c for c in lines if c.startswith('tissue:')]; best = (lines[kinds] > 0).idxmax(axis=1)
+    lines = line_vectors()
+    plain = {''.join(q for q in x.upper() if q.isalnum()): x for x in lines.index}
+    kinds = [c for c in lines if c.startswith('tissue:')]
+    best = (lines[kinds] > 0).idxmax(axis=1)
     of = {c: best.get(plain.get(''.join(q for q in parse_context(c)[0].upper() if q.isalnum())), '?') for c in screen.contexts}
     o = screen.obs.assign(tissue=screen.obs['context'].astype(str).map(of)).astype(dict(perturbation=str))
     X = pd.DataFrame(screen.X[train])
     mean, g = X.groupby(o['perturbation'][train].to_numpy()).mean(), X.groupby([o['perturbation'][train].to_numpy(),
         o['tissue'][train].to_numpy()])
-    total, n = g.sum(), g.count(); at = pd.MultiIndex.from_frame(o.loc[test, ['perturbation', 'tissue']])
+    total, n = g.sum(), g.count()
+    at = pd.MultiIndex.from_frame(o.loc[test, ['perturbation', 'tissue']])
     m = mean.reindex(o['perturbation'][test]).to_numpy()
     return m if k is None else ((total.reindex(at).fillna(0).to_numpy() + k * m)
         / (n.reindex(at).fillna(0).to_numpy() + k)).astype(np.float32)
@@ -142,9 +169,11 @@ def transferred(model, screen, other, table):
         return ((model.predict_screen(n, pd.DataFrame(dict(perturbation=np.repeat(ps, len(cs)), context=np.tile(cs, len(ps)))))[0]
             - model.scaling[n][0]) / model.scaling[n][1]).reshape(len(ps), len(cs), -1)
     P, C = table['perturbation'].astype(str).to_numpy(), table['context'].astype(str).to_numpy()
-    mine = [p for p in dict.fromkeys(P)]; there = list(model.vocab.screen_contexts[other])
+    mine = [p for p in dict.fromkeys(P)]
+    there = list(model.vocab.screen_contexts[other])
     sibling = {parse_context(c)[0]: i for i, c in enumerate(there)}
-    E = ask(other, [f'{a}' for a in model.vocab.atoms if a], there); D = E - E.mean(1, keepdims=True)
+    E = ask(other, [f'{a}' for a in model.vocab.atoms if a], there)
+    D = E - E.mean(1, keepdims=True)
     row = {a: i for i, a in enumerate(x for x in model.vocab.atoms if x)}
     level = ask(screen, mine, model.vocab.screen_contexts[screen]).mean(1)
     at = {p: i for i, p in enumerate(mine)}
@@ -153,8 +182,11 @@ def transferred(model, screen, other, table):
     return (new * model.scaling[screen][1] + model.scaling[screen][0]).astype(np.float32)
 
 def one_of_lines(name, seed):
-    screens, how = LINES[name]; atlas = Atlas([read_screen(n) for n in screens]); screen = screens[0]
-    s = atlas[screen]; contexts = np.array(s.contexts, object)
+    screens, how = LINES[name]
+    atlas = Atlas([read_screen(n) for n in screens])
+    screen = screens[0]
+    s = atlas[screen]
+    contexts = np.array(s.contexts, object)
     if how == 'screens':
         known = {parse_context(c)[0] for c in atlas[screens[1]].contexts}
         contexts = np.array([c for c in contexts if parse_context(c)[0] in known], object)
@@ -162,11 +194,14 @@ def one_of_lines(name, seed):
     gone = {n: x.obs['context'].astype(str).isin(away).to_numpy() for n, x in atlas.items()}
     test = {n: g & (n == screen) & (atlas[n].obs['perturbation'] != '').to_numpy() for n, g in gone.items()}
     split = Split('whole lines', {n: ~g for n, g in gone.items()}, {n: np.zeros(len(g), bool) for n, g in gone.items()}, test, seed)
-    model = fit_lpm(atlas, split=split, seed=seed, device='cpu'); start = time.process_time()
+    model = fit_lpm(atlas, split=split, seed=seed, device='cpu')
+    start = time.process_time()
     told = model.with_descriptors(contexts='screens' if how == 'screens' else line_vectors())
     o = s.obs[test[screen]]
-    mean, std = told.predict_screen(screen, o); cost = time.process_time() - start
-    z = (s.X[test[screen]] - mean) / std; z = z[~np.isnan(z)]
+    mean, std = told.predict_screen(screen, o)
+    cost = time.process_time() - start
+    z = (s.X[test[screen]] - mean) / std
+    z = z[~np.isnan(z)]
     methods = {'LPM with descriptors': Given(mean, std), 'LPM without': Given(*model.predict_screen(screen, o, unknown='prior')),
         'tissue mean': Given(by_tissue(s, split.train[screen], test[screen])),
                'perturbation mean': Given(by_tissue(s, split.train[screen], test[screen], k=None)),
@@ -178,27 +213,47 @@ def one_of_lines(name, seed):
         in_90=(np.abs(z) < 1.645).mean(), cpu_seconds=cost)
 
 def one_of_contexts(name, seed):
-    screen = CONTEXTS[name]; s = read_screen(screen); atlas = Atlas([s]); out = s.contexts[seed % len(s.contexts)]
-    gone = (s.obs['context'] == out).to_numpy(); there = (s.obs['perturbation'] != '').to_numpy(); none = {screen: np.zeros(len(gone), bool)}
-    split = Split('a new context', {screen: ~gone}, none, {screen: gone & there}, seed); o = s.obs[gone & there]
-    model = fit_lpm(atlas, split=split, seed=seed, device='cpu'); start = time.process_time()
-    mean, std = model.predict_screen(screen, o, unknown='prior'); cost = time.process_time() - start
-    y = s.X[gone & there]; z = (y - mean) / std; z = z[~np.isnan(z)]; P = s.obs['perturbation'].astype(str).to_numpy()
-    others = {p: np.nanmean(s.X[~gone & (P == p)], 0) for p in set(P[~gone])}; level = np.nanmean(s.X[~gone & there], 0); n = len(s.contexts) - 1
-    usual = np.array([others.get(p, level) for p in P[gone & there]]); methods = {'LPM, nothing known': Given(mean, std), 'mean over the others': Given(usual)}
+    screen = CONTEXTS[name]
+    s = read_screen(screen)
+    atlas = Atlas([s])
+    out = s.contexts[seed % len(s.contexts)]
+    gone = (s.obs['context'] == out).to_numpy()
+    there = (s.obs['perturbation'] != '').to_numpy()
+    none = {screen: np.zeros(len(gone), bool)}
+    split = Split('a new context', {screen: ~gone}, none, {screen: gone & there}, seed)
+    o = s.obs[gone & there]
+    model = fit_lpm(atlas, split=split, seed=seed, device='cpu')
+    start = time.process_time()
+    mean, std = model.predict_screen(screen, o, unknown='prior')
+    cost = time.process_time() - start
+    y = s.X[gone & there]
+    z = (y - mean) / std
+    z = z[~np.isnan(z)]
+    P = s.obs['perturbation'].astype(str).to_numpy()
+    others = {p: np.nanmean(s.X[~gone & (P == p)], 0) for p in set(P[~gone])}
+    level = np.nanmean(s.X[~gone & there], 0)
+    n = len(s.contexts) - 1
+    usual = np.array([others.get(p, level) for p in P[gone & there]])
+    methods = {'LPM, nothing known': Given(mean, std), 'mean over the others': Given(usual)}
     methods['the same, shrunk'] = Given(level + n / (n + 1) * (usual - level))
-    t = evaluate(methods, atlas, split=split, screens=[screen], seed=seed).summary; t = t[t['metric'].isin(['delta r', 'mse', 'discrimination'])]
+    t = evaluate(methods, atlas, split=split, screens=[screen], seed=seed).summary
+    t = t[t['metric'].isin(['delta r', 'mse', 'discrimination'])]
     return t.assign(case=f'{name}: {out}', seed=seed, described=0., known=n, explained=np.nan, rms_z=np.sqrt((z**2).mean()), in_90=(np.abs(z) < 1.645).mean(), cpu_seconds=cost)
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument('--only', nargs='*', default=[*CASES, *PAIRS, *LINES, *CONTEXTS])
-    p.add_argument('--seeds', nargs='*', type=int, default=[0, 1, 2]); p.add_argument('--out')
-    a = p.parse_args(); warnings.simplefilter('ignore'); parts = []
+    p.add_argument('--seeds', nargs='*', type=int, default=[0, 1, 2])
+    p.add_argument('--out')
+    a = p.parse_args()
+    warnings.simplefilter('ignore')
+    parts = []
     for name in a.only:
         for seed in a.seeds:
             try: parts.append((one_of_contexts if name in CONTEXTS else one_of_lines if name in LINES else of_pairs if name in PAIRS else one)(name, seed))
-            except DataError as e: print(f'{name}: {e}'); continue
+            except DataError as e:
+                print(f'{name}: {e}')
+                continue
             for _, t in parts[-1].groupby('case', sort=False):
                 print(t[['case', 'seed', 'readout', 'metric', 'method', 'value', 'low', 'high', 'gain', 'gain_low',
                     'gain_high']].round(4).to_string(index=False))

@@ -27,7 +27,8 @@ except ImportError: from click import exceptions as click_errors
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode='rich', help="[bold]lpm[/bold]: learn from many "
     "perturbation screens at once, predict the experiments nobody has run.")
 app.add_typer(data_app, name='data')
-app.add_typer(network_app); app.add_typer(map_app)
+app.add_typer(network_app)
+app.add_typer(map_app)
 
 # %% ../nbs/16_cli.ipynb #b176ea7a
 def _progress(epochs, members, quiet):
@@ -82,7 +83,10 @@ def train(
     from lpm_nb.model.lpm import paper_config
     from lpm_nb.model.together import join_run, leave_run, rank_and_size
     if nproc > 1 and 'RANK' not in os.environ: raise typer.Exit(_start_together(nproc))
-    join_run(); first = rank_and_size()[0] == 0; quiet = quiet or not first; as_json = as_json and first
+    join_run()
+    first = rank_and_size()[0] == 0
+    quiet = quiet or not first
+    as_json = as_json and first
     check_known([recipe], ['predict', 'map'], 'recipe')
     if out.exists() and not (out/'provenance.json').exists() and any(out.iterdir() if out.is_dir() else [out]):
         raise StorageError(f"{out} exists and is no model folder; choose another name or remove it")
@@ -104,7 +108,9 @@ def train(
         if 'other data or settings' not in str(e): raise
         raise ModelError(f"an unfinished run with other data or settings is in {keep}; remove that folder to start anew") from e
     model.provenance['command'] = ' '.join(['lpm train', *screens, '--out', str(out)])
-    if first: model.save(out); shutil.rmtree(keep, ignore_errors=True)
+    if first:
+        model.save(out)
+        shutil.rmtree(keep, ignore_errors=True)
     if first and any(x is not None for x in known): add_descriptors(model, known, quiet=quiet).save(out)
     leave_run()
     best = model.history.groupby('member')['valid_loss'].min().mean()
@@ -125,7 +131,8 @@ def predict_table(
 ) -> pd.DataFrame: # the rows of the table, with its own columns, and readout, value, std
     "Predictions as a long table in the order of the request."
     check_columns(table, ['perturbation', 'context'], optional=['dose', 'time', 'readout'])
-    canon = canonical_experiments(table).astype(dict(perturbation=str, context=str)); table = table.reset_index(drop=True)
+    canon = canonical_experiments(table).astype(dict(perturbation=str, context=str))
+    table = table.reset_index(drop=True)
     row, distinct = pd.factorize(pd.MultiIndex.from_frame(canon))
     asked = canon.iloc[np.unique(row, return_index=True)[1]].reset_index(drop=True)
     wanted = None
@@ -147,7 +154,8 @@ def predict_table(
         if not names: continue
         mean, std = model.predict_screen(screen, asked.iloc[mine], unknown=unknown)
         j = [model.vocab.readouts[screen].index(r) for r in names]
-        i = np.full(len(asked), -1); i[mine] = np.arange(len(mine))
+        i = np.full(len(asked), -1)
+        i[mine] = np.arange(len(mine))
         rows = np.flatnonzero(i[row] >= 0)
         if wanted is None:
             parts.append(pd.DataFrame(dict(_row=np.repeat(rows, len(names)), readout=names * len(rows),
@@ -197,7 +205,8 @@ def predict(
     table = read_table(experiments)
     if out.suffix == '.h5ad':
         check_columns(table, ['perturbation', 'context'], optional=['dose', 'time', 'readout'])
-        asked = canonical_experiments(table); first = ~asked.duplicated().to_numpy()
+        asked = canonical_experiments(table)
+        first = ~asked.duplicated().to_numpy()
         own = [c for c in table.columns if c not in ('readout', 'value', 'std', *asked.columns)]
         s = trained.predict(asked[first], readouts=list(dict.fromkeys(table['readout'])) if 'readout' in table else None, unknown=unknown)
         # one value for each experiment
@@ -207,8 +216,11 @@ def predict(
             warnings.warn(f"{', '.join(map(repr, lost))} of the table differ between rows of one experiment, and a Screen has one row for "
                 "each: not kept; write .csv or .parquet to keep them", DataWarning, stacklevel=2)
         for c in kept: s.adata.obs[c] = table[c].to_numpy()[first]
-        s.write(out); n = int((~np.isnan(s.X)).sum())
-    else: n = len(t := predict_table(trained, table, unknown=unknown)); write_table(t, out)
+        s.write(out)
+        n = int((~np.isnan(s.X)).sum())
+    else:
+        n = len(t := predict_table(trained, table, unknown=unknown))
+        write_table(t, out)
     print(json.dumps(dict(file=str(out), values=n))) if as_json else say(f"[green]{n:,} values written to {out}[/green]", quiet)
 
 # %% ../nbs/16_cli.ipynb #8d15527d
@@ -286,11 +298,14 @@ def run_evaluation(
     from lpm_nb.model.baselines import BASELINES, fit_baselines
     from lpm_nb.model.learner import default_config, fit_lpm
     from lpm_nb.model.lpm import paper_config
-    config = config or default_config(atlas); result_folder(out)
+    config = config or default_config(atlas)
+    result_folder(out)
     def fit(config, label, share=split):
-        bar, on_epoch = _progress(config.epochs, config.members, quiet); t = time.perf_counter()
+        bar, on_epoch = _progress(config.epochs, config.members, quiet)
+        t = time.perf_counter()
         with bar: m = fit_lpm(atlas, split=share, config=config, seed=seed, device=device, on_epoch=on_epoch)
-        say(f"{label}: {time.perf_counter() - t:.0f} s", quiet); return m
+        say(f"{label}: {time.perf_counter() - t:.0f} s", quiet)
+        return m
     model = fit(config, 'LPM')
     methods = {'LPM': _Prior(model)}
     if paper_epochs and not any(s.obs['dose'].nunique() > 1 for s in atlas.values()):
@@ -304,7 +319,9 @@ def run_evaluation(
     say(f"baselines: {time.perf_counter() - t:.0f} s", quiet)
     e = score(methods, atlas, split=split, seed=seed)
     write_report(e, out/'report.html', atlas=atlas, split=split, model=model, title=title, lead=lead)
-    write_table(e.scores, out/'scores.parquet'); write_table(e.summary, out/'summary.csv'); model.save(out/'model')
+    write_table(e.scores, out/'scores.parquet')
+    write_table(e.summary, out/'summary.csv')
+    model.save(out/'model')
     return e
 
 # %% ../nbs/16_cli.ipynb #e604cadb
@@ -312,7 +329,8 @@ def _print_evaluation(e, as_json):
     from lpm_nb.analysis.benchmark import league_table
     if as_json: return print(e.summary.to_json(orient='records'))
     for n in e.predictions:
-        t = league_table(e, n); few = '; too few are held out for a correlation' if len(t.columns) and all(c.startswith('mse') for c in t) else ''
+        t = league_table(e, n)
+        few = '; too few are held out for a correlation' if len(t.columns) and all(c.startswith('mse') for c in t) else ''
         show_table(t.rename_axis('method'),
             title=f"{n}: held-out experiments, mean [95 % interval]; * = LPM better, paired interval above zero{few}")
 
@@ -338,12 +356,14 @@ def evaluate(
     Examples: [bold]lpm evaluate gdsc2 --out report[/bold]   ·   [bold]lpm evaluate horlbeck-jurkat horlbeck-k562 --only horlbeck-jurkat --test .2[/bold]   ·   [bold]lpm evaluate new.csv --model model[/bold]
     """
     from lpm_nb.model.learner import default_config, load_lpm
-    atlas = Atlas([read_input(s, quiet=quiet) for s in screens]); result_folder(out)
+    atlas = Atlas([read_input(s, quiet=quiet) for s in screens])
+    result_folder(out)
     if model is not None: return _score_model(load_lpm(model), atlas, out, as_json, quiet)
     changes = {k: v for k, v in dict(members=members, epochs=epochs).items() if v is not None}
     e = run_evaluation(atlas, _make_split(atlas, split, test, seed, context, only), out=out, seed=seed,
         config=default_config(atlas, **changes), paper_epochs=paper_epochs, quiet=quiet, title='What an LPM predicts: ' + ', '.join(atlas))
-    _print_evaluation(e, as_json); say(f"[green]report: {out/'report.html'}[/green]", quiet)
+    _print_evaluation(e, as_json)
+    say(f"[green]report: {out/'report.html'}[/green]", quiet)
 
 def _beyond_the_mean(s, answer, rows, readout):
     "Of profiles delta r, against the mean perturbation of the context; of few readouts r over the contexts of a perturbation at one dose."
@@ -352,10 +372,12 @@ def _beyond_the_mean(s, answer, rows, readout):
     if readout == 'all':
         out, treated = np.full(len(s.X), np.nan), (s.obs['perturbation'] != '').to_numpy()
         for c in s.contexts:
-            here = (s.obs['context'] == c).to_numpy(); usual = s.X[here & treated]
+            here = (s.obs['context'] == c).to_numpy()
+            usual = s.X[here & treated]
             if len(usual) > 2: out[here] = delta_pearson(answer[here], s.X[here], reference=np.broadcast_to(np.nanmean(usual, 0), s.X[here].shape))
         return dict(delta_r=float(pd.Series(out[rows & treated]).mean()))
-    j = s.readouts.index(readout); return dict(within_r=float(within_r(answer[rows, j], s.X[rows, j], s.obs[rows]).mean()))
+    j = s.readouts.index(readout)
+    return dict(within_r=float(within_r(answer[rows, j], s.X[rows, j], s.obs[rows]).mean()))
 
 def _score_model(model, atlas, out, as_json, quiet):
     from lpm_nb.analysis.metrics import mse, pearson
@@ -365,16 +387,19 @@ def _score_model(model, atlas, out, as_json, quiet):
         if k := int(met.sum()):
             say(f"[yellow]{n}: the model was trained on {k:,} of these {len(met):,} experiments; what it says of them is fit, not prediction[/yellow]",
                 quiet)
-        t = s.to_long(); p = predict_table(model, t[['perturbation', 'context', 'dose', 'time', 'readout']])
+        t = s.to_long()
+        p = predict_table(model, t[['perturbation', 'context', 'dose', 'time', 'readout']])
         kinds = pd.DataFrame(dict(experiments=np.where(met[np.nonzero(~np.isnan(s.X))[0]], 'trained on', 'new'),   # `to_long` goes by experiments
             readout=t['readout'].astype(str) if len(s.readouts) < 20 else 'all'))
-        answer = np.full(s.X.shape, np.nan); answer[~np.isnan(s.X)] = p['value']
+        answer = np.full(s.X.shape, np.nan)
+        answer[~np.isnan(s.X)] = p['value']
         for (e, r), i in kinds.groupby(['experiments', 'readout'], sort=False).indices.items():
             a, b, sd = p['value'].to_numpy()[i], t['value'].to_numpy()[i], p['std'].to_numpy()[i]
             rows.append(dict(screen=n, readout=r, experiments=e, values=len(i), **_beyond_the_mean(s, answer, met == (e == 'trained on'), r),
                 pooled_r=float(pearson(a[None], b[None])[0]), mse=float(mse(a[None], b[None])[0]),
                 in_90_percent_interval=float((np.abs(a - b) < 1.645 * sd).mean())))
-    write_table(pd.DataFrame(rows), out/'scores.csv'); show_table(pd.DataFrame(rows).set_index('screen'), as_json=as_json)
+    write_table(pd.DataFrame(rows), out/'scores.csv')
+    show_table(pd.DataFrame(rows).set_index('screen'), as_json=as_json)
     if not as_json: say(f"[green]{out/'scores.csv'}[/green]", quiet)
 
 # %% ../nbs/16_cli.ipynb #7c6b1144
@@ -476,10 +501,14 @@ def main(
     code = 0
     with warnings.catch_warnings():
         from lpm_nb.core import DataWarning
-        warnings.simplefilter('ignore'); warnings.simplefilter('always', DataWarning); warnings.showwarning = told
+        warnings.simplefilter('ignore')
+        warnings.simplefilter('always', DataWarning)
+        warnings.showwarning = told
         try: code = app(args=args, standalone_mode=False, prog_name='lpm') or 0
         except typer.Exit as e: code = e.exit_code
-        except click_errors.ClickException as e: e.show(); code = e.exit_code
+        except click_errors.ClickException as e:
+            e.show()
+            code = e.exit_code
         except (KeyboardInterrupt, typer.Abort): code = 130
         except LPMError as e:
             talk.print('[bold red]error:[/bold red]', end=' ')

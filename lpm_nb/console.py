@@ -62,7 +62,9 @@ class Bars:
         self.bar, self.tasks = Progress(TextColumn('{task.description}'), BarColumn(),
             *([DownloadColumn(), TransferSpeedColumn()] if of_bytes else [MofNCompleteColumn()]), TimeRemainingColumn(), console=talk,
             disable=quiet, transient=True), {}
-    def __enter__(self): self.bar.start(); return self
+    def __enter__(self):
+        self.bar.start()
+        return self
     def __exit__(self, *why): self.bar.stop()
     def __call__(self, name, done, total): # the bar of a name is so far
         if name not in self.tasks: self.tasks[name] = self.bar.add_task(name, total=total)
@@ -98,7 +100,8 @@ def read_descriptors(
     if Path(spec).suffix not in ('.csv', '.tsv', '.txt', '.parquet'):
         raise DataError("expected 'relations' (STRING, CORUM and Reactome), 'gdsc-structures' or a table ending in .csv, .tsv or "
             f".parquet, got {spec!r}")
-    t = read_table(spec); lower = {str(c).strip().lower(): c for c in t}
+    t = read_table(spec)
+    lower = {str(c).strip().lower(): c for c in t}
     if {'entity1', 'entity2'} <= lower.keys(): return relation_vectors(t.rename(columns={lower[c]: c for c in ('entity1', 'entity2')}))
     if not isinstance(t.index, pd.RangeIndex): t = t.reset_index()                 # a parquet file may keep the names as its index
     names = t.columns[0]
@@ -163,7 +166,8 @@ def result_folder(
     path:str|Path, # where results will go
 ) -> Path:
     "See that results can be written, before any work is done for them; whoever writes makes the folder."
-    path = Path(path); new = [p for p in (path, *path.parents) if not p.exists()]
+    path = Path(path)
+    new = [p for p in (path, *path.parents) if not p.exists()]
     try: path.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise StorageError(f"cannot make the folder {path}: {e.strerror or e}; choose another --out") from e
     able = os.access(path, os.W_OK)
@@ -197,7 +201,8 @@ def read_perturbations(
     path:str|Path, # a table with a column perturbation
 ) -> list[str]: # canonical, each once
     "Perturbations listed in a table."
-    t = read_table(path); check_columns(t, ['perturbation'], optional=list(t.columns))
+    t = read_table(path)
+    check_columns(t, ['perturbation'], optional=list(t.columns))
     return list(dict.fromkeys(canonical_labels(t['perturbation'], 'perturbation').astype(str)))
 
 def read_all_descriptors(

@@ -82,7 +82,8 @@ def split_dose(
     atom:str, # such as 'drug:vorinostat@0.5'
 ) -> tuple[str, float]: # the atom without its dose, and that in µM; NaN without one
     "What a member of a combination is, and how much of it."
-    m = _DOSE.fullmatch(atom); return (m[1], float(m[2])) if m else (atom, float('nan'))
+    m = _DOSE.fullmatch(atom)
+    return (m[1], float(m[2])) if m else (atom, float('nan'))
 
 def spell_doses(
     atoms:Iterable[str], # members, some with a dose, however spelled

@@ -32,7 +32,8 @@ def data_list(
     """
     from lpm_nb.data.sources import KINDS, list_sources
     check_known([kind], ['screens', *KINDS, 'all'], 'kind')
-    t = list_sources(kind=None if kind in ('screens', 'all') else kind); t = t[t['kind'] != 'annotation'] if kind == 'screens' else t
+    t = list_sources(kind=None if kind in ('screens', 'all') else kind)
+    t = t[t['kind'] != 'annotation'] if kind == 'screens' else t
     t = t.assign(here=np.where(t['here'], 'yes', 'no'))
     show_table(t if as_json else t[['title', 'unit', 'licence', 'kind', 'here']], as_json=as_json)
 
@@ -56,7 +57,9 @@ def data_describe(
     if src is not None and src.kind == 'annotation': facts |= dict(rows=len(t := read_annotation(name)), columns=', '.join(t.columns))
     elif src is not None and src.kind == 'public' and not list_sources(kind='public').loc[name, 'here']: facts['here'] = 'no'
     else:
-        s = read_input(name, quiet=True); q = check_screen(s); quality = q.checks.set_index('check')
+        s = read_input(name, quiet=True)
+        q = check_screen(s)
+        quality = q.checks.set_index('check')
         facts |= dict(experiments=s.n_experiments, perturbations=len(s.perturbations), contexts=len(s.contexts), readouts=len(s.readouts),
             measured=round(1 - float(np.isnan(s.X).mean()), 4),
             replicated=int((s.obs['n_replicates'] > 1).sum()), doses=int(s.obs['dose'].nunique()),
@@ -64,7 +67,8 @@ def data_describe(
                 readout_examples=', '.join(s.readouts[:4]))
         if figure is not None:
             from lpm_nb.analysis.plot_screen import plot_quality
-            plot_quality(q).savefig(figure, dpi=150); say(f'written: {figure}', as_json)
+            plot_quality(q).savefig(figure, dpi=150)
+            say(f'written: {figure}', as_json)
     rows = pd.DataFrame({'value': facts}).rename_axis(name)
     if as_json: return show_table(pd.concat([rows, quality.rename_axis(name)]), as_json=True)
     show_table(rows)
@@ -95,7 +99,8 @@ def data_get(
     src = find_source(name) if name not in (own := _added()) else None
     if src is None: got = Screen.read(own[name])
     elif src.kind == 'public':
-        e = PUBLIC[name]; say(f"{e.title}. Licence: {e.licence}. Cite: {e.citation}. Note: {e.traps}.", quiet)
+        e = PUBLIC[name]
+        say(f"{e.title}. Licence: {e.licence}. Cite: {e.citation}. Note: {e.traps}.", quiet)
         if dry_run:
             import shutil
             t = plan_fetch(e.remotes)
@@ -200,7 +205,8 @@ def data_add(
     Example: [bold]lpm data add my.h5ad --perturbation-key gene --context-key K562 --kind CRISPRi --control non-targeting --dry-run[/bold]
     """
     from lpm_nb.data.own import add_screen, understand
-    contexts = list(context_key or []); ctx = contexts[0] if len(contexts) == 1 else contexts or None
+    contexts = list(context_key or [])
+    ctx = contexts[0] if len(contexts) == 1 else contexts or None
     with _in_options():
         u = understand(file, name=name, perturbation=perturbation_key or None, context=ctx, assay=assay, kind=kind, control=control or (),
             joined=joined or None, readout=readout_key, value=value_key, columns=columns, dose=dose_key or None, dose_unit=dose_unit, time=time_key,

@@ -48,7 +48,8 @@ def find_symbol(
 # %% ../nbs/15h_map_commands.ipynb #b360cef7
 def _typical(points, clusters, most=15):
     "Of the largest stable clusters the symbol nearest their middle: what to name on a map if nobody says."
-    of = clusters.set_index('symbol').reindex(points.index); size = of.groupby('cluster')['stability'].agg(['size', 'first'])
+    of = clusters.set_index('symbol').reindex(points.index)
+    size = of.groupby('cluster')['stability'].agg(['size', 'first'])
     good = size[(size['size'] >= 4) & (size['first'] > .5)].sort_values('size', ascending=False).index[:most]
     middle = [points[of['cluster'] == k] for k in good]
     return [(((p - p.median())**2).sum(axis=1)).idxmin() for p in middle]
@@ -70,18 +71,24 @@ def draw_map(
     Example: [bold]lpm map model --out map --label vorinostat --label belinostat[/bold]
     """
     from lpm_nb.analysis.embedding import LAYOUTS, cluster_embedding
-    check_known([layout], LAYOUTS, 'layout'); result_folder(out)
+    check_known([layout], LAYOUTS, 'layout')
+    result_folder(out)
     e, points, _ = _map(model, screens, layout, power, quiet)
     clusters = cluster_embedding(e)
-    named = [find_symbol(x, e.symbols) for x in label or []]; shown = named or _typical(points, clusters)
+    named = [find_symbol(x, e.symbols) for x in label or []]
+    shown = named or _typical(points, clusters)
     write_table(points.rename_axis('symbol').reset_index().merge(clusters, on='symbol'), out/'map.csv')
-    import matplotlib; matplotlib.use('Agg')
+    import matplotlib
+    matplotlib.use('Agg')
     from lpm_nb.analysis.plot_map import plot_map
     from lpm_nb.analysis.mechanism import name_symbols
     from lpm_nb.maps import known_sets
-    sets = known_sets(); groups = None
+    sets = known_sets()
+    groups = None
     if sets is not None:
-        mine = name_symbols(sets, e.symbols); size = mine['set'].value_counts(); large = (size >= 4) & (size <= .25 * len(e.symbols))
+        mine = name_symbols(sets, e.symbols)
+        size = mine['set'].value_counts()
+        large = (size >= 4) & (size <= .25 * len(e.symbols))
         groups = mine[mine['set'].isin(size[large].index[:7])].drop_duplicates('symbol').set_index('symbol')['set']
     plot_map(points, groups=groups, label=shown, highlight=named).figure.savefig(out/'map.png', dpi=200)
     if as_json:
@@ -109,8 +116,11 @@ def list_neighbours(
     """
     from lpm_nb.analysis.embedding import enrich_neighbours, neighbours
     from lpm_nb.maps import known_sets
-    e, _, _ = _map(model, screens, 'pca', power, quiet); symbol = find_symbol(perturbation, e.symbols)
-    t = neighbours(e, symbol, n=n); sets = known_sets(); common = None
+    e, _, _ = _map(model, screens, 'pca', power, quiet)
+    symbol = find_symbol(perturbation, e.symbols)
+    t = neighbours(e, symbol, n=n)
+    sets = known_sets()
+    common = None
     if sets is not None:
         try: common = enrich_neighbours(e, symbol, sets, n=2 * n).query('hits > 1').head(8)
         except DataError as err: say(f'[yellow]{err}[/yellow]', quiet)
@@ -140,7 +150,8 @@ def rank_targets(
     from lpm_nb.analysis.knowledge import read_targets
     from lpm_nb.analysis.mechanism import embed_shared, suggest_targets
     from lpm_nb.maps import LazyModel
-    e, _, atlas = _map(model, screens, 'pca', None, quiet); symbol = find_symbol(drug, [s for s in e.symbols if s.startswith('drug:')])
+    e, _, atlas = _map(model, screens, 'pca', None, quiet)
+    symbol = find_symbol(drug, [s for s in e.symbols if s.startswith('drug:')])
     table = read_table(known) if known is not None else read_targets()
     direct, wide = False, [s for s in atlas.values() if len(s.readouts) >= 20] # a profile each, to compare a drug with a loss
     if any(symbol in s.perturbations for s in wide) and any(p.partition(':')[0] in DIRECTION for s in wide for p in s.perturbations):
@@ -235,8 +246,11 @@ def explore(
             start=begin), port=port, server=serve.waiting)
         say(f"[green]{address}[/green]   (Ctrl-C ends it)", quiet)
         if browser:
-            import webbrowser; webbrowser.open(address)
+            import webbrowser
+            webbrowser.open(address)
         signal.signal(signal.SIGTERM, signal.default_int_handler)      # ended from outside, the server ends as well
         try: server.wait()
         except KeyboardInterrupt: say('ended', quiet)
-        finally: server.terminate(); server.wait(10)
+        finally:
+            server.terminate()
+            server.wait(10)

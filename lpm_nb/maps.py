@@ -33,13 +33,16 @@ class Lazy:
     def start(self, then=None) -> 'Lazy': # `then` is called, without arguments, when it is there
         "Begin to load."
         with self._lock:                                                       # the page and the loader may both ask first
-            if self._thread is None: self._thread = threading.Thread(target=self._run, args=(then,), daemon=True); self._thread.start()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, args=(then,), daemon=True)
+                self._thread.start()
         return self
     @property
     def ready(self) -> bool: return self._got is not None or self._error is not None # would asking wait?
     def wait(self): # what was loaded
         "Wait until it is there; an error of the loading is raised here."
-        self.start(); self._thread is threading.current_thread() or self._thread.join()
+        self.start()
+        self._thread is threading.current_thread() or self._thread.join()
         if self._error is not None: raise self._error
         return self._got
 
@@ -65,7 +68,8 @@ class LazyScreen(Lazy):
         name:str,  # of the catalogue
         labels:Mapping[str, list[str]], # perturbations, contexts, readouts
     ):
-        super().__init__(lambda: read_screen(name)); self.name = name
+        super().__init__(lambda: read_screen(name))
+        self.name = name
         self.perturbations, self.contexts, self.readouts = (labels[k] for k in ('perturbations', 'contexts', 'readouts'))
     @property
     def adata(self): return self.wait().adata # of the screen
@@ -83,7 +87,8 @@ def screens_of_model(
     "The screens that a model was trained on."
     file = Path(folder)/'provenance.json'
     if not file.exists(): raise ModelError(f"{folder} is no model folder (no provenance.json); train one with `lpm train`")
-    names = list(json.loads(file.read_text())['screens']); given = {s.name: s for s in screens}
+    names = list(json.loads(file.read_text())['screens'])
+    given = {s.name: s for s in screens}
     unknown = [n for n in given if n not in names]
     if unknown:
         raise DataError(f"the model of {folder} was not trained on {', '.join(map(repr, unknown))}; it knows {', '.join(map(repr, names))}")
@@ -92,7 +97,8 @@ def screens_of_model(
         raise DataError(f"the model was trained on {', '.join(map(repr, lost))}, which the catalogue does not have; name the file of each "
             "as well")
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore'); return Atlas([given[n] if n in given else read_screen(n) for n in names])
+        warnings.simplefilter('ignore')
+        return Atlas([given[n] if n in given else read_screen(n) for n in names])
 
 # %% ../nbs/15d_maps.ipynb #bff9fae3
 def _read_map(keep):
@@ -108,18 +114,21 @@ def prepare_map(
     say=None,            # called with a line when something long begins
 ) -> tuple[Embedding, pd.DataFrame]: # vectors with seeds; points x, y
     "The map of a model, from the cache if it was made before."
-    folder = Path(folder); seal = json.loads((folder/'provenance.json').read_text()).get('seal', '')
+    folder = Path(folder)
+    seal = json.loads((folder/'provenance.json').read_text()).get('seal', '')
     ps = [p for p in atlas.perturbations if p]
     asked = power
     if power is None: power = .5 if sum(p.startswith('drug:') for p in ps) > len(ps) / 2 else 0.
     if not 0 <= power <= 1: raise DataError(f"expected 0 ≤ power ≤ 1, got {power}")
-    singles = [p for p in ps if '+' not in p]; wanted = singles if len(singles) >= 4 else ps
+    singles = [p for p in ps if '+' not in p]
+    wanted = singles if len(singles) >= 4 else ps
     key = hashlib.sha256(json.dumps(['3', seal, sorted(atlas), wanted, power]).encode()).hexdigest()[:20]
     keep, layout = cache_home()/'maps'/key, cache_home()/'maps'/key/f'{method}-{seed}.parquet'
     if (keep/'vectors.parquet').exists(): e = _read_map(keep)
     else:
         from lpm_nb.model.learner import load_lpm
-        model = load_lpm(folder); lost = [n for n in atlas if n not in model.vocab.readouts]
+        model = load_lpm(folder)
+        lost = [n for n in atlas if n not in model.vocab.readouts]
         if lost:
             raise DataError(f"the model of {folder} was not trained on {', '.join(map(repr, lost))}; it knows "
                 f"{', '.join(map(repr, model.vocab.readouts))}")
@@ -159,7 +168,9 @@ def _known_map(folder, method, power):
     "Map, points and labels of the screens from the note of `prepare_map`; None where there is none, or where the map has been deleted since."
     note = map_note(folder, method=method, power=power)
     if not note.exists(): return None
-    known = json.loads(note.read_text()); keep = cache_home()/'maps'/known['map']; layout = keep/f'{method}-0.parquet'
+    known = json.loads(note.read_text())
+    keep = cache_home()/'maps'/known['map']
+    layout = keep/f'{method}-0.parquet'
     return (_read_map(keep), pd.read_parquet(layout), known['screens']) if layout.exists() and (keep/'vectors.parquet').exists() else None
 
 def known_sets(
@@ -188,15 +199,19 @@ def open_explorer(
     else:
         atlas = screens_of_model(folder, screens=[Screen.read(s) for s in screens])
         e, points = prepare_map(folder, atlas, method=method, power=power)
-    late = LazyModel(folder); view = MapExplorer(e, points, screens=atlas, model=late, sets=known_sets(), start=start, enrich=False)
+    late = LazyModel(folder)
+    view = MapExplorer(e, points, screens=atlas, model=late, sets=known_sets(), start=start, enrich=False)
     # what a page tells of the plot that it has drawn
-    drawn = threading.Event(); view.plot.observe(lambda change: change['name'].startswith('_js2py') and drawn.set())
+    drawn = threading.Event()
+    view.plot.observe(lambda change: change['name'].startswith('_js2py') and drawn.set())
     def behind():
         "Enrichment; screens, the one on show first; then the model. None of it in the way of the page."
-        drawn.wait(); view.refresh(enrich=True)
+        drawn.wait()
+        view.refresh(enrich=True)
         for s in sorted(atlas.values(), key=lambda s: view.context.value is None or s.name != view.context.value[0]):
             if isinstance(s, LazyScreen):
                 with contextlib.suppress(Exception): s.wait()                  # the page says what is wrong with it
                 view.refresh()
         late.start(then=view.refresh)
-    threading.Thread(target=behind, daemon=True).start(); return view
+    threading.Thread(target=behind, daemon=True).start()
+    return view

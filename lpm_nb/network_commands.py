@@ -30,7 +30,9 @@ def choose_context(
     context:str|None, # a context of it; None = the only one
 ) -> str:
     "The context that was meant; of several it has to be said which."
-    if context is not None: check_known([context], screen.contexts, 'context'); return context
+    if context is not None:
+        check_known([context], screen.contexts, 'context')
+        return context
     if len(screen.contexts) > 1:
         raise DataError(f"{screen.name} has {len(screen.contexts)} contexts ({', '.join(screen.contexts[:4])}"
             f"{', …' if len(screen.contexts) > 4 else ''}); choose one with --context")
@@ -41,7 +43,8 @@ def _fill_in(effects, folder, context):
     "Effects with those that a trained model knows and the context has not seen."
     from lpm_nb.analysis.network import impute_effects
     from lpm_nb.model.learner import load_lpm
-    model = load_lpm(folder); columns = {f'expr:{g}' for g in effects.genes}
+    model = load_lpm(folder)
+    columns = {f'expr:{g}' for g in effects.genes}
     if effects.screen not in model.vocab.readouts:                     # the model may know the same assay by another name
         same = [n for n in model.screens_of(context) if columns <= set(model.vocab.readouts[n])]
         if not same:
@@ -54,14 +57,16 @@ def _fill_in(effects, folder, context):
 
 def _draw(G, modules, named, path):
     "The picture of a network, if it has edges."
-    import matplotlib; matplotlib.use('Agg')
+    import matplotlib
+    matplotlib.use('Agg')
     from lpm_nb.analysis.graph import layout_graph
     from lpm_nb.analysis.plot_network import plot_network, tidy_name
     drawn = pd.DataFrame([(u, v, d['score'], d.get('weight', d['score'])) for u, v, d in G.edges(data=True)],
         columns=['source', 'target', 'score', 'weight'])
     if not len(drawn): return False
     names = {r.community: tidy_name(r.set) for r in named.itertuples() if r.set}
-    plot_network(drawn, layout_graph(G, modules, names=names), directed=G.is_directed()).figure.savefig(path, dpi=200); return True
+    plot_network(drawn, layout_graph(G, modules, names=names), directed=G.is_directed()).figure.savefig(path, dpi=200)
+    return True
 
 # %% ../nbs/15g_network_commands.ipynb #0c7fb600
 @network_app.command('network')
@@ -90,7 +95,8 @@ def network(
     from lpm_nb.analysis.knowledge import read_gene_sets, read_relations
     from lpm_nb.analysis.network import METHODS, gene_effects, infer_edges
     check_known([method], list(METHODS), 'method')
-    s = read_input(screen, quiet=quiet); result_folder(out)
+    s = read_input(screen, quiet=quiet)
+    result_folder(out)
     context = choose_context(s, context)
     effects = gene_effects(s, context=context, kind=kind, reference=reference)
     if impute is not None: effects = _fill_in(effects, impute, context)
@@ -98,11 +104,13 @@ def network(
     edges = infer_edges(effects, method, top=100_000)
     with atomic_path(out/'edges.parquet') as tmp: edges.to_parquet(tmp, index=False)
     G = similarity_graph(effects, neighbours=neighbours) if method == 'co-function' else build_graph(edges, top=top)
-    modules = find_communities(G, min_size=5); sets, relations = _annotated(read_gene_sets), _annotated(read_relations)
+    modules = find_communities(G, min_size=5)
+    sets, relations = _annotated(read_gene_sets), _annotated(read_relations)
     pool = effects.sources if method == 'co-function' else sorted({*effects.sources, *effects.genes})
     named = name_communities(modules, sets, background=pool, apart=effects.sources) if sets is not None else modules.groupby('community').agg(genes=('gene',
         'size'), agreement=('agreement', 'first'), members=('gene', ' '.join)).reset_index().assign(set='')
-    write_graph(G, out/'network.graphml', nodes=modules); write_graph(G, out/'network.cyjs', nodes=modules)
+    write_graph(G, out/'network.graphml', nodes=modules)
+    write_graph(G, out/'network.cyjs', nodes=modules)
     write_table(named, out/'modules.csv')
     drawn = _draw(G, modules, named, out/'network.png')
     if G.is_directed() and len(edges) <= top:
@@ -145,8 +153,10 @@ def interactions(
     """
     from lpm_nb.analysis.interactions import all_pairs, call_interactions, fit_expectation, genetic_interactions, predict_interactions
     from lpm_nb.model.learner import load_lpm
-    check_known([sick], ['low', 'high'], 'side of the sick'); trained, s = load_lpm(model), read_input(screen, quiet=quiet)
-    check_known([s.name], list(trained.vocab.readouts), 'screen of the model'); where = choose_context(s, context)
+    check_known([sick], ['low', 'high'], 'side of the sick')
+    trained, s = load_lpm(model), read_input(screen, quiet=quiet)
+    check_known([s.name], list(trained.vocab.readouts), 'screen of the model')
+    where = choose_context(s, context)
     if time is not None:
         at = s.obs['time'].eq(time).to_numpy()
         if not at.any(): raise DataError(f"expected a time of {s.name!r}, {', '.join(f'{x:g}' for x in sorted(s.obs['time'].dropna().unique())) or 'it has none'}; got {time:g}")
@@ -158,13 +168,15 @@ def interactions(
         wanted = [p for p in all_pairs([a for a in e.single.index if a in known]) if p not in measured.index]
         if not wanted: raise DataError(f"all pairs of {where!r} were measured; name others with --pairs")
     else:
-        t = read_table(pairs); check_columns(t, ['perturbation'], optional=['context'])
+        t = read_table(pairs)
+        check_columns(t, ['perturbation'], optional=['context'])
         wanted = list(dict.fromkeys(canonical_labels(t['perturbation'], 'perturbation').astype(str)))
     found = predict_interactions(trained, wanted, screen=s.name, expectation=e, readouts=s.readouts)
     silent = int(found['gi'].isna().sum())
     if silent: say(f"[yellow]{silent:,} pairs have a member without an expectation in {where} and are left out[/yellow]", quiet)
     t = call_interactions(found, q=fdr, sick=sick).assign(measured=lambda t: t['perturbation'].map(measured))
-    write_table(t, out); calls = t['call'].value_counts().reindex(['synthetic sick', 'buffering', 'none'], fill_value=0)
+    write_table(t, out)
+    calls = t['call'].value_counts().reindex(['synthetic sick', 'buffering', 'none'], fill_value=0)
     if as_json: return print(json.dumps(dict(file=str(out), context=where, pairs=len(t), calls=calls.to_dict())))
     cols = ['phenotype', 'expected', 'gi', 'low', 'high', 'q', 'call']
     ends = pd.concat([t.nsmallest(8, 'gi'), t.nlargest(8, 'gi').iloc[::-1]]).drop_duplicates('perturbation')

@@ -37,7 +37,9 @@ def write_app(
 def free_port(
 ) -> int:
     "A port that nobody listens on."
-    with socket.socket() as s: s.bind(('127.0.0.1', 0)); return s.getsockname()[1]
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
 
 _OPTIONS = ['--no-browser', '--Voila.ip=127.0.0.1', '--show_tracebacks=True', '--MappingKernelManager.cull_idle_timeout=3600',
     '--preheat_kernel=True', '--pool_size=1', '--VoilaKernelManager.fill_delay=40',      # the kernel starts with the server; another one is kept for whoever loads the page again
@@ -62,13 +64,18 @@ def serve_app(
 ) -> tuple[subprocess.Popen, str]: # the server, which `terminate()` ends, and the address of the page
     "Serve a notebook as a page."
     from lpm_nb.core import StorageError
-    port = port or free_port(); server = server or begin_server(); said, begun = [], threading.Event()
+    port = port or free_port()
+    server = server or begin_server()
+    said, begun = [], threading.Event()
     def listen():
         for line in server.stderr:      # somebody has to read it: a full pipe would stop the server
             said[:] = [*said[-20:], line]
             if 'Kernel started' in line: begun.set()
-    reader = threading.Thread(target=listen, daemon=True); reader.start()
-    try: server.stdin.write(json.dumps([str(notebook), f'--port={port}', *_OPTIONS]) + '\n'); server.stdin.close()
+    reader = threading.Thread(target=listen, daemon=True)
+    reader.start()
+    try:
+        server.stdin.write(json.dumps([str(notebook), f'--port={port}', *_OPTIONS]) + '\n')
+        server.stdin.close()
     except OSError: pass      # it has ended: why is on its stderr
     for _ in range(600):
         if server.poll() is not None:
@@ -77,7 +84,9 @@ def serve_app(
                 "free?")
         with socket.socket() as s:
             # whoever asks before the kernel has started gets another one, and the two are in each other's way
-            if s.connect_ex(('127.0.0.1', port)) == 0: begun.wait(10); break
+            if s.connect_ex(('127.0.0.1', port)) == 0:
+                begun.wait(10)
+                break
         time.sleep(.05)
     return server, f'http://127.0.0.1:{port}'
 
@@ -93,5 +102,6 @@ def map_note(
     from lpm_nb.core import ModelError
     file = Path(folder)/'provenance.json'
     if not file.exists(): raise ModelError(f"{folder} is no model folder (no provenance.json); train one with `lpm train`")
-    home = Path(os.environ.get('LPM_CACHE_HOME') or pooch.os_cache('lpm_nb')); seal = json.loads(file.read_text()).get('seal', '')
+    home = Path(os.environ.get('LPM_CACHE_HOME') or pooch.os_cache('lpm_nb'))
+    seal = json.loads(file.read_text()).get('seal', '')
     return home/'maps'/f'{seal[:20]}-{method}-{power}-3.json'

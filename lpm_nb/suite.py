@@ -50,7 +50,8 @@ def by_gene(
     screen:Screen, # of single genetic perturbations, each labelled 'kind:GENE'
 ) -> Screen: # the same with the label 'GENE': its context must say what was done
     "Give one gene one symbol over all kinds of perturbation."
-    o = screen.obs; p = o['perturbation'].astype(str).str.rpartition(':')[2]
+    o = screen.obs
+    p = o['perturbation'].astype(str).str.rpartition(':')[2]
     if pd.concat([p, o['context'].astype(str)], axis=1).duplicated().any():
         raise DataError(f"screen {screen.name!r} has one gene perturbed in two ways in one context; without the kind they could not be "
             "told apart")
@@ -169,13 +170,21 @@ def _methods(atlas, task, paper_values):
 @dataclass(frozen=True)
 class _Setting:
     "A task with a seed, and what share of its training data is given."
-    name:str; task:Task; seed:int
-    members:int|None=None; paper_values:float=0.; config:LPMConfig|None=None; device:str|None=None
-    by:str=''; share:float=1.
+    name:str
+    task:Task
+    seed:int
+    members:int|None=None
+    paper_values:float=0.
+    config:LPMConfig|None=None
+    device:str|None=None
+    by:str=''
+    share:float=1.
 
     def read(self):
         "The atlas, the split, and what a method may see of them."
-        atlas = self.task.read(self.seed); split = self.task.split(atlas, self.seed); prove_split(atlas, split)
+        atlas = self.task.read(self.seed)
+        split = self.task.split(atlas, self.seed)
+        prove_split(atlas, split)
         if not split.test[self.task.screen].any(): raise DataError(f"task {self.name!r} holds nothing out of screen {self.task.screen!r}")
         n = 0
         if self.by == 'context': split = _few_contexts(atlas, split, self.seed)
@@ -199,7 +208,8 @@ _read_again = lru_cache(maxsize=1)(_Setting.read)                      # a proce
 def _make_cell(setting, method, path, read=None):
     "Train one method, predict what was held out, write it down."
     atlas, split, seen, given, paper, _ = read or _read_again(setting)
-    start = time.perf_counter(), time.process_time(); task = setting.task
+    start = time.perf_counter(), time.process_time()
+    task = setting.task
     model = _fit(method, seen, given, task, setting.seed, setting.members, paper, setting.device, setting.config)
     mean, std = model.predict_screen(task.screen, atlas[task.screen].obs[split.test[task.screen]],
         **({'unknown': 'prior'} if hasattr(model, 'networks') else {}))
@@ -215,8 +225,12 @@ def _readable(settings):
     lost, any_read = None, False
     for s in settings:
         try: read = s.read()
-        except FetchError as e: lost = e; warnings.warn(f"task {s.name!r} is left out: {e}", DataWarning, stacklevel=2); continue
-        any_read = True; yield s, read
+        except FetchError as e:
+            lost = e
+            warnings.warn(f"task {s.name!r} is left out: {e}", DataWarning, stacklevel=2)
+            continue
+        any_read = True
+        yield s, read
     if lost and not any_read: raise lost
 
 def _run(settings, out, methods, jobs, say):
@@ -256,7 +270,8 @@ def run_suite(
     "Run a suite, or what is left of it; write summary.parquet, scores.parquet, calibration.parquet and benchmark.html."
     check_known([suite], list(SUITES), 'suite')
     tasks = tasks or {t: TASKS[t] for t in SUITES[suite]}
-    out = Path(out); summary, scores, honest = [], [], []
+    out = Path(out)
+    summary, scores, honest = [], [], []
     settings = [_Setting(n, t, seed, members, paper_values, config, device) for n, t in tasks.items() for seed in seeds]
     for s, (atlas, split, _, _, paper, _), stored, cost in _run(settings, out, lambda s, atlas: _methods(atlas, s.task, paper_values), jobs,
         on_cell or (lambda line: None)):
@@ -307,7 +322,10 @@ _TEMPLATE = jinja2.Template("""<!doctype html><html lang="en"><meta charset="utf
 
 def _drawn(draw, caption):
     with plt.rc_context({'font.size': 9}):
-        ax = draw(); b = io.BytesIO(); ax.figure.savefig(b, format='png', dpi=110, bbox_inches='tight'); plt.close(ax.figure)
+        ax = draw()
+        b = io.BytesIO()
+        ax.figure.savefig(b, format='png', dpi=110, bbox_inches='tight')
+        plt.close(ax.figure)
     return dict(png=base64.b64encode(b.getvalue()).decode(), caption=caption)
 
 def _of(table, t, metric): return table[(table['metric'] == metric) & (table['readout'] == t.readout)]
@@ -316,7 +334,8 @@ def _figures(name, t, summary, scores, honest):
     "A task in pictures, of its first seed."
     summary, scores, honest = (x[(x['task'] == name) & (x['seed'] == x.loc[x['task'] == name, 'seed'].min())]
         for x in (summary, scores, honest))
-    head = _of(summary, t, t.metric); rivals = head[~head['method'].isin(['LPM', ONE_SCREEN])]
+    head = _of(summary, t, t.metric)
+    rivals = head[~head['method'].isin(['LPM', ONE_SCREEN])]
     rival = rivals.sort_values('value')['method'].iloc[-1]
     yield _drawn(lambda: plot_methods(head, t.metric), f'{t.metric}, every method with its 95 % interval.')
     g = _of(scores, t, {'pooled r': 'mse', 'interaction r': 'mse'}.get(t.metric, t.metric))
@@ -331,7 +350,8 @@ def _figures(name, t, summary, scores, honest):
             'that the LPM gave. On the diagonal is honest.')
 
 def _page(summary, scores, honest, tasks, path):
-    seeds = sorted(summary['seed'].unique()); curves = path.parent/'scaling.png'
+    seeds = sorted(summary['seed'].unique())
+    curves = path.parent/'scaling.png'
     lead = (f"Experiments that no method has seen, {len(seeds)} split seed{'s' * (len(seeds) > 1)} ({', '.join(map(str, seeds))}), one "
         "default recipe. Each line is judged by its own metric. * the LPM is better in every seed, at 5 % after Holm's correction over "
         "the tasks (paired bootstrap over perturbations); − it is worse, likewise; neither: the data do not decide. (n ep.): the paper's "
@@ -378,13 +398,16 @@ def scaling_curve(
     "Score against the amount of training data."
     if by not in ('perturbation', 'context'): raise DataError(f"expected by='perturbation' or 'context', got {by!r}")
     name = task if isinstance(task, str) else 'task'
-    if isinstance(task, str): check_known([task], list(TASKS), 'task'); task = TASKS[task]
+    if isinstance(task, str):
+        check_known([task], list(TASKS), 'task')
+        task = TASKS[task]
     check_known(methods, ['LPM', *BASELINES], 'method')
     settings, rows, say = [_Setting(name, task, seed, members, 0., config, device, by, share) for seed in seeds
         for share in shares], [], on_cell or (lambda line: None)
     def empty(s):
         "Is nothing of the judged screen left to train on?"
-        given = s.read()[3]; return not (given.train[task.screen] | given.valid[task.screen]).any()
+        given = s.read()[3]
+        return not (given.train[task.screen] | given.valid[task.screen]).any()
     for s in [s for s in settings if not s.share and empty(s)]:
         settings.remove(s)
         say(f"{name}, seed {s.seed}: nothing of {task.screen} is left at {s.share:.0%} of the {by}s; the curve begins later")
@@ -415,7 +438,8 @@ def run_scaling(
     with atomic_path(out/'scaling.parquet') as tmp: table.to_parquet(tmp)
     figure, axes = plt.subplots(1, len(curves), figsize=(3.4 * len(curves), 3.2), squeeze=False)
     for (t, _), part, ax in zip(curves, parts, axes[0]):
-        plot_scaling(part, ax=ax); ax.set_title(t, fontsize=9)
+        plot_scaling(part, ax=ax)
+        ax.set_title(t, fontsize=9)
         if ax is not axes[0, -1]: ax.get_legend().remove()
     figure.tight_layout()
     with atomic_path(out/'scaling.png') as tmp: figure.savefig(tmp, dpi=150, format='png', bbox_inches='tight')

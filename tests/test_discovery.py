@@ -8,7 +8,9 @@ data = pytest.mark.skipif(not (data_home()/'l1000_consensus_drugbank_zscore.h5ad
 
 def togetherness(e, members):
     "AUROC: are the members more alike than a member and another symbol?"
-    S = similarity(e).to_numpy(); at = np.array([e.symbols.index(m) for m in members]); out = np.setdiff1d(np.arange(len(S)), at)
+    S = similarity(e).to_numpy()
+    at = np.array([e.symbols.index(m) for m in members])
+    out = np.setdiff1d(np.arange(len(S)), at)
     inside, outside = S[np.ix_(at, at)][np.triu_indices(len(at), 1)], S[np.ix_(at, out)].ravel()
     return (inside[:, None] > outside[None]).mean()
 
@@ -30,7 +32,8 @@ def knockdowns():
 @pytest.fixture(scope='module')
 def killers():
     from lpm_nb.model.learner import fit_lpm, LPMConfig
-    s = read_screen('gdsc2'); lines = np.random.default_rng(0).permutation(s.contexts)[:400]
+    s = read_screen('gdsc2')
+    lines = np.random.default_rng(0).permutation(s.contexts)[:400]
     s = s.select(s.obs['context'].isin(lines).to_numpy())
     return reduce_embedding(embed_responses(fit_lpm(Atlas(s), config=LPMConfig(members=1, epochs=8), seed=0), s,
         readouts=['viability:ln_IC50']), components=50, power=.5)
@@ -56,7 +59,8 @@ def test_drugs_of_one_mechanism_are_together(compounds, members, least):
 def test_proteasome_and_ribosome_are_two_places(knockdowns):
     psm = [s for s in knockdowns.symbols if s.startswith('CRISPRi:PSM')]
     rp = [s for s in knockdowns.symbols if s.startswith(('CRISPRi:RPL', 'CRISPRi:RPS'))]
-    S = similarity(knockdowns); assert len(psm) >= 10 and len(rp) >= 10
+    S = similarity(knockdowns)
+    assert len(psm) >= 10 and len(rp) >= 10
     own = [S.loc[x, x].to_numpy()[np.triu_indices(len(x), 1)].mean() for x in (psm, rp)]
     assert min(own) > .25 and S.loc[psm, rp].to_numpy().mean() < .1, (own, S.loc[psm, rp].to_numpy().mean())
 
@@ -64,18 +68,21 @@ def test_proteasome_and_ribosome_are_two_places(knockdowns):
 def test_complexes_are_recovered_and_shuffled_ones_are_not(knockdowns):
     from lpm_nb.analysis.knowledge import read_relations
     r = recover_relations({'LPM': knockdowns, 'shuffled': shuffle_embedding(knockdowns)}, read_relations(['corum']), draws=30)
-    auc = r[r['metric'] == 'AUC'].set_index('method')['value']; assert auc['LPM'] > .84 and abs(auc['shuffled'] - .5) < .03, auc
+    auc = r[r['metric'] == 'AUC'].set_index('method')['value']
+    assert auc['LPM'] > .84 and abs(auc['shuffled'] - .5) < .03, auc
 
 @data
 def test_inhibitors_of_one_pathway_kill_the_same_lines(killers):
     mapk = [f'drug:{d}' for d in ('trametinib', 'selumetinib', 'pd0325901', 'refametinib', 'sch772984', 'ulixertinib', 'vx-11e', 'eri',
         'dabrafenib', 'plx-4720', 'sb590885') if f'drug:{d}' in killers.symbols]
     assert len(mapk) >= 7 and togetherness(killers, mapk) > .93, mapk
-    near = set(neighbours(killers, 'drug:trametinib', n=6)['symbol']); assert len(near & set(mapk)) >= 3, near
+    near = set(neighbours(killers, 'drug:trametinib', n=6)['symbol'])
+    assert len(near & set(mapk)) >= 3, near
 
 @data
 @pytest.mark.parametrize('members', [['tanespimycin', 'luminespib'], ['bortezomib', 'mg-132'],
     ['camptothecin', 'topotecan', 'irinotecan', 'sn-38']], ids=['HSP90', 'proteasome', 'topoisomerase I'])
 def test_killers_of_one_mechanism_are_together(killers, members):
-    there = [f'drug:{m}' for m in members if f'drug:{m}' in killers.symbols]; assert len(there) == len(members), there
+    there = [f'drug:{m}' for m in members if f'drug:{m}' in killers.symbols]
+    assert len(there) == len(members), there
     assert togetherness(killers, there) > .97, there

@@ -23,13 +23,17 @@ def metrics(*changes):
     for old, new in changes:
         assert text.count(old) >= 1, f'{old!r} is no longer in the metrics'
         text = text.replace(old, new)
-    m = types.ModuleType('lpm_nb.analysis.metrics_under_test'); m.__package__ = 'lpm_nb.analysis'
+    m = types.ModuleType('lpm_nb.analysis.metrics_under_test')
+    m.__package__ = 'lpm_nb.analysis'
     exec(compile(text, 'metrics', 'exec'), m.__dict__)
     return m
 
 def check(m):
     "Every metric against a library's definition, or a value worked out by hand."
-    g = np.random.default_rng(0); t = g.normal(size=(6, 40)); p = t + g.normal(size=t.shape); ref = g.normal(size=t.shape) * .3
+    g = np.random.default_rng(0)
+    t = g.normal(size=(6, 40))
+    p = t + g.normal(size=t.shape)
+    ref = g.normal(size=t.shape) * .3
     np.testing.assert_allclose(m.mse(p, t), [mean_squared_error(a, b) for a, b in zip(t, p)])
     np.testing.assert_allclose(m.r2(p, t), [r2_score(a, b) for a, b in zip(t, p)])
     np.testing.assert_allclose(m.pearson(p, t), [pearsonr(a, b)[0] for a, b in zip(p, t)])
@@ -39,25 +43,34 @@ def check(m):
     np.testing.assert_allclose(m.direction_accuracy(p, t, reference=ref), (np.sign(p - ref) == np.sign(t - ref)).mean(1))
     same = np.tile(t[:1], (6, 1))
     np.testing.assert_allclose(m.discrimination(same, t), [1, *(m.discrimination(same, t)[1:])])  # the profile itself is the nearest
-    np.testing.assert_allclose(m.discrimination(t, t), 1); np.testing.assert_allclose(m.discrimination(t, same), .5)  # all alike: chance
+    np.testing.assert_allclose(m.discrimination(t, t), 1)
+    np.testing.assert_allclose(m.discrimination(t, same), .5)  # all alike: chance
     np.testing.assert_allclose(m.discrimination(-t, t), 0)
     short = np.array([[1., 2, np.nan, 4]])
     np.testing.assert_allclose(m.mse(short, np.array([[2., 2, 9, 6]])), 5 / 3)                               # a gap is left out
-    mean, low, high = m.bootstrap(np.arange(100.), seed=0); assert mean == 49.5 and 43 < low < 45.5 < 53 < high < 56
+    mean, low, high = m.bootstrap(np.arange(100.), seed=0)
+    assert mean == 49.5 and 43 < low < 45.5 < 53 < high < 56
 
 def test_the_metrics(): check(metrics())
 
 def test_peers_say_the_same():
     "Equality with cell-eval and scperteval on the fixture of benchmarks/peer_scores.py."
     said = json.loads((Path(__file__).parent/'peer_scores.json').read_text())
-    cell, sc = said['cell-eval'], said['scperteval']; m = metrics()
-    g = np.random.default_rng(7); true = g.normal(size=(12, 30))
-    pred = .15 * true + g.normal(size=true.shape); control = g.normal(size=30); n = len(true)
+    cell, sc = said['cell-eval'], said['scperteval']
+    m = metrics()
+    g = np.random.default_rng(7)
+    true = g.normal(size=(12, 30))
+    pred = .15 * true + g.normal(size=true.shape)
+    control = g.normal(size=30)
+    n = len(true)
     def close(a, b): np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
-    close(m.mse(pred, true), cell['mse']); close(m.mse(pred, true), sc['mse'])
-    close(m.r2(pred, true), sc['r2']); close(m.pearson(pred, true), sc['pearson'])
+    close(m.mse(pred, true), cell['mse'])
+    close(m.mse(pred, true), sc['mse'])
+    close(m.r2(pred, true), sc['r2'])
+    close(m.pearson(pred, true), sc['pearson'])
     delta = m.delta_pearson(pred, true, reference=np.tile(control, (n, 1)))
-    close(delta, cell['pearson_delta']); close(delta, sc['pearson_delta'])
+    close(delta, cell['pearson_delta'])
+    close(delta, sc['pearson_delta'])
     ours = {by: m.discrimination(pred, true, reference=np.tile(control, (n, 1)), by=by) for by in ('l1', 'l2', 'cosine')}
     for by, v in ours.items(): close(1 - (1 - v) * (n - 1) / n, cell[f'discrimination_{by}'])  # cell-eval counts itself among the others
     close(m.discrimination(pred, true, by='l2'), sc['nir'])
@@ -90,7 +103,8 @@ def leaky():
         context=[c for c in 'wxyz' for _ in range(6)], readouts=['g'], name='s')
     twin = Screen.from_arrays(s.X, perturbation=[f'{p[2]}+{p[0]}' if len(p) == 3 else p for p in s.obs['perturbation'].astype(str)],
         context=s.obs['context'].astype(str), readouts=['g'], name='twin')
-    atlas = Atlas([s, twin]); test = np.arange(24) % 6 == 2  # A+B held out in one screen, B+A trained on in the other
+    atlas = Atlas([s, twin])
+    test = np.arange(24) % 6 == 2  # A+B held out in one screen, B+A trained on in the other
     return atlas, Split('leaky', {'s': ~test, 'twin': np.ones(24, bool)}, {n: np.zeros(24, bool) for n in atlas},
         {'s': test, 'twin': np.zeros(24, bool)})
 
@@ -118,10 +132,12 @@ def test_the_quick_suite_orders_the_methods(tmp_path):
 
 def test_two_processes_make_only_what_is_missing(tmp_path):
     small = dict(suite='quick', config=LPMConfig(width=32, hidden=64, rank=32, epochs=3, members=2), paper_values=0, device='cpu')
-    first = run_suite(tmp_path, **small); cells = {p: p.stat().st_mtime_ns for p in (tmp_path/'cells').iterdir()}
+    first = run_suite(tmp_path, **small)
+    cells = {p: p.stat().st_mtime_ns for p in (tmp_path/'cells').iterdir()}
     lost = {next(p for p in cells if m in p.name) for m in ('simulated_growth_0_LPM', 'simulated_pairs_0_additive_')}
     for p in lost: p.unlink()
-    lines = []; again = run_suite(tmp_path, jobs=2, on_cell=lines.append, **small)
+    lines = []
+    again = run_suite(tmp_path, jobs=2, on_cell=lines.append, **small)
     assert {p for p in cells if p.stat().st_mtime_ns != cells[p]} == lost and len(lines) == 3 and lines[0] == '2 cells to make, 2 at a time'
     pd.testing.assert_frame_equal(again.drop(columns='cpu_seconds'), first.drop(columns='cpu_seconds'), atol=1e-3)
 
@@ -129,22 +145,34 @@ def test_two_processes_make_only_what_is_missing(tmp_path):
 @pytest.mark.parametrize('name,share', [('horlbeck-jurkat', .2), ('horlbeck-k562', .15), ('norman-gamma', .3)])
 def test_measured_pairs_grow_as_independent_ones(name, share):
     "Bliss independence, its end read from the singles alone, leaves so much of the sum's squared error."
-    s = read_screen(name); size = np.array([len(s.members[p]) for p in s.obs['perturbation']]); unit = np.zeros(1), np.ones(1)
-    sums = measure_sums(s, size < 2, scaling=unit); pairs = s.obs[size == 2]; rows, alone, A = members_alone(pairs, never=sums.never)
-    two = np.asarray(A.sum(1)).ravel() == 2; rows, A = rows[two], A[two]; known = sums.measured(alone)
-    added, joint = sums.predict(A, known, ground=sums.level(pairs['context'].iloc[rows].astype(str)), known=known); y = s.X[size == 2][rows]
+    s = read_screen(name)
+    size = np.array([len(s.members[p]) for p in s.obs['perturbation']])
+    unit = np.zeros(1), np.ones(1)
+    sums = measure_sums(s, size < 2, scaling=unit)
+    pairs = s.obs[size == 2]
+    rows, alone, A = members_alone(pairs, never=sums.never)
+    two = np.asarray(A.sum(1)).ravel() == 2
+    rows, A = rows[two], A[two]
+    known = sums.measured(alone)
+    added, joint = sums.predict(A, known, ground=sums.level(pairs['context'].iloc[rows].astype(str)), known=known)
+    y = s.X[size == 2][rows]
     assert np.mean((joint - y)**2) < share * np.mean((added - y)**2)
     assert pearsonr(joint[:, 0], y[:, 0])[0] > pearsonr(added[:, 0], y[:, 0])[0] + .01
 
 def test_pairs_of_one_line_are_told_by_measured_profiles(tmp_path):
     "A Perturb-seq screen of one line, no pair known: nothing but what was measured says what a gene does; the same after saving."
-    g = np.random.default_rng(0); true = g.standard_normal((14, 60)); pairs = [(i, j) for i in range(14) for j in range(i)][::3]
+    g = np.random.default_rng(0)
+    true = g.standard_normal((14, 60))
+    pairs = [(i, j) for i in range(14) for j in range(i)][::3]
     cells = np.repeat(np.concatenate([np.zeros((1, 60)), true]), 20, 0) + g.standard_normal((300, 60))
     s = Screen.from_arrays(cells, perturbation=np.repeat(['', *(f'CRISPRa:G{i:02d}' for i in range(14))], 20), context=['K562|cells'] * 300,
         readouts=[f'expr:R{i}' for i in range(60)], name='cells', unit='z', replicates='mean')
     model = fit_lpm(s, config=LPMConfig(width=32, hidden=64, rank=32, epochs=5, members=2), device='cpu')
     asked = pd.DataFrame(dict(perturbation=[f'CRISPRa:G{j:02d}+CRISPRa:G{i:02d}' for i, j in pairs], context='K562|cells'))
-    mean = model.predict(asked).X; model.save(tmp_path/'model'); assert np.array_equal(load_lpm(tmp_path/'model').predict(asked).X, mean)
+    mean = model.predict(asked).X
+    model.save(tmp_path/'model')
+    assert np.array_equal(load_lpm(tmp_path/'model').predict(asked).X, mean)
     at = {p: x for p, x in zip(s.obs['perturbation'].astype(str), s.X)}
-    added = np.stack([at[f'CRISPRa:G{i:02d}'] + at[f'CRISPRa:G{j:02d}'] - at[''] for i, j in pairs]); y = np.stack([true[i] + true[j] for i, j in pairs])
+    added = np.stack([at[f'CRISPRa:G{i:02d}'] + at[f'CRISPRa:G{j:02d}'] - at[''] for i, j in pairs])
+    y = np.stack([true[i] + true[j] for i, j in pairs])
     assert np.mean((mean - y)**2) < 1.02 * np.mean((added - y)**2) < .3 * np.mean(y**2)

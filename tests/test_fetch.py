@@ -14,13 +14,19 @@ class Server(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         how = self.path.split('/')[1]
         with self.lock: n = self.asked[how] = self.asked.get(how, 0) + 1
-        m = re.match(r'bytes=(\d+)-', self.headers.get('Range', '')); start = int(m[1]) if m else 0
+        m = re.match(r'bytes=(\d+)-', self.headers.get('Range', ''))
+        start = int(m[1]) if m else 0
         self.starts.setdefault(how, []).append(start)
         if how == '404' or how == '500' or (how == 'busy' and n < 3): return self.send_error({'404': 404, '500': 500, 'busy': 503}[how])
         if how == 'html':
-            self.send_response(200); self.send_header('Content-Type', 'text/html; charset=utf-8')
-            self.end_headers(); return self.wfile.write(b'<html>please log in</html>')
-        if how == 'loop': self.send_response(302); self.send_header('Location', self.path); return self.end_headers()
+            self.send_response(200)
+            self.send_header('Content-Type', 'text/html; charset=utf-8')
+            self.end_headers()
+            return self.wfile.write(b'<html>please log in</html>')
+        if how == 'loop':
+            self.send_response(302)
+            self.send_header('Location', self.path)
+            return self.end_headers()
         if how == 'redirect':
             self.send_response(302)
             self.send_header('Location', 'http://example.org/file.bin')
@@ -32,16 +38,25 @@ class Server(http.server.BaseHTTPRequestHandler):
         if how in ('dies', 'norange', 'changes', 'elsewhere') and n < 3: body = body[:1_000_000]
         if how == 'truncates': body = body[:0] if n > 1 else body[:700_000]
         if how == 'lies': announced += 1000
-        if start >= len(data): self.send_response(416); self.send_header('Content-Range', f'bytes */{len(data)}'); return self.end_headers()
+        if start >= len(data):
+            self.send_response(416)
+            self.send_header('Content-Range', f'bytes */{len(data)}')
+            return self.end_headers()
         self.send_response(206 if start else 200)
         self.send_header('Content-Type', 'application/octet-stream')
         self.send_header('ETag', f'"{how == "changes" and n > 1}"')
         if how != 'nolength': self.send_header('Content-Length', str(announced))
         if start: self.send_header('Content-Range', f'bytes {start + (how == "elsewhere" and n == 2)}-{len(data) - 1}/{len(data)}')
         self.end_headers()
-        if how == 'stalls' and n < 3: self.wfile.write(body[:500_000]); self.wfile.flush(); time.sleep(3); return
+        if how == 'stalls' and n < 3:
+            self.wfile.write(body[:500_000])
+            self.wfile.flush()
+            time.sleep(3)
+            return
         if how == 'slow':
-            for i in range(0, len(body), 1 << 18): self.wfile.write(body[i:i + (1 << 18)]); time.sleep(.05)
+            for i in range(0, len(body), 1 << 18):
+                self.wfile.write(body[i:i + (1 << 18)])
+                time.sleep(.05)
             return
         self.wfile.write(body)
     def log_message(self, *a): pass
@@ -50,8 +65,10 @@ pytestmark = pytest.mark.xdist_group('fetch')   # one process makes the fixtures
 
 @pytest.fixture(scope='module')
 def url():
-    Server.asked.clear(); s = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Server)
-    s.daemon_threads = True; threading.Thread(target=s.serve_forever, daemon=True).start()
+    Server.asked.clear()
+    s = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Server)
+    s.daemon_threads = True
+    threading.Thread(target=s.serve_forever, daemon=True).start()
     yield lambda how: f'http://127.0.0.1:{s.server_port}/{how}/file.bin'
     s.shutdown()
 
@@ -77,14 +94,16 @@ def test_a_lie_about_the_length(url, tmp_path):
 
 def test_a_file_that_changed_in_the_middle_is_not_mixed(url, tmp_path):
     with pytest.raises(FetchError, match='checksum'): fetch_file(Remote(url('changes'), len(DATA), SHA), folder=tmp_path, timeout=1)
-    got = fetch_file(Remote(url('changes'), len(DATA)), folder=tmp_path, timeout=1); assert got.read_bytes() == DATA[::-1]
+    got = fetch_file(Remote(url('changes'), len(DATA)), folder=tmp_path, timeout=1)
+    assert got.read_bytes() == DATA[::-1]
 
 def test_an_interrupted_fetch_goes_on(url, tmp_path):
     def stop(done, total):
         if done > 1_500_000: raise KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt): fetch_file(Remote(url('fine'), len(DATA), SHA), folder=tmp_path, on_bytes=stop)
     assert clean(tmp_path) and (tmp_path/'.file.bin.part').stat().st_size > 1_000_000
-    Server.starts['fine'] = []; assert fetch_file(Remote(url('fine'), len(DATA), SHA), folder=tmp_path).read_bytes() == DATA
+    Server.starts['fine'] = []
+    assert fetch_file(Remote(url('fine'), len(DATA), SHA), folder=tmp_path).read_bytes() == DATA
     assert Server.starts['fine'][0] > 1_000_000
 
 def test_a_part_of_another_address_is_not_used(url, tmp_path):
@@ -100,7 +119,9 @@ def test_a_full_disk_is_said_before_the_first_byte(url, tmp_path, monkeypatch):
 def _fetch(url, folder, out): out.put(hashlib.sha256(fetch_file(Remote(url, len(DATA), SHA), folder=folder).read_bytes()).hexdigest())
 
 def test_two_processes_at_once(url, tmp_path):
-    Server.asked['slow'] = 0; spawn = multiprocessing.get_context('spawn'); out = spawn.Queue()
+    Server.asked['slow'] = 0
+    spawn = multiprocessing.get_context('spawn')
+    out = spawn.Queue()
     ps = [spawn.Process(target=_fetch, args=(url('slow'), tmp_path, out)) for _ in range(2)]
     for p in ps: p.start()
     got = {out.get(timeout=60) for _ in ps}
@@ -121,7 +142,9 @@ def test_what_lies_in_the_cache_and_the_mirror(url, tmp_path):
     got = fetch_file(Remote(url('fine'), len(DATA), SHA), folder=tmp_path)
     got.write_bytes(b'short')
     with pytest.raises(FetchError, match='remove it and fetch it again'): fetch_file(Remote(url('fine'), len(DATA), SHA), folder=tmp_path)
-    (tmp_path/'mirror').mkdir(); (tmp_path/'mirror/file.bin').write_bytes(b'another'); got.unlink()
+    (tmp_path/'mirror').mkdir()
+    (tmp_path/'mirror/file.bin').write_bytes(b'another')
+    got.unlink()
     with pytest.raises(FetchError, match='not the file that was fetched before'):
         fetch_file(Remote(url('fine')), folder=tmp_path, mirror=tmp_path/'mirror')
 

@@ -12,7 +12,8 @@ from lpm_nb.data.simulate import simulate_atlas
 from lpm_nb.data.split import prove_split, split_pairs
 
 LPM = [str(Path(sys.executable).with_name('lpm'))]
-settings.register_profile('no deadline', deadline=None); settings.load_profile('no deadline')   # a busy machine breaks no law
+settings.register_profile('no deadline', deadline=None)
+settings.load_profile('no deadline')   # a busy machine breaks no law
 
 atom = st.text(st.characters(blacklist_categories=['Cs', 'Cc', 'Zs', 'Zl', 'Zp']), min_size=1, max_size=8).filter(lambda s: s.strip() == s)
 
@@ -21,7 +22,8 @@ def test_a_perturbation_survives_its_text(atoms): assert parse_perturbation(form
 
 @given(st.lists(atom, min_size=2, max_size=4), st.randoms())
 def test_order_does_not_matter(atoms, r):
-    other = list(atoms); r.shuffle(other)
+    other = list(atoms)
+    r.shuffle(other)
     assert format_perturbation(atoms) == format_perturbation(other)
 
 @settings(max_examples=30)
@@ -34,13 +36,18 @@ def test_no_split_leaks(seed, by):
 
 @given(st.integers(0, 10_000))
 def test_metrics_are_symmetric_and_bounded(seed):
-    g = np.random.default_rng(seed); a, b = g.normal(size=(2, 4, 9)); order = g.permutation(9)
-    np.testing.assert_allclose(pearson(a, b), pearson(b, a)); assert (np.abs(pearson(a, b)) <= 1 + 1e-9).all()
+    g = np.random.default_rng(seed)
+    a, b = g.normal(size=(2, 4, 9))
+    order = g.permutation(9)
+    np.testing.assert_allclose(pearson(a, b), pearson(b, a))
+    assert (np.abs(pearson(a, b)) <= 1 + 1e-9).all()
     np.testing.assert_allclose(pearson(a, b), pearson(a[:, order], b[:, order]))
     np.testing.assert_allclose(spearman(np.exp(a), b), spearman(a, b))
     np.testing.assert_allclose(mse(a, a), 0)
-    d = discrimination(a, b); assert ((d >= 0) & (d <= 1)).all()
-    lo = bootstrap(a.ravel(), seed=seed); assert lo[1] <= lo[0] <= lo[2]
+    d = discrimination(a, b)
+    assert ((d >= 0) & (d <= 1)).all()
+    lo = bootstrap(a.ravel(), seed=seed)
+    assert lo[1] <= lo[0] <= lo[2]
 
 def test_long_round_trip():
     s = simulate_atlas(seed=3, n_genes=10, n_systems=2, n_drugs=3, n_doubles=5).atlas['sim-rna']
@@ -62,22 +69,27 @@ def train(table, out):
     return [*LPM, 'train', str(table/'s.parquet'), '--out', str(table/out), '--members', '2', '--epochs', '16', '--seed', '3', '-q']
 
 @pytest.fixture(scope='module')
-def whole(table): subprocess.run(train(table, 'whole'), check=True); return table/'whole'
+def whole(table):
+    subprocess.run(train(table, 'whole'), check=True)
+    return table/'whole'
 
 one_process = pytest.mark.xdist_group('laws')
 
 @one_process
 def test_killed_and_resumed_equals_uninterrupted(table, whole):
     "kill -9 in the middle of a training; the same command goes on, repeats no finished epoch, and ends at the same model."
-    p = subprocess.Popen(train(table, 'killed')); keep = table/'.killed.checkpoint/member1/state.json'
+    p = subprocess.Popen(train(table, 'killed'))
+    keep = table/'.killed.checkpoint/member1/state.json'
     def epoch():
         try: return json.loads(keep.read_text())['epoch']
         except (FileNotFoundError, NotADirectoryError, ValueError): return -1
     end = time.time() + 120
     while epoch() < 3 and p.poll() is None and time.time() < end: time.sleep(.01)
     assert p.poll() is None, 'finished before it could be killed'
-    p.send_signal(signal.SIGKILL); p.wait()
-    done = epoch(); assert done >= 3 and not (table/'killed').exists()
+    p.send_signal(signal.SIGKILL)
+    p.wait()
+    done = epoch()
+    assert done >= 3 and not (table/'killed').exists()
     before = json.loads(keep.read_text())['history'][0]
     subprocess.run(train(table, 'killed'), check=True)
     h = pd.read_csv(table/'killed/history.csv')
@@ -85,7 +97,8 @@ def test_killed_and_resumed_equals_uninterrupted(table, whole):
     assert [r['seconds'] for r in before] == h[h.member == 1].seconds.tolist()[:len(before)], 'a finished epoch was run again'
     a, b = (subprocess.run([*LPM, 'predict', str(table/m), str(table/'want.csv'), '--out', str(table/f'{m}.csv'), '-q'], check=True)
         and pd.read_csv(table/f'{m}.csv') for m in ('whole', 'killed'))
-    np.testing.assert_allclose(a.value, b.value, atol=1e-5); np.testing.assert_allclose(a['std'], b['std'], atol=1e-5)
+    np.testing.assert_allclose(a.value, b.value, atol=1e-5)
+    np.testing.assert_allclose(a['std'], b['std'], atol=1e-5)
 
 @one_process
 def test_saved_here_loaded_there_bit_for_bit(table, whole):

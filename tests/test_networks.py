@@ -54,7 +54,9 @@ def test_sampled_omissions_estimate_the_rate():
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6))
 def test_laws_of_inference(seed):
-    g = np.random.default_rng(seed); V = g.normal(size=(8, 12)); V[np.arange(8), np.arange(8)] -= 4
+    g = np.random.default_rng(seed)
+    V = g.normal(size=(8, 12))
+    V[np.arange(8), np.arange(8)] -= 4
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         for m in ('mean difference', 'robust z', 'ridge', 'direct effects', 'correlation', 'co-function'):
@@ -65,7 +67,8 @@ def test_laws_of_inference(seed):
             one = t.set_index(['source', 'target'])['weight'].sort_index()
             double = infer_edges(effects(2 * V), m).set_index(['source', 'target'])['weight'].sort_index()
             assert np.allclose(double, one * (2 if m == 'mean difference' else 1), atol=1e-4), m       # a unit is no edge
-            order = g.permutation(8); e = effects(V)
+            order = g.permutation(8)
+            e = effects(V)
             shuffled = GeneEffects(e.values.iloc[order], e.direction.iloc[order], e.reference, 'c', 's', 'KO', origin=e.origin.iloc[order])
             assert np.allclose(infer_edges(shuffled, m).astype({'source': str, 'target': str}).set_index(['source',
                 'target'])['weight'].sort_index(), infer_edges(e, m).astype({'source': str, 'target': str}).set_index(['source',
@@ -73,7 +76,9 @@ def test_laws_of_inference(seed):
 
 def test_linear_network_is_recovered_exactly():
     "Modular response analysis on noise-free linear total effects gives back every direct edge and its sign, for losses and gains."
-    g = np.random.default_rng(0); B = np.where(g.random((12, 12)) < .2, g.normal(0, .4, (12, 12)), 0); np.fill_diagonal(B, 0)
+    g = np.random.default_rng(0)
+    B = np.where(g.random((12, 12)) < .2, g.normal(0, .4, (12, 12)), 0)
+    np.fill_diagonal(B, 0)
     for direction in (-1, 1):
         R = np.zeros((12, 12))
         for s in range(12):                                            # clamp s; the others follow x = xB
@@ -85,11 +90,14 @@ def test_linear_network_is_recovered_exactly():
         assert np.allclose(found, B, atol=1e-5)
 
 def test_nan_effects_make_no_edges():
-    V = np.random.default_rng(0).normal(size=(8, 12)); V[2, 5] = np.nan; V[:, 7] = np.nan
+    V = np.random.default_rng(0).normal(size=(8, 12))
+    V[2, 5] = np.nan
+    V[:, 7] = np.nan
     for m in METHODS:
         if m in ('GIES', 'boosted trees', 'lasso', 'shrunken t', 'co-function'): continue
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore'); t = infer_edges(effects(V), m)
+            warnings.simplefilter('ignore')
+            t = infer_edges(effects(V), m)
         assert np.isfinite(t['score']).all() and not ((t['source'] == GENES[2]) & (t['target'] == GENES[5])).any() and not (t['target']
             == GENES[7]).any(), m
 
@@ -110,15 +118,18 @@ def test_shuffled_scores_find_nothing():
     assert real['auprc'] > max(null) and abs(np.mean(null) - real['chance']) < .05
 
 def test_profiles_of_predictions_are_not_rewarded_for_being_smooth():
-    V = np.random.default_rng(0).normal(size=(8, 12)); e = effects(V)
+    V = np.random.default_rng(0).normal(size=(8, 12))
+    e = effects(V)
     from dataclasses import replace
     p = replace(e, std=e.values * 0 + 1, origin=pd.Series('predicted', e.values.index))
-    a, b = profile_correlation(e).to_numpy(), profile_correlation(p).to_numpy(); off = ~np.eye(8, dtype=bool)
+    a, b = profile_correlation(e).to_numpy(), profile_correlation(p).to_numpy()
+    off = ~np.eye(8, dtype=bool)
     assert (np.abs(b[off]) < np.abs(a[off])).all() and np.allclose(a, a.T, equal_nan=True)
 
 def test_mutated_expectation_is_noticed():
     "A gene's own effect left out of the expectation shows as interactions of all its pairs."
-    s = SIM.atlas['sim-growth']; e = fit_expectation(s, context='line1|sim-growth', how='additive')
+    s = SIM.atlas['sim-growth']
+    e = fit_expectation(s, context='line1|sim-growth', how='additive')
     t = genetic_interactions(s, expectation=e)
     from dataclasses import replace
     worst = t['gene1'].value_counts().index[0]
@@ -128,7 +139,10 @@ def test_mutated_expectation_is_noticed():
 
 def test_pair_predictions_do_not_see_the_pair():
     "The prediction of a hidden pair is the same whatever its true value was."
-    g = np.random.default_rng(0); u = g.normal(size=(20, 2)); M = u @ u.T; np.fill_diagonal(M, np.nan)
+    g = np.random.default_rng(0)
+    u = g.normal(size=(20, 2))
+    M = u @ u.T
+    np.fill_diagonal(M, np.nan)
     M[3, 5] = M[5, 3] = np.nan
     a = nearest_interactions(M, k=4)
     assert np.isfinite(a[3, 5]) and np.allclose(a, a.T) and np.allclose(profile_similarity(M), profile_similarity(M).T)

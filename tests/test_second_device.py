@@ -30,14 +30,17 @@ class Far(torch.Tensor):
     @property
     def data(self): return self.detach()
     @data.setter
-    def data(self, x): torch.Tensor.data.__set__(self, x); self.near = x.near
+    def data(self, x):
+        torch.Tensor.data.__set__(self, x)
+        self.near = x.near
     def tolist(self): return self.near.tolist()                         # a GPU's tensors have it, wrapped ones do not
 
 INDEXED = ('aten::index', 'aten::index_put_', 'aten::_unsafe_index')    # here the indices may lie on the CPU
 
 def operate(op, args, kwargs):
     tensors, name, to = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)], op._schema.name, kwargs.get('device')
-    far = [x for x in tensors if isinstance(x, Far)]; near = [x for x in tensors if x.dim() and not isinstance(x, Far)]
+    far = [x for x in tensors if isinstance(x, Far)]
+    near = [x for x in tensors if x.dim() and not isinstance(x, Far)]
     if far and near and name not in ('aten::_to_copy', 'aten::copy_') and not (name in INDEXED and isinstance(args[0], Far)):
         raise RuntimeError(f"{name} of tensors on two devices: {[(x.device.type, tuple(x.shape)) for x in tensors]}")
     stays = isinstance(args[0], Far) if name == 'aten::copy_' else far if to is None else torch.device(to).type == THERE
@@ -63,7 +66,9 @@ def second(monkeypatch):
 @pytest.fixture(scope='module')
 def atlas(): return simulate_atlas(seed=0, n_genes=12, n_systems=3, n_drugs=6, n_doubles=12).atlas
 
-def without_doses(atlas): s = atlas['sim-rna']; return Atlas(s.select_lazily(s.obs['dose'].isna().to_numpy()))
+def without_doses(atlas):
+    s = atlas['sim-rna']
+    return Atlas(s.select_lazily(s.obs['dose'].isna().to_numpy()))
 def said(model, atlas): return np.concatenate([model.predict_screen(n, s.obs)[0].ravel() for n, s in atlas.items()])
 
 CASES = {
@@ -76,14 +81,16 @@ CASES = {
 
 @pytest.mark.parametrize('case', CASES)
 def test_the_same_there_as_here(case, atlas, second):
-    a, kwargs = CASES[case](atlas); kwargs['config'] = replace(kwargs['config'], epochs=2, members=2, stack=False)
+    a, kwargs = CASES[case](atlas)
+    kwargs['config'] = replace(kwargs['config'], epochs=2, members=2, stack=False)
     here = fit_lpm(a, seed=0, device='cpu', **kwargs)
     with second: there = fit_lpm(a, seed=0, device=THERE, **kwargs)
     np.testing.assert_allclose(said(there, a), said(here, a), atol=1e-4)
     assert not any(isinstance(p, Far) for n in there.networks for p in n.parameters())     # brought back
 
 def test_goes_on_there(atlas, second, tmp_path):
-    config = replace(default_config(atlas), epochs=3, members=2, stack=False); here = fit_lpm(atlas, config=config, seed=0, device='cpu')
+    config = replace(default_config(atlas), epochs=3, members=2, stack=False)
+    here = fit_lpm(atlas, config=config, seed=0, device='cpu')
     def stop(member, row):
         if row['epoch'] == 1: raise KeyboardInterrupt
     with second:
@@ -93,16 +100,22 @@ def test_goes_on_there(atlas, second, tmp_path):
 
 @pytest.mark.parametrize('where', ['in memory', 'on disk'])
 def test_no_room_there(where, atlas, second, monkeypatch, tmp_path):
-    s = without_doses(atlas)['sim-rna']; s.write(tmp_path/'s.zarr'); config = replace(default_config(Atlas(s)), epochs=2, members=2, stack=False)
-    a = Atlas(s if where == 'in memory' else Screen.open(tmp_path/'s.zarr')); here = fit_lpm(a, config=config, seed=0, device='cpu')
+    s = without_doses(atlas)['sim-rna']
+    s.write(tmp_path/'s.zarr')
+    config = replace(default_config(Atlas(s)), epochs=2, members=2, stack=False)
+    a = Atlas(s if where == 'in memory' else Screen.open(tmp_path/'s.zarr'))
+    here = fit_lpm(a, config=config, seed=0, device='cpu')
     monkeypatch.setattr('lpm_nb.data.loaders._room', lambda nbytes, device: False)
     monkeypatch.setattr('lpm_nb.data.loaders._ahead', lambda it, depth=2: it)              # the mode is one thread's
     with second: there = fit_lpm(a, config=config, seed=0, device=THERE)
     np.testing.assert_allclose(said(there, a), said(here, a), atol=1e-4)
 
 def test_fine_tune_there(atlas, second):
-    config = replace(default_config(atlas), epochs=2, members=2, stack=False); model = fit_lpm(atlas, config=config, seed=0, device='cpu')
-    s = without_doses(atlas)['sim-rna']; o = s.obs; one = (o['context'] == o['context'].iloc[0]).to_numpy()
+    config = replace(default_config(atlas), epochs=2, members=2, stack=False)
+    model = fit_lpm(atlas, config=config, seed=0, device='cpu')
+    s = without_doses(atlas)['sim-rna']
+    o = s.obs
+    one = (o['context'] == o['context'].iloc[0]).to_numpy()
     new = Atlas(Screen.from_arrays(np.asarray(s.X)[one], perturbation=o['perturbation'].astype(str)[one], context=['line9'] * one.sum(),
         readouts=list(s.readouts), name='new'))
     here = model.fine_tune(new, device='cpu')
@@ -111,20 +124,25 @@ def test_fine_tune_there(atlas, second):
 
 def test_what_is_left_behind_is_an_error(second):
     with second:
-        x = torch.ones(2, 3).to(THERE); assert x.device.type == THERE and torch.equal(x.cpu(), torch.ones(2, 3))
+        x = torch.ones(2, 3).to(THERE)
+        assert x.device.type == THERE and torch.equal(x.cpu(), torch.ones(2, 3))
         with pytest.raises(RuntimeError, match='two devices'): x + torch.ones(2, 3)
         with pytest.raises(RuntimeError, match='two devices'): torch.ones(2, 3)[torch.zeros(1, dtype=torch.long).to(THERE)]
 
 class Bf16(Callback):
     "What fastai does on CUDA, on the CPU."
     order = 10
-    def before_batch(self): self.half = torch.autocast('cpu', dtype=torch.bfloat16); self.half.__enter__()
+    def before_batch(self):
+        self.half = torch.autocast('cpu', dtype=torch.bfloat16)
+        self.half.__enter__()
     def after_pred(self): self.learn.pred = self.pred.float()
     def after_loss(self): self.half.__exit__(None, None, None)
 
 @pytest.mark.parametrize('case', ['in turn', 'side by side', 'paper'])
 def test_bf16(case, atlas, monkeypatch):
-    a, kwargs = CASES[case](atlas); kwargs['config'] = replace(kwargs['config'], epochs=4, members=2, stack=False); make, dtypes = training.make_learner, set()
+    a, kwargs = CASES[case](atlas)
+    kwargs['config'] = replace(kwargs['config'], epochs=4, members=2, stack=False)
+    make, dtypes = training.make_learner, set()
     full = fit_lpm(a, seed=0, device='cpu', **kwargs)
     class Look(Callback):
         order = 9
@@ -132,4 +150,5 @@ def test_bf16(case, atlas, monkeypatch):
     monkeypatch.setattr(training, 'make_learner', lambda *args, **kw: make(*args, **{**kw, 'cbs': [*kw['cbs'], Bf16(), Look()]}))
     half = fit_lpm(a, seed=0, device='cpu', **kwargs)
     assert torch.bfloat16 in dtypes
-    last = [m.history.groupby('member')['valid_loss'].min().mean() for m in (half, full)]; assert last[0] < 1.05 * last[1], last
+    last = [m.history.groupby('member')['valid_loss'].min().mean() for m in (half, full)]
+    assert last[0] < 1.05 * last[1], last

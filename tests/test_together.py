@@ -30,8 +30,11 @@ if __name__ == '__main__':
 
 def start(out, slow=0.):
     "Two processes, as torchrun would start them."
-    out.mkdir(exist_ok=True); (out/'worker.py').write_text(WORKER)
-    with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
+    out.mkdir(exist_ok=True)
+    (out/'worker.py').write_text(WORKER)
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        port = s.getsockname()[1]
     return [subprocess.Popen([sys.executable, str(out/'worker.py'), str(out), str(slow)], stderr=subprocess.PIPE, text=True,
         env={**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', 'RANK': str(r), 'LOCAL_RANK': str(r), 'WORLD_SIZE': '2',
         'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port)}) for r in range(2)]
@@ -41,29 +44,37 @@ pytestmark = pytest.mark.xdist_group('together')   # one process makes the fixtu
 @pytest.fixture(scope='module')
 def alone(tmp_path_factory):
     "The same training in this process: a function that goes on from a folder's checkpoint, and its result from nothing."
-    scope = {'__name__': 'worker'}; exec(WORKER, scope)
+    scope = {'__name__': 'worker'}
+    exec(WORKER, scope)
     return scope['train'], scope['train'](tmp_path_factory.mktemp('one'))
 
 def test_two_are_as_one(alone, tmp_path):
-    ps = start(tmp_path/'two'); said = [p.communicate(timeout=240)[1] for p in ps]; assert [p.returncode for p in ps] == [0, 0], said
+    ps = start(tmp_path/'two')
+    said = [p.communicate(timeout=240)[1] for p in ps]
+    assert [p.returncode for p in ps] == [0, 0], said
     losses = ['train_loss', 'valid_loss']
     for r in (0, 1): np.testing.assert_allclose(pd.read_csv(tmp_path/f'two/history{r}.csv')[losses], alone[1].history[losses], atol=1e-4)
-    first, second = (torch.load(tmp_path/f'two/net{r}.pt', weights_only=True) for r in (0, 1)); one = alone[1].networks[0].state_dict()
+    first, second = (torch.load(tmp_path/f'two/net{r}.pt', weights_only=True) for r in (0, 1))
+    one = alone[1].networks[0].state_dict()
     for k, v in first.items(): assert torch.equal(v, second[k]) and torch.allclose(v.float(), one[k].float(), atol=2e-3), k
 
 def test_a_rank_that_dies(alone, tmp_path):
-    out, t = tmp_path/'dies', time.time(); ps = start(out, slow=.7)
+    out, t = tmp_path/'dies', time.time()
+    ps = start(out, slow=.7)
     while not ((out/'checkpoint/member0/state.json').exists() and (out/'rank1.epoch').exists()):
         assert time.time() - t < 120 and all(p.poll() is None for p in ps), [p.stderr.read() for p in ps if p.poll() is not None]
         time.sleep(.05)
-    ps[1].send_signal(signal.SIGKILL); t = time.time(); said = ps[0].communicate(timeout=60)[1]
+    ps[1].send_signal(signal.SIGKILL)
+    t = time.time()
+    said = ps[0].communicate(timeout=60)[1]
     assert ps[0].returncode == 7 and 'another process of this run has died' in said and 'start the same command again' in said, said
     assert time.time() - t < 60 and json.loads((out/'checkpoint/member0/state.json').read_text())['epoch'] >= 0
     np.testing.assert_allclose(alone[0](out).history['valid_loss'], alone[1].history['valid_loss'], atol=1e-4)     # and on it goes, alone
 
 @pytest.mark.skipif('slow' not in os.environ.get('NB_FLAGS', ''), reason="a minute of start-up: NB_FLAGS='slow' runs it")
 def test_the_command(tmp_path):
-    simulate_atlas(seed=0).atlas['sim-growth'].select(range(300)).write(tmp_path/'s.h5ad'); lpm = Path(sys.executable).parent/'lpm'
+    simulate_atlas(seed=0).atlas['sim-growth'].select(range(300)).write(tmp_path/'s.h5ad')
+    lpm = Path(sys.executable).parent/'lpm'
     run = subprocess.run([str(lpm), 'train', str(tmp_path/'s.h5ad'), '--out', str(tmp_path/'model'), '--members', '1', '--epochs', '1',
         '--nproc', '2', '--json', '-q'], capture_output=True, text=True, env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''}, timeout=240)
     assert run.returncode == 0, run.stderr[-2000:]

@@ -36,7 +36,8 @@ METRICS = {'delta r': 1, 'r': 1, 'spearman': 1, 'r2': 1, 'mse': -1, 'discriminat
 # %% ../../nbs/analysis/10_benchmark.ipynb #7396b5f3
 def _reference(screen, train):
     "Mean of the training perturbations of each context, without its controls; of all where a context has none."
-    X, c = screen.X, screen.obs['context'].astype(str).to_numpy(); treated = train & (screen.obs['perturbation'] != '').to_numpy()
+    X, c = screen.X, screen.obs['context'].astype(str).to_numpy()
+    treated = train & (screen.obs['perturbation'] != '').to_numpy()
     train = treated if treated.any() else train
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', RuntimeWarning)
@@ -52,13 +53,15 @@ def _profile_scores(preds, Y, table, reference):
             'direction': direction_accuracy(P, Y, reference=ref)}
         d = np.full(len(Y), np.nan)
         for c in table['context'].unique():
-            rows = (table['context'] == c).to_numpy(); d[rows] = discrimination(P[rows], Y[rows], reference=ref[rows])
+            rows = (table['context'] == c).to_numpy()
+            d[rows] = discrimination(P[rows], Y[rows], reference=ref[rows])
         values['discrimination'] = d
         yield from (pd.DataFrame(dict(method=method, context=table['context'].astype(str).to_numpy(),
             perturbation=table['perturbation'].astype(str).to_numpy(), readout='all', metric=k, value=v)) for k, v in values.items())
 
 def _scalar_scores(preds, Y, table, readouts, least=5):
-    codes, names = pd.factorize(table['perturbation'].astype(str).to_numpy()); parts, many = _rows_of(codes), max(map(len, _rows_of(_amounts(table))))
+    codes, names = pd.factorize(table['perturbation'].astype(str).to_numpy())
+    parts, many = _rows_of(codes), max(map(len, _rows_of(_amounts(table))))
     for method, (P, _) in preds.items():
         for j, r in enumerate(readouts):
             yield pd.DataFrame(dict(method=method, context='all', perturbation=names, readout=r, metric='mse',
@@ -71,7 +74,9 @@ def _amounts(table):
     "(n,) number of the perturbation at its dose and time."
     return table.groupby([table['perturbation'].astype(str), table['dose'].fillna(-1), table['time'].fillna(-1)], sort=False).ngroup().to_numpy()
 
-def _rows_of(codes): order = np.argsort(codes, kind='stable'); return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+def _rows_of(codes):
+    order = np.argsort(codes, kind='stable')
+    return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
 
 def within_r(
     pred:np.ndarray,    # (n,) predictions of one readout
@@ -81,14 +86,16 @@ def within_r(
     least:int=5,        # fewest contexts
 ) -> pd.Series: # perturbation -> correlation over its contexts at one dose and time, mean over these; NaN where contexts are too few
     "Does it know where a perturbation does more?"
-    same = _rows_of(_amounts(table)); of = table['perturbation'].astype(str).to_numpy()[[i[0] for i in same]]
+    same = _rows_of(_amounts(table))
+    of = table['perturbation'].astype(str).to_numpy()[[i[0] for i in same]]
     r = [pearson(pred[i][None], true[i][None])[0] if (~np.isnan(true[i])).sum() >= least else np.nan for i in same]
     return pd.Series(r, dtype=float).groupby(of).mean()
 
 # %% ../../nbs/analysis/10_benchmark.ipynb #1bb48e05
 def _expected(table, screen, train):
     "(n, n_readouts) the sum of the members of each combination in its context, from training data; None if there are too few."
-    members = [parse_perturbation(x) for x in table['perturbation'].astype(str)]; several = np.array([len(m) > 1 for m in members])
+    members = [parse_perturbation(x) for x in table['perturbation'].astype(str)]
+    several = np.array([len(m) > 1 for m in members])
     if several.sum() < 20: return None
     c, out = table['context'].astype(str).to_numpy(), np.full((len(members), len(screen.readouts)), np.nan)
     own = screen.obs['perturbation'].astype(str).map({x: len(parse_perturbation(x)) > 1
@@ -106,7 +113,8 @@ def _expected(table, screen, train):
 def _resampled(perturbations):
     "What intervals resample: (n,) perturbations; where there are combinations (n, m) codes of their members, -1 = none."
     labels, back = np.unique(np.asarray(perturbations, object).astype(str), return_inverse=True)
-    members = [sorted({split_dose(a)[0] for a in parse_perturbation(x)}) for x in labels]; most = max(map(len, members))
+    members = [sorted({split_dose(a)[0] for a in parse_perturbation(x)}) for x in labels]
+    most = max(map(len, members))
     if most < 2: return np.array([m[0] if m else '' for m in members], object)[back]
     at = {a: i for i, a in enumerate(sorted(set().union(*members)))}
     return np.array([[at[a] for a in m] + [-1] * (most - len(m)) for m in members])[back]
@@ -182,7 +190,8 @@ def evaluate(
     if not methods: raise DataError("expected at least one method")
     prove_split(atlas, split)
     for m, model in methods.items():
-        was = getattr(model, 'provenance', {}); known = was.get('screens', {}) if was.get('split') == 'all data' else {}
+        was = getattr(model, 'provenance', {})
+        known = was.get('screens', {}) if was.get('split') == 'all data' else {}
         if seen := [n for n, s in atlas.items() if split.test[n].any() and known.get(n, {}).get('experiments') == s.n_experiments]:
             warnings.warn(f"{m!r} was trained on every experiment of {', '.join(seen)}, those that the split holds out among them: its scores are "
                 "fit, not prediction; train with split=", DataWarning, stacklevel=2)
@@ -203,7 +212,9 @@ def evaluate(
             wide).items()}
         t = pd.concat(_profile_scores(preds, Y, table, reference) if wide else _scalar_scores(preds, Y, table, s.readouts),
             ignore_index=True)
-        t.insert(1, 'dataset', n); t.insert(2, 'split', split.name); scores.append(t)
+        t.insert(1, 'dataset', n)
+        t.insert(2, 'split', split.name)
+        scores.append(t)
         for (metric, readout), g in t.groupby(['metric', 'readout'], sort=False):
             w = g.pivot_table(index=['perturbation', 'context'], columns='method', values='value', sort=False, dropna=False)
             who = _resampled(w.index.get_level_values(0))
@@ -262,6 +273,7 @@ def calibration(
     for n, (_, Y, preds) in evaluation.predictions.items():
         P, std = preds[method or evaluation.champion]
         if std is None: raise DataError(f"method {method or evaluation.champion!r} gives no standard deviation")
-        z = np.abs(Y - P) / np.maximum(std, 1e-12); z = z[~np.isnan(z)]
+        z = np.abs(Y - P) / np.maximum(std, 1e-12)
+        z = z[~np.isnan(z)]
         rows += [dict(dataset=n, level=float(l), coverage=float((z < norm.ppf((1 + l) / 2)).mean())) for l in levels]
     return pd.DataFrame(rows)

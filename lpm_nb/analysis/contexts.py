@@ -27,18 +27,24 @@ def embed_contexts(
     "How each context responds, beyond what all do."
     check_known(readouts or [], screen.readouts, 'readout')
     at = [screen.readouts.index(r) for r in (readouts or screen.readouts)]
-    o = screen.obs; P, C = o['perturbation'].cat.categories, o['context'].cat.categories
+    o = screen.obs
+    P, C = o['perturbation'].cat.categories, o['context'].cat.categories
     if len(C) < 3: raise DataError(f"expected at least 3 contexts to compare, screen {screen.name!r} has {len(C)}")
     total, count = np.zeros((len(C), len(P), len(at))), np.zeros((len(C), len(P), len(at)))
-    X = screen.X[:, at].astype(np.float64); i = (o['context'].cat.codes.to_numpy(), o['perturbation'].cat.codes.to_numpy())
-    np.add.at(total, i, np.nan_to_num(X)); np.add.at(count, i, ~np.isnan(X))
+    X = screen.X[:, at].astype(np.float64)
+    i = (o['context'].cat.codes.to_numpy(), o['perturbation'].cat.codes.to_numpy())
+    np.add.at(total, i, np.nan_to_num(X))
+    np.add.at(count, i, ~np.isnan(X))
     with np.errstate(all='ignore'): Z = np.where(count > 0, total / count, np.nan).reshape(len(C), -1)
-    Z = Z[:, (~np.isnan(Z)).mean(0) >= least]; keep = (~np.isnan(Z)).mean(1) >= least; Z = Z[keep]
+    Z = Z[:, (~np.isnan(Z)).mean(0) >= least]
+    keep = (~np.isnan(Z)).mean(1) >= least
+    Z = Z[keep]
     if keep.sum() < 3 or not Z.shape[1]:
         raise DataError(f"fewer than 3 contexts of {screen.name!r} have {least:.0%} of the values; lower `least`, or complete the screen "
             "with a model")
     for _ in range(3):                                                     # missing values: to and fro until both means are gone
-        Z = Z - np.nanmean(Z, 0); Z = Z - np.nanmean(Z, 1, keepdims=True)
+        Z = Z - np.nanmean(Z, 0)
+        Z = Z - np.nanmean(Z, 1, keepdims=True)
     return Embedding(pd.DataFrame(np.nan_to_num(Z).astype(np.float32), pd.Index(C[keep].astype(str), name='context')), name)
 
 # %% ../../nbs/analysis/12b_contexts.ipynb #61c82ad0
@@ -46,8 +52,11 @@ def read_tissues(
     contexts:Sequence[str], # such as 'A375|GDSC2': the first part is the line
 ) -> pd.Series: # context -> tissue; lines that are not in the table, or there are two of, are left out
     "Tissue of cell lines (Cell Model Passports)."
-    t = read_annotation('cell-model-passports'); names = line_names(t); t = t.dropna(subset=['tissue'])
-    one = t.groupby('model_name')['tissue'].agg(['first', 'nunique']); of = one.loc[one['nunique'] == 1, 'first'].to_dict()
+    t = read_annotation('cell-model-passports')
+    names = line_names(t)
+    t = t.dropna(subset=['tissue'])
+    one = t.groupby('model_name')['tissue'].agg(['first', 'nunique'])
+    of = one.loc[one['nunique'] == 1, 'first'].to_dict()
     official = {c: names.resolve(parse_context(c)[0])[0] for c in contexts}
     return pd.Series({c: of[x] for c, x in official.items() if x in of}, name='tissue', dtype=object)
 
@@ -61,17 +70,23 @@ def score_grouping(
     seed:int=0,          # of these
 ) -> tuple[pd.DataFrame, float]: # group, size, AUROC (a member of the group is more similar than another context), random, p, q; and the mean AUROC over groups
     "Do symbols of one group lie together?"
-    labels = pd.Series(labels, dtype=object); labels = labels[[s for s in e.symbols if s in labels.index]]
-    size = labels.value_counts(); groups = sorted(size.index[size >= min_size])
+    labels = pd.Series(labels, dtype=object)
+    labels = labels[[s for s in e.symbols if s in labels.index]]
+    size = labels.value_counts()
+    groups = sorted(size.index[size >= min_size])
     if len(groups) < 2: raise DataError(f"expected at least 2 groups of {min_size} or more labelled symbols, got {len(groups)}")
-    labels = labels[labels.isin(groups)]; S = similarity(e).loc[labels.index, labels.index].to_numpy().copy()
-    np.fill_diagonal(S, np.nan); n = len(S)
+    labels = labels[labels.isin(groups)]
+    S = similarity(e).loc[labels.index, labels.index].to_numpy().copy()
+    np.fill_diagonal(S, np.nan)
+    n = len(S)
     rank = rankdata(np.where(np.isnan(S), -np.inf, S), axis=1) - 2     # 0 … n-2 among the others; ties share their place
     Y = (labels.to_numpy()[:, None] == np.array(groups, object)[None]).astype(float)
     def auroc(Y):
-        m = Y.sum(0) - 1; inside = np.einsum('ig,ij,jg->g', Y, np.where(np.isnan(S), 0, rank), Y)
+        m = Y.sum(0) - 1
+        inside = np.einsum('ig,ij,jg->g', Y, np.where(np.isnan(S), 0, rank), Y)
         return (inside / (m + 1) - m * (m - 1) / 2) / (m * (n - 1 - m))
-    got, g = auroc(Y), rng(seed, 'groups'); null = np.array([auroc(Y[g.permutation(n)]) for _ in range(permutations)])
+    got, g = auroc(Y), rng(seed, 'groups')
+    null = np.array([auroc(Y[g.permutation(n)]) for _ in range(permutations)])
     p = (1 + (null >= got).sum(0)) / (1 + permutations)
     t = pd.DataFrame(dict(group=groups, size=size[groups].to_numpy(), AUROC=got, random=null.mean(0), p=p, q=false_discovery_control(p)))
     return t.sort_values('AUROC', ascending=False, ignore_index=True), float(got.mean())
@@ -88,27 +103,38 @@ def find_deviations(
 ) -> pd.DataFrame: # perturbation, context, value, expected, z, p, q; most significant first; without perturbations that were measured once, whose usual effect nobody knows
     "Experiments in which a perturbation does something else than it usually does."
     check_known([readout], screen.readouts, 'readout')
-    y = screen.X[:, screen.readouts.index(readout)].astype(np.float64); seen = ~np.isnan(y); o = screen.obs
-    p, c = (o[k].cat.codes.to_numpy()[seen] for k in ('perturbation', 'context')); v = y[seen]; wider = np.ones(len(v))
+    y = screen.X[:, screen.readouts.index(readout)].astype(np.float64)
+    seen = ~np.isnan(y)
+    o = screen.obs
+    p, c = (o[k].cat.codes.to_numpy()[seen] for k in ('perturbation', 'context'))
+    v = y[seen]
+    wider = np.ones(len(v))
     if len(v) < 10: raise DataError(f"{readout!r} has {len(v)} values in screen {screen.name!r}; expected at least 10")
     if expected is None:
-        n, doubt, effect = np.bincount(p), 2. if shrink is None else shrink, np.zeros(p.max() + 1); level = np.zeros(c.max() + 1)
+        n, doubt, effect = np.bincount(p), 2. if shrink is None else shrink, np.zeros(p.max() + 1)
+        level = np.zeros(c.max() + 1)
         for _ in range(20):
             level = np.bincount(c, v - effect[p], len(level)) / np.maximum(np.bincount(c, minlength=len(level)), 1)
-            total = np.bincount(p, v - level[c], len(effect)); effect = total / np.maximum(n + doubt, 1e-12)
+            total = np.bincount(p, v - level[c], len(effect))
+            effect = total / np.maximum(n + doubt, 1e-12)
             if shrink is None:                                             # variance of a residual over that of an effect
-                mean, some = total / np.maximum(n, 1), n > 0; free = max(len(v) - some.sum() - (np.bincount(c) > 0).sum() + 1, 1)
+                mean, some = total / np.maximum(n, 1), n > 0
+                free = max(len(v) - some.sum() - (np.bincount(c) > 0).sum() + 1, 1)
                 noise = _spread(v - level[c] - mean[p])**2 * len(v) / free
                 doubt = noise / max(np.mean(mean[some]**2 - noise / n[some]), .01 * noise, 1e-12)
-        others = n[p] - 1; guess = level[c] + (total[p] - (v - level[c])) / np.maximum(others + doubt, 1e-12); wider = np.sqrt(1 + 1 / np.maximum(others + doubt, 1e-12))
+        others = n[p] - 1
+        guess = level[c] + (total[p] - (v - level[c])) / np.maximum(others + doubt, 1e-12)
+        wider = np.sqrt(1 + 1 / np.maximum(others + doubt, 1e-12))
         if not (others > 0).any(): raise DataError(f"no perturbation of {screen.name!r} has {readout!r} in two contexts; what it usually does is not known")
     else:
         if np.shape(expected) != y.shape:
             raise DataError(f"expected one prediction for each of the {len(y)} experiments, got shape {np.shape(expected)}")
         guess = np.asarray(expected, np.float64)[seen]
         if np.isnan(guess).any(): raise DataError(f"{int(np.isnan(guess).sum())} measured experiments have no prediction")
-    known = others > 0 if expected is None else np.ones(len(v), bool); rest = (v - guess)[known] / wider[known]
-    z = rest / (_spread(rest) or 1.); q = 2 * norm.sf(np.abs(z))
+    known = others > 0 if expected is None else np.ones(len(v), bool)
+    rest = (v - guess)[known] / wider[known]
+    z = rest / (_spread(rest) or 1.)
+    q = 2 * norm.sf(np.abs(z))
     t = pd.DataFrame(dict(perturbation=o['perturbation'].astype(str).to_numpy()[seen][known], context=o['context'].astype(str).to_numpy()[seen][known],
         value=v[known], expected=guess[known], z=z, p=q, q=false_discovery_control(q)))
     return t.iloc[np.argsort(t['p'].to_numpy(), kind='stable')].reset_index(drop=True)

@@ -24,7 +24,10 @@ def connected_pairs(
     "Pairs that a network connects. Each round joins all paths so far, so 2 rounds reach paths of up to 4 edges, as in the `causalbench` package."
     R = csr_matrix(adjacency, dtype=bool)
     for _ in range(rounds):
-        more = (R + (R @ R)).astype(bool).tolil(); more.setdiag(False); more = more.tocsr(); more.eliminate_zeros()
+        more = (R + (R @ R)).astype(bool).tolil()
+        more.setdiag(False)
+        more = more.tocsr()
+        more.eliminate_zeros()
         if more.nnz == R.nnz and (more != R).nnz == 0: break
         R = more
     return R
@@ -35,7 +38,8 @@ def _shift(source, target, rows, control, X, at):
     w, p = np.empty(len(source)), np.empty(len(source))
     target = np.array([at[t] for t in target], int)
     for s in dict.fromkeys(source):
-        mine = np.flatnonzero(source == s); cols = target[mine]
+        mine = np.flatnonzero(source == s)
+        cols = target[mine]
         d = sample_distances(X[np.ix_(control, cols)], X[np.ix_(rows[s], cols)])
         w[mine], p[mine] = d['wasserstein'], d['p']
     return w, p
@@ -57,7 +61,8 @@ def score_cells(
     at = {g: j for j, g in enumerate(genes)}
     source, target = edges['source'].astype(str).to_numpy(object), edges['target'].astype(str).to_numpy(object)
     sizes = [len(edges)] if k is None else sorted({min(int(x), len(edges)) for x in k})
-    top = max(sizes, default=0); source, target = source[:top], target[:top]
+    top = max(sizes, default=0)
+    source, target = source[:top], target[:top]
     check_known(sorted(set(target)), genes, 'target gene of an edge',
         hint='It is not read out in these cells: restrict the network with infer_edges(…, targets=…)')
     check_known(sorted(set(source)), sorted(rows), 'source gene of an edge',
@@ -78,8 +83,11 @@ def score_cells(
                     "omissions=0")
             free = ~connected_pairs(A, rounds=rounds)[[at[g] for g in perturbed]].toarray()
             free[np.arange(len(perturbed)), [at[g] for g in perturbed]] = False
-            i, j = np.nonzero(free); m = len(i)
-            if m > omissions: pick = np.sort(rng(seed, 'omitted', n).choice(m, omissions, replace=False)); i, j = i[pick], j[pick]
+            i, j = np.nonzero(free)
+            m = len(i)
+            if m > omissions:
+                pick = np.sort(rng(seed, 'omitted', n).choice(m, omissions, replace=False))
+                i, j = i[pick], j[pick]
             ow, op = _shift(np.array(perturbed, object)[i], np.array(genes, object)[j], rows, control, X, at) if m else (np.empty(0),
                 np.empty(0))
             row |= dict(omitted=m, tested=len(i), false_omission_rate=float((op < alpha).mean()) if m else np.nan,
@@ -94,7 +102,9 @@ def _shuffled(s, t, g, swaps=10):
     have = set(zip(s.tolist(), t.tolist()))
     for a, b in zip(g.integers(n, size=swaps * n), g.integers(n, size=swaps * n)):
         if s[a] == t[b] or s[b] == t[a] or (s[a], t[b]) in have or (s[b], t[a]) in have: continue
-        have -= {(s[a], t[a]), (s[b], t[b])}; t[a], t[b] = t[b], t[a]; have |= {(s[a], t[a]), (s[b], t[b])}
+        have -= {(s[a], t[a]), (s[b], t[b])}
+        t[a], t[b] = t[b], t[a]
+        have |= {(s[a], t[a]), (s[b], t[b])}
     return t
 
 # %% ../../nbs/analysis/13b_edge_scores.ipynb #0e0d78af
@@ -145,23 +155,30 @@ def score_network(
     k:int|None=None,    # edges of the network for the Hamming distance; None = as many as are true
 ) -> dict[str, float]: # auprc, auroc, chance, precision_at_k, direction, sign, hamming
     "A scored network against the true one."
-    genes = list(dict.fromkeys(genes)); at = {g: i for i, g in enumerate(genes)}
+    genes = list(dict.fromkeys(genes))
+    at = {g: i for i, g in enumerate(genes)}
     rows = [at[g] for g in (genes if sources is None else sources)]
-    n = len(genes); S, T, W, V = (np.zeros((n, n)) for _ in range(4))
+    n = len(genes)
+    S, T, W, V = (np.zeros((n, n)) for _ in range(4))
     for table in (edges, truth): check_known(sorted({*table['source'].astype(str), *table['target'].astype(str)}), genes, 'gene')
     def place(M, t, values): M[[at[x] for x in t['source'].astype(str)], [at[x] for x in t['target'].astype(str)]] = values
-    place(S, edges, edges['score'].to_numpy()); place(T, truth, 1)
+    place(S, edges, edges['score'].to_numpy())
+    place(T, truth, 1)
     if 'weight' in edges: place(W, edges, np.sign(edges['weight'].to_numpy()))
     if 'weight' in truth: place(V, truth, np.sign(truth['weight'].to_numpy()))
-    off = np.zeros((n, n), bool); off[rows] = True; np.fill_diagonal(off, False)
+    off = np.zeros((n, n), bool)
+    off[rows] = True
+    np.fill_diagonal(off, False)
     y, s = T[off] > 0, S[off]
     if not y.any() or y.all():
         raise DataError(f"expected some true edges and some pairs without, got {int(y.sum())} true of {len(y)} pairs")
     k = int(y.sum()) if k is None else k
-    best = np.zeros((n, n), bool); flat = np.flatnonzero(off.ravel())
+    best = np.zeros((n, n), bool)
+    flat = np.flatnonzero(off.ravel())
     order = flat[np.argsort(-S.ravel()[flat], kind='stable')][:k]
     best.ravel()[order[S.ravel()[order] > 0]] = True
-    one = (T > 0) & (T.T == 0) & off & off.T; i, j = np.nonzero(one)
+    one = (T > 0) & (T.T == 0) & off & off.T
+    i, j = np.nonzero(one)
     told = S[i, j] != S[j, i]
     shown = (T > 0) & (W != 0) & (V != 0) & off
     miss, extra = (T > 0) & off & ~best, best & ~(T > 0)

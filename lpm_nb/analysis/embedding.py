@@ -50,7 +50,8 @@ class Embedding:
     def symbols(self) -> list[str]: return self.vectors.index.tolist()
     def keep(self, symbols:Sequence[str]) -> 'Embedding': # of these symbols, in this order
         check_known(symbols, self.symbols, 'symbol of this embedding')
-        cut = list(symbols); return replace(self, vectors=self.vectors.loc[cut], seeds=tuple(s.loc[cut] for s in self.seeds))
+        cut = list(symbols)
+        return replace(self, vectors=self.vectors.loc[cut], seeds=tuple(s.loc[cut] for s in self.seeds))
 
 # %% ../../nbs/analysis/11_embedding.ipynb #b4c1ff06
 def align_embeddings(
@@ -62,7 +63,8 @@ def align_embeddings(
     for t in tables:
         if not t.index.equals(first.index) or t.shape != first.shape:
             raise DataError(f"expected tables with equal rows and width, got {t.shape} beside {first.shape}")
-        z = t - t.mean(); R, _ = scipy.linalg.orthogonal_procrustes(z.to_numpy(), first.to_numpy())
+        z = t - t.mean()
+        R, _ = scipy.linalg.orthogonal_procrustes(z.to_numpy(), first.to_numpy())
         out.append(pd.DataFrame(z.to_numpy() @ R, z.index, first.columns))
     return out
 
@@ -97,7 +99,8 @@ def _hide_own(Z, perturbations, readouts):
 def _centred(Z, few):
     "Effects: each readout against its mean over perturbations; for few readouts in many contexts also each perturbation against its own mean."
     with np.errstate(all='ignore'):
-        seen = ~np.isnan(Z); n = seen.sum(0)
+        seen = ~np.isnan(Z)
+        n = seen.sum(0)
         Z = Z - np.where(n > 0, np.nansum(Z, 0) / np.maximum(n, 1), 0)
         if few: Z = Z - np.nansum(Z, 1, keepdims=True) / np.maximum(seen.sum(1, keepdims=True), 1)
     return np.nan_to_num(Z)
@@ -106,9 +109,12 @@ def _join(pieces, perturbations):
     "Screens side by side, each with the same mean length of its rows; columns are (context, readout)."
     out, labels = [], []
     for Z, contexts, readouts in pieces:
-        size = np.linalg.norm(Z, axis=1); size = size[size > 0]
-        out.append(Z / (size.mean() if len(size) else 1)); labels += [(c, r) for c in contexts for r in readouts]
-    Z = np.concatenate(out, 1); keep = np.abs(Z).max(0) > 1e-9
+        size = np.linalg.norm(Z, axis=1)
+        size = size[size > 0]
+        out.append(Z / (size.mean() if len(size) else 1))
+        labels += [(c, r) for c in contexts for r in readouts]
+    Z = np.concatenate(out, 1)
+    keep = np.abs(Z).max(0) > 1e-9
     if not keep.any():
         raise DataError("nothing to compare perturbations by: one readout in one context is one number for each, and says who is strong, not who "
             "is alike; add contexts, or rank them with find_movers (lpm movers)")
@@ -139,7 +145,8 @@ def embed_responses(
     for n, s, wanted, mine in _layout(atlas, perturbations, readouts):
         usual, cs = _typical(s).reindex(wanted), [c for c in s.contexts if contexts is None or c in set(contexts)]
         if not cs: continue
-        at = [s.readouts.index(r) for r in mine]; spread = np.nanstd(s.X[:, at], 0).mean() or 1
+        at = [s.readouts.index(r) for r in mine]
+        spread = np.nanstd(s.X[:, at], 0).mean() or 1
         t = pd.DataFrame(dict(perturbation=pd.Categorical(np.tile(wanted, len(cs)), wanted),
             context=pd.Categorical(np.repeat(cs, len(wanted)), cs), dose=np.tile(usual['dose'], len(cs)),
             time=np.tile(usual['time'], len(cs))))
@@ -165,8 +172,10 @@ def embed_profiles(
         for c in s.contexts:
             here = np.flatnonzero((o['context'] == c).to_numpy() & o['perturbation'].isin(row).to_numpy())
             i = o['perturbation'].iloc[here].astype(str).map(row).to_numpy(int)
-            seen = ~np.isnan(X[here]); total, count = np.zeros((len(wanted), len(at))), np.zeros((len(wanted), len(at)))
-            np.add.at(total, i, np.nan_to_num(X[here])); np.add.at(count, i, seen)
+            seen = ~np.isnan(X[here])
+            total, count = np.zeros((len(wanted), len(at))), np.zeros((len(wanted), len(at)))
+            np.add.at(total, i, np.nan_to_num(X[here]))
+            np.add.at(count, i, seen)
             Z = np.where(count > 0, total / np.maximum(count, 1), np.nan)              # doses and times are averaged
             parts.append(_hide_own(Z, wanted, mine))
         pieces.append((_centred(np.concatenate(parts, 1) / (np.nanstd(X) or 1), len(mine) < 20), s.contexts, mine))
@@ -184,7 +193,9 @@ def reduce_embedding(
     "Principal components of the vectors, strong ones turned down by `power`."
     if components < 1 or not 0 <= power <= 1: raise DataError(f"expected components ≥ 1 and 0 ≤ power ≤ 1, got {components} and {power}")
     def one(v):
-        Z = v.to_numpy(np.float64); Z = Z - Z.mean(0); k = min(components, min(Z.shape) - 1)
+        Z = v.to_numpy(np.float64)
+        Z = Z - Z.mean(0)
+        k = min(components, min(Z.shape) - 1)
         if k < 1: raise DataError(f"{e.name!r} has too few symbols or dimensions to reduce: {v.shape}")
         if k < min(Z.shape) / 3:
             U, s, _ = scipy.sparse.linalg.svds(Z, k, random_state=0, return_singular_vectors='u')
@@ -208,7 +219,8 @@ def unit_vectors(
     v:pd.DataFrame, # (n_symbols, d)
 ) -> np.ndarray: # (n_symbols, d) float64: centred over the symbols, then each at length 1; zeros stay zeros
     "Vectors whose products are cosines."
-    Z = v.to_numpy(np.float64); Z = Z - Z.mean(0)
+    Z = v.to_numpy(np.float64)
+    Z = Z - Z.mean(0)
     return Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
 
 # %% ../../nbs/analysis/11_embedding.ipynb #ba14eeac
@@ -217,7 +229,8 @@ _LINKS = 20   # fewest symbols that link two embeddings
 def _apart(sets):
     "Two of them that nothing links, directly or by way of others; None if there are none."
     linked = [[len(a & b) >= min(_LINKS, len(a), len(b)) for b in sets] for a in sets]
-    group = connected_components(csr_matrix(linked), directed=False)[1]; other = np.flatnonzero(group != group[0])
+    group = connected_components(csr_matrix(linked), directed=False)[1]
+    other = np.flatnonzero(group != group[0])
     return (0, int(other[0])) if len(other) else None
 
 def _impute(parts, most=2000, seed=0):
@@ -227,14 +240,19 @@ def _impute(parts, most=2000, seed=0):
         n = sum(np.outer(there[b][i], there[b][j]) for b in others)
         return sum(known[b][i] @ known[b][j].T for b in others) / np.maximum(n, 1)
     for a, v in enumerate(known):
-        others, v = [b for b in range(len(parts)) if b != a], v.copy(); lost = np.flatnonzero(~there[a]); out.append(v)
+        others, v = [b for b in range(len(parts)) if b != a], v.copy()
+        lost = np.flatnonzero(~there[a])
+        out.append(v)
         links = np.flatnonzero(there[a] & np.any([there[b] for b in others], 0)) if others else lost[:0]
         if not len(lost) or len(links) < _LINKS: continue
         if len(links) > most: links = np.sort(rng(seed, 'links').choice(links, most, replace=False))
-        size, Q = np.linalg.eigh(alike(links, links, others)); Q = Q[:, size > 1e-9]; size = size[size > 1e-9]   # means over other parts need not be a kernel
+        size, Q = np.linalg.eigh(alike(links, links, others))
+        Q = Q[:, size > 1e-9]
+        size = size[size > 1e-9]   # means over other parts need not be a kernel
         QV = Q.T @ v[links]
         def left_out(ridge, size=size, Q=Q, QV=QV, truth=v[links]): # mean squared error of each link when it is told by the others
-            keep = size / (size + ridge); own = (Q**2 @ keep)[:, None]
+            keep = size / (size + ridge)
+            own = (Q**2 @ keep)[:, None]
             return np.mean(((Q @ (keep[:, None] * QV) - truth) / (1 - own))**2)
         ridge = min(np.logspace(-2, 1.5, 8), key=left_out)
         told = alike(lost, links, others) @ (Q @ (QV / (size + ridge)[:, None]))
@@ -266,10 +284,13 @@ def similarity(
     e:Embedding|pd.DataFrame, # vectors
 ) -> pd.DataFrame: # (n_symbols, n_symbols) cosines of the centred vectors
     "How alike symbols are."
-    v = e.vectors if isinstance(e, Embedding) else e; Z = unit_vectors(v)
+    v = e.vectors if isinstance(e, Embedding) else e
+    Z = unit_vectors(v)
     return pd.DataFrame(np.clip(Z @ Z.T, -1, 1), v.index, v.index.rename('other'))
 
-def _to_one(v, symbol): Z = unit_vectors(v); return Z @ Z[v.index.get_loc(symbol)]
+def _to_one(v, symbol):
+    Z = unit_vectors(v)
+    return Z @ Z[v.index.get_loc(symbol)]
 
 def neighbours(
     e:Embedding,     # vectors
@@ -286,14 +307,18 @@ def neighbours(
     if n < 1: raise DataError(f"expected n ≥ 1, got {n}")
     mine = np.array(e.symbols, object) != symbol
     if among is not None:
-        among = set(among); check_known(among, e.symbols, 'symbol of this embedding'); mine &= np.array([s in among for s in e.symbols])
-    who = np.flatnonzero(mine); s = _to_one(e.vectors, symbol)[who]
+        among = set(among)
+        check_known(among, e.symbols, 'symbol of this embedding')
+        mine &= np.array([s in among for s in e.symbols])
+    who = np.flatnonzero(mine)
+    s = _to_one(e.vectors, symbol)[who]
     order = np.argsort(-s, kind='stable')[:n]
     votes = np.full(len(order), np.nan)
     if e.seeds:
         votes = np.zeros(len(order))
         for v in e.seeds:
-            top = set(who[np.argsort(-_to_one(v, symbol)[who], kind='stable')[:n]]); votes += [who[o] in top for o in order]
+            top = set(who[np.argsort(-_to_one(v, symbol)[who], kind='stable')[:n]])
+            votes += [who[o] in top for o in order]
         votes /= len(e.seeds)
     return pd.DataFrame(dict(symbol=np.array(e.symbols, object)[who[order]], similarity=s[order],
         percentile=100 * (1 - np.arange(len(order)) / max(len(who), 1)), agreement=votes))
@@ -341,21 +366,28 @@ def cluster_embedding(
     N = len(e.vectors)
     if N < 4: raise DataError(f"expected at least 4 symbols to cluster, got {N}")
     def cut(v, k):
-        D = np.clip(1 - similarity(v).to_numpy(), 0, None); np.fill_diagonal(D, 0)
+        D = np.clip(1 - similarity(v).to_numpy(), 0, None)
+        np.fill_diagonal(D, 0)
         return AgglomerativeClustering(k, metric='precomputed', linkage='average').fit_predict(D)
     if n is None:
-        D = np.clip(1 - similarity(e).to_numpy(), 0, None); np.fill_diagonal(D, 0)
+        D = np.clip(1 - similarity(e).to_numpy(), 0, None)
+        np.fill_diagonal(D, 0)
         tries = sorted({k for k in (2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80) if k < N / 2})
         n = max(tries or [2], key=lambda k: silhouette_score(D, cut(e.vectors, k), metric='precomputed'))
     if not 1 < n < N: raise DataError(f"expected between 2 and {N - 1} clusters, got {n}")
-    home = cut(e.vectors, n); g = rng(seed, 'halves')
+    home = cut(e.vectors, n)
+    g = rng(seed, 'halves')
     others = list(e.seeds) or [e.vectors.iloc[:, g.permutation(e.vectors.shape[1])[:max(1, e.vectors.shape[1] // 2)]]
         for _ in range(halves)]
     stability = np.zeros(n)
     for v in others:
-        there = np.eye(n)[cut(v, n)]; here = np.eye(n)[home]
-        both = here.T @ there; stability += (both / (here.sum(0)[:, None] + there.sum(0)[None] - both)).max(1) / len(others)
-    size = np.bincount(home, minlength=n); name = np.empty(n, int); name[np.argsort(-size, kind='stable')] = np.arange(1, n + 1)
+        there = np.eye(n)[cut(v, n)]
+        here = np.eye(n)[home]
+        both = here.T @ there
+        stability += (both / (here.sum(0)[:, None] + there.sum(0)[None] - both)).max(1) / len(others)
+    size = np.bincount(home, minlength=n)
+    name = np.empty(n, int)
+    name[np.argsort(-size, kind='stable')] = np.arange(1, n + 1)
     return pd.DataFrame(dict(symbol=e.symbols, cluster=name[home], size=size[home], stability=stability[home])).sort_values(['cluster',
         'symbol'], ignore_index=True)
 
@@ -375,7 +407,9 @@ def lay_out(
     if n < 4: raise DataError(f"expected at least 4 symbols for a map, got {n}")
     Z = unit_vectors(e.vectors)                                           # Euclid on the sphere = cosine
     if Z.shape[1] < 2: Z = np.pad(Z, ((0, 0), (0, 1)))                    # two contexts differ in one direction
-    if method == 'pca': U, s, _ = np.linalg.svd(Z - Z.mean(0), full_matrices=False); xy = U[:, :2] * s[:2]
+    if method == 'pca':
+        U, s, _ = np.linalg.svd(Z - Z.mean(0), full_matrices=False)
+        xy = U[:, :2] * s[:2]
     elif method == 'tsne':
         from sklearn.manifold import TSNE
         xy = TSNE(perplexity=min(reach, (n - 1) / 3), init='pca', random_state=seed).fit_transform(Z)
@@ -406,11 +440,13 @@ def recover_relations(
 ) -> pd.DataFrame: # method, database, metric, value, low, high, gain (over the reference), gain_low, gain_high, relations, genes
     "How well similarities recover known relations between genes, with intervals over genes."
     if not embeddings: raise DataError("expected at least one embedding, got none")
-    reference = reference or list(embeddings)[-1]; check_known([reference], list(embeddings), 'method')
+    reference = reference or list(embeddings)[-1]
+    check_known([reference], list(embeddings), 'method')
     shared = sorted(set.intersection(*({without_kind(s) for s in e.symbols} for e in embeddings.values())))
     if len(shared) < 10:
         raise DataError(f"the embeddings share {len(shared)} genes; expected at least 10. Symbols are compared without their kind")
-    i, j = np.triu_indices(len(shared), 1); S = {}
+    i, j = np.triu_indices(len(shared), 1)
+    S = {}
     for m, e in embeddings.items():
         v = e.vectors.set_axis([without_kind(s) for s in e.symbols])
         if v.index.has_duplicates:
@@ -420,13 +456,17 @@ def recover_relations(
     code = {s: k for k, s in enumerate(shared)}
     t = relations[relations['gene1'].isin(code) & relations['gene2'].isin(code)]
     a, b = t['gene1'].map(code).to_numpy(int), t['gene2'].map(code).to_numpy(int)
-    flat = np.zeros((len(shared),) * 2, int); flat[i, j] = np.arange(len(i)); where = flat[np.minimum(a, b), np.maximum(a, b)]
-    g = rng(seed, 'genes'); W = g.multinomial(len(shared), np.full(len(shared), 1 / len(shared)), draws)
+    flat = np.zeros((len(shared),) * 2, int)
+    flat[i, j] = np.arange(len(i))
+    where = flat[np.minimum(a, b), np.maximum(a, b)]
+    g = rng(seed, 'genes')
+    W = g.multinomial(len(shared), np.full(len(shared), 1 / len(shared)), draws)
     order = {m: np.argsort(-s, kind='stable') for m, s in S.items()}
     extreme = {m: (s >= np.quantile(s, 1 - tail)) | (s <= np.quantile(s, tail)) for m, s in S.items()}
     rows = []
     for d in sorted(set('|'.join(t['databases'].unique()).split('|')) - {''}):
-        y = np.zeros(len(i), bool); y[where[np.array([d in x for x in t['databases'].str.split('|')])]] = True
+        y = np.zeros(len(i), bool)
+        y[where[np.array([d in x for x in t['databases'].str.split('|')])]] = True
         if y.sum() < 5: continue
         def score(m, w, y=y): return (*_weighted(order[m], y, w), (w * y * extreme[m]).sum() / max((w * y).sum(), 1e-12))
         whole = {m: np.array(score(m, np.ones(len(i)))) for m in S}
@@ -435,7 +475,8 @@ def recover_relations(
             wij = (w[i] * w[j]).astype(np.float64)
             for m in S: each[m][k] = score(m, wij)
         for m in S:
-            lo, hi = np.nanquantile(each[m], [.025, .975], axis=0); dl, dh = np.nanquantile(each[m] - each[reference], [.025, .975], axis=0)
+            lo, hi = np.nanquantile(each[m], [.025, .975], axis=0)
+            dl, dh = np.nanquantile(each[m] - each[reference], [.025, .975], axis=0)
             rows += [dict(method=m, database=d, metric=q, value=whole[m][k], low=lo[k], high=hi[k], gain=whole[m][k] - whole[reference][k],
                 gain_low=dl[k], gain_high=dh[k], relations=int(y.sum()), genes=len(shared))
                 for k, q in enumerate(['AUC', 'average precision', 'recall'])]
@@ -458,13 +499,17 @@ def annotate_function(
     from sklearn.linear_model import RidgeCV
     from sklearn.model_selection import KFold
     if not embeddings: raise DataError("expected at least one embedding, got none")
-    reference = reference or list(embeddings)[-1]; check_known([reference], list(embeddings), 'method')
+    reference = reference or list(embeddings)[-1]
+    check_known([reference], list(embeddings), 'method')
     shared = sorted(set.intersection(*({without_kind(s) for s in e.symbols} for e in embeddings.values())))
     t = sets[sets['gene'].isin(shared)].drop_duplicates(['set', 'gene'])
-    size = t['set'].value_counts(); size = size[(size >= min_size) & (size <= max_share * len(shared))]
+    size = t['set'].value_counts()
+    size = size[(size >= min_size) & (size <= max_share * len(shared))]
     if size.empty: raise DataError(f"no set has between {min_size} and {max_share:.0%} of the {len(shared)} genes of these embeddings")
-    names = sorted(size.index); at = {x: k for k, x in enumerate(shared)}
-    Y = np.zeros((len(shared), len(names))); t = t[t['set'].isin(names)]
+    names = sorted(size.index)
+    at = {x: k for k, x in enumerate(shared)}
+    Y = np.zeros((len(shared), len(names)))
+    t = t[t['set'].isin(names)]
     Y[t['gene'].map(at), t['set'].map({x: k for k, x in enumerate(names)})] = 1
     scores = {}
     for m, e in embeddings.items():
@@ -477,12 +522,15 @@ def annotate_function(
         right, possible = np.zeros(len(names)), np.zeros(len(names))  # ordered pairs of a member and another gene, inside each fold
         for train, test in KFold(folds, shuffle=True, random_state=seed).split(Z):
             said = RidgeCV(alphas=np.logspace(-1, 4, 11), alpha_per_target=True).fit(Z[train], Y[train]).predict(Z[test])
-            y = Y[test]; n1 = y.sum(0)
-            right += (scipy.stats.rankdata(said, axis=0) * y).sum(0) - n1 * (n1 + 1) / 2; possible += n1 * (len(test) - n1)
+            y = Y[test]
+            n1 = y.sum(0)
+            right += (scipy.stats.rankdata(said, axis=0) * y).sum(0) - n1 * (n1 + 1) / 2
+            possible += n1 * (len(test) - n1)
         scores[m] = right / np.maximum(possible, 1)
     each = pd.DataFrame(scores, index=pd.Index(names, name='set'))
     rows = []
     for m in scores:
-        v, lo, hi = bootstrap(each[m], seed=seed); gain, gl, gh = bootstrap(each[m] - each[reference], seed=seed)
+        v, lo, hi = bootstrap(each[m], seed=seed)
+        gain, gl, gh = bootstrap(each[m] - each[reference], seed=seed)
         rows.append(dict(method=m, value=v, low=lo, high=hi, gain=gain, gain_low=gl, gain_high=gh, sets=len(names), genes=len(shared)))
     return pd.DataFrame(rows), each

@@ -36,7 +36,8 @@ class NetworkView(W.VBox):
             raise DataError("expected GeneEffects, or a mapping from a context to GeneEffects")
         self.effects, self.method, self.sets, self.undirected = effects, method, sets, method == 'co-function'
         self._tables = {}
-        wide = W.Layout(width='440px'); style = dict(description_width='110px')
+        wide = W.Layout(width='440px')
+        style = dict(description_width='110px')
         self.context = W.Dropdown(options=list(effects), description='context', layout=wide, style=style)
         self.top = W.IntSlider(value=min(top, most), min=10, max=most, step=10, description='edges', continuous_update=False, layout=wide,
             style=style)
@@ -52,7 +53,10 @@ class NetworkView(W.VBox):
 def _edges(self:NetworkView, context):
     if context not in self._tables:
         t = infer_edges(self.effects[context], self.method, top=4 * self.top.max)
-        if self.undirected: t = t[t['weight'] > 0]; a, b = t['source'].astype(str), t['target'].astype(str); t = t[a < b]  # a pair once
+        if self.undirected:
+            t = t[t['weight'] > 0]
+            a, b = t['source'].astype(str), t['target'].astype(str)
+            t = t[a < b]  # a pair once
         self._tables[context] = t.head(self.top.max).reset_index(drop=True)
     return self._tables[context]
 
@@ -88,9 +92,11 @@ def _draw(self:NetworkView, change=None):
     self.edges = pd.DataFrame([(u, v, d['score'], d.get('weight', d['score'])) for u, v, d in G.edges(data=True)],
         columns=['source', 'target', 'score', 'weight']).sort_values('score', ascending=False, ignore_index=True)
     # a figure of our own: nothing pops up in the notebook
-    fig = Figure(figsize=(9, 6.5), layout='constrained', dpi=100); FigureCanvasAgg(fig)
+    fig = Figure(figsize=(9, 6.5), layout='constrained', dpi=100)
+    FigureCanvasAgg(fig)
     plot_network(self.edges, layout_graph(G, modules, names=names), directed=not self.undirected, focus=ring, ax=fig.subplots())
-    png = BytesIO(); fig.savefig(png, format='png')
+    png = BytesIO()
+    fig.savefig(png, format='png')
     self.picture.value, self.said.value = png.getvalue(), f"<b>{len(G)} genes, {len(self.edges)} edges</b> in {self.context.value}" + (
         f'<br><span style="color:#b00">{note}</span>' if note else '') + f'<br><code>{self.code}</code>'
     self.table.value = self.edges.head(12).round(3).to_html(index=False, border=0)

@@ -28,14 +28,21 @@ def effect_table(
 ) -> pd.DataFrame: # context, readout, predicted, std, measured (effects against the mean over perturbations; NaN where there is none)
     "Predicted and measured effects of one perturbation."
     if context is not None: check_known([context], screen.contexts, f'context of {screen.name!r}')
-    o = screen.obs; cs = [context] if context is not None else screen.contexts
-    here = o['context'].isin(cs).to_numpy(); mine = (o['perturbation'] == symbol).to_numpy() & here
+    o = screen.obs
+    cs = [context] if context is not None else screen.contexts
+    here = o['context'].isin(cs).to_numpy()
+    mine = (o['perturbation'] == symbol).to_numpy() & here
     X, code = screen.X[here].astype(np.float64), o['context'][here].astype(str).map({c: i for i, c in enumerate(cs)}).to_numpy(int)
-    seen = ~np.isnan(X); total, count = np.zeros((len(cs), X.shape[1])), np.zeros((len(cs), X.shape[1]))
+    seen = ~np.isnan(X)
+    total, count = np.zeros((len(cs), X.shape[1])), np.zeros((len(cs), X.shape[1]))
     treated = (o['perturbation'] != '').to_numpy()[here]
-    np.add.at(total, code[treated], np.nan_to_num(X[treated])); np.add.at(count, code[treated], seen[treated]); level = total / np.maximum(count, 1)
-    got, n = np.zeros_like(total), np.zeros_like(total); own = mine[here]
-    np.add.at(got, code[own], np.nan_to_num(X[own])); np.add.at(n, code[own], seen[own])
+    np.add.at(total, code[treated], np.nan_to_num(X[treated]))
+    np.add.at(count, code[treated], seen[treated])
+    level = total / np.maximum(count, 1)
+    got, n = np.zeros_like(total), np.zeros_like(total)
+    own = mine[here]
+    np.add.at(got, code[own], np.nan_to_num(X[own]))
+    np.add.at(n, code[own], seen[own])
     measured = np.where(n > 0, got / np.maximum(n, 1) - level, np.nan)
     mean = std = np.full_like(measured, np.nan)
     if model is not None:
@@ -43,7 +50,8 @@ def effect_table(
             == symbol).any() else o[['dose', 'time']].median()
         t = pd.DataFrame(dict(perturbation=pd.Categorical([symbol] * len(cs)), context=pd.Categorical(cs, cs), dose=usual['dose'],
             time=usual['time']))
-        mean, std = (np.asarray(a, np.float64) for a in model.predict_screen(screen.name, t)); mean = mean - level
+        mean, std = (np.asarray(a, np.float64) for a in model.predict_screen(screen.name, t))
+        mean = mean - level
     R = len(screen.readouts)
     return pd.DataFrame(dict(context=np.repeat(cs, R), readout=screen.readouts * len(cs), predicted=mean.ravel(), std=std.ravel(),
         measured=measured.ravel()))
@@ -63,7 +71,9 @@ def _figure(**kw):
     "A figure of our own: nothing pops up in the notebook. matplotlib is imported when the first is drawn."
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    fig = Figure(layout='constrained', **kw); FigureCanvasAgg(fig); return fig
+    fig = Figure(layout='constrained', **kw)
+    FigureCanvasAgg(fig)
+    return fig
 
 def _table(t, digits=2):
     return t.to_html(index=False, border=0, float_format=lambda v: '–' if np.isnan(v) else f'{v:.{digits}f}', na_rep='–', escape=True)
@@ -96,7 +106,10 @@ class MapExplorer(W.VBox):
         self.label = {s: short_name(s) if len(self.meant[short_name(s).lower()]) == 1 else s for s in e.symbols}
         self._known = {n: set(x.perturbations) for n, x in self.screens.items()}
         self.selected, self.compared, self._busy = None, [], False
-        self._controls(); self._figures(); self.choose(start or e.symbols[0]); self._go_live()
+        self._controls()
+        self._figures()
+        self.choose(start or e.symbols[0])
+        self._go_live()
         half = W.Layout(width='600px', margin='0 20px 0 0')
         super().__init__([W.HTML(_STYLE), W.HBox([self.search, self.context, self.add, self.clear], layout=W.Layout(flex_flow='row wrap')),
             self.said, self.plot, self.legend,
@@ -121,7 +134,8 @@ def _controls(self:MapExplorer):
     self.search.observe(lambda c: self._typed(c['new']), 'value')
     self.context.observe(lambda c: self._busy or self._show_effects(), 'value')
     self.list.observe(lambda c: c['new'] and not self._busy and self.choose(c['new']), 'value')
-    self.add.on_click(lambda b: self.compare([*self.compared, self.selected])); self.clear.on_click(lambda b: self.compare([]))
+    self.add.on_click(lambda b: self.compare([*self.compared, self.selected]))
+    self.clear.on_click(lambda b: self.compare([]))
 
 # %% ../../nbs/analysis/15b_explore_map.ipynb #47299625
 @patch
@@ -129,14 +143,18 @@ def _colours(self:MapExplorer):
     "Symbols by their most common sets, at most seven."
     if self.sets is None: return {}
     t = name_symbols(self.sets, self.e.symbols)
-    size = t['set'].value_counts(); big = size[(size >= 4) & (size <= .25 * len(self.e.symbols))].index[:7]
+    size = t['set'].value_counts()
+    big = size[(size >= 4) & (size <= .25 * len(self.e.symbols))].index[:7]
     t = t[t['set'].isin(big)].drop_duplicates('symbol')
     return dict(zip(t['symbol'], t['set']))
 
 @patch
 def _figures(self:MapExplorer):
-    self.groups = self._colours(); xy = self.points.to_numpy(); symbols = self.e.symbols
-    hues = [PALETTE[i] for i in (0, 2, 4, 5, 6, 3, 7)]; kinds = list(dict.fromkeys(self.groups.values()))
+    self.groups = self._colours()
+    xy = self.points.to_numpy()
+    symbols = self.e.symbols
+    hues = [PALETTE[i] for i in (0, 2, 4, 5, 6, 3, 7)]
+    kinds = list(dict.fromkeys(self.groups.values()))
     colour = [hues[kinds.index(self.groups[s])] if s in self.groups else '#c9c9c9' for s in symbols]
     hover = [html.escape(self.label[s]) + (f'<br>{html.escape(self.groups[s])}' if s in self.groups else '') for s in symbols]
     self.legend = W.HTML('<div class="soft" style="margin-top:-6px">' + ''.join('<span '
@@ -179,7 +197,8 @@ def _go_live(self:MapExplorer):
 @patch
 def _typed(self:MapExplorer, text):
     if self._busy or not text.strip(): return
-    key = text.strip(); could = self.meant.get(key.lower(), [])
+    key = text.strip()
+    could = self.meant.get(key.lower(), [])
     exact = [s for s in could if s == key] or could
     if len(exact) == 1: return self.choose(exact[0])
     if could:
@@ -196,21 +215,27 @@ def _say(self:MapExplorer, text): self.said.value = f'<div role="status" aria-li
 def choose(self:MapExplorer, symbol:str) -> None: # move to a symbol
     "Show a perturbation."
     check_known([symbol], self.e.symbols, 'symbol of this embedding')
-    self.selected = symbol; self._busy = True
+    self.selected = symbol
+    self._busy = True
     try:
         self.search.value = self.label[symbol]
         self.near = neighbours(self.e, symbol, n=self.n)
-        self.list.options = [('a neighbour …', ''), *((self.label[x], x) for x in self.near['symbol'])]; self.list.value = ''
+        self.list.options = [('a neighbour …', ''), *((self.label[x], x) for x in self.near['symbol'])]
+        self.list.value = ''
         options = [(f'{c}   ({n}{"" if symbol in self._known[n] else ", predicted"})', (n, c)) for n, s in self.screens.items()
             if symbol in self._known[n] or self.model is not None for c in (s.contexts if len(s.readouts) >= 20 else [s.contexts[0]])]
         options = ([(f'all {len(self.screens[v[0]].contexts):,} contexts of '
             f'{v[0]}{"" if symbol in self._known[v[0]] else ", predicted"}', v) if len(self.screens[v[0]].readouts) < 20 else (k, v)
             for k, v in options])
-        options.sort(key=lambda kv: symbol not in self._known[kv[1][0]]); before = self.context.value
-        self.context.options = options; values = [v for _, v in options]
+        options.sort(key=lambda kv: symbol not in self._known[kv[1][0]])
+        before = self.context.value
+        self.context.options = options
+        values = [v for _, v in options]
         self.context.value = before if before in values and symbol in self._known[before[0]] else values[0] if values else None
     finally: self._busy = False
-    self._show_map(); self._show_near(); self._show_effects()
+    self._show_map()
+    self._show_near()
+    self._show_effects()
     self._say(f'<b style="font-size:17px">{html.escape(self.label[symbol])}</b> &nbsp; <span '
         f'class="soft">{html.escape(self._labels(symbol))}</span>')
 
@@ -223,7 +248,8 @@ def _labels(self:MapExplorer, symbol):
 # %% ../../nbs/analysis/15b_explore_map.ipynb #063a55d2
 @patch
 def _show_map(self:MapExplorer):
-    at = self.points.loc[self.near['symbol']].to_numpy(); me = self.points.loc[self.selected]
+    at = self.points.loc[self.near['symbol']].to_numpy()
+    me = self.points.loc[self.selected]
     with self.plot.batch_update():
         a, b = self.plot.data[1], self.plot.data[2]
         a.x, a.y, a.text = at[:, 0], at[:, 1], self._free(at, me.to_numpy())
@@ -234,7 +260,8 @@ def _free(self:MapExplorer, at, me):
     "Names of those neighbours whose label has room, nearest first."
     room, taken, out = np.ptp(self.points.to_numpy(), axis=0) * [.013, .045], [], []
     for s, (x, y) in zip(self.near['symbol'], at):
-        name = self.label[s]; name = name if len(name) < 22 else name[:20] + '…'
+        name = self.label[s]
+        name = name if len(name) < 22 else name[:20] + '…'
         ok = all(abs(x - u) > room[0] * (len(name) + n) / 2 or abs(y - v) > room[1] for u, v, n in taken) and (abs(x - me[0])
             > room[0] * len(name) / 2 or not 0 <= me[1] - y < room[1] * 1.5)
         out.append(html.escape(name) if ok else '')
@@ -262,7 +289,9 @@ def _show_effects(self:MapExplorer):
     "Draw the effects in the chosen context."
     if self.context.value is None:
         return self._show_no_effects('no screen has measured it, and there is no model to ask')
-    n, c = self.context.value; s = self.screens[n]; few = len(s.readouts) < 20
+    n, c = self.context.value
+    s = self.screens[n]
+    few = len(s.readouts) < 20
     if not getattr(s, 'ready', True):                                      # the screen is still being read
         return self._show_no_effects('the measurements are being read; they will follow')
     try: unit = s.adata.var['unit'].astype(str).iloc[-1]
@@ -272,9 +301,11 @@ def _show_effects(self:MapExplorer):
     if few: t = t[t['readout'] == s.readouts[-1]]
     what = s.readouts[-1] if few else 'each readout'
     name = t['context'].str.split('|').str[0] if few else t['readout'].str.removeprefix('expr:')
-    m, p = t['measured'].to_numpy(), t['predicted'].to_numpy(); both = ~np.isnan(m) & ~np.isnan(p)
+    m, p = t['measured'].to_numpy(), t['predicted'].to_numpy()
+    both = ~np.isnan(m) & ~np.isnan(p)
     with self.plot.batch_update():
-        dots, line = self.plot.data[3:]; ax = self.plot.layout
+        dots, line = self.plot.data[3:]
+        ax = self.plot.layout
         if both.any():
             r = np.corrcoef(m[both], p[both])[0, 1] if both.sum() > 2 else np.nan
             lo, hi = np.nanmin(np.r_[m[both], p[both]]), np.nanmax(np.r_[m[both], p[both]])
@@ -291,7 +322,8 @@ def _show_effects(self:MapExplorer):
             ax.xaxis2.title.text, ax.yaxis2.title.text, ax.annotations[1].text = (f'predicted effect, {unit}',
                 '|effect| / its standard deviation', f'{what} in {c if not few else n}: predicted, not measured')
         else:
-            k = ~np.isnan(m); order = np.argsort(m[k])
+            k = ~np.isnan(m)
+            order = np.argsort(m[k])
             dots.x, dots.y, dots.text = np.arange(k.sum()), m[k][order], [f'{html.escape(x)}: measured {v:.2f}'
                 for x, v in zip(name[k].to_numpy()[order], m[k][order])]
             line.x, line.y = [], []
@@ -309,7 +341,8 @@ def _show_effects(self:MapExplorer):
 @patch
 def _show_no_effects(self:MapExplorer, why):
     "Nothing on the right, since what is there belongs to another choice, and why."
-    self.effects = None; self.profile_table.value = f'<p class="soft"><b>{html.escape(why)}</b></p>'
+    self.effects = None
+    self.profile_table.value = f'<p class="soft"><b>{html.escape(why)}</b></p>'
     with self.plot.batch_update():
         for d in self.plot.data[3:]: d.x = d.y = []
         self.plot.layout.annotations[1].text = ''
@@ -321,7 +354,9 @@ def refresh(self:MapExplorer,
     enrich:bool=False, # from now on, say what the neighbours have in common
 ) -> None:
     "Show the effects again: a screen or the model has come."
-    if enrich: self.enrich = True; self._show_near()
+    if enrich:
+        self.enrich = True
+        self._show_near()
     try: self._show_effects()
     except Exception as err:
         self._say(f'<span class="note">the model could not be loaded: {html.escape(str(err))}. Measurements only.</span>')
@@ -333,7 +368,9 @@ def refresh(self:MapExplorer,
 def compare(self:MapExplorer, symbols:Sequence[str]) -> None: # at most 40 are shown
     "Compare several perturbations."
     check_known(symbols, self.e.symbols, 'symbol of this embedding')
-    self.compared = list(dict.fromkeys(symbols)); few = self.compared[:40]; k = len(few)
+    self.compared = list(dict.fromkeys(symbols))
+    few = self.compared[:40]
+    k = len(few)
     if k < 2: self.heat.layout.display = 'none'
     else:
         from lpm_nb.analysis.plot_map import plot_neighbourhood
@@ -344,7 +381,8 @@ def compare(self:MapExplorer, symbols:Sequence[str]) -> None: # at most 40 are s
         else:
             fig.text(.02, .5, f'{self.label[few[0]]} and {self.label[few[1]]}: cosine {similarity(self.e).loc[few[0], few[1]]:.2f}',
                 va='center', fontsize=11)
-        fig.savefig(png, format='png'); self.heat.value, self.heat.layout.display = png.getvalue(), ''
+        fig.savefig(png, format='png')
+        self.heat.value, self.heat.layout.display = png.getvalue(), ''
     more = f'; the first 40 of {len(self.compared)}' if len(self.compared) > 40 else ''
     self.compare_title.value = f'<h3>comparison: {k} perturbation{"s" if k != 1 else ""}{more}</h3>' + (
         '<span class="soft">add another one to see how alike they are</span>' if k == 1 else '') if k else ''
@@ -384,8 +422,10 @@ def _show_code(self:MapExplorer):
 @patch
 def _svg(self:MapExplorer):
     "The picture as it is on screen; `figure()` is the one for print, with labels moved apart."
-    xy = self.points.to_numpy(); lo, span = xy.min(0), np.maximum(np.ptp(xy, axis=0), 1e-9)
-    at = 40 + (xy - lo) / span * np.array([820, 520]); at[:, 1] = 600 - at[:, 1]
+    xy = self.points.to_numpy()
+    lo, span = xy.min(0), np.maximum(np.ptp(xy, axis=0), 1e-9)
+    at = 40 + (xy - lo) / span * np.array([820, 520])
+    at[:, 1] = 600 - at[:, 1]
     near, hues = set(self.near['symbol']), [PALETTE[i] for i in (0, 2, 4, 5, 6, 3, 7)]
     kinds = list(dict.fromkeys(self.groups.values()))
     out = ['<svg xmlns="http://www.w3.org/2000/svg" width="1120" height="600" font-family="sans-serif" font-size="11"><rect '

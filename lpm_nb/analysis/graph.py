@@ -55,10 +55,13 @@ def similarity_graph(
     "Genes whose perturbation has the same consequences (co-function): the nearest-neighbour graph of response profiles."
     s = effects.sources
     if len(s) < 3: raise DataError(f"a graph of similar genes needs at least 3 perturbed genes, got {len(s)}")
-    R = profile_correlation(effects).to_numpy(); np.fill_diagonal(R, -np.inf)
-    near = np.zeros(R.shape, bool); near[np.arange(len(R))[:, None], np.argsort(-R, axis=1, kind='stable')[:, :neighbours]] = True
+    R = profile_correlation(effects).to_numpy()
+    np.fill_diagonal(R, -np.inf)
+    near = np.zeros(R.shape, bool)
+    near[np.arange(len(R))[:, None], np.argsort(-R, axis=1, kind='stable')[:, :neighbours]] = True
     near = (near & near.T if mutual else near | near.T) & (R >= least)
-    G = nx.Graph(); G.add_nodes_from(s)
+    G = nx.Graph()
+    G.add_nodes_from(s)
     G.add_edges_from((s[i], s[j], dict(score=float(R[i, j]))) for i, j in zip(*np.nonzero(np.triu(near, 1))))
     return G
 
@@ -72,12 +75,14 @@ def find_communities(
     seed:int=0,          # of these
 ) -> pd.DataFrame: # one row per gene of a module: community (0 = largest), gene, agreement 0…1 of its module
     "Communities of a graph, the most reproducible of several Louvain partitions (Blondel et al. 2008)."
-    U = nx.Graph(); U.add_nodes_from(sorted(G))
+    U = nx.Graph()
+    U.add_nodes_from(sorted(G))
     for a, b, d in G.edges(data=True):
         if a != b: U.add_edge(a, b, score=max(abs(d.get('score', 1.)), U.get_edge_data(a, b, {}).get('score', 0.)))
     if U.number_of_edges() == 0:
         return pd.DataFrame(dict(community=pd.Series(dtype=int), gene=pd.Series(dtype=str), agreement=pd.Series(dtype=float)))
-    genes = list(U); at = {g: i for i, g in enumerate(genes)}
+    genes = list(U)
+    at = {g: i for i, g in enumerate(genes)}
     parts = []
     for r in range(runs):
         label = np.empty(len(genes), int)
@@ -104,7 +109,8 @@ def name_communities(
     "The gene set that each community is richest in; an empty name where none is significant."
     rows = []
     for k, g in communities.groupby('community'):
-        e = enrich_sets(g['gene'], sets, background=background, apart=apart); ok = len(e) and e['q'].iloc[0] <= max_q
+        e = enrich_sets(g['gene'], sets, background=background, apart=apart)
+        ok = len(e) and e['q'].iloc[0] <= max_q
         rows.append(dict(community=k, genes=len(g), agreement=g['agreement'].iloc[0],
             **(e.iloc[0][['set', 'hits', 'size', 'fold', 'q']].to_dict() if ok else dict(set='', hits=0, size=0, fold=np.nan, q=np.nan)),
             members=' '.join(g['gene'])))
@@ -139,7 +145,8 @@ def compare_contexts(
             f"{a.context!r} and {b.context!r} share {len(s)} perturbed genes and {len(t)} readouts; there is nothing to compare")
     A, B = a.values.loc[s, t].to_numpy(float) * a.direction[s].to_numpy(float)[:, None], b.values.loc[s,
         t].to_numpy(float) * b.direction[s].to_numpy(float)[:, None]
-    d = B - A; same = np.array(s, object)[:, None] == np.array(t, object)[None]
+    d = B - A
+    same = np.array(s, object)[:, None] == np.array(t, object)[None]
     i, j = np.nonzero(np.isfinite(d) & ~same)
     out = pd.DataFrame(dict(source=pd.Categorical.from_codes(i.astype(np.int32), s),
         target=pd.Categorical.from_codes(j.astype(np.int32), t), effect_a=A[i, j], effect_b=B[i, j], difference=d[i, j]))
@@ -158,10 +165,13 @@ def find_routes(
     max_edges:int=4,      # longest route
 ) -> pd.DataFrame: # route, edges, strength (smallest score on it), sign (+1: raising the start raises the end)
     "Strongest short chains of edges from some genes to another: shortest paths when an edge's length is its score's inverse."
-    start = list(dict.fromkeys(start)); check_known([end], sorted(G), 'gene of the graph')
+    start = list(dict.fromkeys(start))
+    check_known([end], sorted(G), 'gene of the graph')
     here = [s for s in start if s in G]
     if not here: raise DataError(f"none of {', '.join(start)} is in the graph; keep more edges")
-    L = nx.DiGraph(); L.add_nodes_from(G); L.add_weighted_edges_from((u, v, 1 / max(d['score'], 1e-12)) for u, v, d in G.edges(data=True))
+    L = nx.DiGraph()
+    L.add_nodes_from(G)
+    L.add_weighted_edges_from((u, v, 1 / max(d['score'], 1e-12)) for u, v, d in G.edges(data=True))
     rows = []
     for s in here:
         if s == end or not nx.has_path(L, s, end): continue
@@ -183,7 +193,8 @@ def write_graph(
     nodes:pd.DataFrame|None=None, # gene and columns to add to the nodes, such as `find_communities` gives
 ) -> Path:
     "Write a graph for Gephi or yEd (GraphML), Cytoscape (cyjs) or as an edge table."
-    path = Path(path); ends = ('.graphml', '.cyjs', '.parquet', '.csv')
+    path = Path(path)
+    ends = ('.graphml', '.cyjs', '.parquet', '.csv')
     if path.suffix not in ends: raise DataError(f"expected a path ending in {', '.join(ends)}, got {path.name!r}")
     H = G.copy()
     if nodes is not None:
@@ -211,7 +222,10 @@ def layout_graph(
 ) -> pd.DataFrame: # gene, x, y, community (-1 = none), name, degree
     "Coordinates of the nodes, community by community; nodes without an edge are left out."
     def ordered(nodes, pairs):  # networkx keeps sets, whose order differs from process to process
-        H = nx.Graph(); H.add_nodes_from(sorted(nodes)); H.add_edges_from(sorted(tuple(sorted(p)) for p in pairs)); return H
+        H = nx.Graph()
+        H.add_nodes_from(sorted(nodes))
+        H.add_edges_from(sorted(tuple(sorted(p)) for p in pairs))
+        return H
     U = ordered([n for n, d in G.degree() if d], G.edges())
     if len(U) == 0: return pd.DataFrame(dict(gene=[], x=[], y=[], community=[], name=[], degree=[]))
     home = {} if communities is None else dict(zip(communities['gene'], communities['community']))
@@ -222,7 +236,9 @@ def layout_graph(
         sub = ordered(members, U.subgraph(members).edges())
         p = nx.spring_layout(sub, seed=seed, weight=None, k=1.6 / np.sqrt(len(members)),
             iterations=150) if len(members) > 1 else {members[0]: np.zeros(2)}
-        xy = np.array([p[g] for g in members]); xy = xy - xy.mean(0); size = np.sqrt(len(members))
+        xy = np.array([p[g] for g in members])
+        xy = xy - xy.mean(0)
+        size = np.sqrt(len(members))
         # a stray gene does not shrink its module
         far = np.hypot(*xy.T)
         inner[k], radius[k] = xy / max(np.quantile(far, .9), 1e-9) * size * np.minimum(1,

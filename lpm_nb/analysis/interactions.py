@@ -62,14 +62,16 @@ class Expectation:
     ) -> np.ndarray: # (n,) 0 where nothing is known
         "Variance of the expectation itself, in units of that of one measurement: what singles and curves were learned from is noisy too."
         if self.counts is None: return np.zeros(len(labels))
-        g = pair_genes(labels); n, m = (np.stack([1 / np.maximum(g[c].map(self.counts[k]).fillna(0).to_numpy(float), 1) for c in 'ab'])
+        g = pair_genes(labels)
+        n, m = (np.stack([1 / np.maximum(g[c].map(self.counts[k]).fillna(0).to_numpy(float), 1) for c in 'ab'])
             for k in ('alone', 'pairs'))
         if self.how == 'members': return sum(1 / np.maximum(g[c].map(self.counts.sum(1)).fillna(0).to_numpy(float), 1) for c in 'ab')
         if self.curves is None: return n.sum(0) + (1 / self.controls if self.controls else 0)
         x = np.stack([g[c].map(self.single).to_numpy(float) for c in 'ba'])            # the partner's single effect
         k = [self.curves.reindex(g[c].to_numpy(object)).to_numpy(float) for c in 'ab']
         slope = np.stack([2 * q[:, 0] * y + q[:, 1] for q, y in zip(k, x)])
-        v = slope**2 * n[::-1] + 3 * m; sides = (~np.isnan(v)).sum(0)
+        v = slope**2 * n[::-1] + 3 * m
+        sides = (~np.isnan(v)).sum(0)
         return np.nansum(v, 0) / np.maximum(sides, 1)**2
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #3e80e233
@@ -83,13 +85,18 @@ def fit_expectation(
     least:int=10,         # fewest pairs of a gene for a parabola of its own; below, the mean parabola
 ) -> Expectation:
     "Learn the expected value of pairs in one context from its singles and pairs."
-    check_known([how], ['additive', 'members', 'quadratic'], 'expectation'); check_known([context], screen.contexts, 'context')
+    check_known([how], ['additive', 'members', 'quadratic'], 'expectation')
+    check_known([context], screen.contexts, 'context')
     if readout is None and len(screen.readouts) > 1:
         raise DataError(f"screen {screen.name!r} has {len(screen.readouts)} readouts; choose one with readout=…")
-    readout = readout or screen.readouts[0]; check_known([readout], screen.readouts, 'readout')
+    readout = readout or screen.readouts[0]
+    check_known([readout], screen.readouts, 'readout')
     rows = (screen.obs['context'] == context).to_numpy() & (True if train is None else np.asarray(train, bool))
-    y = screen.X[rows, screen.readouts.index(readout)].astype(np.float64); rows = np.flatnonzero(rows)[~np.isnan(y)]; y = y[~np.isnan(y)]
-    times = np.unique(screen.obs['time'].to_numpy(float)[rows]); when = float(times[0]) if len(times) else np.nan
+    y = screen.X[rows, screen.readouts.index(readout)].astype(np.float64)
+    rows = np.flatnonzero(rows)[~np.isnan(y)]
+    y = y[~np.isnan(y)]
+    times = np.unique(screen.obs['time'].to_numpy(float)[rows])
+    when = float(times[0]) if len(times) else np.nan
     if len(times) > 1:
         raise DataError(f"{context!r} was measured at {len(times)} times ({', '.join(f'{x:g}' for x in times)} h), and interactions are those of one; take "
             f"screen.select(screen.obs['time'].eq({times[0]:g}).to_numpy()), or --time {times[0]:g}")
@@ -109,7 +116,9 @@ def fit_expectation(
     level = float(control.mean()) if len(control) else 0.
     single = pd.Series(y[lone] - level, [m[0] for m, l in zip(members, lone) if l]).groupby(level=0).mean()
     if how == 'additive': return Expectation(how, context, readout, level, single, None, counts, len(control), when)
-    g = pair_genes(labels); pairs = g['a'].notna().to_numpy(); g, z = g[pairs], y[pairs]
+    g = pair_genes(labels)
+    pairs = g['a'].notna().to_numpy()
+    g, z = g[pairs], y[pairs]
     if len(z) < least:
         raise DataError(f"only {len(z)} training pairs in {context!r}; a parabola needs at least {least}, use how='additive'")
     t = pd.DataFrame(dict(q=np.r_[g['a'], g['b']], x=np.r_[g['b'].map(single), g['a'].map(single)].astype(float), y=np.r_[z, z])).dropna()
@@ -122,7 +131,8 @@ def fit_expectation(
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #35d1a02a
 def _table(labels, value, expectation, std):
-    g = pair_genes(labels); e = expectation(labels)
+    g = pair_genes(labels)
+    e = expectation(labels)
     t = pd.DataFrame(dict(perturbation=np.asarray(labels, object), gene1=g['a'], gene2=g['b'], phenotype=np.asarray(value, float),
         expected=e))
     t['gi'] = t['phenotype'] - t['expected']
@@ -170,7 +180,8 @@ def all_pairs(
     atoms:Sequence[str], # perturbations of one gene each
 ) -> list[str]: # every unordered pair of two different ones
     "Every pair of different perturbations; two doses of one drug are no pair."
-    a = sorted(set(atoms)); name = {x: split_dose(x)[0] for x in a}
+    a = sorted(set(atoms))
+    name = {x: split_dose(x)[0] for x in a}
     return [format_perturbation((x, y)) for i, x in enumerate(a) for y in a[i+1:] if name[x] != name[y]]
 
 def call_interactions(
@@ -185,7 +196,9 @@ def call_interactions(
     if 'std' not in table:
         raise DataError("a call needs a standard deviation of each interaction: predict with a model that gives one, or pass noise=… to "
             "genetic_interactions")
-    t = table.dropna(subset=['gi', 'std']).copy(); s = t['std'].clip(lower=1e-12); h = norm.ppf((1 + level) / 2)
+    t = table.dropna(subset=['gi', 'std']).copy()
+    s = t['std'].clip(lower=1e-12)
+    h = norm.ppf((1 + level) / 2)
     t['low'], t['high'], t['p'] = t['gi'] - h * s, t['gi'] + h * s, 2 * norm.sf(np.abs(t['gi']) / s)
     t['q'] = false_discovery_control(t['p']) if len(t) else t['p']
     t['call'] = np.where(t['q'] >= q, 'none', np.where((t['gi'] < 0) == (sick == 'low'), 'synthetic sick', 'buffering'))
@@ -198,16 +211,21 @@ def interaction_map(
     order:bool=True,    # sort genes so that similar profiles are neighbours
 ) -> pd.DataFrame: # (n_genes, n_genes) symmetric; NaN where unknown, and on the diagonal
     "Genetic interactions as a symmetric matrix of genes."
-    t = table.dropna(subset=['gene1', 'gene2', 'gi']); two = np.sort(t[['gene1', 'gene2']].to_numpy(str), 1) if len(t) else np.empty((0, 2), str)
+    t = table.dropna(subset=['gene1', 'gene2', 'gi'])
+    two = np.sort(t[['gene1', 'gene2']].to_numpy(str), 1) if len(t) else np.empty((0, 2), str)
     t = t['gi'].groupby([two[:, 0], two[:, 1]]).mean()                     # a pair that comes again: its mean
-    genes = sorted({*two.ravel().tolist()}); at = {g: i for i, g in enumerate(genes)}
-    M = np.full((len(genes), len(genes)), np.nan); i, j = ([at[x] for x in t.index.get_level_values(k)] for k in (0, 1))
+    genes = sorted({*two.ravel().tolist()})
+    at = {g: i for i, g in enumerate(genes)}
+    M = np.full((len(genes), len(genes)), np.nan)
+    i, j = ([at[x] for x in t.index.get_level_values(k)] for k in (0, 1))
     M[i, j] = M[j, i] = t
     if order and len(genes) > 2:
-        F = np.nan_to_num(M); F = F - F.mean(1, keepdims=True)
+        F = np.nan_to_num(M)
+        F = F - F.mean(1, keepdims=True)
         with np.errstate(all='ignore'): d = np.nan_to_num(pdist(F, 'correlation'), nan=1.).clip(min=0)      # a flat profile has no direction
         z = linkage(d, 'average')
-        o = leaves_list(optimal_leaf_ordering(z, d) if len(genes) <= 1000 else z); M, genes = M[np.ix_(o, o)], [genes[k] for k in o]
+        o = leaves_list(optimal_leaf_ordering(z, d) if len(genes) <= 1000 else z)
+        M, genes = M[np.ix_(o, o)], [genes[k] for k in o]
     return pd.DataFrame(M, genes, genes)
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #ef810bc3
@@ -236,7 +254,8 @@ def score_interactions(
     if std is not None: check_known(list(std), list(P), 'method of std=')
     keep = ~np.isnan(y) & ~P.isna().any(axis=1).to_numpy()
     if keep.sum() < 20: raise DataError(f"only {int(keep.sum())} pairs have a measured and a predicted interaction; expected at least 20")
-    X, y = P.to_numpy(float)[keep], y[keep]; sick, buffering = X.copy(), X.copy()
+    X, y = P.to_numpy(float)[keep], y[keep]
+    sick, buffering = X.copy(), X.copy()
     low, high = (np.broadcast_to(x, len(keep))[keep] for x in strong or (0., 0.))
     for m in std if std is not None else ():
         j, u = list(P).index(m), np.maximum(std[m].to_numpy(float)[keep], 1e-12)
@@ -245,7 +264,9 @@ def score_interactions(
     a, b = codes[:len(y)], codes[len(y):]
     lo, hi = np.quantile(y, [share, 1 - share])
     def stats(w):
-        use = w > 0; v, yy = w[use], y[use]; out = []
+        use = w > 0
+        v, yy = w[use], y[use]
+        out = []
         for x, x_low, x_high in zip(X[use].T, sick[use].T, buffering[use].T):
             mx, my = np.average(x, weights=v), np.average(yy, weights=v)
             c = np.average((x - mx) * (yy - my), weights=v)
@@ -257,7 +278,8 @@ def score_interactions(
     value, g = stats(np.ones(len(y))), rng(seed, 'genes')
     boot = []
     for _ in range(draws):
-        n = np.bincount(g.integers(len(genes), size=len(genes)), minlength=len(genes)); boot.append(stats((n[a] * n[b]).astype(float)))
+        n = np.bincount(g.integers(len(genes), size=len(genes)), minlength=len(genes))
+        boot.append(stats((n[a] * n[b]).astype(float)))
     boot = np.array(boot)
     q = lambda x: np.nanquantile(x, [.025, .975], axis=0)
     names, rows = list(map(str, P)), []
@@ -265,7 +287,8 @@ def score_interactions(
         for s, metric in enumerate(('r', 'AUPRC sick', 'AUPRC buffering')):
             row = dict(method=name, metric=metric, value=value[m, s], low=q(boot[:, m, s])[0], high=q(boot[:, m, s])[1])
             if against is not None:
-                o = names.index(against); d = boot[:, m, s] - boot[:, o, s]
+                o = names.index(against)
+                d = boot[:, m, s] - boot[:, o, s]
                 row |= dict(gain=value[m, s] - value[o, s], gain_low=q(d)[0], gain_high=q(d)[1])
             rows.append(row)
     return pd.DataFrame(rows)
@@ -290,17 +313,21 @@ def bliss_excess(
             "happens and where all of it does: none=1, every=0 for viability, none=0, every=1 for a fraction inhibited")
     if none == every: raise DataError(f"expected two values, of no effect and of the whole effect, got none={none:g} and every={every:g}")
     def share(s, rows):
-        o = s.obs.iloc[rows]; v = (s.X[rows][:, s.readouts.index(readout or s.readouts[0])].astype(float) - none) / (every - none)
+        o = s.obs.iloc[rows]
+        v = (s.X[rows][:, s.readouts.index(readout or s.readouts[0])].astype(float) - none) / (every - none)
         return o[['perturbation', 'context', 'dose', 'time']].astype(dict(perturbation=str, context=str)).fillna(dict(dose=-1, time=-1)), v
     n = [np.array([len(s.members[p]) for p in s.obs['perturbation'].astype(str)], int) for s in (screen, singles)]
-    rows = np.flatnonzero(n[0] > 1); shown = np.abs(share(screen, np.flatnonzero(n[0] > 0))[1]); shown = shown[~np.isnan(shown)]
+    rows = np.flatnonzero(n[0] > 1)
+    shown = np.abs(share(screen, np.flatnonzero(n[0] > 0))[1])
+    shown = shown[~np.isnan(shown)]
     if len(shown) and not .05 < np.quantile(shown, .95) < 20:
         warnings.warn(f"effects are at the most {np.quantile(shown, .95):.2g} of the whole one, if that reads {every:g} and none {none:g}: are the values on another "
             "scale (none=0, every=1 for fractions)?", DataWarning, stacklevel=2)
     if not len(rows): raise DataError(f"no combination in screen {screen.name!r}; expected perturbations of several members, such as drug:a@1+drug:b@10")
     alone, effect = share(singles, np.flatnonzero(n[1] == 1))
     left = pd.Series(1 - effect, pd.MultiIndex.from_frame(alone)).groupby(level=[0, 1, 2, 3]).mean()
-    asked, effect = share(screen, rows); members = [screen.members[p] for p in asked['perturbation']]
+    asked, effect = share(screen, rows)
+    members = [screen.members[p] for p in asked['perturbation']]
     at = np.repeat(np.arange(len(rows)), [len(m) for m in members])
     key = pd.MultiIndex.from_arrays([[format_perturbation([a]) for m in members for a in m], *(asked[c].to_numpy()[at] for c in ('context', 'dose', 'time'))])
     expected = 1 - pd.Series(left.reindex(key).to_numpy()).groupby(at).agg(lambda x: x.prod(skipna=False)).to_numpy()

@@ -39,7 +39,8 @@ def read_relations(
     confidence:str='ABC', # which levels of DoRothEA count; D and E are predictions from motifs or co-expression alone
 ) -> pd.DataFrame: # gene1, gene2, databases
     "Known gene–gene relations of the catalogue."
-    databases = list(databases); check_known(databases, RELATIONS, 'database of relations')
+    databases = list(databases)
+    check_known(databases, RELATIONS, 'database of relations')
     tables = {d: read_annotation(f'pairs-{d}') for d in databases if d != 'dorothea'}
     if 'dorothea' in databases: tables['dorothea'] = read_regulation(confidence=confidence)
     return join_relations(tables)
@@ -71,10 +72,12 @@ def enrich_sets(
             "background is every gene that could have been chosen")
     check_columns(sets, ['set', 'gene'])
     t = sets[sets['gene'].isin(pool)].drop_duplicates(['set', 'gene'])
-    size = t.groupby('set', observed=True)['gene'].nunique(); size = size[(size >= min_size) & (size <= max_size)]
+    size = t.groupby('set', observed=True)['gene'].nunique()
+    size = size[(size >= min_size) & (size <= max_size)]
     hit = t[t['gene'].isin(chosen) & t['set'].isin(size.index)].groupby('set', observed=True)['gene'].agg(lambda g: sorted(g))
     hits = hit.map(len).reindex(size.index, fill_value=0).astype(int)
-    first = pool & set(apart); kinds, p, expected = [x for x in (first, pool - first) if x], np.ones(len(size)), pd.Series(0., size.index)
+    first = pool & set(apart)
+    kinds, p, expected = [x for x in (first, pool - first) if x], np.ones(len(size)), pd.Series(0., size.index)
     in_sets = [t[t['gene'].isin(x)].groupby('set', observed=True)['gene'].nunique().reindex(size.index, fill_value=0) for x in kinds]
     for x, k in zip(kinds, in_sets): expected = expected + k * len(chosen & x) / len(x)
     if len(kinds) == 1: p = scipy.stats.hypergeom.sf(hits - 1, len(pool), size, len(chosen))
@@ -96,7 +99,8 @@ def read_gene_sets(
     collections:Iterable[str]=('c2_cp',), # some of `GENE_SETS`
 ) -> pd.DataFrame: # set, gene
     "Gene sets of MSigDB."
-    collections = list(collections); check_known(collections, GENE_SETS, 'collection of gene sets')
+    collections = list(collections)
+    check_known(collections, GENE_SETS, 'collection of gene sets')
     names = dict(h='msigdb-h-all-v7-1', c2_cp='msigdb-c2-cp-v7-1', c6='msigdb-c6-all-v7-1')
     return pd.concat([read_annotation(names[c]) for c in collections], ignore_index=True)
 
@@ -126,7 +130,8 @@ def read_targets(
     databases:Iterable[str]=('hub', 'drugbank'), # which to join
 ) -> pd.DataFrame: # drug (atom), gene, sign, databases (joined by '|')
     "Targets of drugs (Drug Repurposing Hub, DrugBank)."
-    databases = list(databases); check_known(databases, ['hub', 'drugbank'], 'database of targets')
+    databases = list(databases)
+    check_known(databases, ['hub', 'drugbank'], 'database of targets')
     if not databases: raise DataError("expected at least one database of targets: 'hub', 'drugbank'")
     parts = []
     if 'hub' in databases:
@@ -141,7 +146,8 @@ def read_targets(
         t = t[t['drugbank_id'].isin(name.index)]
         parts.append(pd.DataFrame(dict(drug=t['drugbank_id'].map(name).map(drug_atom), gene=t['entrez_gene_id'].map(symbol),
             sign=t['actions'].fillna('').map(read_sign), databases='drugbank')))
-    t = pd.concat(parts, ignore_index=True); t['gene'] = t['gene'].astype(str).str.strip()
+    t = pd.concat(parts, ignore_index=True)
+    t['gene'] = t['gene'].astype(str).str.strip()
     t = t.groupby(['drug', 'gene'], as_index=False).agg(low=('sign', 'min'), high=('sign', 'max'),
         databases=('databases', lambda d: '|'.join(dict.fromkeys(d))))
     return t.assign(sign=np.where(t['low'] * t['high'] < 0, 0, t['low'] + t['high']).clip(-1, 1))[['drug', 'gene', 'sign', 'databases']]

@@ -27,10 +27,12 @@ def _rank_metrics(score, hit):
 
 def _compare(each, reference, unit, seed):
     "Mean of each metric and method over units, with intervals, and the gain over the reference on the same units."
-    wide = each.pivot_table(index=unit, columns=['method', 'metric'], values='value'); rows = []
+    wide = each.pivot_table(index=unit, columns=['method', 'metric'], values='value')
+    rows = []
     for m in dict.fromkeys(each['method']):
         for q in dict.fromkeys(each['metric']):
-            v, lo, hi = bootstrap(wide[m, q], seed=seed); d, dl, dh = bootstrap(wide[m, q] - wide[reference, q], seed=seed)
+            v, lo, hi = bootstrap(wide[m, q], seed=seed)
+            d, dl, dh = bootstrap(wide[m, q] - wide[reference, q], seed=seed)
             rows.append(dict(method=m, metric=q, value=v, low=lo, high=hi, gain=d, gain_low=dl, gain_high=dh,
                 n=int(wide[m, q].notna().sum())))
     return pd.DataFrame(rows)
@@ -46,19 +48,24 @@ def retrieve_classes(
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # summary: method, metric, value, low, high, gain, gain_low, gain_high, n (classes); and each: class, size, method, metric, value
     "How well symbols of one class find each other."
     if not embeddings: raise DataError("expected at least one embedding, got none")
-    check_columns(sets, ['set', 'gene']); reference = reference or list(embeddings)[-1]
+    check_columns(sets, ['set', 'gene'])
+    reference = reference or list(embeddings)[-1]
     check_known([reference], list(embeddings), 'method')
     common = set.intersection(*(set(e.symbols) for e in embeddings.values()))
     t = sets[sets['gene'].isin(common)].drop_duplicates(['set', 'gene'])
-    shared = sorted(t['gene'].unique()); size = t['set'].value_counts(); size = size[(size >= min_size) & (size < len(shared))]
+    shared = sorted(t['gene'].unique())
+    size = t['set'].value_counts()
+    size = size[(size >= min_size) & (size < len(shared))]
     if size.empty:
         raise DataError(f"no class has {min_size} or more of the {len(common)} shared symbols, or one has them all; classes name symbols "
             "as the embedding does, such as 'drug:vorinostat'")
-    at = {s: i for i, s in enumerate(shared)}; rows = []
+    at = {s: i for i, s in enumerate(shared)}
+    rows = []
     for m, e in embeddings.items():
         S = similarity(e).loc[shared, shared].to_numpy()
         for k in sorted(size.index):
-            mine = np.zeros(len(shared), bool); mine[[at[x] for x in t.loc[t['set'] == k, 'gene']]] = True
+            mine = np.zeros(len(shared), bool)
+            mine[[at[x] for x in t.loc[t['set'] == k, 'gene']]] = True
             got = np.mean([_rank_metrics(np.delete(S[i], i), np.delete(mine, i)) for i in np.flatnonzero(mine)], 0)
             rows += [dict(zip(('class', 'size', 'method', 'metric', 'value'), (k, int(mine.sum()), m, q, v)))
                 for q, v in zip(['mAP', 'AUROC', *(f'found among {r}' for r in RANKS)], got)]
@@ -74,9 +81,12 @@ def compare_kinds(
 ) -> pd.DataFrame: # (n_drugs, n_genetic) cosine, each kind centred on its own mean
     "How alike drugs and genetic perturbations are."
     of = pd.Series([s.partition(':')[0] if '+' not in s else '' for s in e.symbols], e.symbols)
-    drugs = list(drugs) if drugs is not None else of.index[of == 'drug'].tolist(); check_known(drugs, e.symbols, 'symbol of this embedding')
+    drugs = list(drugs) if drugs is not None else of.index[of == 'drug'].tolist()
+    check_known(drugs, e.symbols, 'symbol of this embedding')
     there = [k for k in DIRECTION if (of == k).any()]
-    if kinds is not None: check_known(kinds, there, 'kind of genetic perturbation in this embedding'); there = list(kinds)
+    if kinds is not None:
+        check_known(kinds, there, 'kind of genetic perturbation in this embedding')
+        there = list(kinds)
     if not drugs or not there:
         raise DataError(f"{e.name!r} has {len(drugs)} drugs and {'no ' if not there else ''}genetic perturbations; both kinds have to be "
             "in one embedding (of a model that was trained on both, or of profiles on shared readouts)")
@@ -89,7 +99,8 @@ def _gene_scores(S):
     parts = {}
     for k in dict.fromkeys(c.partition(':')[0] for c in S.columns):
         check_known([k], list(DIRECTION), 'kind of genetic perturbation')
-        T = S[[c for c in S.columns if c.partition(':')[0] == k]]; Z = T.to_numpy(np.float64)
+        T = S[[c for c in S.columns if c.partition(':')[0] == k]]
+        Z = T.to_numpy(np.float64)
         Z = -DIRECTION[k] * (Z - Z.mean(1, keepdims=True)) / np.maximum(Z.std(1, keepdims=True), 1e-12)
         parts[k] = pd.DataFrame(Z, T.index, [without_kind(c) for c in T.columns])
     genes = sorted(set().union(*(t.columns for t in parts.values())))
@@ -114,7 +125,8 @@ def retrieve_targets(
     "Do drugs find the genes they hit, and genes the drugs that hit them?"
     if not similarities: raise DataError("expected at least one table of similarities, got none")
     check_columns(targets, ['drug', 'gene', 'sign'])
-    reference = reference or list(similarities)[-1]; check_known([reference], list(similarities), 'method')
+    reference = reference or list(similarities)[-1]
+    check_known([reference], list(similarities), 'method')
     G = {m: _gene_scores(S) for m, S in similarities.items()}
     drugs, genes = (sorted(set.intersection(*(set(x) for x in xs)))
         for xs in ([t.index for t in G.values()], [t.columns for t in G.values()]))
@@ -125,7 +137,8 @@ def retrieve_targets(
     asking = sorted(t['drug'].unique())
     d, k, sign = t['drug'].map({x: i for i, x in enumerate(asking)}).to_numpy(int), t['gene'].map({x: i
         for i, x in enumerate(genes)}).to_numpy(int), t['sign'].to_numpy(int) if signed else np.zeros(len(t), int)
-    n, g = len(asking), rng(seed, 'targets'); rows, random, summary = [], {}, []
+    n, g = len(asking), rng(seed, 'targets')
+    rows, random, summary = [], {}, []
     together = [np.nonzero((of[:, None] == of) & ~np.eye(len(t), dtype=bool)) for of in (d, k)]   # pairs of one drug, and of one gene
     for m in G:
         A = G[m].loc[asking, genes].to_numpy()
@@ -184,16 +197,19 @@ def embed_shared(
     common = set.intersection(*(set().union(*(atlas[n].readouts for n in ns)) for ns in of.values()))
     if len(common) < 10: raise DataError(f"the kinds {', '.join(map(repr, of))} share {len(common)} readouts; expected at least 10")
     for n in dict.fromkeys(x for ns in of.values() for x in ns):
-        s = atlas[n]; mine = [r for r in s.readouts if r in common]
+        s = atlas[n]
+        mine = [r for r in s.readouts if r in common]
         for k in (k for k, ns in of.items() if n in ns):
             ps = [p for p in s.perturbations if p.partition(':')[0] == k and '+' not in p]
             if not mine or len(ps) < 2: continue
             e = embed_profiles(s, perturbations=ps, readouts=mine) if model is None else embed_responses(model, s, perturbations=ps,
                 readouts=mine)
             tables.setdefault(k, []).append(e.vectors.T.groupby(level='readout').mean().T)
-    wide = sorted(common); out = []
+    wide = sorted(common)
+    out = []
     for ts in tables.values():
-        ps = list(dict.fromkeys(p for t in ts for p in t.index)); total = sum(t.reindex(index=ps, columns=wide).fillna(0) for t in ts)
+        ps = list(dict.fromkeys(p for t in ts for p in t.index))
+        total = sum(t.reindex(index=ps, columns=wide).fillna(0) for t in ts)
         out.append(total.div(sum(pd.Series(1., t.index).reindex(ps).fillna(0) for t in ts), axis=0))
     return Embedding(pd.concat(out).astype(np.float32), name or ('shared readouts' if model is None else 'LPM on shared readouts'))
 
@@ -215,13 +231,16 @@ def suggest_targets(
 ) -> pd.DataFrame: # gene, known (True if it is among the drug's own), direct (standard deviations above the mean gene; NaN if not perturbed), votes (0…1), voters; best first
     "Candidate targets of a drug."
     check_known([drug], e.symbols, 'symbol of this embedding')
-    check_columns(targets, ['drug', 'gene']); targets = targets.assign(drug=_as_known(targets['drug'], e.symbols))
+    check_columns(targets, ['drug', 'gene'])
+    targets = targets.assign(drug=_as_known(targets['drug'], e.symbols))
     others = [s for s in e.symbols if s != drug and s.startswith('drug:') and s in set(targets['drug'])]
     votes, voters, where, loss = {}, {}, e if direct is True or direct is None else direct, pd.Series(dtype=float)
     if where is not False: check_known([drug], where.symbols, 'symbol of the embedding of direct evidence')
     if others:
-        hit = targets[targets['drug'].isin(others)]; common = hit['gene'].value_counts()
-        near = neighbours(e, drug, n=n, among=others); near = near[near['similarity'] > 0]
+        hit = targets[targets['drug'].isin(others)]
+        common = hit['gene'].value_counts()
+        near = neighbours(e, drug, n=n, among=others)
+        near = near[near['similarity'] > 0]
         total = near['similarity'].sum()
         for r in near.itertuples():
             for x in hit.loc[hit['drug'] == r.symbol, 'gene'].unique():
@@ -244,8 +263,11 @@ def suggest_targets(
 # %% ../../nbs/analysis/12_mechanism.ipynb #44c12b8f
 def _running_sum(profiles, hit):
     "(n,) weighted enrichment score of one list in each ranked profile."
-    order = np.argsort(-profiles, axis=1, kind='stable'); v = np.abs(np.take_along_axis(profiles, order, 1)); h = hit[order]
-    w = np.where(h, v, 0); w = w / np.maximum(w.sum(1, keepdims=True), 1e-12)
+    order = np.argsort(-profiles, axis=1, kind='stable')
+    v = np.abs(np.take_along_axis(profiles, order, 1))
+    h = hit[order]
+    w = np.where(h, v, 0)
+    w = w / np.maximum(w.sum(1, keepdims=True), 1e-12)
     run = np.cumsum(w - ~h / max((~hit).sum(), 1), 1)
     top, low = run.max(1), run.min(1)
     return np.where(top >= -low, top, low)
@@ -276,7 +298,8 @@ def query_signature(
     both = set(up) & set(down)
     if both: raise DataError(f"{sorted(both)[0]!r} is both up and down")
     wanted = dict(signature) if signature is not None else {**dict.fromkeys(up, 1.), **dict.fromkeys(down, -1.)}
-    value = np.zeros(v.shape[1]); there = [k for k in wanted if k in named]
+    value = np.zeros(v.shape[1])
+    there = [k for k in wanted if k in named]
     if len(there) < 2:
         raise DataError(f"{len(there)} of the {len(wanted)} genes of the signature are readouts of {e.name!r} (it has {v.shape[1]:,}, such "
             f"as {', '.join(map(str, v.columns[:3]))}); expected at least 2")
@@ -290,10 +313,12 @@ def query_signature(
         if a is None or b is None: return a if b is None else -b
         return np.where(np.sign(a) != np.sign(b), (a - b) / 2, 0)
     got, g = score(value), rng(seed, 'signature')
-    in_order = np.sort(value); Z = X - X.mean(0)
+    in_order = np.sort(value)
+    Z = X - X.mean(0)
     def moved(): # ties, and genes that no profile moves, in random order; few profiles do not tell which genes move together
         mixed, out = g.normal(size=len(Z)) @ Z if len(Z) >= 10 else np.zeros(len(value)), np.empty_like(value)
-        out[np.lexsort((g.random(len(mixed)), mixed))] = in_order; return out
+        out[np.lexsort((g.random(len(mixed)), mixed))] = in_order
+        return out
     null = np.array([score(moved()) for _ in range(permutations)])
     p = (1 + (np.abs(null) >= np.abs(got)).sum(0)) / (1 + permutations)
     t = pd.DataFrame(dict(symbol=e.symbols, score=got, p=p, q=false_discovery_control(p)))
@@ -305,7 +330,8 @@ def name_symbols(
     symbols:Sequence[str], # of an embedding
 ) -> pd.DataFrame: # as `sets`, with the column symbol; a gene that was perturbed in several ways has a row for each
     "Sets of symbols."
-    check_columns(sets, ['set', 'gene']); named = pd.DataFrame(dict(gene=[without_kind(s) for s in symbols], symbol=list(symbols)))
+    check_columns(sets, ['set', 'gene'])
+    named = pd.DataFrame(dict(gene=[without_kind(s) for s in symbols], symbol=list(symbols)))
     named = pd.concat([named, named.assign(gene=named['symbol'])]).drop_duplicates()
     return sets[['set', 'gene']].merge(named, on='gene').drop_duplicates(['set', 'symbol']).reset_index(drop=True)
 
@@ -324,20 +350,30 @@ def find_surprises(
     first = {}
     for s in e.symbols: first.setdefault(without_kind(s), s)                        # two perturbations of one gene are no two witnesses
     t = name_symbols(sets, list(first.values()))
-    size = t['set'].value_counts(); names = sorted(size.index[size >= min_size]); symbols = sorted(t['symbol'].unique()); N = len(symbols)
+    size = t['set'].value_counts()
+    names = sorted(size.index[size >= min_size])
+    symbols = sorted(t['symbol'].unique())
+    N = len(symbols)
     if not names or N <= n + 1:
         raise DataError(f"{N} annotated symbols and {len(names)} classes of {min_size} or more; expected more than n + 1 = {n + 1} symbols "
             "and at least one class")
-    full = t.groupby('symbol')['set'].agg('; '.join); A = np.zeros((N, len(names)), bool); t = t[t['set'].isin(names)]
+    full = t.groupby('symbol')['set'].agg('; '.join)
+    A = np.zeros((N, len(names)), bool)
+    t = t[t['set'].isin(names)]
     A[t['symbol'].map({s: i for i, s in enumerate(symbols)}), t['set'].map({s: i for i, s in enumerate(names)})] = True
-    S = similarity(e).loc[symbols, symbols].to_numpy().copy(); np.fill_diagonal(S, -np.inf)
+    S = similarity(e).loc[symbols, symbols].to_numpy().copy()
+    np.fill_diagonal(S, -np.inf)
     near = np.argsort(-S, axis=1, kind='stable')[:, :n]
     table = np.array([hypergeom.sf(np.arange(n + 1) - 1, N - 1, k, n) for k in range(A.sum(0).max() + 1)])  # [size of the class, hits]
     def look(A):
-        hits = A[near].sum(1); p = table[A.sum(0)[None] - A, hits]                  # the drug itself cannot be its own neighbour
+        hits = A[near].sum(1)
+        p = table[A.sum(0)[None] - A, hits]   # the drug itself cannot be its own neighbour
         return np.where(A, 1., p), hits
-    p, hits = look(A); best = p.argmin(1); least = p.min(1)
-    g = rng(seed, 'surprises'); null = np.sort(np.concatenate([look(A[g.permutation(N)])[0].min(1) for _ in range(permutations)]))
+    p, hits = look(A)
+    best = p.argmin(1)
+    least = p.min(1)
+    g = rng(seed, 'surprises')
+    null = np.sort(np.concatenate([look(A[g.permutation(N)])[0].min(1) for _ in range(permutations)]))
     corrected = (1 + np.searchsorted(null, least, side='right')) / (1 + len(null))
     own = np.array([(A[near[i]] & A[i]).any(1).sum() for i in range(N)])
     i = np.arange(N)
@@ -360,8 +396,10 @@ def explain_likeness(
             "embed_responses)")
     check_known([symbol, *others], e.symbols, 'symbol of this embedding')
     if not len(others): raise DataError("expected at least one other symbol")
-    v = e.vectors - e.vectors.mean(); a, b = v.loc[symbol].to_numpy(np.float64), v.loc[list(others)].mean().to_numpy(np.float64)
-    share = a * b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12); top = np.argsort(-share, kind='stable')[:n]
+    v = e.vectors - e.vectors.mean()
+    a, b = v.loc[symbol].to_numpy(np.float64), v.loc[list(others)].mean().to_numpy(np.float64)
+    share = a * b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12)
+    top = np.argsort(-share, kind='stable')[:n]
     return pd.DataFrame(dict(context=v.columns.get_level_values('context')[top], readout=v.columns.get_level_values('readout')[top],
         value=a[top], of_others=b[top], share=share[top]))
 
@@ -375,22 +413,30 @@ def find_off_targets(
 ) -> pd.DataFrame: # drug, set, gene, z, p (corrected for the genes), q (and for the drugs); most significant first
     "Genes whose loss explains what a drug's class does not."
     check_columns(sets, ['set', 'gene'])
-    drugs = [s for s in e.symbols if s.startswith('drug:')]; t = sets[sets['gene'].isin(drugs)].drop_duplicates(['set', 'gene'])
-    t = t[t.groupby('set')['gene'].transform('size') >= min_size]; mates = t.groupby('set')['gene'].agg(list)
+    drugs = [s for s in e.symbols if s.startswith('drug:')]
+    t = sets[sets['gene'].isin(drugs)].drop_duplicates(['set', 'gene'])
+    t = t[t.groupby('set')['gene'].transform('size') >= min_size]
+    mates = t.groupby('set')['gene'].agg(list)
     t = t.drop_duplicates('gene')                                      # of several classes the first that is large enough
     if len(t) < 10: raise DataError(f"{len(t)} drugs of {e.name!r} are in a class of {min_size} or more; expected at least 10 to judge by")
-    Z = e.vectors.loc[drugs]; Z = Z - Z.mean()
+    Z = e.vectors.loc[drugs]
+    Z = Z - Z.mean()
     rest = pd.DataFrame([Z.loc[d].to_numpy() - np.median(Z.loc[[x for x in mates[k] if x != d]].to_numpy(), 0)
         for k, d in zip(t['set'], t['gene'])], t['gene'].tolist())
     others = e.vectors.loc[[s for s in e.symbols if s.partition(':')[0] in DIRECTION and '+' not in s]]
     S = compare_kinds(Embedding(pd.concat([rest.set_axis(e.vectors.columns, axis=1), others]), e.name), drugs=rest.index.tolist())
-    G = _gene_scores(S); z = G.to_numpy()
+    G = _gene_scores(S)
+    z = G.to_numpy()
     # of the other drugs
-    n = len(z) - 1; mean = (z.sum(0) - z) / n; sd = np.sqrt(np.maximum(((z**2).sum(0) - z**2) / n - mean**2, 1e-12) * n / (n - 1))
+    n = len(z) - 1
+    mean = (z.sum(0) - z) / n
+    sd = np.sqrt(np.maximum(((z**2).sum(0) - z**2) / n - mean**2, 1e-12) * n / (n - 1))
     z = (z - mean) / sd
     if targets is not None:
         known = targets[targets['drug'].isin(G.index) & targets['gene'].isin(G.columns)]
         z[G.index.get_indexer(known['drug']), G.columns.get_indexer(known['gene'])] = -np.inf
-    best = z.argmax(1); top = z[np.arange(len(z)), best]; p = -np.expm1(z.shape[1] * np.log1p(-student.sf(top / np.sqrt(1 + 1 / n), n - 1)))
+    best = z.argmax(1)
+    top = z[np.arange(len(z)), best]
+    p = -np.expm1(z.shape[1] * np.log1p(-student.sf(top / np.sqrt(1 + 1 / n), n - 1)))
     return pd.DataFrame(dict(drug=G.index, set=t.set_index('gene')['set'].reindex(G.index).to_numpy(), gene=G.columns.to_numpy()[best],
         z=top, p=p, q=false_discovery_control(p))).sort_values('p', kind='stable', ignore_index=True)

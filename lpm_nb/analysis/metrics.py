@@ -112,7 +112,8 @@ def discrimination(
     p, t, _ = _pair(pred, true)
     if reference is not None: p, t = p - reference, t - reference
     p, t = np.nan_to_num(p), np.nan_to_num(t)
-    sim = _LIKENESS[by](p, t); own = np.diag(sim)[:, None]
+    sim = _LIKENESS[by](p, t)
+    own = np.diag(sim)[:, None]
     n = len(sim)
     if n < 2: return np.full(n, np.nan)
     return ((sim < own - 1e-12).sum(1) + .5 * ((np.abs(sim - own) <= 1e-12).sum(1) - 1)) / (n - 1)
@@ -128,7 +129,8 @@ def _resamples(n, draws, seed):
 
 def _drawn_rows(groups, draws, seed):
     "(b, n) how often each row is drawn, some resamples at a time: as often as all of its groups, given as (n, m) codes, -1 = none."
-    w = _resamples(int(groups.max()) + 1, draws, seed); step = max(1, int(1e7 // len(groups)))
+    w = _resamples(int(groups.max()) + 1, draws, seed)
+    step = max(1, int(1e7 // len(groups)))
     for k in range(0, len(w), step):
         there = np.c_[w[k:k + step], np.ones((len(w[k:k + step]), 1), np.float32)]                  # the last one stands for -1
         yield np.prod([there[:, g] for g in groups.T], axis=0)
@@ -149,11 +151,13 @@ def bootstrap(
     seed:int=0,           # of the resampling
 ) -> tuple[float, float, float]: # mean, lower, upper
     "Mean with a percentile-bootstrap interval over groups."
-    v = np.asarray(values, np.float64); keep = ~np.isnan(v)
+    v = np.asarray(values, np.float64)
+    keep = ~np.isnan(v)
     if not keep.any(): return np.nan, np.nan, np.nan
     v, codes = v[keep], _rows_of(groups, keep) if groups is not None else np.arange(keep.sum())
     if codes.ndim == 1:
-        w = _resamples(codes.max() + 1, draws, seed); means = (w @ np.bincount(codes, v)) / (w @ np.bincount(codes))
+        w = _resamples(codes.max() + 1, draws, seed)
+        means = (w @ np.bincount(codes, v)) / (w @ np.bincount(codes))
     else:
         with np.errstate(invalid='ignore'): means = np.concatenate([(w @ v) / w.sum(1) for w in _drawn_rows(codes, draws, seed)])
     lo, hi = np.nanquantile(means, [(1 - level) / 2, (1 + level) / 2])       # few combinations: now and then none is drawn
@@ -184,7 +188,8 @@ def pooled_pearson(
     S = np.stack([total(np.ones(len(t))), total(t), total(t * t)], 1)                                  # (g, 3)
     Q = np.stack([np.stack([total(p), total(p * p), total(p * t)], 1) for p in P.T])                   # (k, g, 3)
     def r(w): # (b, g) weights -> (b, k)
-        n, st, stt = (w @ S).T; out = []
+        n, st, stt = (w @ S).T
+        out = []
         for q in Q:
             sp, spp, spt = (w @ q).T
             with np.errstate(all='ignore'): out.append((spt - sp * st / n) / np.sqrt((spp - sp**2 / n) * (stt - st**2 / n)))
@@ -206,7 +211,9 @@ def holm(
     p:Sequence[float], # (n,) p-values of one family; NaN is left out of the count
 ) -> np.ndarray: # (n,) adjusted
     "Holm's step-down correction."
-    p = np.asarray(p, np.float64); out = np.full(len(p), np.nan); known = np.flatnonzero(~np.isnan(p))
+    p = np.asarray(p, np.float64)
+    out = np.full(len(p), np.nan)
+    known = np.flatnonzero(~np.isnan(p))
     order = known[np.argsort(p[known], kind='stable')]
     out[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1)
     return out

@@ -27,7 +27,8 @@ def find_screen(
     have = [n for n, r in model.vocab.readouts.items() if readout in r]
     if screen is None:
         if not have:
-            every = sorted({r for rs in model.vocab.readouts.values() for r in rs}); same = [r for r in every if r.partition(':')[2] == readout]
+            every = sorted({r for rs in model.vocab.readouts.values() for r in rs})
+            same = [r for r in every if r.partition(':')[2] == readout]
             check_known([readout], every, 'readout', hint=f"{same[0]!r} is one" if same else '')
         if len(have) > 1:
             raise DataError(f"{readout!r} is read in {len(have)} screens of the model; choose one with screen= (--in): "
@@ -47,14 +48,16 @@ def _answers(model, screen, j, table, values=4e6):
 # %% ../../nbs/analysis/12c_movers.ipynb #cc8333ea
 def _beyond_others(x):
     "What each row (a context) exceeds the mean of the others by; NaN is left out of that mean."
-    there = ~np.isnan(x); n = there.sum(0) - there
+    there = ~np.isnan(x)
+    n = there.sum(0) - there
     return x - np.where(n > 0, (np.nansum(x, 0) - np.nan_to_num(x)) / np.maximum(n, 1), np.nan)
 
 def _usual(model, screen, atlas, most=1000):
     "What the perturbations of a screen are measured by where it has no control: those of them that the model knows, of thousands some."
     if atlas is not None: labels = [p for p in atlas[screen].perturbations if p and set(parse_perturbation(p)) <= set(model.vocab.atoms)]
     else:
-        seen = getattr(model, 'hardness', {}).get('seen'); k = list(model.vocab.readouts).index(screen)
+        seen = getattr(model, 'hardness', {}).get('seen')
+        k = list(model.vocab.readouts).index(screen)
         labels = [format_perturbation([a]) for i, a in enumerate(model.vocab.atoms) if seen is None or seen[i + 1, k]]
     if not labels: labels = [format_perturbation([a]) for a in model.vocab.atoms]
     return labels if len(labels) <= most else [labels[i] for i in np.sort(rng(0, 'usual').choice(len(labels), most, replace=False))]
@@ -78,9 +81,13 @@ def find_movers(
     top:int|None=50,      # rows; None = all
 ) -> pd.DataFrame: # perturbation, context, effect, std (of a new measurement of it; the control counts as known), conservative, optimistic, probability (that the effect is beyond `least`), against (the control, or the mean of the screen's perturbations) [, measured: the effect that was, counted likewise]; best first
     "Rank perturbations by what they are predicted to do to a readout."
-    check_known([direction], ['up', 'down'], 'direction'); check_known([by], RANKS, 'order')
-    screen = find_screen(model, readout, screen); j = model.vocab.readouts[screen].index(readout); sign = 1 if direction == 'up' else -1
-    everywhere = list(model.vocab.screen_contexts[screen]); wanted = ([contexts] if isinstance(contexts, str)
+    check_known([direction], ['up', 'down'], 'direction')
+    check_known([by], RANKS, 'order')
+    screen = find_screen(model, readout, screen)
+    j = model.vocab.readouts[screen].index(readout)
+    sign = 1 if direction == 'up' else -1
+    everywhere = list(model.vocab.screen_contexts[screen])
+    wanted = ([contexts] if isinstance(contexts, str)
         else list(contexts)) if contexts is not None else everywhere
     if selective and len(everywhere) < 2: raise DataError(f"selective=True compares contexts, and screen {screen!r} has one")
     model.check_contexts(wanted, screen)
@@ -107,18 +114,22 @@ def find_movers(
     usual = [''] if known else _usual(model, screen, atlas)               # whoever the candidates are
     base = (value if perturbations == usual else of(usual)).mean(1)
     effect = value - base[:, None]
-    if selective: k = len(asked) - 1; effect, std = _beyond_others(effect), np.sqrt(std**2 + ((std**2).sum(0) - std**2) / k**2)
+    if selective:
+        k = len(asked) - 1
+        effect, std = _beyond_others(effect), np.sqrt(std**2 + ((std**2).sum(0) - std**2) / k**2)
     out = t[['perturbation', 'context']].assign(effect=effect.ravel(), std=std.ravel(), conservative=(sign * effect - 1.645 * std).ravel(),
         optimistic=(sign * effect + 1.645 * std).ravel(), probability=norm.sf((least - sign * effect) / np.maximum(std, 1e-12)).ravel(),
         against='control' if known else 'mean of the perturbations')
     if atlas is not None:
-        s = atlas[screen]; o = s.obs.assign(_v=np.asarray(s.X[:, s.readouts.index(readout)]))
+        s = atlas[screen]
+        o = s.obs.assign(_v=np.asarray(s.X[:, s.readouts.index(readout)]))
         for c, v in (('dose', dose), ('time', time)):
             if v is not None: o = o[np.isclose(o[c], v) | o[c].isna()]
         done = o.groupby([o['perturbation'].astype(str), o['context'].astype(str)])['_v'].mean().dropna()
         was = done.reindex(pd.MultiIndex.from_frame(out[['perturbation', 'context']])).to_numpy().reshape(effect.shape) - base[:, None]
         out['measured'] = (_beyond_others(was) if selective else was).ravel()
         if not measured: out = out[np.isnan(was.ravel())].drop(columns='measured')
-    out = out[out['context'].isin(wanted)]; order = sign * out['effect'] if by == 'effect' else out[by]
+    out = out[out['context'].isin(wanted)]
+    order = sign * out['effect'] if by == 'effect' else out[by]
     out = out.iloc[np.argsort(-order.to_numpy(), kind='stable')].reset_index(drop=True)
     return out if top is None else out.head(top)

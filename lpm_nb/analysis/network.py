@@ -54,7 +54,8 @@ class GeneEffects:
 # %% ../../nbs/analysis/13_network.ipynb #2b80f426
 def _single_genes(screen, context, kind):
     "Rows of single-gene perturbations of a context, their genes, and their kind."
-    o = screen.obs; p = o['perturbation'].astype(str).to_numpy(object)
+    o = screen.obs
+    p = o['perturbation'].astype(str).to_numpy(object)
     here = (o['context'] == context).to_numpy()
     atom = {x: m[0] if len(m) == 1 else None for x, m in screen.members.items()}
     kinds = {x: (a.rpartition(':')[0] if a is not None else None) for x, a in atom.items()}
@@ -81,7 +82,8 @@ def gene_effects(
     noise:float|np.ndarray|None=None, # standard error of a value, a number or (n_genes,); None = from the screen's replicates
 ) -> GeneEffects:
     "The measured effects of single-gene perturbations in one context."
-    check_known([context], screen.contexts, 'context'); check_known([reference], ['control', 'median', 'mean', 'none'], 'reference')
+    check_known([context], screen.contexts, 'context')
+    check_known([reference], ['control', 'median', 'mean', 'none'], 'reference')
     rows, sources, kind = _single_genes(screen, context, kind)
     if len(set(sources)) < len(sources):
         raise DataError(f"{len(sources) - len(set(sources))} genes of {context!r} are perturbed several times (at several doses or "
@@ -121,7 +123,8 @@ def _columns(x, model, effects):
     names = known(effects.screen) if known else getattr(getattr(model, 'vocab', None), 'readouts', {}).get(effects.screen)
     columns, x = [f'expr:{g}' for g in effects.genes], np.asarray(x, float)
     if names is not None and list(names) != columns:
-        at = {r: j for j, r in enumerate(names)}; lost = [c for c in columns if c not in at]
+        at = {r: j for j, r in enumerate(names)}
+        lost = [c for c in columns if c not in at]
         if lost: raise DataError(f"the model does not predict {len(lost)} of the readouts (first: {lost[0]!r})")
         x = x[:, [at[c] for c in columns]]
     if x.shape[1] != len(columns): raise DataError(f"expected predictions of {len(columns)} readouts, got {x.shape[1]}")
@@ -155,9 +158,11 @@ def impute_effects(
         prior = np.maximum(S.loc[both]**2 - noise, .05 * S.loc[both]**2)  # of the true effect: a measurement's variance less its noise
         w = prior / (prior + noise)
         P.loc[both] = np.where(value.isna(), P.loc[both], w * value + (1 - w) * P.loc[both])
-        S.loc[both] = np.sqrt(w * noise); origin[both] = 'combined'
+        S.loc[both] = np.sqrt(w * noise)
+        origin[both] = 'combined'
     elif how == 'missing':
-        P = pd.concat([effects.values, P]); origin = pd.concat([effects.origin, origin])
+        P = pd.concat([effects.values, P])
+        origin = pd.concat([effects.origin, origin])
         before = effects.std if effects.std is not None else pd.DataFrame(np.nan, effects.values.index, effects.values.columns)
         S = None if S is None and effects.std is None else pd.concat([before, S if S is not None
             else pd.DataFrame(np.nan, index, effects.values.columns)])
@@ -188,22 +193,26 @@ def _robust_z(e, own, seed, centre=True): # against what other perturbations do 
     mid = np.nanmedian(D, 0) if centre else 0.
     scale = 1.4826 * np.nanmedian(np.abs(D - mid), 0)
     floor = np.nanmedian(scale[scale > 0]) * .1 if (scale > 0).any() else 1.
-    z = (D - mid) / np.maximum(scale, floor); n = (~np.isnan(D)).sum(0)
+    z = (D - mid) / np.maximum(scale, floor)
+    n = (~np.isnan(D)).sum(0)
     if flat := int((scale == 0).sum()):
         warnings.warn(f"{flat:,} of {D.shape[1]:,} genes have one value in half of the perturbations or more (censored?): their edges get no p-value",
             DataWarning, stacklevel=4)
     if len(D) < 20: warnings.warn(f"{len(D)} perturbations are too few to know a gene's spread by; expected 20, there are no p-values", DataWarning, stacklevel=4)
     # what is known of a median deviation is worth a third of as many values
-    p = 2 * student.sf(np.abs(z), np.maximum(n / 2.7, 1)); p[:, (scale == 0) | (n < 20)] = np.nan
+    p = 2 * student.sf(np.abs(z), np.maximum(n / 2.7, 1))
+    p[:, (scale == 0) | (n < 20)] = np.nan
     return z, p
 
 def _shrunken_t(e, own, seed, s0=None): # Tusher et al. 2001: a small constant keeps tiny errors from winning
     if e.std is None: raise DataError("the shrunken t needs standard errors; pass noise=… to gene_effects, or use 'robust z'")
-    S = e.std.to_numpy(float); blank = np.isnan(S).all(1)
+    S = e.std.to_numpy(float)
+    blank = np.isnan(S).all(1)
     if blank.any():
         raise DataError(f"{int(blank.sum())} of {len(S)} sources have no standard errors (first: {e.sources[int(blank.argmax())]!r}); pass "
             "noise=… to gene_effects, or use 'robust z'")
-    usual = np.nanmedian(S); t = e.values.to_numpy(float) / (S + (usual if s0 is None else s0))
+    usual = np.nanmedian(S)
+    t = e.values.to_numpy(float) / (S + (usual if s0 is None else s0))
     # of two or three replicates an error is itself a guess, and the control has one too: both are taken for as large as usual
     return t, 2 * norm.sf(np.abs(e.values.to_numpy(float) / np.sqrt(np.maximum(S**2 + usual**2, 1e-24))))
 
@@ -224,7 +233,8 @@ def _block(e, own):
 def _ridge_rest(R, Y, inside, columns, lam):
     "B (k, n): each column of Y explained by R without the target's own row and column."
     k = len(R)
-    A = np.linalg.inv(R.T @ R + lam * np.eye(k)); U = A @ R.T                      # U[:, s] = A r_s
+    A = np.linalg.inv(R.T @ R + lam * np.eye(k))
+    U = A @ R.T   # U[:, s] = A r_s
     B = U @ Y
     at = {g: i for i, g in enumerate(inside)}
     cols = np.array([j for j, g in enumerate(columns) if g in at], int)
@@ -249,7 +259,8 @@ def _penalty(inside, R, Y, columns, seed, most=2000):
     "The penalty with the smallest leave-one-out error, in units of the mean squared column."
     size, (w, V) = np.trace(R.T @ R) / len(R), np.linalg.eigh(R @ R.T)
     probe = np.arange(len(columns)) if len(columns) <= most else np.sort(rng(seed, 'probe').choice(len(columns), most, replace=False))
-    some = [columns[j] for j in probe]; at = {g: j for j, g in enumerate(some)}
+    some = [columns[j] for j in probe]
+    at = {g: j for j, g in enumerate(some)}
     mine = np.zeros((len(inside), len(some)), bool)
     for i, g in enumerate(inside):
         if g in at: mine[i, at[g]] = True
@@ -267,7 +278,8 @@ def _ridge(e, own, seed, penalty=None):
 
 def _spread(e, inside, weight):
     "Weights of the sources that are read out, as if each were gained, in the rows of all sources."
-    out = np.full(e.values.shape, np.nan); out[[e.sources.index(s) for s in inside]] = weight
+    out = np.full(e.values.shape, np.nan)
+    out[[e.sources.index(s) for s in inside]] = weight
     return out * e.direction.to_numpy(float)[:, None], None
 
 def _direct(e, own, seed, penalty=1e-3): return _ridge(e, own, seed, penalty) # the inverse of the total effects, barely regularised
@@ -291,11 +303,13 @@ def _partial(e, own, seed, most=3000):
     if e.values.shape[1] > most:
         raise DataError(f"partial correlation inverts a matrix of all genes, here {e.values.shape[1]:,} × {e.values.shape[1]:,}; choose at "
             f"most {most:,} with targets=…, or use 'ridge'")
-    X = np.nan_to_num(e.values.to_numpy(float)); X = (X - X.mean(0)) / np.maximum(X.std(0), 1e-12)
+    X = np.nan_to_num(e.values.to_numpy(float))
+    X = (X - X.mean(0)) / np.maximum(X.std(0), 1e-12)
     # by the likelihood of held-out experiments
     K = GridSearchCV(ShrunkCovariance(), dict(shrinkage=[.1, .3, .5, .7, .9, .95, .98])).fit(X).best_estimator_.precision_
     d = np.sqrt(np.diag(K))
-    r = -K / np.outer(d, d); at = [e.genes.index(s) for s in inside]
+    r = -K / np.outer(d, d)
+    at = [e.genes.index(s) for s in inside]
     return _spread(e, inside, r[at])
 
 # %% ../../nbs/analysis/13_network.ipynb #ad7dcb17
@@ -341,10 +355,12 @@ def profile_correlation(
     D = np.nan_to_num(e.values.to_numpy(float))
     for i, s in enumerate(e.sources):
         if s in at: D[i, at[s]] = 0                                        # that the own transcript falls says nothing of function
-    Z = D - D.mean(1, keepdims=True); length = (Z**2).sum(1)
+    Z = D - D.mean(1, keepdims=True)
+    length = (Z**2).sum(1)
     if e.std is not None and e.origin is not None:
         length = length + unexplained * np.where((e.origin == 'predicted').to_numpy(), np.nan_to_num(e.std.to_numpy(float)**2).sum(1), 0)
-    R = (Z @ Z.T) / np.maximum(np.sqrt(np.outer(length, length)), 1e-12); np.fill_diagonal(R, np.nan)
+    R = (Z @ Z.T) / np.maximum(np.sqrt(np.outer(length, length)), 1e-12)
+    np.fill_diagonal(R, np.nan)
     return pd.DataFrame(R, e.values.index, pd.Index(e.sources, name='target'))
 
 def _cofunction(e, own, seed, unexplained=.25): # of effects whose values are profile correlations already
@@ -380,7 +396,8 @@ def sample_distances(
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or not len(a) or not len(b):
         raise DataError(f"expected two samples (n, n_genes) and (m, n_genes), got {a.shape} and {b.shape}")
-    x = np.concatenate([a, b]); order = np.argsort(x, axis=0, kind='stable')
+    x = np.concatenate([a, b])
+    order = np.argsort(x, axis=0, kind='stable')
     step = np.where(order < len(a), 1 / len(a), -1 / len(b)).cumsum(0)[:-1]       # F_a - F_b after each value
     gap = np.diff(np.take_along_axis(x, order, 0), axis=0)
     if min(len(a), len(b)) > 8: p = mannwhitneyu(a, b, axis=0).pvalue
@@ -452,7 +469,8 @@ def infer_edges(
     if top is not None and top < 1: raise DataError(f"expected top ≥ 1, got {top}")
     if targets is not None and method == 'partial correlation':
         check_known(list(targets), data.genes, 'target gene')
-        wanted = {*targets, *data.sources}; data = replace(data, values=data.values.loc[:, [g in wanted for g in data.genes]], std=None)
+        wanted = {*targets, *data.sources}
+        data = replace(data, values=data.values.loc[:, [g in wanted for g in data.genes]], std=None)
     # its targets are the perturbed genes, read out or not
     if method == 'co-function': data = replace(data, values=profile_correlation(data, **options), std=None)
     W, p = METHODS[method](data, own, seed, **options)
@@ -474,7 +492,8 @@ def _edge_table(e, W, p, targets, top):
     if targets is not None:
         check_known(list(targets), e.genes, 'target gene')
         ok[:, ~np.isin(genes, list(targets))] = False
-    i, j = np.nonzero(ok); w = (W * e.direction.to_numpy(float)[:, None])[i, j].astype(np.float32)
+    i, j = np.nonzero(ok)
+    w = (W * e.direction.to_numpy(float)[:, None])[i, j].astype(np.float32)
     q = _false_discoveries(p[i, j]) if p is not None and len(i) else None
     order = np.argsort(-np.abs(w), kind='stable')[:top]
     t = pd.DataFrame(dict(source=pd.Categorical.from_codes(i[order].astype(np.int32), e.sources),
@@ -487,7 +506,8 @@ ASSOCIATIONS = ['correlation', 'partial correlation', 'lasso', 'boosted trees'] 
 
 def _edgeless(e, null, g):
     "Effects of the same perturbations in a world without edges."
-    V = e.values.to_numpy(float); at = {x: j for j, x in enumerate(e.genes)}
+    V = e.values.to_numpy(float)
+    at = {x: j for j, x in enumerate(e.genes)}
     own = [(i, at[s]) for i, s in enumerate(e.sources) if s in at]
     if null == 'shuffle': S = np.stack([g.permutation(c) for c in V.T], 1)
     else:
@@ -498,7 +518,9 @@ def _edgeless(e, null, g):
                 "known from the spread; pass noise=… to gene_effects, or use an association such as method='correlation'")
         S = np.where(np.isnan(V), np.nan, g.standard_normal(V.shape) * sd)
     for i, j in own:                                                       # perturbed genes keep their own change
-        if null == 'shuffle': k = np.flatnonzero((S[:, j] == V[i, j]) | (np.isnan(S[:, j]) & np.isnan(V[i, j])))[0]; S[k, j] = S[i, j]
+        if null == 'shuffle':
+            k = np.flatnonzero((S[:, j] == V[i, j]) | (np.isnan(S[:, j]) & np.isnan(V[i, j])))[0]
+            S[k, j] = S[i, j]
         S[i, j] = V[i, j]
     return replace(e, values=pd.DataFrame(S, e.values.index, e.values.columns))
 
@@ -514,11 +536,13 @@ def edge_significance(
 ) -> pd.DataFrame: # the edges of `infer_edges` with p and q
     "P-values and false-discovery rates of inferred edges against worlds without edges."
     check_known([method], list(METHODS), 'method for effects')
-    null = null or ('shuffle' if method in ASSOCIATIONS else 'noise'); check_known([null], ['shuffle', 'noise'], 'null')
+    null = null or ('shuffle' if method in ASSOCIATIONS else 'noise')
+    check_known([null], ['shuffle', 'noise'], 'null')
     if null == 'shuffle' and method not in ASSOCIATIONS:
         raise DataError(f"shuffling leaves the effects that {method!r} looks at, in other places; use null='noise'")
     if method == 'ridge' and options.get('penalty') is None:               # chosen once: scores under two penalties do not compare
-        inside, R, Y = _filled(effects, options.get('own')); options['penalty'] = _penalty(inside, R, Y, effects.genes, seed)
+        inside, R, Y = _filled(effects, options.get('own'))
+        options['penalty'] = _penalty(inside, R, Y, effects.genes, seed)
     found, g = infer_edges(effects, method, seed=seed, **options), rng(seed, 'edgeless')
     scores = np.sort(np.concatenate([infer_edges(_edgeless(effects, null, g), method, seed=seed, **options)['score'].to_numpy()
         for _ in range(rounds)]))
@@ -541,7 +565,8 @@ def edge_stability(
     if isinstance(effects, GeneEffects):
         g, base, draws = rng(seed, 'stability'), effects, []
         for _ in range(rounds):
-            n = len(base.sources); some = np.sort(g.choice(n, max(round(share * n), min(n, 3)), replace=False))    # fewer than 3 explain nothing
+            n = len(base.sources)
+            some = np.sort(g.choice(n, max(round(share * n), min(n, 3)), replace=False))   # fewer than 3 explain nothing
             cut = base.keep([base.sources[i] for i in some])
             draws.append(cut if cut.std is None else replace(cut, values=cut.values + cut.std * g.standard_normal(cut.values.shape)))
     else: draws = list(effects)

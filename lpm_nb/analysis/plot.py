@@ -31,14 +31,19 @@ def plot_methods(
     "Scores of methods with their intervals."
     t = summary[summary['metric'] == metric]
     if t.empty: raise DataError(f"no {metric!r} in this summary; it has {', '.join(summary['metric'].unique())}")
-    ax = _axes(ax, height=.9 + .3 * len(t)); t = t[::-1]
+    ax = _axes(ax, height=.9 + .3 * len(t))
+    t = t[::-1]
     y = np.arange(len(t))
     colour = [PALETTE[0] if i == len(t) - 1 else PALETTE[1] for i in y]
-    ax.hlines(y, t['low'], t['high'], color=colour, lw=2.2); ax.scatter(t['value'], y, c=colour, s=42, zorder=3)
+    ax.hlines(y, t['low'], t['high'], color=colour, lw=2.2)
+    ax.scatter(t['value'], y, c=colour, s=42, zorder=3)
     for i, v in zip(y, t['value']):
         ax.annotate(f'{v:.3f}', (v, i), xytext=(0, 6), textcoords='offset points', ha='center', fontsize=8, color=INK)
-    ax.set_yticks(y, t['method']); ax.set_ylim(-.6, len(t) - .3); ax.set_xlabel(label or metric)
-    ax.grid(axis='x', color='#eeeeee'); ax.set_axisbelow(True)
+    ax.set_yticks(y, t['method'])
+    ax.set_ylim(-.6, len(t) - .3)
+    ax.set_xlabel(label or metric)
+    ax.grid(axis='x', color='#eeeeee')
+    ax.set_axisbelow(True)
     return ax
 
 # %% ../../nbs/analysis/14_plot.ipynb #98d6b1fc
@@ -51,7 +56,8 @@ def plot_agreement(
 ) -> Axes:
     "Predicted against measured values, with the line of equality."
     ax = _axes(ax, 3.6, 3.4)
-    keep = ~np.isnan(measured) & ~np.isnan(predicted); m, p = np.asarray(measured)[keep], np.asarray(predicted)[keep]
+    keep = ~np.isnan(measured) & ~np.isnan(predicted)
+    m, p = np.asarray(measured)[keep], np.asarray(predicted)[keep]
     lo, hi = np.quantile(np.r_[m, p], [.0005, .9995]) if len(m) else (0, 1)
     if len(m) > 3000: ax.hexbin(m, p, gridsize=70, bins='log', cmap='Blues', extent=(lo, hi, lo, hi), linewidths=0, mincnt=1)
     else: ax.scatter(m, p, s=8, alpha=.5, color=PALETTE[0], linewidths=0)
@@ -72,11 +78,14 @@ def plot_paired(
     w = scores.groupby(['perturbation', 'method'])['value'].mean().unstack()
     lost = [m for m in (a, b) if m not in w]
     if lost: raise DataError(f"no scores of {lost[0]!r}; there are {', '.join(map(str, w))}")
-    ax = _axes(ax, 3.6, 3.4); w = w[[a, b]].dropna()
+    ax = _axes(ax, 3.6, 3.4)
+    w = w[[a, b]].dropna()
     ax.scatter(w[b], w[a], s=12, alpha=.6, color=PALETTE[0], linewidths=0)
-    lo, hi = float(w.min().min()), float(w.max().max()); pad = .03 * (hi - lo or 1)
+    lo, hi = float(w.min().min()), float(w.max().max())
+    pad = .03 * (hi - lo or 1)
     ax.plot([lo - pad, hi + pad], [lo - pad, hi + pad], color=INK, lw=.8, ls='--')
-    ax.set(xlabel=b, ylabel=a, xlim=(lo - pad, hi + pad), ylim=(lo - pad, hi + pad)); ax.set_aspect('equal')
+    ax.set(xlabel=b, ylabel=a, xlim=(lo - pad, hi + pad), ylim=(lo - pad, hi + pad))
+    ax.set_aspect('equal')
     from lpm_nb.analysis.benchmark import METRICS                      # here, so that a figure does not load torch
     better = w[a] < w[b] if METRICS.get(scores['metric'].iloc[0] if 'metric' in scores else None, 1) < 0 else w[a] > w[b]
     ax.set_title(f"{a} better for {better.mean():.0%} of {len(w)}", fontsize=9, color=INK)
@@ -91,7 +100,8 @@ def plot_contexts(
     ax:Axes|None=None,   # where to draw
 ) -> Axes:
     "Scores of methods in each context, with intervals over perturbations."
-    methods = list(methods or dict.fromkeys(scores['method'])); n = scores['context'].nunique()
+    methods = list(methods or dict.fromkeys(scores['method']))
+    n = scores['context'].nunique()
     if lost := [m for m in methods if m not in set(scores['method'])]:
         raise DataError(f"no scores of {lost[0]!r}; there are {', '.join(map(str, scores['method'].unique()))}")
     if n > most: raise DataError(f"{n} contexts do not fit side by side; choose at most {most} of them, or raise `most`")
@@ -102,8 +112,10 @@ def plot_contexts(
         n_boot=500, seed=0, linestyle='none', marker='o', markersize=5, err_kws={'linewidth': 1.8},
         palette=[PALETTE[i % len(PALETTE)] for i in range(len(methods))], ax=ax)
     ax.set(xlabel='', ylabel=scores['metric'].iloc[0] if 'metric' in scores else 'score')
-    ax.grid(axis='y', color='#eeeeee'); ax.set_axisbelow(True)
-    ax.legend(frameon=False, fontsize=8, loc='lower center', bbox_to_anchor=(.5, 1.), ncols=2); ax.tick_params(axis='x', labelsize=8)
+    ax.grid(axis='y', color='#eeeeee')
+    ax.set_axisbelow(True)
+    ax.legend(frameon=False, fontsize=8, loc='lower center', bbox_to_anchor=(.5, 1.), ncols=2)
+    ax.tick_params(axis='x', labelsize=8)
     return ax
 
 # %% ../../nbs/analysis/14_plot.ipynb #148ff6ab
@@ -113,11 +125,13 @@ def plot_calibration(
     ax:Axes|None=None,  # where to draw
 ) -> Axes:
     "Share of held-out values inside the interval, against the interval's nominal level."
-    ax = _axes(ax, 3.6, 3.4); ax.plot([0, 1], [0, 1], color=INK, lw=.8, ls='--')
+    ax = _axes(ax, 3.6, 3.4)
+    ax.plot([0, 1], [0, 1], color=INK, lw=.8, ls='--')
     for i, (n, g) in enumerate(table.groupby('dataset', sort=False)):
         ax.plot(g['level'], g['coverage'], marker='o', ms=3, lw=1.5, color=PALETTE[i % len(PALETTE)], label=n)
     ax.set(xlabel='nominal coverage', ylabel='true coverage', xlim=(0, 1), ylim=(0, 1))
-    ax.legend(frameon=False, fontsize=8); ax.set_aspect('equal')
+    ax.legend(frameon=False, fontsize=8)
+    ax.set_aspect('equal')
     return ax
 
 def plot_scaling(

@@ -20,9 +20,15 @@ from ..core import INK, PALETTE, DataError, check_columns, check_known
 # %% ../../nbs/analysis/14d_plot_map.ipynb #c9a638d3
 def _within(points, most=.02):
     "Points, a few islands far away brought to the edge of the rest, and how many these are."
-    xy = points.to_numpy(np.float64); low, high = np.quantile(xy, [most / 2, 1 - most / 2], axis=0); reach = .25 * (high - low)
-    far = (xy < low - reach) | (xy > high + reach); rest = np.where(far, np.nan, xy); low, high = np.nanmin(rest, 0), np.nanmax(rest, 0)
-    wide = np.ptp(xy, 0) > 1.3 * (high - low); far &= wide; edge = .04 * (high - low)
+    xy = points.to_numpy(np.float64)
+    low, high = np.quantile(xy, [most / 2, 1 - most / 2], axis=0)
+    reach = .25 * (high - low)
+    far = (xy < low - reach) | (xy > high + reach)
+    rest = np.where(far, np.nan, xy)
+    low, high = np.nanmin(rest, 0), np.nanmax(rest, 0)
+    wide = np.ptp(xy, 0) > 1.3 * (high - low)
+    far &= wide
+    edge = .04 * (high - low)
     return pd.DataFrame(np.where(far, np.clip(xy, low - edge, high + edge), xy), points.index, points.columns), int(far.any(1).sum())
 
 # %% ../../nbs/analysis/14d_plot_map.ipynb #53549bd8
@@ -40,7 +46,9 @@ def plot_map(
         raise DataError(f"expected a table of symbols with two coordinates, got shape {points.shape}")
     check_known([*label, *highlight], points.index, 'symbol of this map')
     if ax is None: _, ax = plt.subplots(figsize=(6.4, 5.2), layout='constrained', dpi=120)
-    points, beyond = _within(points); xy = points.to_numpy(); group = pd.Series({} if groups is None else dict(groups), dtype=object).reindex(points.index)
+    points, beyond = _within(points)
+    xy = points.to_numpy()
+    group = pd.Series({} if groups is None else dict(groups), dtype=object).reindex(points.index)
     big = group.dropna().value_counts().index[:8]
     rest = ~group.isin(big).to_numpy()
     ax.scatter(*xy[rest].T, s=size * .7, color='#c9c9c9', linewidths=0, zorder=1)
@@ -73,22 +81,29 @@ def plot_neighbourhood(
     ax:Axes|None=None,         # where to draw
 ) -> Axes:
     "Heat map of similarities with a dendrogram."
-    S = similarities.to_numpy(np.float64); n = len(S)
+    S = similarities.to_numpy(np.float64)
+    n = len(S)
     if S.shape != (n, n) or n < 3 or not np.allclose(S, S.T, atol=1e-6):
         raise DataError(f"expected a symmetric table of at least 3 symbols, got shape {S.shape}")
     if ax is None: _, ax = plt.subplots(figsize=(2.6 + .19 * n, 2.2 + .19 * n), layout='constrained', dpi=120)
-    D = np.clip(1 - S, 0, None); np.fill_diagonal(D, 0)
-    tree = linkage(squareform((D + D.T) / 2, checks=False), 'average', optimal_ordering=True); order = leaves_list(tree)
+    D = np.clip(1 - S, 0, None)
+    np.fill_diagonal(D, 0)
+    tree = linkage(squareform((D + D.T) / 2, checks=False), 'average', optimal_ordering=True)
+    order = leaves_list(tree)
     image = ax.imshow(S[np.ix_(order, order)], cmap='RdBu_r', vmin=-1, vmax=1, aspect='equal')
-    names = [short_name(similarities.index[i]) for i in order]; ax.set_yticks(range(n), names, fontsize=7)
-    ax.set_xticks([]); ax.tick_params(length=0)
+    names = [short_name(similarities.index[i]) for i in order]
+    ax.set_yticks(range(n), names, fontsize=7)
+    ax.set_xticks([])
+    ax.tick_params(length=0)
     top = ax.inset_axes([0, 1.01, 1, .14])
     dendrogram(tree, ax=top, no_labels=True, color_threshold=0, above_threshold_color='#777777', link_color_func=lambda k: '#777777')
     top.axis('off')
     if groups:
         kinds = list(dict.fromkeys(groups.get(s) for s in similarities.index if groups.get(s) is not None))[:8]
         hues = dict(zip(kinds, [PALETTE[i] for i in (0, 2, 4, 5, 6, 3, 7)] + [INK]))
-        strip = ax.inset_axes([1.01, 0, .03, 1]); strip.set(xlim=(0, 1), ylim=(n - .5, -.5)); strip.axis('off')
+        strip = ax.inset_axes([1.01, 0, .03, 1])
+        strip.set(xlim=(0, 1), ylim=(n - .5, -.5))
+        strip.axis('off')
         for y, i in enumerate(order):
             k = groups.get(similarities.index[i])
             if k in hues: strip.add_patch(plt.Rectangle((0, y - .5), 1, 1, color=hues[k], lw=0))
@@ -113,7 +128,8 @@ def plot_retrieval(
             label=m)
     ax.plot([0, 100], [0, 1], color=INK, ls='--', lw=.8)
     ax.set(xlim=(0, 100), ylim=(0, 1.02), xlabel='share of the ranking, %', ylabel='share of the targets found')
-    sns.despine(ax=ax); ax.legend(frameon=False, fontsize=8, loc='lower right')
+    sns.despine(ax=ax)
+    ax.legend(frameon=False, fontsize=8, loc='lower right')
     return ax
 
 # %% ../../nbs/analysis/14d_plot_map.ipynb #0e8056a1
@@ -131,13 +147,15 @@ def plot_volcano(
     t = profile.dropna(subset=['value', 'std'])
     if t.empty or (t['std'] <= 0).any(): raise DataError("expected at least one value, and positive standard deviations")
     if ax is None: _, ax = plt.subplots(figsize=(4.6, 3.8), layout='constrained', dpi=120)
-    v, s = t['value'].to_numpy(), np.abs(t['value'] / t['std']).to_numpy(); size = np.quantile(np.abs(v), .95) if size is None else size
+    v, s = t['value'].to_numpy(), np.abs(t['value'] / t['std']).to_numpy()
+    size = np.quantile(np.abs(v), .95) if size is None else size
     sure = (np.abs(v) >= size) & (s >= z)
     for keep, c in ((~sure, '#c9c9c9'), (sure & (v > 0), PALETTE[6]), (sure & (v < 0), PALETTE[0])):
         ax.scatter(v[keep], s[keep], s=9, color=c, linewidths=0)
     ax.axhline(z, color=INK, lw=.6, ls=':')
     for x in (-size, size): ax.axvline(x, color=INK, lw=.6, ls=':')
-    ax.set(xlabel=f"predicted effect{', ' + unit if unit else ''}", ylabel='|effect| / its standard deviation'); sns.despine(ax=ax)
+    ax.set(xlabel=f"predicted effect{', ' + unit if unit else ''}", ylabel='|effect| / its standard deviation')
+    sns.despine(ax=ax)
     top = np.flatnonzero(sure)[np.argsort(-(np.abs(v) * s)[sure], kind='stable')][:label]
     if len(top):
         from adjustText import adjust_text
@@ -159,7 +177,10 @@ def plot_doses(
     if t.empty or (t['dose'] <= 0).any(): raise DataError("expected positive doses in µM, and at least one value")
     if ax is None: _, ax = plt.subplots(figsize=(4.2, 3.2), layout='constrained', dpi=120)
     for i, (p, d) in enumerate(t.sort_values('dose').groupby('perturbation', sort=False, observed=True)):
-        c = PALETTE[i % len(PALETTE)]; ax.plot(d['dose'], d['value'], marker='o', ms=4, lw=1.6, color=c, label=short_name(p))
+        c = PALETTE[i % len(PALETTE)]
+        ax.plot(d['dose'], d['value'], marker='o', ms=4, lw=1.6, color=c, label=short_name(p))
         if 'std' in d: ax.fill_between(d['dose'], d['value'] - d['std'], d['value'] + d['std'], color=c, alpha=.15, lw=0)
-    ax.set(xscale='log', xlabel='dose, µM', ylabel=ylabel); sns.despine(ax=ax); ax.legend(frameon=False, fontsize=8)
+    ax.set(xscale='log', xlabel='dose, µM', ylabel=ylabel)
+    sns.despine(ax=ax)
+    ax.legend(frameon=False, fontsize=8)
     return ax

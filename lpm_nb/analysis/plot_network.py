@@ -53,7 +53,8 @@ def plot_network(
     "A network by modules."
     if nodes.empty: raise DataError("there is nothing to draw: the graph has no nodes; keep more edges")
     if ax is None: _, ax = plt.subplots(figsize=(8, 7), layout='constrained', dpi=120)
-    at = nodes.set_index('gene')[['x', 'y']]; home = nodes.set_index('gene')['community']
+    at = nodes.set_index('gene')[['x', 'y']]
+    home = nodes.set_index('gene')['community']
     e = edges.assign(source=edges['source'].astype(str), target=edges['target'].astype(str))
     e = e[e['source'].isin(at.index) & e['target'].isin(at.index)]
     hues = [c for c in PALETTE if c != PALETTE[1]]                                   # grey is for genes of no module
@@ -67,7 +68,8 @@ def plot_network(
                 lw=.4 + 1.4 * w / big, alpha=.7, shrinkA=3, shrinkB=4, mutation_scale=7, connectionstyle='arc3,rad=.08'), zorder=1)
     elif len(e):
         a, b = at.loc[e['source']].to_numpy(), at.loc[e['target']].to_numpy()
-        ha, hb = home.loc[e['source']].to_numpy(), home.loc[e['target']].to_numpy(); inside = (ha == hb) & (ha >= 0)
+        ha, hb = home.loc[e['source']].to_numpy(), home.loc[e['target']].to_numpy()
+        inside = (ha == hb) & (ha >= 0)
         ax.add_collection(LineCollection(np.stack([a, b], 1)[~inside], colors='#999999', linewidths=.35, alpha=.3, zorder=1))
         ax.add_collection(LineCollection(np.stack([a, b], 1)[inside], colors=[colour[k] for k in ha[inside]], linewidths=.5, alpha=.4,
             zorder=2))
@@ -76,10 +78,12 @@ def plot_network(
     if len(focus):
         f = nodes[nodes['gene'].isin(list(focus))]
         ax.scatter(f['x'], f['y'], s=90, facecolors='none', edgecolors=INK, linewidths=1.4, zorder=4)
-    span = max(np.ptp(nodes['x']), np.ptp(nodes['y']), 1e-9); pad = .07 * span
+    span = max(np.ptp(nodes['x']), np.ptp(nodes['y']), 1e-9)
+    pad = .07 * span
     ax.set(xlim=(nodes['x'].min() - pad, nodes['x'].max() + pad), ylim=(nodes['y'].min() - pad, nodes['y'].max() + pad), xticks=[],
         yticks=[])
-    ax.set_aspect('equal'); sns.despine(ax=ax, left=True, bottom=True)
+    ax.set_aspect('equal')
+    sns.despine(ax=ax, left=True, bottom=True)
     taken = []
     def free(box): return not any(box.x0 < o.x1 and o.x0 < box.x1 and box.y0 < o.y1 and o.y0 < box.y1 for o in taken)
     ax.figure.draw_without_rendering()  # the layout has to be settled before extents mean anything
@@ -95,7 +99,8 @@ def plot_network(
         for x, y, ha, va in spots:
             t = ax.text(x, y, r.name, ha=ha, va=va, fontsize=8.5, fontweight='bold', color=INK, zorder=6, linespacing=1.05,
                 bbox=dict(facecolor='white', alpha=.75, edgecolor='none', pad=.8))
-            t.set_in_layout(False); box = t.get_window_extent()
+            t.set_in_layout(False)
+            box = t.get_window_extent()
             hit = hides(box) + 1000 * (not free(box)) + 300 * (box.x0 < frame.x0 or box.x1 > frame.x1 or box.y0 < frame.y0 or box.y1 > frame.y1)
             if best is None or hit < best[0]:
                 if best is not None: best[1].remove()
@@ -103,7 +108,8 @@ def plot_network(
             else: t.remove()
             if hit == 0: break
         taken.append(best[2])
-    wanted = [*focus, *nodes.sort_values('degree', ascending=False, kind='stable')['gene']]; shown = 0
+    wanted = [*focus, *nodes.sort_values('degree', ascending=False, kind='stable')['gene']]
+    shown = 0
     for gene in dict.fromkeys(wanted):
         if shown >= labels and gene not in focus: break
         if gene not in at.index: continue
@@ -111,13 +117,17 @@ def plot_network(
         for x, y, ha, va in ((0, 4, 'center', 'bottom'), (0, -4, 'center', 'top'), (4, 0, 'left', 'center'), (-4, 0, 'right', 'center')):
             t = ax.annotate(gene, at.loc[gene], xytext=(x, y), textcoords='offset points', ha=ha, va=va, fontsize=7, color=INK, zorder=5,
                 path_effects=[withStroke(linewidth=1.8, foreground='white')])
-            t.set_in_layout(False); box = t.get_window_extent(); hidden = hides(box) + 1000 * (not free(box))
+            t.set_in_layout(False)
+            box = t.get_window_extent()
+            hidden = hides(box) + 1000 * (not free(box))
             if best is None or hidden < best[0]:
                 if best is not None: best[1].remove()
                 best = hidden, t, box
             else: t.remove()
             if not hidden: break
-        if best[0] <= 1 or gene in focus: taken.append(best[2]); shown += 1                # its own dot may be touched
+        if best[0] <= 1 or gene in focus:
+            taken.append(best[2])
+            shown += 1   # its own dot may be touched
         else: best[1].remove()
     if directed and len(e):
         for label, c in (('raises', RAISES), ('lowers', LOWERS)): ax.plot([], [], color=c, lw=1.5, label=label)
@@ -135,11 +145,14 @@ def plot_interaction_map(
     "Genetic interactions as a heat map: blue buffers, orange is synthetic sick, grey is unknown."
     if ax is None: _, ax = plt.subplots(figsize=(6, 5.2), layout='constrained', dpi=120)
     limit = limit or float(np.nanquantile(np.abs(M.to_numpy()), .99)) or 1.
-    cmap = sns.blend_palette([LOWERS, '#ffffff', RAISES], as_cmap=True); cmap.set_bad('#d9d9d9')
+    cmap = sns.blend_palette([LOWERS, '#ffffff', RAISES], as_cmap=True)
+    cmap.set_bad('#d9d9d9')
     im = ax.imshow(np.ma.masked_invalid(M.to_numpy()), cmap=cmap, vmin=-limit, vmax=limit, interpolation='nearest' if len(M) < 200
         else 'antialiased')
     names = [str(g).split(':')[-1] for g in M.index]
-    if len(M) <= 60: ax.set_xticks(range(len(M)), names, rotation=90, fontsize=5.5); ax.set_yticks(range(len(M)), names, fontsize=5.5)
+    if len(M) <= 60:
+        ax.set_xticks(range(len(M)), names, rotation=90, fontsize=5.5)
+        ax.set_yticks(range(len(M)), names, fontsize=5.5)
     else: ax.set(xticks=[], yticks=[], xlabel=f'{len(M)} genes', ylabel=f'{len(M)} genes')
     for s in ax.spines.values(): s.set_visible(False)
     ax.figure.colorbar(im, ax=ax, shrink=.6, label=unit, extend='both')
@@ -157,10 +170,13 @@ def plot_precision(
     check_columns(table, ['method', 'k', metric])
     if ax is None: _, ax = plt.subplots(figsize=(4.6, 3.2), layout='constrained', dpi=120)
     for i, (m, g) in enumerate(table.groupby('method', sort=False)):
-        g = g.groupby('k').mean(numeric_only=True); c = PALETTE[i % len(PALETTE)]
+        g = g.groupby('k').mean(numeric_only=True)
+        c = PALETTE[i % len(PALETTE)]
         ax.plot(g.index, g[metric], marker='o', ms=3.5, lw=1.5, color=c, label=m)
         if {'low', 'high'} <= set(g): ax.fill_between(g.index, g['low'], g['high'], color=c, alpha=.15, lw=0)
         if metric == 'precision' and 'random' in g: ax.plot(g.index, g['random'], ls=':', lw=1, color=c)
-    ax.set_xscale('log'); ax.set(xlabel='edges in the network', ylabel=label or metric); sns.despine(ax=ax)
+    ax.set_xscale('log')
+    ax.set(xlabel='edges in the network', ylabel=label or metric)
+    sns.despine(ax=ax)
     ax.legend(frameon=False, fontsize=8, loc='center left', bbox_to_anchor=(1, .5))
     return ax

@@ -25,8 +25,10 @@ def plot_on_target(
     ax:Axes|None=None, # where to draw
 ) -> Axes:
     "Where the perturbed gene itself stands among all perturbations; without any effect the bars are level."
-    check_columns(own, ['percentile', 'context'], rows=True); ax = _axes(ax)
-    ax.hist(own['percentile'], bins=np.linspace(0, 1, 21), color=PALETTE[0]); ax.axhline(len(own) / 20, color=INK, ls='--', lw=.8)
+    check_columns(own, ['percentile', 'context'], rows=True)
+    ax = _axes(ax)
+    ax.hist(own['percentile'], bins=np.linspace(0, 1, 21), color=PALETTE[0])
+    ax.axhline(len(own) / 20, color=INK, ls='--', lw=.8)
     ax.set(xlim=(0, 1), xlabel='percentile of the perturbed gene (1 = moved most)', ylabel='perturbations', title='on-target readout')
     sns.despine(ax=ax)
     return ax
@@ -38,7 +40,9 @@ def plot_reliability(
     ax:Axes|None=None, # where to draw
 ) -> Axes:
     "How much of each readout replicates agree on."
-    check_columns(replicates, ['reliability'], rows=True); ax = _axes(ax); r = replicates['reliability'].clip(lower=-.5)
+    check_columns(replicates, ['reliability'], rows=True)
+    ax = _axes(ax)
+    r = replicates['reliability'].clip(lower=-.5)
     if len(r) <= 12:
         ax.barh(replicates['readout'].astype(str), r, color=PALETTE[2], height=.6)
         ax.set(xlim=(min(0, r.min()), 1), xlabel='variance that replicates agree on', title='replicates')
@@ -56,14 +60,16 @@ def plot_agreement(
     ax:Axes|None=None, # where to draw
 ) -> Axes:
     "Likeness of a perturbation's profiles in different contexts, against its strength; weak ones should be near 0."
-    check_columns(agreement, ['strength', 'agreement'], rows=True); ax = _axes(ax)
+    check_columns(agreement, ['strength', 'agreement'], rows=True)
+    ax = _axes(ax)
     weak = agreement['strength'] <= agreement['strength'].quantile(1 / 3)
     for k, c, label in ((~weak, '#c9c9c9', None), (weak, PALETTE[6], f"weakest third: mean {agreement.loc[weak, 'agreement'].mean():.2f}")):
         ax.scatter(agreement.loc[k, 'strength'], agreement.loc[k, 'agreement'], s=10, color=c, linewidths=0, label=label)
     ax.axhline(0, color=INK, ls='--', lw=.8)
     ax.set(ylim=(min(-.2, agreement['agreement'].min() - .05), 1), xlabel='strength (root mean square)',
         ylabel='correlation between contexts', title='alike in all contexts?')
-    sns.despine(ax=ax); ax.legend(frameon=False, fontsize=8, loc='upper left')
+    sns.despine(ax=ax)
+    ax.legend(frameon=False, fontsize=8, loc='upper left')
     return ax
 
 # %% ../../nbs/analysis/14e_plot_screen.ipynb #36b600c5
@@ -73,7 +79,8 @@ def plot_missing(
     ax:Axes|None=None, # where to draw
 ) -> Axes:
     "Experiments of each context, and the share of their values that was measured."
-    check_columns(missing, ['context', 'measured', 'experiments'], rows=True); ax = _axes(ax)
+    check_columns(missing, ['context', 'measured', 'experiments'], rows=True)
+    ax = _axes(ax)
     if len(missing) <= 12:
         t = missing.sort_values('experiments')
         y = [str(c) if len(str(c)) <= 28 else str(c)[:27] + '…' for c in t['context']]

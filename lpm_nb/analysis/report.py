@@ -34,7 +34,10 @@ tbody tr:first-child td,tbody tr:first-child th{font-weight:600}.note{color:#555
 # %% ../../nbs/analysis/14b_report.ipynb #6ffe472e
 def _figure(draw, caption):
     with plt.rc_context({'font.size': 9, 'axes.labelsize': 9}):
-        ax = draw(); buffer = io.BytesIO(); ax.figure.savefig(buffer, format='png', dpi=130); plt.close(ax.figure)
+        ax = draw()
+        buffer = io.BytesIO()
+        ax.figure.savefig(buffer, format='png', dpi=130)
+        plt.close(ax.figure)
     return dict(png=base64.b64encode(buffer.getvalue()).decode(), caption=caption)
 
 def _html(table, index=True):
@@ -50,8 +53,10 @@ def _dataset(e, name, screen):
     last = list(dict.fromkeys(s['readout']))[-1]
     figures = [_figure(lambda m=m: plot_methods(s[s['readout'] == (('all' if wide else last))], m,
         label=f"{m}{'' if wide else ', ' + last}"), f"{m}: every method with its 95 % interval.") for m in present[:3]]
-    P = preds[e.champion][0]; j = slice(None) if wide else screen.readouts.index(last)
-    r = np.random.default_rng(0); flat = (Y[:, j].ravel(), P[:, j].ravel())
+    P = preds[e.champion][0]
+    j = slice(None) if wide else screen.readouts.index(last)
+    r = np.random.default_rng(0)
+    flat = (Y[:, j].ravel(), P[:, j].ravel())
     pick = r.choice(len(flat[0]), min(len(flat[0]), 200_000), replace=False)
     figures.append(_figure(lambda: plot_agreement(flat[0][pick], flat[1][pick], unit='' if wide
         else screen.adata.var['unit'].astype(str)[last]),
@@ -95,13 +100,16 @@ def write_report(
         for i, g in model.history.groupby('member'):
             ax.plot(g['epoch'], g['valid_loss'], color=PALETTE[i % len(PALETTE)], lw=1.4, label=f'member {i}')
         ax.set(xlabel='epoch', ylabel='validation loss (standardised)')
-        ax.spines[['top', 'right']].set_visible(False); ax.legend(frameon=False, fontsize=8)
+        ax.spines[['top', 'right']].set_visible(False)
+        ax.legend(frameon=False, fontsize=8)
         return ax
     figures.append(_figure(losses, 'Training: each member of the ensemble validates on another part of the training pairs.'))
     def embedding():
-        z = model.embedding('perturbation'); z = z - z.mean()
+        z = model.embedding('perturbation')
+        z = z - z.mean()
         u, w, _ = np.linalg.svd(z.to_numpy(), full_matrices=False)
-        xy = pd.DataFrame(u[:, :2] * w[:2], z.index, ['x', 'y']); far = (xy**2).sum(axis=1).sort_values().index[-14:]
+        xy = pd.DataFrame(u[:, :2] * w[:2], z.index, ['x', 'y'])
+        far = (xy**2).sum(axis=1).sort_values().index[-14:]
         kinds = [s.split(':')[0] if ':' in s else 'perturbation' for s in z.index]
         return plot_map(xy, groups=dict(zip(z.index, kinds)) if len(set(kinds)) > 1 else None, label=list(far))
     figures.append(_figure(embedding,

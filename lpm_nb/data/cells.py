@@ -96,11 +96,16 @@ def read_cells(
     labels = label_atoms([str(l) for l in label.dropna().unique()], kind=kind, joined=joined, controls=controls) if kind else {str(l): ''
         if is_control(str(l), controls) else str(l) for l in label.dropna().unique()}
     # guides and spellings of one perturbation count together
-    keys[perturbation] = label.astype(object).map(lambda l: labels[str(l)], na_action='ignore'); control_cells = keys[perturbation].eq('').to_numpy()
+    keys[perturbation] = label.astype(object).map(lambda l: labels[str(l)], na_action='ignore')
+    control_cells = keys[perturbation].eq('').to_numpy()
     if not fixed: absent |= obs[contexts].isna().any(axis=1).to_numpy()
     for c in (dose, time, unit_column):                                     # a control has no dose: it stays
-        if c: none = keys[c].isna().to_numpy(); absent |= none & ~control_cells; keys.loc[none & control_cells, c] = ''
-    lost = int((rows & absent).sum()); rows &= ~absent
+        if c:
+            none = keys[c].isna().to_numpy()
+            absent |= none & ~control_cells
+            keys.loc[none & control_cells, c] = ''
+    lost = int((rows & absent).sum())
+    rows &= ~absent
     if not rows.any(): raise DataError(f"no cell of {path} has a perturbation in column {perturbation!r} and the values asked for")
     if lost:
         warnings.warn(f"{lost:,} of {len(obs):,} cells of {Path(path).name} have no perturbation, context or dose and are left out",
@@ -108,7 +113,8 @@ def read_cells(
     a = pseudobulk(path, keys, scale=scale, layer=layer, rows=rows,
         batch=list(dict.fromkeys([*([] if fixed else contexts), *([batch] if batch else [])])), control=control_cells, min_cells=min_cells,
         variable=variable, checkpoint=checkpoint, on_rows=on_rows, client=client)
-    o = a.obs; small = int(rows.sum() - o['n_cells'].sum())
+    o = a.obs
+    small = int(rows.sum() - o['n_cells'].sum())
     if small:
         warnings.warn(f"groups of fewer than {min_cells} cells are left out ({small:,} cells); see min_cells", DataWarning, stacklevel=2)
     p = o[perturbation]
@@ -123,16 +129,20 @@ def read_cells(
 # %% ../../nbs/data/02f_cells.ipynb #407e5f48
 def _tidy(X, sd, o, n, symbol, about):
     "A Screen of what was measured: merge rows that became one experiment, drop readouts that never were."
-    t = pd.DataFrame({k: v for k, v in o.items() if v is not None}); code, _ = pd.factorize(pd.MultiIndex.from_frame(t))
+    t = pd.DataFrame({k: v for k, v in o.items() if v is not None})
+    code, _ = pd.factorize(pd.MultiIndex.from_frame(t))
     if len(np.unique(code)) < len(t):                                       # two labels of one experiment: weighted by their cells
-        G = int(code.max()) + 1; w = np.where(np.isfinite(X), n[:, None], 0)
+        G = int(code.max()) + 1
+        w = np.where(np.isfinite(X), n[:, None], 0)
         total, weight, square = (np.zeros((G, X.shape[1])) for _ in range(3))
-        np.add.at(total, code, np.nan_to_num(X) * w); np.add.at(weight, code, w)
+        np.add.at(total, code, np.nan_to_num(X) * w)
+        np.add.at(weight, code, w)
         np.add.at(square, code, w * (np.nan_to_num(sd)**2 + np.nan_to_num(X)**2))
         with np.errstate(all='ignore'):
             X = np.where(weight > 0, total / weight, np.nan).astype(np.float32)
             sd = np.sqrt(np.maximum(square / weight - X.astype(float)**2, 0)).astype(np.float32)
-        n = np.bincount(code, n).astype(int); t = t.iloc[np.unique(code, return_index=True)[1]]
+        n = np.bincount(code, n).astype(int)
+        t = t.iloc[np.unique(code, return_index=True)[1]]
     seen = np.isfinite(X).any(0)
     if not seen.all():
         warnings.warn(f"{int((~seen).sum())} readouts of {about['name']!r} have no finite value and are left out (first: "

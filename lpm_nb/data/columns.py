@@ -49,7 +49,8 @@ def named_unit(
     column,   # a heading such as 'Dose (nM)', 'time_h'
 ) -> str|None: # as it is written; None where there is none
     "The unit at the end of a heading."
-    m = _UNIT[role].search(str(column)); return (m[1] or m[2]) if m else None
+    m = _UNIT[role].search(str(column))
+    return (m[1] or m[2]) if m else None
 
 _NUMBERED = re.compile(r'[ _.]*(\d|[abrc])$', re.I)
 
@@ -57,7 +58,8 @@ def one_of_doses(
     column, # a heading
 ) -> bool: # as dose1, conc_b, CONC2: one dose of several
     "Is this the dose of one member?"
-    bare = _NUMBERED.sub('', str(column)); return bare != str(column) and bool(LOOKS['dose'].search(bare))
+    bare = _NUMBERED.sub('', str(column))
+    return bare != str(column) and bool(LOOKS['dose'].search(bare))
 
 # %% ../../nbs/data/03b_columns.ipynb #74595c00
 def find_role(
@@ -68,7 +70,9 @@ def find_role(
     taken:Sequence[str]=(),# columns that have another role
 ) -> str|None: # None where no column has a usual name
     "The column of a role: as given, or by its usual name."
-    if given: check_known([given], columns, 'column', hint=f'It was named as the one with the {role}'); return given
+    if given:
+        check_known([given], columns, 'column', hint=f'It was named as the one with the {role}')
+        return given
     lower = {plain_name((_UNIT[role].sub('', str(c)) or c) if role in _UNIT else c): c for c in reversed(list(columns))}
     return next((lower[n] for n in ROLES[role] if n in lower and lower[n] not in taken), None)
 
@@ -81,7 +85,8 @@ _HOW_MUCH = re.compile(rf"(?:({'|'.join(_WHO)})_?(\d|[a-d]|row|col)_?)?(?:conc|c
 def _by_marks(found, wanted=None):
     "Columns of a first, a second, … member; [] unless their marks are a whole series."
     for marks in _MARKS:
-        alike = [m for m in found if (m.isdigit(), len(m) > 1) == (marks[0].isdigit(), len(marks[0]) > 1)]; have = [found[m] for m in marks if m in found]
+        alike = [m for m in found if (m.isdigit(), len(m) > 1) == (marks[0].isdigit(), len(marks[0]) > 1)]
+        have = [found[m] for m in marks if m in found]
         if len(have) > 1 and have == [found.get(m) for m in marks[:len(alike)]] and len(alike) <= len(marks) and wanted in (None, len(have)): return have
     return []
 
@@ -106,7 +111,8 @@ def label_text(
 ) -> pd.Series: # text, missing where there is none
     "Labels as text: 1001.0 is 1001, and what is blank is missing."
     if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all(): column = column.astype('Int64')
-    c = column.astype(object); s = c.map(lambda x: str(x).strip(), na_action='ignore')
+    c = column.astype(object)
+    s = c.map(lambda x: str(x).strip(), na_action='ignore')
     return s.where(c.notna() & s.ne('') & ~s.astype(str).str.lower().isin(['nan', 'none', '<na>', 'null', r'\n', '#null!']))
 
 def is_number(
@@ -115,7 +121,8 @@ def is_number(
     "Numbers, or text of which at least half are numbers."
     if pd.api.types.is_bool_dtype(column): return False
     if pd.api.types.is_numeric_dtype(column): return True
-    there = column.dropna(); return len(there) > 0 and bool(pd.to_numeric(there, errors='coerce').notna().mean() >= .5)
+    there = column.dropna()
+    return len(there) > 0 and bool(pd.to_numeric(there, errors='coerce').notna().mean() >= .5)
 
 # %% ../../nbs/data/03b_columns.ipynb #a7583d88
 # numbers beside a value that say how sure it is, not another value

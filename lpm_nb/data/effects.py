@@ -41,9 +41,12 @@ def split_labels(
 ) -> tuple[np.ndarray, pd.DataFrame]: # (n,) perturbations; dose in µM and time in h, NaN = none
     "Take labels apart again."
     def apart(label):
-        try: name, dose, time = label.rsplit('@', 2); return name, float(dose), float(time)
+        try:
+            name, dose, time = label.rsplit('@', 2)
+            return name, float(dose), float(time)
         except ValueError: return label, np.nan, np.nan
-    codes, each = pd.factorize(labels); made = pd.DataFrame([apart(x) for x in each], columns=['perturbation', 'dose', 'time']).iloc[codes]
+    codes, each = pd.factorize(labels)
+    made = pd.DataFrame([apart(x) for x in each], columns=['perturbation', 'dose', 'time']).iloc[codes]
     return made['perturbation'].to_numpy(object), made[['dose', 'time']].reset_index(drop=True)
 
 def screen_groups(
@@ -64,9 +67,11 @@ def fit_members(
     "Context-specific additive model: value = level + sum of the effects of the members."
     atoms = sorted({a for m in members for a in m})
     at, k = {a: i for i, a in enumerate(atoms)}, len(atoms)
-    rows = np.repeat(np.arange(len(members)), [len(m) for m in members]); cols = np.array([at[a] for m in members for a in m], int)
+    rows = np.repeat(np.arange(len(members)), [len(m) for m in members])
+    cols = np.array([at[a] for m in members for a in m], int)
     A = hstack([csr_matrix((np.ones(len(rows)), (rows, cols)), shape=(len(members), k)), csr_matrix(np.ones((len(members), 1)))]).tocsr()
-    G = (A.T @ A).toarray(); G[np.arange(k), np.arange(k)] += ridge
+    G = (A.T @ A).toarray()
+    G[np.arange(k), np.arange(k)] += ridge
     w = np.linalg.solve(G + 1e-6 * np.eye(k + 1), A.T @ Y)
     return w[k], dict(zip(atoms, w[:k]))
 
@@ -76,7 +81,9 @@ def _effects_of_context(Y, members):
     D = Y - np.nan_to_num(np.nanmean(np.where(np.isnan(Y).all(0), 0, Y), 0))
     several = np.array([len(m) > 1 for m in members])
     if several.sum() > 1:
-        most = np.isnan(Y).mean(1) <= .5; gap = np.isnan(Y[most]); mean = np.where(gap, 0, Y[most]).sum(0) / np.maximum((~gap).sum(0), 1)
+        most = np.isnan(Y).mean(1) <= .5
+        gap = np.isnan(Y[most])
+        mean = np.where(gap, 0, Y[most]).sum(0) / np.maximum((~gap).sum(0), 1)
         level, effect = fit_members([m for m, w in zip(members, most) if w], np.where(gap, mean, Y[most]).astype(np.float64))
         zero = np.zeros_like(level)
         D[several] = Y[several] - np.stack([level + sum((effect.get(a, zero) for a in m), zero) for m, k in zip(members, several) if k])
@@ -102,16 +109,20 @@ class Effects:
 def _context_covariance(p, c, values, n_contexts, n_direction=20., n_context=10.):
     "(rank, n_contexts+1, n_contexts+1) shrunk covariances of the effects in pairs of contexts."
     n, k = n_contexts, values.shape[1]
-    F, M = np.zeros((p.max() + 1, n)), np.zeros((p.max() + 1, n)); M[p, c] = 1
+    F, M = np.zeros((p.max() + 1, n)), np.zeros((p.max() + 1, n))
+    M[p, c] = 1
     count, total = M.T @ M, np.empty((k, n, n))
-    for l in range(k): F[p, c] = values[:, l]; total[l] = F.T @ F
+    for l in range(k):
+        F[p, c] = values[:, l]
+        total[l] = F.T @ F
     off = ~np.eye(n, dtype=bool)
     def mean(x, where): return x[..., where].sum(-1) / max(count[where].sum(), 1)
     prior = np.where(off, mean(total.sum(0), off), mean(total.sum(0), ~off))
     shared = (total.sum(0) + n_context * prior) / (count + n_context)
     size = mean(total, ~off) / max(mean(total.sum(0), ~off), 1e-12)    # share of each direction
     S = (total + n_direction * shared * size[:, None, None]) / (count + n_direction)
-    full = np.zeros((k, n + 1, n + 1)); full[:, :n, :n] = S
+    full = np.zeros((k, n + 1, n + 1))
+    full[:, :n, :n] = S
     full[:, n, :n] = full[:, :n, n] = S[:, off].mean(1)[:, None] if n > 1 else 0
     full[:, n, n] = S[:, ~off].mean(1)
     w, U = np.linalg.eigh(full)
@@ -119,12 +130,14 @@ def _context_covariance(p, c, values, n_contexts, n_direction=20., n_context=10.
 
 # %% ../../nbs/data/05b_effects.ipynb #6530cf3b
 def _members_of(s):
-    sets = np.empty(len(s.perturbations), object); sets[:] = list(s.members.values())
+    sets = np.empty(len(s.perturbations), object)
+    sets[:] = list(s.members.values())
     return sets[s.obs['perturbation'].cat.codes]
 
 def _leading(G, k):
     "The k largest eigenvalues of a symmetric matrix that are not zero (of fewer, all), and their vectors."
-    w, U = np.linalg.eigh(G.astype(np.float64)); k = min(k, max(1, int((w > 1e-5 * w[-1]).sum())))
+    w, U = np.linalg.eigh(G.astype(np.float64))
+    k = min(k, max(1, int((w > 1e-5 * w[-1]).sum())))
     return np.maximum(w[-k:], 1e-9), U[:, -k:]
 
 def _directions(screens, scalings, k):
@@ -139,7 +152,8 @@ def _directions(screens, scalings, k):
     V = np.concatenate(V)
     if not V.any(): return np.zeros((len(V), k), V.dtype), np.eye(k, V.shape[1])                   # every context has one experiment, or all are alike
     if V.shape[1] <= k: return V, np.eye(V.shape[1])
-    wide = len(V) <= V.shape[1]; w, U = _leading(V @ V.T if wide else V.T @ V, k)                  # the smaller Gram matrix
+    wide = len(V) <= V.shape[1]
+    w, U = _leading(V @ V.T if wide else V.T @ V, k)   # the smaller Gram matrix
     basis = (U.T @ V) / np.sqrt(w)[:, None] if wide else U.T
     return V @ basis.T, basis
 
@@ -150,9 +164,12 @@ def _directions_in_pieces(screens, scalings, k):
     for s, (centre, scale) in zip(screens, scalings):
         code, total, n = s.obs['context'].cat.codes.to_numpy(), np.zeros((len(s.contexts), r)), np.zeros((len(s.contexts), r))
         for at, x in row_chunks(s.X):
-            z = (x - centre) / scale; seen = ~np.isnan(z); z[~seen] = 0
+            z = (x - centre) / scale
+            seen = ~np.isnan(z)
+            z[~seen] = 0
             pick = csr_matrix((np.ones(len(at), np.float32), (code[at], np.arange(len(at)))), shape=(len(total), len(at)))
-            total += pick @ z; n += pick @ seen.astype(np.float32)
+            total += pick @ z
+            n += pick @ seen.astype(np.float32)
         several = np.array([len(m) > 1 for m in s.members.values()])[s.obs['perturbation'].cat.codes]
         level, combined = (total / np.maximum(n, 1)).astype(np.float32), {}
         # contexts with combinations: their own additive model, from all of their experiments at once
@@ -175,17 +192,23 @@ def _directions_in_pieces(screens, scalings, k):
         for D in effects(): G += D.T @ D
         basis = _leading(G, k)[1].T.astype(np.float32)
     else:                                                              # fewer experiments than readouts: piece against piece
-        w, U = _leading(np.block([[A @ B.T for B in effects()] for A in effects()]), k); at, basis = 0, np.zeros((len(w), r))
-        for D in effects(): basis += U[at:at + len(D)].T @ D; at += len(D)
+        w, U = _leading(np.block([[A @ B.T for B in effects()] for A in effects()]), k)
+        at, basis = 0, np.zeros((len(w), r))
+        for D in effects():
+            basis += U[at:at + len(D)].T @ D
+            at += len(D)
         basis /= np.sqrt(w)[:, None]
     if not basis.any(): basis = np.eye(*basis.shape)
     V, at = np.empty((n, len(basis)), np.float32), 0
-    for D in effects(): V[at:at + len(D)] = D @ basis.T; at += len(D)
+    for D in effects():
+        V[at:at + len(D)] = D @ basis.T
+        at += len(D)
     return V, basis
 
 def _turn(basis, other):
     "(k', k) orthonormal: brings directions as close to others as turning can (orthogonal Procrustes)."
-    U, _, W = np.linalg.svd(other @ basis.T, full_matrices=False); return U @ W
+    U, _, W = np.linalg.svd(other @ basis.T, full_matrices=False)
+    return U @ W
 
 # %% ../../nbs/data/05b_effects.ipynb #73048500
 def measure_effects(
@@ -207,7 +230,9 @@ def measure_effects(
         (p, pu), (c, cu) = pd.factorize(P), pd.factorize(C)
         key, inverse = np.unique(p.astype(np.int64) * len(cu) + c, return_inverse=True)    # measured twice in one context: the mean
         again = np.bincount(inverse)
-        if again.max() > 1: V = np.stack([np.bincount(inverse, v) for v in V.T], 1) / again[:, None]; p, c = key // len(cu), key % len(cu)
+        if again.max() > 1:
+            V = np.stack([np.bincount(inverse, v) for v in V.T], 1) / again[:, None]
+            p, c = key // len(cu), key % len(cu)
         size = np.sqrt(np.einsum('ij,ij->', V, V, dtype=np.float64) / V.size) or 1.
         if other is not None:
             if (lost := len(other.basis) - len(basis)) > 0:  # too few experiments for as many: nothing lies along the rest
@@ -224,9 +249,12 @@ def measure_effects(
 def _conditional(S, V, o, c, i, own):
     "(m, rank) what to expect in context c, of (contexts + 1), of perturbation i, of which V (rank, len(o), n) was measured in contexts o; where c is among them, without it."
     out, step, other = np.zeros((len(c), len(V)), np.float32), max(1, int(2e7 // len(o)**2)), np.flatnonzero(~own)
-    asked, at = np.unique(c[other], return_inverse=True); mine = np.searchsorted(o, c[own])
+    asked, at = np.unique(c[other], return_inverse=True)
+    mine = np.searchsorted(o, c[own])
     for a in range(0, len(V), step):                                   # some directions at a time
-        s, v = S[a:a + step].astype(np.float64), V[a:a + step].astype(np.float64); L = np.linalg.inv(s[:, o[:, None], o]); w = L @ v
+        s, v = S[a:a + step].astype(np.float64), V[a:a + step].astype(np.float64)
+        L = np.linalg.inv(s[:, o[:, None], o])
+        w = L @ v
         if own.any(): out[own, a:a + step] = (v - w / np.diagonal(L, axis1=1, axis2=2)[..., None])[:, mine, i[own]].T
         if len(asked): out[other, a:a + step] = (s[:, asked[:, None], o] @ w)[:, at, i[other]].T
     return out
@@ -243,18 +271,23 @@ def transfer_effects(
         return out
     e, n = effects, len(effects.contexts)
     p, c = pd.Index(e.perturbations).get_indexer(effect_labels(table)), pd.Index(e.contexts).get_indexer(texts(table['context']))
-    row = np.full((len(e.perturbations) + 1, n), -1); row[e.p, e.c] = np.arange(len(e.p))
-    each, which = np.unique(p, return_inverse=True); there = row[each] >= 0     # p = -1, an unknown one, is the last row: measured nowhere
-    own = (c >= 0) & there[which, c]; c = np.where(c < 0, n, c)
+    row = np.full((len(e.perturbations) + 1, n), -1)
+    row[e.p, e.c] = np.arange(len(e.p))
+    each, which = np.unique(p, return_inverse=True)
+    there = row[each] >= 0   # p = -1, an unknown one, is the last row: measured nowhere
+    own = (c >= 0) & there[which, c]
+    c = np.where(c < 0, n, c)
     out = np.zeros((len(table), e.width), np.float32)
-    count = there.sum(1)[which] - own; out[:, -1] = count / (count + 1)
+    count = there.sum(1)[which] - own
+    out[:, -1] = count / (count + 1)
     group = np.unique(np.packbits(there, axis=1), axis=0, return_inverse=True)[1].ravel()[which]   # measured in the same contexts
     order = np.argsort(group, kind='stable')
     for rows in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
         o = np.flatnonzero(there[which[rows[0]]])
         if not len(o): continue
         for some in np.array_split(rows, 1 + len(rows) * len(o) * e.width // int(5e7)):
-            q, i = np.unique(which[some], return_inverse=True); V = e.values[row[each[q]][:, o]].transpose(2, 1, 0)  # (rank, contexts, perturbations)
+            q, i = np.unique(which[some], return_inverse=True)
+            V = e.values[row[each[q]][:, o]].transpose(2, 1, 0)  # (rank, contexts, perturbations)
             out[some, :-1] = _conditional(e.covariance, V, o, c[some], i, own[some])
     return out
 
@@ -277,13 +310,15 @@ def extend_effects(
     e, (P, C, V, members) = effects, (np.concatenate([f(s) for s in screens])
         for f in (lambda s: effect_labels(s.obs), lambda s: texts(s.obs['context']),
         lambda s: (s.X - scaling[s.name][0]) / scaling[s.name][1], _members_of))
-    size = np.array([len(m) for m in members]); new = (size > 0) & ~np.isnan(V).all(1) & ((size == 1) | ~np.isin(C, list(levels)))
+    size = np.array([len(m) for m in members])
+    new = (size > 0) & ~np.isnan(V).all(1) & ((size == 1) | ~np.isin(C, list(levels)))
     P, C, V, members, size = (x[new] for x in (P, C, V, members, size))
     if not len(P): return e
     pu, cu = (old + sorted(set(fresh.tolist()) - set(old)) for old, fresh in ((e.perturbations, P), (e.contexts, C)))
     p, c = pd.Index(pu).get_indexer(P), pd.Index(cu).get_indexer(C)
     total, n = np.zeros((len(pu), e.values.shape[1])), np.bincount(e.p, minlength=len(pu))
-    np.add.at(total, e.p, e.values); usual = total / (n + 1)[:, None]
+    np.add.at(total, e.p, e.values)
+    usual = total / (n + 1)[:, None]
     D = np.empty_like(V)
     for q in np.unique(C):
         here = C == q
@@ -308,7 +343,8 @@ def profile_similarity(
     shrink:float=10., # partners that two profiles must share before their correlation counts half
 ) -> np.ndarray: # (n, n) correlation of rows over the partners both have, shrunk towards 0
     "How alike the interaction profiles of genes are."
-    seen = ~np.isnan(M); F, n = np.nan_to_num(M), seen.astype(float) @ seen.T
+    seen = ~np.isnan(M)
+    F, n = np.nan_to_num(M), seen.astype(float) @ seen.T
     sx, sxx, sxy = F @ seen.T, (F**2) @ seen.T, F @ F.T
     with np.errstate(all='ignore'):
         r = (sxy - sx * sx.T / n) / np.sqrt((sxx - sx**2 / n) * (sxx - sx**2 / n).T)
@@ -322,7 +358,8 @@ def nearest_interactions(
 ) -> np.ndarray: # (n, n) symmetric predictions of all pairs
     "The interaction of a and b from those of b with the genes most like a, and the other way round (k nearest neighbours)."
     if M.ndim != 2 or M.shape[0] != M.shape[1]: raise DataError(f"expected a square matrix of genes, got {M.shape}")
-    S = np.maximum(profile_similarity(M), 0); np.fill_diagonal(S, 0)
+    S = np.maximum(profile_similarity(M), 0)
+    np.fill_diagonal(S, 0)
     F, seen = np.nan_to_num(M), ~np.isnan(M)
     out = np.zeros_like(F)
     for i, row in enumerate(S):

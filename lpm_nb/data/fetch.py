@@ -58,7 +58,8 @@ def _follow(requests, url, **how):
     for _ in range(10):
         r = requests.get(_check_url(url), stream=True, allow_redirects=False, **how)
         if not r.is_redirect: return r
-        url = urljoin(url, r.headers['Location']); r.close()
+        url = urljoin(url, r.headers['Location'])
+        r.close()
     raise FetchError(f"{url} was redirected more than ten times")
 
 # %% ../../nbs/data/02b_fetch.ipynb #3604f75e
@@ -71,22 +72,29 @@ class _Resume:
         note = self.part.with_name(self.part.name + '.json')
         left, most, wait = self.tries, self._have(), 1.                    # only more than ever before is progress
         while True:
-            try: self._once(url, note); break
+            try:
+                self._once(url, note)
+                break
             except _Broken as e:
-                have = self._have(); left = self.tries if have > most else left - 1
-                wait = 1. if have > most else min(wait * 2, 30.); most = max(most, have)
+                have = self._have()
+                left = self.tries if have > most else left - 1
+                wait = 1. if have > most else min(wait * 2, 30.)
+                most = max(most, have)
                 if left <= 0:
                     raise FetchError(
                         f"{self.remote.name} could not be fetched: {e}; {have:,} bytes are kept: run the same again to go on") from None
                 time.sleep(wait * min(self.timeout / 30, 1))
-        os.replace(self.part, output_file); note.unlink(missing_ok=True)
+        os.replace(self.part, output_file)
+        note.unlink(missing_ok=True)
 
     def _have(self): return self.part.stat().st_size if self.part.exists() else 0
 
     def _once(self, url, note):
         import requests
         have, known = self._have(), json.loads(note.read_text()) if note.exists() else {}
-        if have and (known.get('url') != url or not known.get('validator')): self.part.unlink(); have = 0
+        if have and (known.get('url') != url or not known.get('validator')):
+            self.part.unlink()
+            have = 0
         ask = {'Accept-Encoding': 'identity', 'User-Agent': 'lpm_nb'} | ({'Range': f'bytes={have}-', 'If-Range': known['validator']}
             if have else {})
         try:
@@ -99,7 +107,8 @@ class _Resume:
                 if self.on_bytes: self.on_bytes(have, total)
                 with open(self.part, 'ab' if have else 'wb') as f:
                     for block in r.iter_content(1 << 16):
-                        f.write(block); have += len(block)
+                        f.write(block)
+                        have += len(block)
                         if self.on_bytes: self.on_bytes(have, total)
         except requests.exceptions.RequestException as e: raise _Broken(f'the connection broke ({type(e).__name__})') from e
         except FetchError: raise
@@ -115,7 +124,9 @@ class _Resume:
     def _accept(self, r, have):
         "The announced size of the whole file, or an error that says why this answer is not the file."
         code, said = r.status_code, f'{r.status_code} {r.reason}'
-        if code == 416: self.part.unlink(missing_ok=True); raise _Broken('the server has less of the file than came before')
+        if code == 416:
+            self.part.unlink(missing_ok=True)
+            raise _Broken('the server has less of the file than came before')
         if code in (408, 429) or code >= 500: raise _Broken(f'the server answered {said}')
         if code not in (200, 206):
             raise FetchError(f"{self.remote.name}: the server answered {said} for {r.url}; the file may have moved: get it by hand and put "
@@ -123,10 +134,13 @@ class _Resume:
         if 'text/html' in r.headers.get('Content-Type', '') and not self.remote.name.endswith(('.html', '.htm')):
             raise FetchError(f"{self.remote.name}: {r.url} sent a web page instead of the file (a login, an expired link?); get it by hand "
                 f"and put it into {self.part.parent}")
-        size = r.headers.get('Content-Length'); total = int(size) if size and size.isdigit() else None
+        size = r.headers.get('Content-Length')
+        total = int(size) if size and size.isdigit() else None
         if code == 206:
             m = re.fullmatch(r'bytes (\d+)-\d+/(\d+|\*)', r.headers.get('Content-Range', ''))
-            if not m or int(m[1]) != have: self.part.unlink(); raise _Broken('the server went on at another place than asked')
+            if not m or int(m[1]) != have:
+                self.part.unlink()
+                raise _Broken('the server went on at another place than asked')
             total = int(m[2]) if m[2] != '*' else None
         if self.remote.size and total is not None and total != self.remote.size:
             raise FetchError(f"{self.remote.name}: the server announces {total:,} bytes, the catalogue {self.remote.size:,}: another "
@@ -148,7 +162,8 @@ def _stamp(path, remote, origin):
 # %% ../../nbs/data/02b_fetch.ipynb #db8f4fc1
 def _verify(path, remote):
     "Refuse what is not the file of the catalogue, nor the one that was first fetched."
-    note = path.with_name(f'.{path.name}.json'); known = json.loads(note.read_text()) if note.exists() else None
+    note = path.with_name(f'.{path.name}.json')
+    known = json.loads(note.read_text()) if note.exists() else None
     now = path.stat()
     if known and (known['size'], known['mtime_ns']) == (now.st_size, now.st_mtime_ns) and not remote.digest: return
     if remote.size and now.st_size != remote.size:
@@ -171,22 +186,29 @@ def fetch_file(
 ) -> Path: # the verified file
     "Fetch a file unless a verified one is there."
     from filelock import FileLock
-    folder = Path(folder or files_home()); target, mirror = folder/remote.name, mirror or os.environ.get('LPM_MIRROR')
+    folder = Path(folder or files_home())
+    target, mirror = folder/remote.name, mirror or os.environ.get('LPM_MIRROR')
     try: folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise StorageError(f"cannot write to {folder}: {e.strerror or e}; set LPM_CACHE_HOME to a folder that can be written") from e
     with FileLock(folder/f'.{remote.name}.lock'):
-        if target.exists(): _verify(target, remote); return target
+        if target.exists():
+            _verify(target, remote)
+            return target
         if mirror and not str(mirror).startswith(('http:', 'https:')):
             if not (Path(mirror)/remote.name).exists():
                 raise FetchError(f"{remote.name} is not in the mirror {mirror}; put it there, or unset LPM_MIRROR to fetch {remote.url}")
-            with atomic_path(target) as tmp: shutil.copyfile(Path(mirror)/remote.name, tmp); _check_copy(tmp, target, remote)
-            _stamp(target, remote, str(mirror)); return target
+            with atomic_path(target) as tmp:
+                shutil.copyfile(Path(mirror)/remote.name, tmp)
+                _check_copy(tmp, target, remote)
+            _stamp(target, remote, str(mirror))
+            return target
         if os.environ.get('LPM_OFFLINE', '') not in ('', '0'):
             raise FetchError(f"{remote.name} is not in {folder} and LPM_OFFLINE is set; get {remote.url} elsewhere and put it there")
         url = _check_url(f'{str(mirror).rstrip("/")}/{remote.name}' if mirror else remote.url)
         pooch.get_logger().setLevel('ERROR')
-        note = target.with_name(f'.{target.name}.json'); first = json.loads(note.read_text())['sha256'] if note.exists() else None
+        note = target.with_name(f'.{target.name}.json')
+        first = json.loads(note.read_text())['sha256'] if note.exists() else None
         try:
             pooch.retrieve(url, remote.digest or (f'sha256:{first}' if first else None), fname=remote.name, path=folder,
                 downloader=_Resume(remote, folder/f'.{remote.name}.part', tries, timeout, on_bytes))
@@ -194,7 +216,8 @@ def fetch_file(
             if isinstance(e, FetchError): raise
             raise FetchError(f"checksum mismatch: what {url} sent is not "
                 f"{'what the catalogue says' if remote.digest else 'the file that was fetched before'}; nothing was kept") from e
-        _stamp(target, remote, url); return target
+        _stamp(target, remote, url)
+        return target
 
 def _check_copy(tmp, target, remote):
     note = target.with_name(f'.{target.name}.json')
@@ -212,7 +235,9 @@ def plan_fetch(
     "What a fetch would do."
     folder, rows = Path(folder or files_home()), []
     for r in remotes:
-        part = folder/f'.{r.name}.part'; begun = part.stat().st_size if part.exists() else 0; here = (folder/r.name).exists()
+        part = folder/f'.{r.name}.part'
+        begun = part.stat().st_size if part.exists() else 0
+        here = (folder/r.name).exists()
         rows.append(dict(file=r.name, MB=r.size / 1e6 if r.size else float('nan'), state='here' if here else 'begun' if begun
             else 'to fetch', MB_left=0. if here else (r.size - begun) / 1e6 if r.size else float('nan'), url=r.url))
     return pd.DataFrame(rows)

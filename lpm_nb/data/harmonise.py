@@ -39,7 +39,9 @@ class Resolver:
     def resolve(self, name:str) -> tuple[str, str, tuple]: # name to use; 'official', how it was found, 'ambiguous' or 'unknown'; candidates
         "The official name."
         if name in self.official: return name, 'official', (name,)
-        if name in self.other: to, how = self.other[name]; return (to[0], how, to) if len(to) == 1 else (name, 'ambiguous', to)
+        if name in self.other:
+            to, how = self.other[name]
+            return (to[0], how, to) if len(to) == 1 else (name, 'ambiguous', to)
         to = self.fold.get(self.folding(name), ())
         return (to[0], 'spelling', to) if len(to) == 1 else (name, 'ambiguous' if to else 'unknown', to)
 
@@ -106,7 +108,8 @@ def line_names(
     t = read_annotation('cell-model-passports') if table is None else table
     check_columns(t, ['model_name'], optional=['CCLE_ID', 'BROAD_ID', 'COSMIC_ID', 'model_id'])
     # two lines of one name: nothing leads there
-    twice = set(t['model_name'][t['model_name'].duplicated(keep=False)]); name = t['model_name'].where(~t['model_name'].isin(twice))
+    twice = set(t['model_name'][t['model_name'].duplicated(keep=False)])
+    name = t['model_name'].where(~t['model_name'].isin(twice))
     ids = [(str(i).removesuffix('.0'), n) for c in ('BROAD_ID', 'COSMIC_ID', 'model_id') if c in t for i, n in zip(t[c], name)
         if pd.notna(i) and pd.notna(n)]
     ccle = [(str(i), n) for i, n in zip(t['CCLE_ID'], name) if pd.notna(i) and pd.notna(n)] if 'CCLE_ID' in t else []
@@ -150,7 +153,8 @@ def drug_names(
     # without the last letter: charge
     names, key = sorted({str(n) for n in names}, key=lambda n: (len(base_name(n)), len(n), n)), {k.lower(): v[:25]
         for k, v in (inchikey or {}).items() if isinstance(v, str)}
-    ref = {str(k).lower() for k in known}; official = {n for n in names if n in ref}
+    ref = {str(k).lower() for k in known}
+    official = {n for n in names if n in ref}
     base, alike = {n: base_name(n) for n in names}, {}
     for o in official: alike.setdefault(_plain(o), []).append(o)
     for n in names:  # of names that are spelled alike the shortest without a salt is the name
@@ -173,7 +177,9 @@ def drug_names(
         if len(same) > 1:
             best = next((o for o in same if o in ref), same[0])
             for o in same:
-                if o != best and base[o] == o: official.discard(o); other[o] = ((best,), 'InChIKey')
+                if o != best and base[o] == o:
+                    official.discard(o)
+                    other[o] = ((best,), 'InChIKey')
     return _Drugs(frozenset(official), other, {}, _plain)
 
 def _same(a, b, key): return not (a in key and b in key and key[a][:14] != key[b][:14])     # another skeleton: another compound
@@ -211,7 +217,8 @@ def harmonise(
     change, rows = {k: {} for k in HOW}, []
     for kind, resolver in zip(HOW, (genes, lines, drugs)):
         if resolver is False: continue
-        got = {x: resolver.resolve(x) for x in sorted(names[kind])}; target = {}
+        got = {x: resolver.resolve(x) for x in sorted(names[kind])}
+        target = {}
         for x, (to, _, _) in got.items(): target.setdefault(to, []).append(x)
         for x, (to, how, options) in got.items():
             meets = sorted({n for y in target[to] if y != x for n, where in names[kind][y].items()
@@ -237,14 +244,21 @@ def _renamed(s, change):
     def atom(a):
         k, sep, x = a.partition(':')
         return k + sep + (change['drugs'].get(x, x) if k == 'drug' else change['genes'].get(x, x) if _is_gene(k) else x)
-    def readout(r): g = _gene_readout(r); return r if g is None else f"expr:{change['genes'].get(g, g)}"
-    def context(c): p = parse_context(c); return '|'.join((change['lines'].get(p[0], p[0]), *p[1:]))
-    a = s.adata; obs = a.obs.copy()
+    def readout(r):
+        g = _gene_readout(r)
+        return r if g is None else f"expr:{change['genes'].get(g, g)}"
+    def context(c):
+        p = parse_context(c)
+        return '|'.join((change['lines'].get(p[0], p[0]), *p[1:]))
+    a = s.adata
+    obs = a.obs.copy()
     for c, f in (('perturbation', lambda p: format_perturbation(atom(x) for x in parse_perturbation(p)) if p else ''),
         ('context', context)):
-        cats = obs[c].cat.categories; new = [f(x) for x in cats]
+        cats = obs[c].cat.categories
+        new = [f(x) for x in cats]
         obs[c] = pd.Categorical(pd.Series(new, dtype=object).iloc[obs[c].cat.codes.to_numpy()].to_numpy(), categories=sorted(set(new)))
-    var = a.var.copy(); var.index = [readout(r) for r in a.var_names]
+    var = a.var.copy()
+    var.index = [readout(r) for r in a.var_names]
     return Screen(ad.AnnData(a.X, obs=obs, var=var, layers=dict(a.layers), uns=dict(a.uns)))
 
 # %% ../../nbs/data/03c_harmonise.ipynb #4a6cc024
@@ -256,19 +270,25 @@ def join_doses(
 ) -> tuple[np.ndarray, pd.DataFrame]: # (n,) doses; columns perturbation, was, now, experiments, how: a row for each dose that changed ('joined'), or was left since one leads to the next ('ambiguous')
     "Doses of one perturbation that differ by next to nothing, as one."
     if not 0 < within < 1: raise DataError(f"expected within between 0 and 1, got {within:g}; .2 joins doses that differ by less than a fifth")
-    d = np.asarray(dose, float); t = pd.DataFrame(dict(p=np.asarray(perturbation, object).astype(str), d=d))
-    n = t[t['d'] > 0].groupby(['p', 'd']).size().reset_index(name='n'); rows, to = [], {}
+    d = np.asarray(dose, float)
+    t = pd.DataFrame(dict(p=np.asarray(perturbation, object).astype(str), d=d))
+    n = t[t['d'] > 0].groupby(['p', 'd']).size().reset_index(name='n')
+    rows, to = [], {}
     step = ~((n['d'] / n['d'].shift() <= 1 + within) & (n['p'] == n['p'].shift()))
     for _, g in n.groupby(step.cumsum()):
         if len(g) < 2: continue
-        whole = g['d'].iloc[-1] / g['d'].iloc[0] <= 1 + within; most = g[g['n'] == g['n'].max()]
+        whole = g['d'].iloc[-1] / g['d'].iloc[0] <= 1 + within
+        most = g[g['n'] == g['n'].max()]
         now = most['d'].iloc[len(most) // 2]
         for p, was, count in g[['p', 'd', 'n']].itertuples(index=False):
             if whole and was == now: continue
-            rows.append((p, was, now if whole else was, count, 'joined' if whole else 'ambiguous')); to[p, was] = rows[-1][2]
+            rows.append((p, was, now if whole else was, count, 'joined' if whole else 'ambiguous'))
+            to[p, was] = rows[-1][2]
     new = d.copy()
     if to:
-        at = pd.MultiIndex.from_frame(t); hit = at.isin(list(to)); new[hit] = [to[k] for k in at[hit]]
+        at = pd.MultiIndex.from_frame(t)
+        hit = at.isin(list(to))
+        new[hit] = [to[k] for k in at[hit]]
     return new, pd.DataFrame(rows, columns=['perturbation', 'was', 'now', 'experiments', 'how'])
 
 # %% ../../nbs/data/03c_harmonise.ipynb #df1992bb
@@ -278,23 +298,32 @@ def nominal_doses(
     within:float=.2, # largest step between doses that are the same
 ) -> tuple[Screen, pd.DataFrame]: # experiments that have become one are averaged by their replicates; and the table of join_doses
     "The doses that were meant."
-    o = screen.obs; dose, told = join_doses(o['perturbation'], o['dose'], within=within); dose = dose.astype(np.float32)
-    a = screen.adata; obs = a.obs.assign(dose=dose)
-    key = obs[['perturbation', 'context', 'dose', 'time']]; group = key.groupby(list(key), dropna=False, observed=True, sort=False).ngroup()
-    group = group.to_numpy(); head = np.unique(group, return_index=True)[1]
+    o = screen.obs
+    dose, told = join_doses(o['perturbation'], o['dose'], within=within)
+    dose = dose.astype(np.float32)
+    a = screen.adata
+    obs = a.obs.assign(dose=dose)
+    key = obs[['perturbation', 'context', 'dose', 'time']]
+    group = key.groupby(list(key), dropna=False, observed=True, sort=False).ngroup()
+    group = group.to_numpy()
+    head = np.unique(group, return_index=True)[1]
     if len(head) == len(obs): return Screen(ad.AnnData(a.X, obs=obs, var=a.var, layers=dict(a.layers), uns=dict(a.uns)),
         stored=screen.stored), told
     if screen.stored is not None:
         raise DataError(f"{len(obs) - len(head)} experiments of screen {screen.name!r} would become one with another, and their values are on "
             "disk; bring the doses together before the screen is written, or load it with Screen.read")
-    X = screen.X; seen, weight = ~np.isnan(X), np.maximum(obs['n_replicates'].to_numpy(float), 1)[:, None]
+    X = screen.X
+    seen, weight = ~np.isnan(X), np.maximum(obs['n_replicates'].to_numpy(float), 1)[:, None]
     def sums(x): return np.stack([np.bincount(group, column, len(head)) for column in x.T], 1)
-    n = sums(seen * weight); mean = sums(np.where(seen, X, 0) * weight) / np.where(n > 0, n, np.nan)
+    n = sums(seen * weight)
+    mean = sums(np.where(seen, X, 0) * weight) / np.where(n > 0, n, np.nan)
     squares = sums(weight * np.where(seen, (X - mean[group])**2, 0))               # between the experiments, and within them
     if screen.spread is not None: squares += sums(np.where(seen, np.nan_to_num(screen.spread.astype(float))**2 * (weight - 1), 0))
     spread = as_spread(np.sqrt(squares / np.where(n > 1, n - 1, np.nan)))
-    alone = np.bincount(group)[group[head]] == 1; spread[alone] = np.nan if screen.spread is None else screen.spread[head[alone]]
-    obs = obs.iloc[head].assign(n_replicates=np.bincount(group, weight[:, 0]).astype(np.int32)); obs.index = np.arange(len(obs)).astype(str)
+    alone = np.bincount(group)[group[head]] == 1
+    spread[alone] = np.nan if screen.spread is None else screen.spread[head[alone]]
+    obs = obs.iloc[head].assign(n_replicates=np.bincount(group, weight[:, 0]).astype(np.int32))
+    obs.index = np.arange(len(obs)).astype(str)
     return Screen(ad.AnnData(mean.astype(np.float32), obs=obs, var=a.var, layers={'spread': spread}, uns=dict(a.uns))), told
 
 # %% ../../nbs/data/03c_harmonise.ipynb #28b9e9d8

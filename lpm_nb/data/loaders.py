@@ -64,13 +64,15 @@ def at_all_doses(
     atoms:Iterable[str],             # all there are
 ) -> list[tuple[str, str]]: # sorted
     "The same, of a member that comes at several doses all of them."
-    doses = member_doses(atoms); pairs = set(pairs)
+    doses = member_doses(atoms)
+    pairs = set(pairs)
     return sorted(pairs | {(b, c) for a, c in pairs for _, b in doses.get(split_dose(a)[0], ())})
 
 def _tried(atlas):
     "Doses and times of the perturbations that came with a dose."
     o = [s.obs[['perturbation', 'dose', 'time']].drop_duplicates().astype({'perturbation': str}) for s in atlas.values()]
-    o = pd.concat(o).drop_duplicates(); o = o[o['perturbation'].isin(set(o.loc[o['dose'] > 0, 'perturbation']) - {''})]
+    o = pd.concat(o).drop_duplicates()
+    o = o[o['perturbation'].isin(set(o.loc[o['dose'] > 0, 'perturbation']) - {''})]
     out = {}
     for p, d, t in zip(o['perturbation'], o['dose'].astype(float), o['time'].astype(float)):
         out.setdefault(p, []).append([None if np.isnan(x) else x for x in (d, t)])
@@ -79,7 +81,9 @@ def _tried(atlas):
 def _times(screen):
     "Times of what was perturbed, None where there was none."
     def listed(t): return [None if np.isnan(x) else float(x) for x in np.unique(t)]            # NaN comes last, once
-    o = screen.obs.loc[screen.obs['perturbation'] != '', ['perturbation', 'time']].drop_duplicates(); t = o['time'].to_numpy(float); every = listed(t)
+    o = screen.obs.loc[screen.obs['perturbation'] != '', ['perturbation', 'time']].drop_duplicates()
+    t = o['time'].to_numpy(float)
+    every = listed(t)
     own = {p: x for p, at in o.reset_index(drop=True).groupby(o['perturbation'].astype(str).to_numpy()).indices.items() if (x := listed(t[at])) != every} if len(every) > 1 else {}
     return {'': every, **own}
 
@@ -129,7 +133,8 @@ def outside_range(
             said.append(f"{n:,} experiments have a {c} outside of what was tried ({low:.3g} to {high:.3g} {unit}); they are predicted as "
                 "at its edge")
     if len(table):
-        P = pd.Categorical(table['perturbation'].astype(str)); most = vocab.max_members
+        P = pd.Categorical(table['perturbation'].astype(str))
+        most = vocab.max_members
         n = int(np.array([len(parse_perturbation(p)) > most for p in P.categories])[P.codes].sum())
         if n and most > 1:
             said.append(f"{n:,} experiments are combinations of more than {most} perturbations, and the model has seen none that large; what the "
@@ -144,13 +149,15 @@ def _told_of_doses(vocab, table, near=.01):
     "Doses beyond those of their own perturbation, and missing ones."
     if not vocab.tried or 'dose' not in table or not vocab.dose: return
     o = pd.DataFrame(dict(p=table['perturbation'].astype(str).to_numpy(), d=pd.to_numeric(table['dose'], errors='coerce').to_numpy(float)))
-    o = o[o['p'].isin(vocab.tried.keys())]; known = {p: [x for x, _ in vocab.tried[p]] for p in o['p'].unique()}
+    o = o[o['p'].isin(vocab.tried.keys())]
+    known = {p: [x for x, _ in vocab.tried[p]] for p in o['p'].unique()}
     ends = {p: (min(x for x in v if x), max(x for x in v if x)) for p, v in known.items()}
     low, high = (o['p'].map({p: e[i] for p, e in ends.items()}).to_numpy(float) for i in (0, 1))
     whole = o['d'].between(10**vocab.dose[2] * (1 - near), 10**vocab.dose[3] * (1 + near)).to_numpy()   # the others were named already
     far = whole & ((o['d'] < low * (1 - near)) | (o['d'] > high * (1 + near))).to_numpy()
     if far.any():
-        i = int(np.argmax(far)); p, d = o['p'].iloc[i], o['d'].iloc[i]
+        i = int(np.argmax(far))
+        p, d = o['p'].iloc[i], o['d'].iloc[i]
         yield (f"{int(far.sum()):,} experiments have a dose beyond those of their own perturbation ({p!r} was tried at {low[i]:g} to "
             f"{high[i]:g} µM, asked for {d:g}); from its last dose on they follow what doses do to the others, as far as that is known")
     bare = o['d'].isna().to_numpy() & ~o['p'].map({p: None in v for p, v in known.items()}).to_numpy(bool)
@@ -161,10 +168,12 @@ def _told_of_doses(vocab, table, near=.01):
 
 def _told_of_members(vocab, table, near=.01):
     "Members at doses beyond those of their own drug."
-    doses, P = member_doses(vocab.atoms), pd.Categorical(table['perturbation'].astype(str)); far = {}
+    doses, P = member_doses(vocab.atoms), pd.Categorical(table['perturbation'].astype(str))
+    far = {}
     for k, p in enumerate(P.categories) if doses else ():
         for a in parse_perturbation(p):
-            name, x = split_dose(a); have = doses.get(name)
+            name, x = split_dose(a)
+            have = doses.get(name)
             if have and x > 0 and not have[0][0] * (1 - near) <= x <= have[-1][0] * (1 + near): far[k] = f"{name!r} was tried at {have[0][0]:g} to {have[-1][0]:g} µM, asked for {x:g}"
     n = int(np.isin(P.codes, list(far)).sum())
     if n: yield f"{n:,} experiments have a member at a dose beyond those of its drug ({next(iter(far.values()))}); they are predicted as at its edge"
@@ -172,9 +181,11 @@ def _told_of_members(vocab, table, near=.01):
 def _told_of_spelling(vocab, table):
     "Unknown symbols that are spelled like known ones."
     def bare(x): return re.sub(r'[^\w:|@.]|_', '', x).lower()
-    atoms = {a for p in table['perturbation'].astype(str).unique() for a in parse_perturbation(p)}; contexts = set(table['context'].astype(str)) if 'context' in table else ()
+    atoms = {a for p in table['perturbation'].astype(str).unique() for a in parse_perturbation(p)}
+    contexts = set(table['context'].astype(str)) if 'context' in table else ()
     for asked, known, what in ((atoms, vocab.atoms, 'perturbation'), (contexts, vocab.contexts, 'context')):
-        new = sorted(set(asked) - set(known)); like = {bare(k): k for k in known} if new else {}
+        new = sorted(set(asked) - set(known))
+        like = {bare(k): k for k in known} if new else {}
         if twin := [(x, like[bare(x)]) for x in new if bare(x) in like]:
             yield (f"{twin[0][0]!r} is no {what} of the model, but {twin[0][1]!r} is" + (f" (and {len(twin) - 1} more that are spelled like known ones)" if len(twin) > 1 else '')
                 + "; if they are one, write it as the model knows it")
@@ -197,14 +208,18 @@ def within_range(
     new = {}
     for c, stats in (('dose', vocab.dose), ('time', vocab.time)):
         if c not in table or (stats and len(stats) < 4): continue
-        if not stats: new[c] = np.full(len(table), np.nan, np.float32); continue      # nothing is known of it
-        v = pd.to_numeric(table[c], errors='coerce').to_numpy(np.float32); low, high = 10**stats[2], 10**stats[3]
+        if not stats:
+            new[c] = np.full(len(table), np.nan, np.float32)
+            continue   # nothing is known of it
+        v = pd.to_numeric(table[c], errors='coerce').to_numpy(np.float32)
+        low, high = 10**stats[2], 10**stats[3]
         new[c] = np.where(v < low * .99, np.float32(low), np.where(v > high * 1.01, np.float32(high), v))
         if c == 'dose' and vocab.dosed is not None: new[c][~_may_have_dose(vocab, table['perturbation'])] = np.nan
     return table.assign(**new) if new else table
 
 def _may_have_dose(vocab, perturbation):
-    P = pd.Categorical(perturbation).remove_unused_categories(); of, known = set(vocab.dosed), set(vocab.atoms)
+    P = pd.Categorical(perturbation).remove_unused_categories()
+    of, known = set(vocab.dosed), set(vocab.atoms)
     return np.array([any(a in of or a not in known for a in parse_perturbation(p)) for p in P.categories], bool)[P.codes]
 
 # %% ../../nbs/data/05_loaders.ipynb #1908aca5
@@ -234,8 +249,10 @@ def check_symbols(
     contexts,      # likewise
 ) -> None:
     "One error that names the unknown symbols, and their nearest known relatives."
-    asked, known = [a for p in perturbations for a in parse_perturbation(p)], set(vocab.atoms); new = dict.fromkeys(a for a in asked if a not in known)
-    other = {a.partition(':')[2]: a for a in vocab.atoms}; alike = [a for a in new if ':' in a and a.partition(':')[2] in other]
+    asked, known = [a for p in perturbations for a in parse_perturbation(p)], set(vocab.atoms)
+    new = dict.fromkeys(a for a in asked if a not in known)
+    other = {a.partition(':')[2]: a for a in vocab.atoms}
+    alike = [a for a in new if ':' in a and a.partition(':')[2] in other]
     also = (f"{len(alike):,} of them {'has' if len(alike) == 1 else 'have'} a target that is known by another kind of perturbation ({alike[0]!r}: "
         f"{other[alike[0].partition(':')[2]]!r}), which is another one; ") if alike else ''
     check_known(asked, vocab.atoms, 'perturbation', hint=f"{also}{HINT} (and, where it is read out, of "
@@ -278,7 +295,8 @@ def _share(d, known):
     "[(dose, weight), …] of one dose within the range of those that were tried (ascending)."
     j = int(np.argmin(np.abs(np.log(known / d))))
     if abs(known[j] / d - 1) < .01: return [(known[j], 1.)]
-    j = int(np.searchsorted(known, d)); w = np.log(d / known[j - 1]) / np.log(known[j] / known[j - 1])
+    j = int(np.searchsorted(known, d))
+    w = np.log(d / known[j - 1]) / np.log(known[j] / known[j - 1])
     return [(known[j - 1], 1 - w), (known[j], w)]
 
 # %% ../../nbs/data/05_loaders.ipynb #3c0d9fd8
@@ -286,7 +304,8 @@ def _stand_in(d, t, tried):
     "[(dose, time, weight), …] that stand for one dose and time; `tried`: (n, 2), NaN = none."
     doses, times = tried.T
     if np.isnan(d) and np.isnan(doses).any(): return [(d, t, 1.)]               # it was tried without a dose
-    at = doses[doses > 0]; low, high = at.min(), at.max()
+    at = doses[doses > 0]
+    low, high = at.min(), at.max()
     def same_time(x): return (times == x) | (np.isnan(times) & np.isnan(x))
     whens = [t] if same_time(t).any() else np.unique(times[doses > 0]).tolist() if np.isnan(t) else []
     out = []
@@ -311,18 +330,22 @@ def at_tried_doses(
     dose, time = (np.asarray(table[k], float) if k in table else np.full(len(table), np.nan) for k in ('dose', 'time'))
     rows = np.flatnonzero(np.array([p in vocab.tried for p in P.categories], bool)[P.codes]) if len(P) else np.zeros(0, int)
     if not len(rows): return None
-    codes, keys = pd.factorize(pd.MultiIndex.from_arrays([P.codes[rows], dose[rows], time[rows]])); known, more = {}, []
+    codes, keys = pd.factorize(pd.MultiIndex.from_arrays([P.codes[rows], dose[rows], time[rows]]))
+    known, more = {}, []
     asked, when, weight = dose.copy(), time.copy(), np.ones(len(table))
     for k, (code, d, t) in enumerate(keys):
         p = P.categories[code]
         if p not in known: known[p] = np.array([[np.nan if x is None else x for x in q] for q in vocab.tried[p]], float)
         (d1, t1, w1), *rest = _stand_in(d, t, known[p])
         if not rest and (d1 == d or np.isnan(d1)) and (t1 == t or np.isnan(t1)): continue
-        mine = rows[codes == k]; asked[mine], when[mine], weight[mine] = d1, t1, w1; more += [(mine, *q) for q in rest]
+        mine = rows[codes == k]
+        asked[mine], when[mine], weight[mine] = d1, t1, w1
+        more += [(mine, *q) for q in rest]
     if not more and np.array_equal(asked, dose, equal_nan=True) and np.array_equal(when, time, equal_nan=True): return None
     out = [np.concatenate([x, *(np.broadcast_to(q[j], len(q[0])) for q in more)])
         for j, x in enumerate((np.arange(len(table)), asked, when, weight))]
-    order = np.argsort(out[0], kind='stable'); return tuple(x[order] for x in out)
+    order = np.argsort(out[0], kind='stable')
+    return tuple(x[order] for x in out)
 
 # %% ../../nbs/data/05_loaders.ipynb #9d61e89c
 def at_tried_members(
@@ -332,13 +355,16 @@ def at_tried_members(
     "Which doses of members that were tried stand for those that are asked for."
     known, doses, out = set(vocab.atoms), member_doses(vocab.atoms), {}
     def options(a):
-        name, x = split_dose(a); have = {d: b for d, b in doses.get(name, ())}
+        name, x = split_dose(a)
+        have = {d: b for d, b in doses.get(name, ())}
         if a in known or not have or not x > 0: return [(a, 1.)]
-        at = np.array(sorted(have)); return [(have[d], w) for d, w in _share(np.clip(x, at[0], at[-1]), at)]
+        at = np.array(sorted(have))
+        return [(have[d], w) for d, w in _share(np.clip(x, at[0], at[-1]), at)]
     for p in labels:
         members = parse_perturbation(p)
         if not members or set(members) <= known: continue
-        ways = [*product(*map(options, members))]; made = [(format_perturbation([a for a, _ in w]), float(np.prod([x for _, x in w]))) for w in ways]
+        ways = [*product(*map(options, members))]
+        made = [(format_perturbation([a for a, _ in w]), float(np.prod([x for _, x in w]))) for w in ways]
         if [m for m, _ in made] != [p]: out[p] = made
     return out
 
@@ -349,12 +375,16 @@ def at_tried_times(
     screen:str,         # in which they are asked for
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]|None: # (m,) experiment, time in h, and weight, which of each experiment add up to 1; None = all is as it was tried, or nothing is known of it
     "Which times that were tried stand for the times that are asked for; controls have their own."
-    tried = (vocab.times or {}).get(screen, {}); at = np.array([x for x in tried.get('', ()) if x])
+    tried = (vocab.times or {}).get(screen, {})
+    at = np.array([x for x in tried.get('', ()) if x])
     if not len(at): return None
-    time = np.asarray(table['time'], float) if 'time' in table else np.full(len(table), np.nan); P = pd.Categorical(table['perturbation'].astype(str))
+    time = np.asarray(table['time'], float) if 'time' in table else np.full(len(table), np.nan)
+    P = pd.Categorical(table['perturbation'].astype(str))
     def any_time(p):                                    # of a perturbation whose doses were tried at some times, see `at_tried_doses`
-        own = tried.get(p, tried['']); return [(np.nan, 1.)] if None in own or p in (vocab.tried or ()) else [(x, 1 / len(own)) for x in own]
-    bare = [any_time(p) for p in P.categories]; inside = (time >= at[0] * .99) & (time <= at[-1] * 1.01)
+        own = tried.get(p, tried[''])
+        return [(np.nan, 1.)] if None in own or p in (vocab.tried or ()) else [(x, 1 / len(own)) for x in own]
+    bare = [any_time(p) for p in P.categories]
+    inside = (time >= at[0] * .99) & (time <= at[-1] * 1.01)
     ways = {t: _share(np.clip(t, at[0], at[-1]), at) for t in np.unique(time[inside])}
     mine = [[(t, 1.)] if p == '' else bare[k] if np.isnan(t) else ways[t] if i else [(t, 1.)] for k, p, t, i in zip(P.codes, P, time, inside)]
     if all(len(w) == 1 and (w[0][0] == t or (np.isnan(t) and np.isnan(w[0][0]))) for w, t in zip(mine, time)): return None
@@ -377,14 +407,23 @@ def scale_groups(
 # %% ../../nbs/data/05_loaders.ipynb #c955f768
 def _moments(screen, rows):
     "Count, mean and sum of squared differences from it, in one pass over pieces of a large screen."
-    k = len(screen.readouts); n, mean, square = np.zeros(k), np.zeros(k), np.zeros(k)
+    k = len(screen.readouts)
+    n, mean, square = np.zeros(k), np.zeros(k), np.zeros(k)
     for at, x in row_chunks(screen.X, rows=rows):
         if np.isinf(x).any():
             raise DataError(f"expected finite values or NaN (= not measured) in screen {screen.name!r}, got {int(np.isinf(x).sum())} "
                 f"infinite near experiment {at[np.isinf(x).any(1).argmax()]}; replace them by NaN")
-        seen = ~np.isnan(x); m = seen.sum(0); x = np.where(seen, x, 0); here = x.sum(0, dtype=np.float64) / np.maximum(m, 1)
-        x -= here.astype(np.float32); x[~seen] = 0; gap = here - mean; total = np.maximum(n + m, 1)  # Chan, Golub and LeVeque 1983
-        square += np.einsum('ij,ij->j', x, x, dtype=np.float64) + gap**2 * n * m / total; mean += gap * m / total; n += m
+        seen = ~np.isnan(x)
+        m = seen.sum(0)
+        x = np.where(seen, x, 0)
+        here = x.sum(0, dtype=np.float64) / np.maximum(m, 1)
+        x -= here.astype(np.float32)
+        x[~seen] = 0
+        gap = here - mean
+        total = np.maximum(n + m, 1)  # Chan, Golub and LeVeque 1983
+        square += np.einsum('ij,ij->j', x, x, dtype=np.float64) + gap**2 * n * m / total
+        mean += gap * m / total
+        n += m
     return n, mean, square
 
 def standardise(
@@ -399,7 +438,8 @@ def standardise(
             seen = ~np.isnan(X)
             n = seen.sum(0)
             centre = np.where(n > 0, np.where(seen, X, 0).sum(0, dtype=np.float64) / np.maximum(n, 1), 0)
-            var = np.where(seen, X - centre.astype(X.dtype), 0).astype(np.float32); var = np.einsum('ij,ij->j', var, var, dtype=np.float64)
+            var = np.where(seen, X - centre.astype(X.dtype), 0).astype(np.float32)
+            var = np.einsum('ij,ij->j', var, var, dtype=np.float64)
     g = scale_groups(screen.readouts, screen.adata.var['unit'].astype(str).tolist())
     scale = np.sqrt(np.bincount(g, var) / np.maximum(np.bincount(g, n), 1))
     return centre.astype(np.float32), np.where(scale > 0, scale, 1.)[g].astype(np.float32)
@@ -463,14 +503,17 @@ def take(self:Block, rows:np.ndarray) -> 'Block': # these experiments with their
 def chunks(self:Block, use:np.ndarray|None=None): # (rows, targets) piece by piece; only rows where `use`
     rows = None if use is None else np.flatnonzero(use)
     if is_stored(self.values):
-        for at, x in row_chunks(self.values, rows=rows): at = torch.from_numpy(at); yield at, self.targets(at, values=x)
+        for at, x in row_chunks(self.values, rows=rows):
+            at = torch.from_numpy(at)
+            yield at, self.targets(at, values=x)
     else:
         every = torch.arange(len(self)) if rows is None else torch.from_numpy(rows)
         for at in every.split(max(1, int(4e6 // self.n_readouts))): yield at, self.targets(at)
 
 @patch
 def to(self:Block, device) -> 'Block': # values move to a GPU where it has room for them
-    device = torch.device(device); values = self.values
+    device = torch.device(device)
+    values = self.values
     if isinstance(values, torch.Tensor) and _room(values.nbytes, device): values = values.to(device)
     elif is_stored(values) and not self.on_disk and device.type != 'cpu' and _room(values.nbytes, device):
         values = torch.empty(values.shape, device=device)
@@ -495,7 +538,8 @@ def make_block(
     basis:np.ndarray|None=None, # (k, n_readouts) the transfer's directions
 ) -> Block:
     "Tensors of encoded experiments."
-    mine = _lookup(vocab.screen_contexts[screen]); k = len(vocab.readouts[screen])
+    mine = _lookup(vocab.screen_contexts[screen])
+    k = len(vocab.readouts[screen])
     local = np.array([0] + [mine.get(c, 0) for c in vocab.contexts], np.int64)[codes.context]
     centre, scale = scaling or (np.zeros(k, np.float32), np.ones(k, np.float32))
     if transfer is None or basis is None: transfer, basis = np.zeros((len(local), 0), np.float32), np.zeros((0, k), np.float32)
@@ -551,14 +595,17 @@ def _ahead(it, depth=2):
                 if stop.is_set(): return
             put((None, StopIteration()))
         except BaseException as e: put((None, e))
-    t = threading.Thread(target=work, daemon=True); t.start()
+    t = threading.Thread(target=work, daemon=True)
+    t.start()
     try:
         while True:
             x, e = q.get()
             if isinstance(e, StopIteration): return
             if e is not None: raise e
             yield x
-    finally: stop.set(); t.join()
+    finally:
+        stop.set()
+        t.join()
 
 # %% ../../nbs/data/05_loaders.ipynb #eeef3cd1
 class BlockLoader:
@@ -605,13 +652,17 @@ def _windows(self:BlockLoader, k, g):
     "Chunks of a matrix on disk in random order, so many together as a window holds; the experiments of each in random order."
     v, rows = self.blocks[k].values, self.rows[k]
     lies = (rows if v.rows is None else v.rows[rows]) // v.chunk
-    chunks, start = np.unique(np.sort(lies), return_index=True); order = np.argsort(lies, kind='stable')
+    chunks, start = np.unique(np.sort(lies), return_index=True)
+    order = np.argsort(lies, kind='stable')
     parts = np.split(rows[order], start[1:])
     if g is not None: parts = [parts[i] for i in g.permutation(len(parts))]
     many, out, have = max(1, int(self.window * 1e6 / (4 * v.shape[1]))), [], 0
     for p in parts:
-        if not out or have + len(p) > many: out.append([]); have = 0
-        out[-1].append(p); have += len(p)
+        if not out or have + len(p) > many:
+            out.append([])
+            have = 0
+        out[-1].append(p)
+        have += len(p)
     return [np.concatenate(w) if g is None else g.permutation(np.concatenate(w)) for w in out]
 
 # %% ../../nbs/data/05_loaders.ipynb #ac2c124b
@@ -624,20 +675,26 @@ def _parts(self:BlockLoader, k, g):
     order = np.concatenate(windows)
     cuts = np.linspace(0, len(order), n + 1).round().astype(int) if g is not None else np.minimum(np.arange(n + 1) * self.sizes[k],
         len(order))
-    if not b.on_disk: yield from ((order[a:z], None) for a, z in zip(cuts, cuts[1:])); return
+    if not b.on_disk:
+        yield from ((order[a:z], None) for a, z in zip(cuts, cuts[1:]))
+        return
     starts, have, w = np.cumsum([0, *map(len, windows)]), [], 0     # `have`: windows in memory, with where each begins in the order
     for a, z in zip(cuts, cuts[1:]):
         have = [(at, x) for at, x in have if at + len(x) > a]
         if starts[w] < z: spare_memory()
-        while starts[w] < z: have.append((starts[w], self._read(k, windows[w]))); w += 1
+        while starts[w] < z:
+            have.append((starts[w], self._read(k, windows[w])))
+            w += 1
         parts = [x[max(a - at, 0):z - at] for at, x in have if at < z]
         yield order[a:z], parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 @patch
 def _read(self:BlockLoader, k, rows):
     "The values of a window, chunk by chunk, in its order."
-    v = self.blocks[k].values; at = rows if v.rows is None else v.rows[rows]
-    out = np.empty((len(rows), v.shape[1]), np.float32); order = np.argsort(at, kind='stable')
+    v = self.blocks[k].values
+    at = rows if v.rows is None else v.rows[rows]
+    out = np.empty((len(rows), v.shape[1]), np.float32)
+    order = np.argsort(at, kind='stable')
     for here in np.split(order, np.flatnonzero(np.diff(at[order] // v.chunk)) + 1):
         lo, hi = int(at[here[0]]), int(at[here[-1]]) + 1
         out[here] = v.source[lo:hi][at[here] - lo]
@@ -647,8 +704,11 @@ def _read(self:BlockLoader, k, rows):
 @patch
 def _batch(self:BlockLoader, k, rows, values):
     b, skip, use = self.blocks[k], None if self.skip is None else self.skip[k], None
-    if skip is not None and skip.ndim == 1: keep = ~skip[rows]; rows, values = rows[keep], None if values is None else values[keep]
-    part = slice(self.share[0], None, self.share[1]); rows, values = rows[part], None if values is None else values[part]
+    if skip is not None and skip.ndim == 1:
+        keep = ~skip[rows]
+        rows, values = rows[keep], None if values is None else values[keep]
+    part = slice(self.share[0], None, self.share[1])
+    rows, values = rows[part], None if values is None else values[part]
     if skip is not None and skip.ndim == 2: use = torch.from_numpy(~skip[:, rows]).to(self.device)
     at = torch.from_numpy(rows).to(self.device)
     return (*b.inputs(at), *(() if use is None else (use,)), b.targets(torch.from_numpy(rows) if b.apart else at, values))
@@ -660,6 +720,7 @@ def to(self:BlockLoader, device):
 
 @patch
 def new(self:BlockLoader, *args, shuffle=None, **kwargs):
-    new = object.__new__(type(self)); new.__dict__.update(self.__dict__)
+    new = object.__new__(type(self))
+    new.__dict__.update(self.__dict__)
     if shuffle is not None: new.shuffle = shuffle
     return new

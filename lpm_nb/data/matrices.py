@@ -51,16 +51,25 @@ class _Turned:
 
 def _turn(file, name, shape, step=1 << 24):
     "Turn compressed columns into compressed rows without holding them: count the rows, then place value after value."
-    data, rows, ptr = (file[f'{name}/{k}'] for k in ('data', 'indices', 'indptr')); ptr = ptr[:]; nnz = int(ptr[-1])
+    data, rows, ptr = (file[f'{name}/{k}'] for k in ('data', 'indices', 'indptr'))
+    ptr = ptr[:]
+    nnz = int(ptr[-1])
     count = sum((np.bincount(rows[i:i + step], minlength=shape[0]) for i in range(0, nnz, step)), np.zeros(shape[0], np.int64))
-    starts = np.r_[0, np.cumsum(count)]; box = tempfile.TemporaryDirectory(prefix='lpm-turn-'); fill = starts[:-1].copy()
+    starts = np.r_[0, np.cumsum(count)]
+    box = tempfile.TemporaryDirectory(prefix='lpm-turn-')
+    fill = starts[:-1].copy()
     at, value = (np.lib.format.open_memmap(f'{box.name}/{n}.npy', 'w+', d, (max(nnz, 1),))
         for n, d in (('at', np.int32), ('value', np.float32)))
     for i in range(0, nnz, step):
-        r, v = rows[i:i + step], data[i:i + step]; column = np.searchsorted(ptr, np.arange(i, i + len(r)), side='right') - 1
-        order = np.argsort(r, kind='stable'); r = r[order]
-        first = np.flatnonzero(np.r_[True, r[1:] != r[:-1]]); n = np.diff(np.r_[first, len(r)])
-        to = fill[r] + np.arange(len(r)) - np.repeat(first, n); at[to], value[to] = column[order], v[order]; fill[r[first]] += n
+        r, v = rows[i:i + step], data[i:i + step]
+        column = np.searchsorted(ptr, np.arange(i, i + len(r)), side='right') - 1
+        order = np.argsort(r, kind='stable')
+        r = r[order]
+        first = np.flatnonzero(np.r_[True, r[1:] != r[:-1]])
+        n = np.diff(np.r_[first, len(r)])
+        to = fill[r] + np.arange(len(r)) - np.repeat(first, n)
+        at[to], value[to] = column[order], v[order]
+        fill[r[first]] += n
     return _Turned(box, starts, at, value, shape[1])
 
 # %% ../../nbs/data/02c_matrices.ipynb #b43c795f
@@ -136,8 +145,10 @@ def blocks(self:MatrixFile,
     size = max(1, int(megabytes * 1e6 / (4 * (hi - lo))) // chunk) * chunk
     at = start
     while at < len(rows):
-        first = int(rows[at]); end = (first // chunk) * chunk + size       # blocks end where chunks end
-        to = int(np.searchsorted(rows, end)); last = int(rows[to - 1]) + 1
+        first = int(rows[at])
+        end = (first // chunk) * chunk + size   # blocks end where chunks end
+        to = int(np.searchsorted(rows, end))
+        last = int(rows[to - 1]) + 1
         sparse = not self.dense
         x = self._rows()[first:last] if sparse else self.data[first:last, lo:hi]
         if to - at < last - first: x = x[rows[at:to] - first]
@@ -158,7 +169,8 @@ def read_gct(
     dims = [int(d) for d in head[1].split('\t') if d.strip().isdigit()]
     if head[0].strip() not in ('#1.2', '#1.3') or len(dims) < 2:
         raise StorageError(f"{path} is no GCT file: it begins with {head[0][:20]!r}, expected '#1.2' or '#1.3' and a line of sizes")
-    n_row, n_col = dims[:2]; n_label, n_above = (1, 0) if head[0].strip() == '#1.2' else (dims[2], dims[3])
+    n_row, n_col = dims[:2]
+    n_label, n_above = (1, 0) if head[0].strip() == '#1.2' else (dims[2], dims[3])
     t = pd.read_csv(path, sep='\t', skiprows=2, header=0, dtype=str, keep_default_na=False, quoting=3)
     if t.shape != (n_above + n_row, 1 + n_label + n_col):
         raise StorageError(f"{path} announces {n_row} × {n_col} values and has {len(t) - n_above} × {t.shape[1] - 1 - n_label}; it is cut "

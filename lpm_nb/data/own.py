@@ -48,7 +48,8 @@ class Understood:
     def __repr__(self): return self.table().to_string(index=False, justify='left')
     def screen(self, **go) -> Screen: # `checkpoint` and `on_rows` for large files
         "The Screen."
-        s = self.build(**go); s = nominal_doses(s)[0] if self.nominal else s
+        s = self.build(**go)
+        s = nominal_doses(s)[0] if self.nominal else s
         return s if self.no_effect is None else s.with_no_effect(self.no_effect)
 
 TABLES = ('.csv', '.tsv', '.txt', '.parquet', '.xlsx')   # endings of tables
@@ -62,11 +63,15 @@ def _read_table(path, sheet):
             return t.reset_index(drop=t.index.nlevels == 1 and t.index.name is None and is_number(t.index.to_series())).rename(columns=dict(
                 index='(no name)'))
         if name.endswith('.xlsx'):
-            book = pd.ExcelFile(path); check_known([sheet or book.sheet_names[0]], book.sheet_names, 'sheet'); return book.parse(sheet or 0)
+            book = pd.ExcelFile(path)
+            check_known([sheet or book.sheet_names[0]], book.sheet_names, 'sheet')
+            return book.parse(sheet or 0)
         with (gzip.open if path.name.endswith('.gz') else open)(path, 'rt', errors='replace') as f: head = f.readline()
         how = dict(sep=max('\t,;', key=head.count), keep_default_na=False, na_values=['', 'NA', 'N/A', '#N/A', 'NaN', 'nan', '#VALUE!'])
         try: t = pd.read_csv(path, **how)
-        except UnicodeDecodeError: how['encoding'] = 'cp1252'; t = pd.read_csv(path, **how)        # as older spreadsheets write
+        except UnicodeDecodeError:
+            how['encoding'] = 'cp1252'
+            t = pd.read_csv(path, **how)   # as older spreadsheets write
         with_comma = [c[c.str.fullmatch(r'-?\d*,\d+(e-?\d+)?', case=False)] for c in (c.dropna().astype(str)
             for _, c in t.select_dtypes(exclude='number').items())] if how['sep'] != ',' else []
         with_comma = [c for c in with_comma if len(c)]
@@ -76,7 +81,8 @@ def _read_table(path, sheet):
         if odd is not None:
             raise DataError(f"numbers such as {odd!r} in {path.name} may have a decimal comma or thousands set apart; write them without")
         t = pd.read_csv(path, **how, decimal=',')
-    names = pd.Series(next(csv.reader([head], delimiter=how['sep']))).str.strip(); twice = names[names.duplicated() & names.ne('')]
+    names = pd.Series(next(csv.reader([head], delimiter=how['sep']))).str.strip()
+    twice = names[names.duplicated() & names.ne('')]
     if len(twice): raise DataError(f"expected every column once, got {twice.iloc[0]!r} twice in {path.name}; rename one")
     return t
 
@@ -85,7 +91,8 @@ def _kind(kind, column, labels):
     "What was done to the targets: as said, or from labels and columns that say it themselves."
     if kind:
         all_kinds = {k.lower(): k for k in (*DIRECTION, 'drug', 'ligand', 'OEmut')}
-        check_known([kind.lower()], list(all_kinds), 'kind'); return all_kinds[kind.lower()]
+        check_known([kind.lower()], list(all_kinds), 'kind')
+        return all_kinds[kind.lower()]
     named = [str(l).partition(':')[0] for l in labels if not is_control(str(l))]
     if named and all(k in DIRECTION or k in ('drug', 'ligand', 'OEmut') for k in named): return ''
     if plain_name(column) in DRUGS: return 'drug'
@@ -153,9 +160,12 @@ def understand(
         nominal=nominal, no_effect=no_effect)
     check_known([columns], ['readouts', 'contexts', 'perturbations'], 'columns')
     if not isinstance(perturbation, str) and perturbation is not None:
-        members = list(perturbation); asked['perturbation'] = members[0] if len(members) == 1 else members
+        members = list(perturbation)
+        asked['perturbation'] = members[0] if len(members) == 1 else members
     if not isinstance(dose, str) and dose is not None:
-        doses = list(dose); asked['dose'] = (doses or [None])[0] if len(doses) < 2 else doses; n = len(asked['perturbation'] or []) if isinstance(
+        doses = list(dose)
+        asked['dose'] = (doses or [None])[0] if len(doses) < 2 else doses
+        n = len(asked['perturbation'] or []) if isinstance(
             asked['perturbation'], list) else 1
         if len(doses) > 1 and len(doses) != n:
             raise DataError(f"expected one column of doses, or one for each of the members, got {len(doses)} for {n}: dose= and perturbation=")
@@ -177,7 +187,9 @@ def _labels(t, asked):
     "Roles of the label columns, and what is not said."
     p = find_role(t.columns, 'perturbation', given=asked['perturbation'])
     if p is None: raise DataError(f"no column with the perturbation among {', '.join(map(str, t.columns[:12]))}; name it: perturbation=")
-    ctx = asked['context']; given = [ctx] if isinstance(ctx, str) else list(ctx or []); fixed = None
+    ctx = asked['context']
+    given = [ctx] if isinstance(ctx, str) else list(ctx or [])
+    fixed = None
     if len(given) == 1 and given[0] not in t.columns:
         if near := difflib.get_close_matches(given[0].lower(), [str(c).lower() for c in t.columns], n=1, cutoff=.8):
             raise DataError(f"no column is called {given[0]!r}, but one is called "
@@ -210,7 +222,8 @@ _UNNAMED = re.compile(r'(Unnamed: \d+)?')
 # %% ../../nbs/data/03e_own.ipynb #1ee8ba84
 def _dosed_members(parts, t, asked):
     "Members with their doses in their labels; where the dose is 0, the member is not there."
-    columns, u = asked['dose'], asked['dose_unit']; check_known(columns, list(t.columns), 'column', hint='They were named as doses of the members')
+    columns, u = asked['dose'], asked['dose_unit']
+    check_known(columns, list(t.columns), 'column', hint='They were named as doses of the members')
     units = [u] * len(columns) if isinstance(u, str) else list(u)
     said = [c for c in t.columns if 'unit' in plain_name(c) and set(label_text(t[c]).dropna().str.strip().str.lower()) <= DOSE_UNITS.keys()]   # one for each, or one for all
     if u == 'µM' and said and not any(named_unit('dose', d) for d in columns): units = said * (len(columns) if len(said) == 1 else 1)
@@ -227,10 +240,13 @@ def _dosed_members(parts, t, asked):
                 f"{parts[m][lost].iloc[0]!r}); write 0 where it was not given")
     to, near = join_doses(parts.to_numpy(object).ravel(), amount.to_numpy().ravel())
     if asked['nominal']: amount = pd.DataFrame(to.reshape(amount.shape), t.index, list(parts))
-    out = parts.astype(object); given = amount.to_numpy().ravel(); given = given[given > 0]
+    out = parts.astype(object)
+    given = amount.to_numpy().ravel()
+    given = given[given > 0]
     for m in parts:
         dosed, gone = amount[m] > 0, amount[m] == 0
-        out.loc[dosed, m] = [f'{p}@{x:.6g}' for p, x in zip(parts[m][dosed], amount[m][dosed])]; out.loc[gone, m] = None
+        out.loc[dosed, m] = [f'{p}@{x:.6g}' for p, x in zip(parts[m][dosed], amount[m][dosed])]
+        out.loc[gone, m] = None
     out.loc[out.isna().all(axis=1) & parts.notna().any(axis=1), parts.columns[0]] = 'control'
     told = {'doses of members': f"{len(np.unique(given))} ({given.min():g}…{given.max():g} µM), in the labels" if len(given) else 'none'}
     used = [c for c in {*columns, *units} if c in t]
@@ -239,8 +255,11 @@ def _dosed_members(parts, t, asked):
 
 def _members(t, asked):
     "Columns with the members of a combination as one; where one is empty, the other alone."
-    m = asked['perturbation']; check_known(m, list(t.columns), 'column', hint='They were named as the members of a combination')
-    _no_numbers(t, m); joined, name = ' + ', ' + '.join(m); parts = t[m].apply(label_text)
+    m = asked['perturbation']
+    check_known(m, list(t.columns), 'column', hint='They were named as the members of a combination')
+    _no_numbers(t, m)
+    joined, name = ' + ', ' + '.join(m)
+    parts = t[m].apply(label_text)
     if isinstance(asked['dose'], list): parts, t, asked = _dosed_members(parts, t, asked)
     elif asked['dose'] and (more := [c for c in t.columns if c != asked['dose'] and is_number(t[c]) and one_of_doses(c)]):
         raise DataError(f"one dose was named, dose={asked['dose']!r}, of {len(m)} members, and {more[0]!r} looks like another; name one for "
@@ -256,12 +275,15 @@ _OUTCOMES = ('percentgrowth', 'inhibition', 'x/x0', 'viability', 'response', 'gr
 def _usual_members(t, asked, readout, value):
     "Members of combinations, their doses and the outcome by their usual names, where no column has the perturbation."
     members, doses = find_members(t.columns)
-    numbers = [c for c in t.columns if is_number(t[c])]; nsc = bool(members) and members[0].lower().startswith('nsc')      # numbers are readouts, but of the NCI's compounds
+    numbers = [c for c in t.columns if is_number(t[c])]
+    nsc = bool(members) and members[0].lower().startswith('nsc')   # numbers are readouts, but of the NCI's compounds
     if not members or '(no name)' in t or (set(members) & set(numbers) and not nsc) or find_role(t.columns, 'perturbation', taken=numbers): return asked, value
     if asked['kind'] == 'drug' and re.match('gene|target', members[0], re.I): return asked, value    # the targets of one drug
-    lower = {plain_name(c): c for c in t.columns if is_number(t[c])}; long = find_role([c for c in t.columns if c not in members], 'readout', given=readout if readout in t else None)
+    lower = {plain_name(c): c for c in t.columns if is_number(t[c])}
+    long = find_role([c for c in t.columns if c not in members], 'readout', given=readout if readout in t else None)
     told = label_text(t[members[0]]).dropna().str.match(r'\w+:').any()                              # labels that say their kind themselves
-    drugs = bool(re.match('drug|compound|nsc', members[0], re.I)); kind = asked['kind'] or ('drug' if drugs and not told else None)
+    drugs = bool(re.match('drug|compound|nsc', members[0], re.I))
+    kind = asked['kind'] or ('drug' if drugs and not told else None)
     asked = {**asked, 'perturbation': members, 'dose': asked['dose'] or doses or None, 'kind': kind}
     if value or long or not (drugs or kind == 'drug') or (out := next((lower[o] for o in _OUTCOMES if o in lower), None)) is None: return asked, value
     more = [c for c in numbers if c not in (out, *members) and not LOOKS['dose'].search(c) and plain_name(c) not in STATISTICS]
@@ -270,9 +292,11 @@ def _usual_members(t, asked, readout, value):
 def _pairs_as_columns(path, t, asked):
     "A matrix of pairs as rows of a first and a second perturbation and a value."
     p = find_role(t.columns, 'perturbation', given=asked['perturbation']) or ('(no name)' if '(no name)' in t else t.columns[0])
-    _no_numbers(t, [p]); numeric = [c for c in t.columns if c != p and is_number(t[c])]
+    _no_numbers(t, [p])
+    numeric = [c for c in t.columns if c != p and is_number(t[c])]
     if not numeric: raise DataError(f"no column of numbers in {path.name}: expected a column for each second perturbation")
-    keep = [c for c in t.columns if c != p and c not in numeric]; value = 'value' if 'value' not in keep else 'value of the pair'
+    keep = [c for c in t.columns if c != p and c not in numeric]
+    value = 'value' if 'value' not in keep else 'value of the pair'
     long = t.rename(columns={p: 'first'}).melt(id_vars=['first', *keep], value_vars=numeric, var_name='second', value_name=value)
     return long.dropna(subset=[value]).reset_index(drop=True), {**asked, 'perturbation': ['first', 'second']}, value
 
@@ -282,7 +306,8 @@ def _contexts_as_rows(path, t, asked, readout):
     if asked['perturbation'] or find_role(t.columns, 'perturbation') or not (ctx is None or isinstance(ctx, str)): return
     c = ctx if ctx in t else find_role(t.columns, 'context') if ctx is None else None
     if c is None: return
-    _no_numbers(t, [c]); numeric = [x for x in t.columns if x != c and is_number(t[x]) and not _ABOUT.search(plain_name(x))]
+    _no_numbers(t, [c])
+    numeric = [x for x in t.columns if x != c and is_number(t[x]) and not _ABOUT.search(plain_name(x))]
     if not numeric: raise DataError(f"no column of numbers in {path.name}: expected a column for each perturbation")
     symbols = {x: re.sub(r' \(\d+\)$', '', x) for x in numeric}           # DepMap writes SYMBOL (Entrez id)
     if len(set(symbols.values())) < len(symbols): symbols = {x: x for x in numeric}
@@ -300,7 +325,8 @@ def _from_table(path, t, asked, readout, value, columns):
         and (t[c].isna().all() or is_number(t[c])))]]                   # numbers of rows, as spreadsheets and pandas write them
     unnamed = [c for c in t.columns if _UNNAMED.fullmatch(c)]            # names of rows are names
     if len(unnamed) == 1: t = t.rename(columns={unnamed[0]: '(no name)'})
-    empty = [c for c in t.columns if t[c].isna().all()]; t = t.drop(columns=empty)
+    empty = [c for c in t.columns if t[c].isna().all()]
+    t = t.drop(columns=empty)
     asked = {**asked, 'empty': empty, 'again': int(t.duplicated().sum())}
     if columns == 'perturbations':
         if (u := _contexts_as_rows(path, t, asked, readout)) is not None: return u
@@ -308,7 +334,8 @@ def _from_table(path, t, asked, readout, value, columns):
     if columns == 'readouts' and asked['perturbation'] is None: asked, value = _usual_members(t, asked, readout, value)
     if isinstance(asked['perturbation'], list): t, asked = _members(t, asked)
     if columns == 'contexts': return _contexts_as_columns(path, t, asked, readout)
-    prefix = readout if readout and readout.endswith(':') else ''; readout = None if prefix else readout
+    prefix = readout if readout and readout.endswith(':') else ''
+    readout = None if prefix else readout
     if '(no name)' in t and find_role(t.columns, 'perturbation', given=asked['perturbation']) is None:
         asked = {**asked, 'perturbation': '(no name)'}
     roles, fixed = _labels(t, asked)
@@ -345,8 +372,11 @@ def _wide_warnings(names):
 def _far_off(X, far=20.):
     "Values much further from the rest than these are from each other; few, or they are hits."
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore', RuntimeWarning); middle = np.nanmedian(X, 0); spread = 1.4826 * np.nanmedian(np.abs(X - middle), 0)
-    off = np.abs(X - middle) > far * np.where(spread > 0, spread, np.inf); n = int(off.sum())
+        warnings.simplefilter('ignore', RuntimeWarning)
+        middle = np.nanmedian(X, 0)
+        spread = 1.4826 * np.nanmedian(np.abs(X - middle), 0)
+    off = np.abs(X - middle) > far * np.where(spread > 0, spread, np.inf)
+    n = int(off.sum())
     if 0 < n < .02 * max((~np.isnan(X)).sum(), 1):
         worst = X.ravel()[np.argmax(np.where(off, np.abs(X - middle), -1))]
         yield (f"{n:,} value{'s lie' if n > 1 else ' lies'} more than {far:g} robust standard deviations from the median (the furthest: {worst:.4g}): if wells failed there, "
@@ -370,7 +400,8 @@ def _suspicions(o, kind, labels, X, asked):
     if asked.get('again'):
         out.append(f"{asked['again']} rows are the same as another one in every column, and count as replicates; if they are copies, drop them")
     if twice := vector_names([str(l) for l in labels]):
-        l, half = next(iter(twice.items())); out.append(f"every label says the same twice, as {l!r}; it is read as {half!r}"
+        l, half = next(iter(twice.items()))
+        out.append(f"every label says the same twice, as {l!r}; it is read as {half!r}"
             + ('' if asked['joined'] else ", and if '_' joins members, say joined='_'" if '_' in half else ''))
     if asked.get('one of several'):
         out.append(f"{asked['one of several']!r} is read as the outcome; name another, value=, or name the members, perturbation=, and every column "
@@ -378,7 +409,8 @@ def _suspicions(o, kind, labels, X, asked):
     if asked.get('rest'):
         out.append(f"columns that are not read: {', '.join(map(str, asked['rest'][:8]))}{', …' if len(asked['rest']) > 8 else ''}")
     for c, what in (('perturbation', 'perturbations'), ('context', 'contexts')):
-        names = pd.Series(sorted({p for p in o[c] if p}), dtype=object); twice = names[names.str.lower().duplicated(keep=False)]
+        names = pd.Series(sorted({p for p in o[c] if p}), dtype=object)
+        twice = names[names.str.lower().duplicated(keep=False)]
         if n := int(names.str.lower().duplicated().sum()):
             out.append(f"{n} {what} differ only in case from another one ({', '.join(map(repr, twice.iloc[:2]))}); to a model they are "
                 "different: write them alike")
@@ -423,11 +455,14 @@ def _others(labels, joined):
 # %% ../../nbs/data/03e_own.ipynb #0c0cbde2
 def _experiment(t, roles, fixed, asked):
     "Labels of each row in the library's words."
-    p = label_text(t[roles['perturbation']]); labels = p.dropna().unique()
+    p = label_text(t[roles['perturbation']])
+    labels = p.dropna().unique()
     if 'pert_type' in t and len(types := sorted({str(x) for x in t['pert_type'].dropna() if str(x).startswith('trt_')})) > 1:
         raise DataError(f"expected one kind of perturbation in a file, column 'pert_type' has {', '.join(types)}; write each type into a file "
             "of its own and say its kind=")
-    _controls_are_there(labels, asked); kind = _kind(asked['kind'], roles['perturbation'], labels); atoms = _atoms(labels, kind, asked['joined'], asked['control'])
+    _controls_are_there(labels, asked)
+    kind = _kind(asked['kind'], roles['perturbation'], labels)
+    atoms = _atoms(labels, kind, asked['joined'], asked['control'])
     if fixed is None and not roles['context']:
         raise DataError("no column with the cell line or tissue was found; name it: context='…', or give one for all rows: context='K562'")
     own = not kind  # labels such as 'CRISPRi:TP53' or 'drug:A+drug:B': a table in the library's own words, where empty is control
@@ -445,19 +480,26 @@ def _experiment(t, roles, fixed, asked):
     if roles['dose']:
         u = t[roles['dose_unit']] if roles.get('dose_unit') else pd.Series(roles.get('dose_unit_is', asked['dose_unit']), t.index)
         o['dose'] = to_micromolar(label_text(t[roles['dose']]), u, control=o['perturbation'] == '')
-        none = (o['dose'] == 0) & (o['perturbation'] != ''); asked['none given'] = int(none.sum()); o.loc[none, 'perturbation'] = ''
+        none = (o['dose'] == 0) & (o['perturbation'] != '')
+        asked['none given'] = int(none.sum())
+        o.loc[none, 'perturbation'] = ''
     if roles['time']: o['time'] = to_hours(label_text(t[roles['time']]), roles.get('time_unit_is', 'h'))
     return o, kind, labels, flag, unnamed
 
 def _facts(o, n_readouts, X, rows):
-    key = [c for c in ('perturbation', 'context', 'dose', 'time') if c in o]; n = o.groupby(key, dropna=False, observed=True).size()
+    key = [c for c in ('perturbation', 'context', 'dose', 'time') if c in o]
+    n = o.groupby(key, dropna=False, observed=True).size()
     f = {'rows': f'{rows:,}', 'experiments': f'{len(n):,}',
         'perturbations': f"{o.loc[o['perturbation'] != '', 'perturbation'].nunique():,}", 'contexts': f"{o['context'].nunique():,} "
         f"({', '.join(sorted(map(str, o['context'].unique()))[:3])}{', …' if o['context'].nunique() > 3 else ''})", 'readouts': n_readouts
         if isinstance(n_readouts, str) else f'{n_readouts:,}', 'control rows': f"{int((o['perturbation'] == '').sum()):,}",
          'repeated experiments': f'{int((n > 1).sum()):,}'}
-    if 'dose' in o: d = o['dose'].dropna(); f['doses'] = f"{d.nunique()} ({d.min():g}…{d.max():g} µM)" if len(d) else 'none'
-    if 'time' in o: d = o['time'].dropna(); f['times'] = ', '.join(f'{x:g} h' for x in sorted(d.unique())[:6]) if len(d) else 'none'
+    if 'dose' in o:
+        d = o['dose'].dropna()
+        f['doses'] = f"{d.nunique()} ({d.min():g}…{d.max():g} µM)" if len(d) else 'none'
+    if 'time' in o:
+        d = o['time'].dropna()
+        f['times'] = ', '.join(f'{x:g} h' for x in sorted(d.unique())[:6]) if len(d) else 'none'
     if X is not None: f['missing values'] = f'{np.isnan(X).mean():.1%}'
     f['for example'] = '; '.join(f"{p or '(control)'} in {c}"
         for p, c in o[['perturbation', 'context']].drop_duplicates().iloc[:3].itertuples(index=False))
@@ -483,11 +525,15 @@ def _text(values):
         "write numbers with a decimal point and nothing else"]
 
 def _clean(X):
-    X = X.apply(pd.to_numeric, errors='coerce').to_numpy(np.float32); return np.where(np.isfinite(X), X, np.nan)
+    X = X.apply(pd.to_numeric, errors='coerce').to_numpy(np.float32)
+    return np.where(np.isfinite(X), X, np.nan)
 
 def _make(o, X, readouts, asked):
-    keep = ~np.isnan(X).all(1); seen = ~np.isnan(X).all(0); o = o[keep]
-    key = [c for c in ('perturbation', 'context', 'dose', 'time') if c in o]; again = o.duplicated(key).any()
+    keep = ~np.isnan(X).all(1)
+    seen = ~np.isnan(X).all(0)
+    o = o[keep]
+    key = [c for c in ('perturbation', 'context', 'dose', 'time') if c in o]
+    again = o.duplicated(key).any()
     return Screen.from_arrays(X[keep][:, seen], perturbation=o['perturbation'], context=o['context'], dose=o.get('dose'),
         time=o.get('time'), readouts=[r for r, k in zip(readouts, seen) if k], name=asked['name'], unit=asked['unit'],
         replicates=asked['replicates'] if again else None)
@@ -495,7 +541,8 @@ def _make(o, X, readouts, asked):
 # %% ../../nbs/data/03e_own.ipynb #d44d41ce
 def _from_matrix(path, t, X, asked, form, prefix, roles=None, fixed=None):
     if roles is None: roles, fixed = _labels(t, asked)
-    t = t.reset_index(drop=True); X = X.reset_index(drop=True)
+    t = t.reset_index(drop=True)
+    X = X.reset_index(drop=True)
     o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked)
     raw = X.apply(pd.to_numeric, errors='coerce').to_numpy(np.float64)
     t, o, X, raw = t[~unnamed], o[~unnamed], X[~unnamed], raw[~unnamed]
@@ -512,15 +559,18 @@ def _from_matrix(path, t, X, asked, form, prefix, roles=None, fixed=None):
         lambda **go: _make(o, _clean(X), readouts, asked))
 
 def _long(path, t, asked, roles, fixed, r, v):
-    o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked); t, o = t[~unnamed], o[~unnamed]
-    raw = pd.to_numeric(t[v], errors='coerce'); x = raw.to_numpy(np.float64)
+    o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked)
+    t, o = t[~unnamed], o[~unnamed]
+    raw = pd.to_numeric(t[v], errors='coerce')
+    x = raw.to_numpy(np.float64)
     text = t[v][t[v].notna() & raw.isna()].to_numpy(object)
     look = _design(t, o, roles) + _suspicions(o, kind, labels, x,
         asked) + _wide_warnings(t[r].dropna().unique()) + (
         [f'{int(unnamed.sum())} rows have no perturbation or no context and are left out'] if unnamed.any()
         else []) + _text(text)
     facts = _facts(o.assign(_r=t[r]).drop_duplicates([*o.columns, '_r']).drop(columns='_r').drop_duplicates(), t[r].nunique(), x, len(t))
-    facts |= _taken(labels, asked); facts['repeated experiments'] = f"{int(o.assign(_r=t[r]).duplicated().sum()):,} values"
+    facts |= _taken(labels, asked)
+    facts['repeated experiments'] = f"{int(o.assign(_r=t[r]).duplicated().sum()):,} values"
     def build(**go):
         long = o.assign(readout=t[r].astype(object), value=np.where(np.isfinite(x), x, np.nan)).dropna(subset=['value', 'readout'])
         with warnings.catch_warnings():
@@ -544,7 +594,8 @@ def _contexts_as_columns(path, t, asked, readout):
 # %% ../../nbs/data/03e_own.ipynb #83528631
 def _counts(x):
     "Are these numbers counts?"
-    x = x[np.isfinite(x)]; return bool(x.size and (x >= 0).all() and (x == np.round(x)).all())
+    x = x[np.isfinite(x)]
+    return bool(x.size and (x >= 0).all() and (x == np.round(x)).all())
 
 def _other_counts(path, layers):
     "The layers beside X that have counts."
@@ -564,7 +615,9 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells, layer):
             'readouts': f'{len(s.readouts):,}'}, [], s.name, lambda **go: s)
     if genes is not None: check_known([genes], var.columns.tolist(), 'column of var')
     else: genes = next((c for c in ('gene_name', 'gene_symbol', 'symbol', 'feature_name') if c in var), None)
-    t = obs.reset_index(drop=True); roles, fixed = _labels(t, asked); p = roles['perturbation']
+    t = obs.reset_index(drop=True)
+    roles, fixed = _labels(t, asked)
+    p = roles['perturbation']
     counts = _counts(sample)
     o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked)
     key = [c for c in ('perturbation', 'context', 'dose', 'time') if c in o]
@@ -577,7 +630,8 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells, layer):
     more += [f"column {c!r} has a second perturbation, which is not read" for c in ('perturbation_2',) if c in t]
     if flag is not None:                                                # of cells, labels say what is control
         yes = t[flag].astype(str).str.lower().isin(['true', '1', '1.0']).groupby(label_text(t[p])).mean()
-        asked['control'] = (*asked['control'], *yes.index[yes == 1]); odd = yes.index[(yes > 0) & (yes < 1)]
+        asked['control'] = (*asked['control'], *yes.index[yes == 1])
+        odd = yes.index[(yes > 0) & (yes < 1)]
     look = more + _design(t, o, roles) + _suspicions(o, kind, labels, None, asked) + _wide_warnings(symbol)
     if many and asked.get('none given'):
         raise DataError(f"expected the label of control for cells that were given nothing, {asked['none given']:,} cells of a perturbation have "
@@ -605,7 +659,8 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells, layer):
         if layer is None and not counts and (other := list(_other_counts(path, layers))):
             look.append(f"X is scaled already, and {'.raw' if other[0] == 'raw' else f'layer {other[0]!r}'} has counts: layer={other[0]!r} "
                 "reads those, for z-scores against the controls of each batch")
-        context = fixed if fixed else roles['context']; f = _facts(o, shape[1], None, len(o)) | _taken(labels, asked)
+        context = fixed if fixed else roles['context']
+        f = _facts(o, shape[1], None, len(o)) | _taken(labels, asked)
         f.pop('repeated experiments')
         f |= {'cells in an experiment': f'{per.median():g} (median)', 'values are': 'counts' if counts else 'scaled already',
             'each profile is': {'z': 'mean z-score against control cells of the ' + (
@@ -642,5 +697,6 @@ def add_screen(
     if target.exists() and not overwrite:
         raise DataError(f"a screen {u.name!r} was added before ({target}); choose another name=, or overwrite=True")
     s = u.screen(on_rows=on_rows, **(dict(client=client) if client is not None and u.form == 'cells' else {}))
-    s.adata.uns['lpm'].update(source=str(u.path.name)); s.write(target)
+    s.adata.uns['lpm'].update(source=str(u.path.name))
+    s.write(target)
     return s

@@ -184,18 +184,21 @@ def get_public(
         files = {r.name: fetch_file(r, mirror=mirror, on_bytes=None if on_bytes is None else lambda a, b, r=r: on_bytes(r.name, a, b))
             for r in e.remotes}
     else: check_known([r.name for r in e.remotes], list(files), 'file at hand', hint=f'{name} needs them all')
-    work = screens_home()/f'.{name}.build'; work.mkdir(parents=True, exist_ok=True)
+    work = screens_home()/f'.{name}.build'
+    work.mkdir(parents=True, exist_ok=True)
     s = e.build({n: Path(f) for n, f in files.items()}, checkpoint=work, on_rows=on_rows)
     s.adata.uns['lpm'].update(name=name, source=e.title, licence=e.licence, citation=e.citation, note=e.traps,
         checksum=' '.join(f'{r.name} {r.digest[:19]}' for r in e.remotes[:4] if r.digest))
-    s.write(screens_home()/f'{name}.h5ad'); shutil.rmtree(work)
+    s.write(screens_home()/f'{name}.h5ad')
+    shutil.rmtree(work)
     return s
 
 def read_public(
     name:str, # a name of `PUBLIC`
 ) -> Screen:
     "A public screen that was fetched and built before."
-    e = find_public(name); path = screens_home()/f'{name}.h5ad'
+    e = find_public(name)
+    path = screens_home()/f'{name}.h5ad'
     if not path.exists():
         raise FetchError(f"{name} is not here: `lpm data get {name}` fetches it{f' ({e.size / 1e9:.1f} GB)' if e.size else ''}; add "
             "--dry-run to see what it would do")

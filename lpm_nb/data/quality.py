@@ -40,14 +40,20 @@ class Quality:
 # %% ../../nbs/data/03d_quality.ipynb #28584ad6
 def _on_target_readouts(s):
     "Where a perturbed gene is read out: its percentile in the direction that is expected."
-    at, rows = {r: j for j, r in enumerate(s.readouts)}, []; o = s.obs; context = o['context'].cat.codes.to_numpy(); members = s.members
+    at, rows = {r: j for j, r in enumerate(s.readouts)}, []
+    o = s.obs
+    context = o['context'].cat.codes.to_numpy()
+    members = s.members
     target = [(at.get(f"expr:{m[0].partition(':')[2]}"), DIRECTION.get(m[0].partition(':')[0])) if len(m := members[p]) == 1
         else (None, None) for p in o['perturbation'].cat.categories]
     code = o['perturbation'].cat.codes.to_numpy()
     wanted = [i for i in range(len(o)) if target[code[i]][0] is not None and target[code[i]][1] is not None]
     inside = {c: np.flatnonzero(context == c) for c in np.unique(context[wanted])} if wanted else {}
     for i in wanted:
-        j, sign = target[code[i]]; column = s.X[inside[context[i]], j]; column = column[~np.isnan(column)]; v = s.X[i, j]
+        j, sign = target[code[i]]
+        column = s.X[inside[context[i]], j]
+        column = column[~np.isnan(column)]
+        v = s.X[i, j]
         if np.isnan(v) or len(column) < 10: continue
         below = ((column * sign < v * sign).sum() + .5 * (column == v).sum()) / len(column)
         rows.append((o['perturbation'].iloc[i], o['context'].iloc[i], float(v), float(below)))
@@ -56,7 +62,8 @@ def _on_target_readouts(s):
 # %% ../../nbs/data/03d_quality.ipynb #c8f9ebb8
 def _agreement(s, at_least=50):
     "Strength of each perturbation, and how alike its profiles are in different contexts."
-    empty = pd.DataFrame(columns=['perturbation', 'strength', 'agreement', 'contexts']); o = s.obs
+    empty = pd.DataFrame(columns=['perturbation', 'strength', 'agreement', 'contexts'])
+    o = s.obs
     P, C = (o[c].cat.codes.to_numpy() for c in ('perturbation', 'context'))
     if len(s.readouts) < at_least or len(np.unique(C)) < 2: return empty
     Z = s.X.astype(np.float64)
@@ -64,12 +71,15 @@ def _agreement(s, at_least=50):
     at = {r: j for j, r in enumerate(s.readouts)}                          # a gene's own readout moves with every guide that works
     own = [[at[r] for a in s.members[p] if (r := f"expr:{a.partition(':')[2]}") in at] for p in o['perturbation'].cat.categories]
     for i in range(len(Z)): Z[i, own[P[i]]] = 0
-    Z = np.nan_to_num(Z); size = np.linalg.norm(Z, axis=1); U = Z / np.maximum(size, 1e-12)[:, None]
+    Z = np.nan_to_num(Z)
+    size = np.linalg.norm(Z, axis=1)
+    U = Z / np.maximum(size, 1e-12)[:, None]
     rows, names = [], o['perturbation'].cat.categories
     order = np.argsort(P, kind='stable')
     for i in np.split(order, np.flatnonzero(np.diff(P[order])) + 1):
         if names[P[i[0]]] == '' or len(np.unique(C[i])) < 2: continue
-        S = U[i] @ U[i].T; other = C[i][:, None] != C[i][None, :]
+        S = U[i] @ U[i].T
+        other = C[i][:, None] != C[i][None, :]
         rows.append((names[P[i[0]]], float(size[i].mean() / np.sqrt(Z.shape[1])), float(S[other].mean()), len(np.unique(C[i]))))
     return pd.DataFrame(rows, columns=empty.columns) if rows else empty
 
@@ -78,7 +88,8 @@ def _reliability(s):
     empty = pd.DataFrame(columns=['readout', 'reliability'])
     if s.spread is None: return empty
     n = np.maximum(s.obs['n_replicates'].to_numpy(float), 1)[:, None]
-    C = s.obs['context'].cat.codes.to_numpy(); both = np.isfinite(s.spread.astype(np.float32))
+    C = s.obs['context'].cat.codes.to_numpy()
+    both = np.isfinite(s.spread.astype(np.float32))
     if both.any(1).sum() < 10: return empty
     X = s.X.astype(np.float64)
     for c in np.unique(C): X[C == c] -= np.nanmean(X[C == c], 0)
@@ -91,7 +102,8 @@ def _reliability(s):
 # %% ../../nbs/data/03d_quality.ipynb #ab6fe5d4
 def _positive(s):
     "Known hits among single perturbations: what they are, and how well they stand out."
-    names = s.obs['perturbation'].cat.categories; code = s.obs['perturbation'].cat.codes.to_numpy()
+    names = s.obs['perturbation'].cat.categories
+    code = s.obs['perturbation'].cat.codes.to_numpy()
     single = {p: m[0] for p, m in s.members.items() if len(m) == 1}
     growth = next((j for j, r in enumerate(s.readouts) if r.startswith(('growth', 'viability'))), None)
     gene = np.array([p in single and DIRECTION.get(single[p].partition(':')[0]) == -1 for p in names])
@@ -99,7 +111,8 @@ def _positive(s):
     if growth is not None and gene.any():
         v = pd.Series(s.X[:, growth]).groupby(code).mean()
         known = np.array([p in single and bool(re.match(ESSENTIAL, single[p].partition(':')[2])) for p in names])
-        use = gene & v.reindex(range(len(names))).notna().to_numpy(); y = known[use]
+        use = gene & v.reindex(range(len(names))).notna().to_numpy()
+        y = known[use]
         x = -v.reindex(range(len(names))).to_numpy()[use]
         return ('AUROC of essential genes', _auroc(x, y), int(y.sum())) if 5 <= y.sum() < len(y) else None
     if drug.any():
@@ -108,16 +121,21 @@ def _positive(s):
             C = s.obs['context'].cat.codes.to_numpy()
             v = pd.Series((X - pd.DataFrame(X).groupby(C).transform('mean').to_numpy())[:, 0]).groupby(code).mean()
         else:
-            C = s.obs['context'].cat.codes.to_numpy(); X = s.X.astype(np.float64)
+            C = s.obs['context'].cat.codes.to_numpy()
+            X = s.X.astype(np.float64)
             for c in np.unique(C): X[C == c] -= np.nanmean(X[C == c], 0)
             v = pd.Series(np.sqrt(np.nanmean(X**2, 1))).groupby(code).mean()
         v = v.reindex(range(len(names))).to_numpy()
         known = np.array([p in single and single[p].partition(':')[2].split(' (')[0] in STRONG for p in names])
-        use = drug & ~np.isnan(v); y = known[use]
+        use = drug & ~np.isnan(v)
+        y = known[use]
         return ('AUROC of strong drugs', _auroc(v[use], y), int(y.sum())) if 3 <= y.sum() < len(y) else None
     return None
 
-def _auroc(x, y): r = rankdata(x); n = y.sum(); return float((r[y].sum() - n * (n + 1) / 2) / (n * (len(y) - n)))
+def _auroc(x, y):
+    r = rankdata(x)
+    n = y.sum()
+    return float((r[y].sum() - n * (n + 1) / 2) / (n * (len(y) - n)))
 
 # %% ../../nbs/data/03d_quality.ipynb #88724267
 def check_screen(
@@ -128,7 +146,8 @@ def check_screen(
     def add(check, value, expected, good, bad, meaning):
         rows.append(dict(check=check, value=round(float(value), 3), expected=expected, verdict='ok' if good else 'flag' if bad else 'look',
             meaning=meaning))
-    C = s.obs['context'].cat.codes.to_numpy(); here = ~np.isnan(s.X)
+    C = s.obs['context'].cat.codes.to_numpy()
+    here = ~np.isnan(s.X)
     per = pd.DataFrame(dict(context=s.obs['context'].cat.categories, measured=pd.Series(here.mean(1)).groupby(C).mean().to_numpy(),
         experiments=np.bincount(C)))
     worst = per.loc[per['measured'].idxmin()]
@@ -137,7 +156,8 @@ def check_screen(
     grid = len(s.obs.drop_duplicates(['perturbation', 'context'])) / (len(s.perturbations) * len(s.contexts))
     add('tried', grid, '> 0.2', grid > .2, False, f"{grid:.0%} of all {len(s.perturbations):,} × {len(s.contexts):,} pairs of perturbation "
         "and context were tried")
-    r = _reliability(s); again = int((s.obs['n_replicates'] > 1).sum())
+    r = _reliability(s)
+    again = int((s.obs['n_replicates'] > 1).sum())
     if len(r):
         m = r['reliability'].median()
         add('replicates', m, '> 0.5', m > .5, m < .2, f"replicates agree on {max(m, 0):.0%} of the variance of a readout (median; "
@@ -151,7 +171,8 @@ def check_screen(
     p = _positive(s)
     if p: add('positive controls', p[1], '> 0.8', p[1] > .8, p[1] < .5, f'{p[0]} ({p[2]} known)')
     if (n := len(o := s.obs.loc[s.obs['dose'] > 0, ['perturbation', 'dose']].drop_duplicates())) > 1:
-        near = join_doses(s.obs['perturbation'], s.obs['dose'])[1]; apart = int((near['how'] == 'joined').sum())
+        near = join_doses(s.obs['perturbation'], s.obs['dose'])[1]
+        apart = int((near['how'] == 'joined').sum())
         add('doses', len(near) / n, '0', near.empty, False, f"{n:,} doses of {o['perturbation'].nunique():,} perturbations" + (
             f"; {len(near):,} differ from another by next to nothing (first: {near['perturbation'].iloc[0]!r} at {near['was'].iloc[0]:g} µM)"
             f", which are different experiments to a model; nominal_doses joins {apart:,} of them" if len(near) else ''))
@@ -179,11 +200,14 @@ def check_design(
     "Can perturbations be told from batches?"
     check_columns(table, [perturbation, batch], rows=True)
     t = table[[perturbation, batch]].astype(object).fillna('').astype(str).drop_duplicates()
-    t[perturbation] = t[perturbation].map(lambda x: '' if is_control(x) else x); p = t[t[perturbation] != '']
+    t[perturbation] = t[perturbation].map(lambda x: '' if is_control(x) else x)
+    p = t[t[perturbation] != '']
     if p.empty: raise DataError(f"column {perturbation!r} has no perturbation, only controls")
     n_batch, n_pert = p.groupby(perturbation)[batch].nunique(), p.groupby(batch)[perturbation].nunique()
-    alone = p[p[batch].map(n_pert) == 1]; control = set(t.loc[t[perturbation] == '', batch])
-    single = n_batch.index[n_batch == 1]; stuck = set(alone[perturbation]) & set(single)
+    alone = p[p[batch].map(n_pert) == 1]
+    control = set(t.loc[t[perturbation] == '', batch])
+    single = n_batch.index[n_batch == 1]
+    stuck = set(alone[perturbation]) & set(single)
     bare = {x for x, b in zip(alone[perturbation], alone[batch]) if x in stuck and b not in control}
     share = len(stuck) / len(n_batch)
     if share > .5 and len(n_batch) > 1:

@@ -111,7 +111,8 @@ def _numbers(values, what, unit, n):
 # %% ../../nbs/data/01_screen.ipynb #cee5f5d5
 def _treated_dose(dose, perturbation):
     "Doses (µM) of canonical perturbations: that of a control is none, and a dose of 0 is a control."
-    control = np.asarray(perturbation == ''); zero = (dose == 0) & ~control
+    control = np.asarray(perturbation == '')
+    zero = (dose == 0) & ~control
     if zero.any():
         raise DataError(f"expected doses above 0 µM, got 0 for {perturbation[np.argmax(zero)]!r} ({int(zero.sum())} rows): nothing was "
             "given there, so leave the perturbation empty (= control), or drop these rows")
@@ -147,7 +148,8 @@ def _check_values(X, readouts, name):
     if len(X) > 1:
         lo, hi = np.nanmin(X, 0), np.nanmax(X, 0)
         for code in {float(lo.min()), float(hi.max())} & _CODES:
-            some = X[:: max(1, len(X) // 1000)]; usual = np.nanquantile(np.abs(np.where(some == code, np.nan, some)), .9)
+            some = X[:: max(1, len(X) // 1000)]
+            usual = np.nanquantile(np.abs(np.where(some == code, np.nan, some)), .9)
             if abs(code) > 10 * usual:
                 warnings.warn(f"{int((X == code).sum())} values of screen {name!r} are {code:g}, where most lie within ±{usual:.3g}: if "
                     "that "
@@ -164,7 +166,8 @@ def as_spread(
     sd:np.ndarray, # (n, r) standard deviations between replicates, NaN = none
 ) -> np.ndarray: # float16 where it can hold them, else float32: raw luminescence, or a unit in which all is tiny
     "Standard deviations as a screen keeps them."
-    top = np.nanmax(sd, initial=0.) if sd.size else 0.; return sd.astype(np.float16 if top == 0 or 1e-2 < top < 6e4 else np.float32, copy=False)
+    top = np.nanmax(sd, initial=0.) if sd.size else 0.
+    return sd.astype(np.float16 if top == 0 or 1e-2 < top < 6e4 else np.float32, copy=False)
 
 def _aggregate(X, group, n, how):
     "Aggregate rows of one experiment; (n, r) centre, (n, r) sd, (n,) count of rows."
@@ -280,7 +283,8 @@ def from_long(
     if n_nan == len(value): raise DataError(f"no value of screen {name!r} is measured: column 'value' is all NaN")
     if n_nan:
         warnings.warn(f"{n_nan} of {len(value)} values of screen {name!r} are NaN and taken as not measured", DataWarning, stacklevel=3)
-    t = canonical_experiments(table); P, C, R = t['perturbation'].array, t['context'].array, canonical_labels(table['readout'], 'readout')
+    t = canonical_experiments(table)
+    P, C, R = t['perturbation'].array, t['context'].array, canonical_labels(table['readout'], 'readout')
     dose, time = t['dose'].to_numpy(), t['time'].to_numpy()
     if 'unit' in table.columns:
         u = table['unit'].fillna('').astype(str).groupby(R.codes).agg(lambda s: sorted(set(s)))
@@ -311,7 +315,8 @@ def _pivot(value, cell, rank, depth, shape, P, C, dose, time, R, unit, name, rep
     spread, count = None, np.ones(n, np.int64)
     if depth == 1: X[cell] = value
     else:
-        order = np.lexsort((rank, cell)); value, cell = value[order], cell[order]
+        order = np.lexsort((rank, cell))
+        value, cell = value[order], cell[order]
         where, start, k = np.unique(cell, return_index=True, return_counts=True)
         g = np.repeat(np.arange(len(where)), k)
         mean = np.bincount(g, value) / k
@@ -515,7 +520,8 @@ def _tell_case(screens):
             for x in getattr(s, field): forms.setdefault(x.lower(), {}).setdefault(x, s.name)
         apart = [f for f in forms.values() if len(set(f.values())) > 1 and len(f) > 1]
         if not apart or (field, str(apart[0]), len(apart)) in _told: continue
-        (a, of_a), (b, of_b) = list(apart[0].items())[:2]; _told.add((field, str(apart[0]), len(apart)))
+        (a, of_a), (b, of_b) = list(apart[0].items())[:2]
+        _told.add((field, str(apart[0]), len(apart)))
         warnings.warn(f"{len(apart):,} {field} are written in different case in two screens (first: {a!r} of {of_a!r}, {b!r} of {of_b!r}) "
             "and are kept apart, so neither screen learns from the other there; `harmonise` gives several screens one name for one thing",
             DataWarning, stacklevel=4)

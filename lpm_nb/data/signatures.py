@@ -41,7 +41,8 @@ def to_micromolar(
     control:np.ndarray, # (n,) boolean: controls have no dose
 ) -> np.ndarray: # (n,) float64 µM, NaN where there is none
     "A column of doses as numbers; what is neither a number nor an amount is an error."
-    control, units = np.asarray(control, bool), units.astype(str).str.strip().str.lower(); odd = units[~units.isin(DOSE_UNITS) & ~control]
+    control, units = np.asarray(control, bool), units.astype(str).str.strip().str.lower()
+    odd = units[~units.isin(DOSE_UNITS) & ~control]
     if len(odd): raise DataError(f"unknown unit {odd.iloc[0]!r} of a dose; known: {', '.join(DOSE_UNITS)}; pass dose_unit=")
     v = pd.to_numeric(values, errors='coerce')
     v = (v * units.map(DOSE_UNITS).fillna(1.)).astype(float).fillna(values.map(parse_amount).where(v.isna()).astype(float))
@@ -94,9 +95,11 @@ def read_siginfo(
 
 def _signatures(t):
     "The metadata under one set of names, with numbers for doses and times."
-    t = blank_none(t.astype({c: 'category' for c in t if t[c].dtype == object})); out = pd.DataFrame(index=t.index)
+    t = blank_none(t.astype({c: 'category' for c in t if t[c].dtype == object}))
+    out = pd.DataFrame(index=t.index)
     for what in ('name', 'line', 'type', 'good'):
-        c = _found(t.columns, what); out[what] = t[c].astype('category') if c else 'trt_cp' if what == 'type' else np.nan
+        c = _found(t.columns, what)
+        out[what] = t[c].astype('category') if c else 'trt_cp' if what == 'type' else np.nan
     for what in ('dose', 'time'):
         c = _found(t.columns, what)
         out[what] = np.nan if c is None else t[c].astype(object).map({x: parse_amount(x) for x in t[c].dropna().unique()}).astype(float)
@@ -108,7 +111,8 @@ def read_geneinfo(
 ) -> pd.DataFrame: # indexed by Entrez id as text: symbol, landmark (bool)
     "Which genes were measured, and which inferred."
     if not Path(path).exists(): raise StorageError(f"no file {path}")
-    t = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False); check_columns(t, ['gene_id', 'gene_symbol', 'feature_space'])
+    t = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False)
+    check_columns(t, ['gene_id', 'gene_symbol', 'feature_space'])
     return pd.DataFrame(dict(symbol=t['gene_symbol'].to_numpy(), landmark=(t['feature_space'] == 'landmark').to_numpy()),
         pd.Index(t['gene_id'], name='gene_id'))
 
@@ -118,7 +122,8 @@ def unique_names(
     ids:np.ndarray,   # (n,) such as Entrez ids
 ) -> list[str]: # repeated or empty names carry their id: 'MIA2 (4253)'
     "Names that are distinct, by their ids where they are not."
-    s = pd.Series(np.asarray(names, object)); twice = s.duplicated(keep=False) | s.isna() | (s == '')
+    s = pd.Series(np.asarray(names, object))
+    twice = s.duplicated(keep=False) | s.isna() | (s == '')
     return [f'{"" if pd.isna(n) else n} ({i})'.strip() if t else str(n) for n, i, t in zip(s, ids, twice)]
 
 # %% ../../nbs/data/02e_signatures.ipynb #571b3fca
@@ -163,17 +168,22 @@ def read_gctx(
         if not keep.any():
             raise DataError(f"no signature of {path} is left with good={good}, dose={dose}, time={time}; doses there are: "
                 f"{', '.join(f'{d:g}' for d in sorted(t['dose'].dropna().unique())[:8]) or 'none'} µM")
-        symbol, lm = _genes(m, geneinfo); cols = np.flatnonzero(lm) if landmark else np.arange(m.shape[1])
+        symbol, lm = _genes(m, geneinfo)
+        cols = np.flatnonzero(lm) if landmark else np.arange(m.shape[1])
         if not len(cols): raise DataError(f"{path} does not say which genes are landmarks; pass landmark=False, or geneinfo=")
         names = {(k, n): '' if k == '' else drug_atom(n) if k == 'drug' else f'{k}:{escape(n)}'
             for k, n in set(zip(kind[keep], t['name'].astype(object)[keep]))}
         o = pd.DataFrame(dict(p=[names[k] for k in zip(kind[keep], t['name'].astype(object)[keep])],
             c=(t['line'].astype(str)[keep] + f'|{assay}').to_numpy(), dose=np.where(drug, t['dose'], np.nan)[keep],
             time=t['time'].to_numpy()[keep]))
-        code, _ = pd.factorize(pd.MultiIndex.from_frame(o)); group = np.full(m.shape[0], -1); group[keep] = code
+        code, _ = pd.factorize(pd.MultiIndex.from_frame(o))
+        group = np.full(m.shape[0], -1)
+        group[keep] = code
         sums = sum_groups(m, group, columns=cols if landmark else None, checkpoint=checkpoint, on_rows=on_rows)
         head = o.iloc[np.unique(code, return_index=True)[1]]
-        (mean, sd), n = sums.finish(), sums.n; sd = as_spread(sd) if (n > 1).any() else None; del sums, t, kind, names
+        (mean, sd), n = sums.finish(), sums.n
+        sd = as_spread(sd) if (n > 1).any() else None
+        del sums, t, kind, names
         s = Screen.from_arrays(mean, perturbation=head['p'], context=head['c'], dose=head['dose'], time=head['time'],
             readouts=[f'expr:{g}' for g in unique_names(symbol[cols], m.var.index.to_numpy()[cols])], unit='z', name=name, n_replicates=n)
         if sd is not None: s.adata.layers['spread'] = sd
@@ -187,7 +197,8 @@ def _genes(m, geneinfo):
             raise DataError(f"geneinfo does not know {int(g['symbol'].isna().sum())} genes of {m.path} (first: "
                 f"{g.index[g['symbol'].isna()][0]!r}); it belongs to another file")
         return g['symbol'].to_numpy(object), g['landmark'].to_numpy(bool)
-    v = m.var; c = next((c for c in ('gene_symbol', 'pr_gene_symbol') if c in v), None)
+    v = m.var
+    c = next((c for c in ('gene_symbol', 'pr_gene_symbol') if c in v), None)
     lm = next((c for c in ('is_lm', 'pr_is_lm') if c in v), None)
     return (v[c] if c else v.index.to_series()).to_numpy(object), (pd.to_numeric(v[lm], errors='coerce')
         == 1).to_numpy() if lm else np.zeros(len(v), bool)

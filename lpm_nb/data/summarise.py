@@ -51,11 +51,14 @@ class Totals:
 def _add(t, group, x):
     "Add rows to the sums of their groups; a row at a time is faster than any sorting, as rows are wide."
     if not np.isfinite(x.sum(dtype=np.float64)):
-        bad = ~np.isfinite(x); x = np.where(bad, np.float32(0), x)
+        bad = ~np.isfinite(x)
+        x = np.where(bad, np.float32(0), x)
         if t.missing is None: t.missing = np.zeros(t.total.shape, np.int32)
         for i in np.flatnonzero(bad.any(1)): t.missing[group[i]] += bad[i]
     t.n += np.bincount(group, minlength=len(t.n))
-    for i, r in enumerate(group): t.total[r] += x[i]; t.square[r] += x[i] * x[i]
+    for i, r in enumerate(group):
+        t.total[r] += x[i]
+        t.square[r] += x[i] * x[i]
 
 def _sum_rows(path, layer, start, group, columns, change):
     "Sums of a stretch of rows, by a worker of a cluster."
@@ -79,7 +82,8 @@ def _join(parts):
 # %% ../../nbs/data/02d_summarise.ipynb #3e9a95a7
 def _stretches(client, n):
     "A few for each worker, so that what is lost with one is little."
-    workers = max(1, len(client.scheduler_info(n_workers=-1)['workers'])); edges = [*range(0, n, max(2000, -(-n // (8 * workers)))), n]
+    workers = max(1, len(client.scheduler_info(n_workers=-1)['workers']))
+    edges = [*range(0, n, max(2000, -(-n // (8 * workers)))), n]
     return list(zip(edges, edges[1:]))
 
 def _totals_of(path, layer, a, b):
@@ -100,14 +104,17 @@ def cell_totals(
 def _on_cluster(client, m, layer, group, columns, change, on_rows):
     "One pass by the workers of a Dask cluster: stretches of rows, added up in a tree. What a lost worker was doing, another does again."
     import dask
-    n, G = len(group), int(group.max()) + 1; path, parts = str(m.path.resolve()), []
+    n, G = len(group), int(group.max()) + 1
+    path, parts = str(m.path.resolve()), []
     for a, b in _stretches(client, n):
         parts.append(dask.delayed(_sum_rows)(path, layer, a, (group[a:b].astype(np.int32), G), columns, None if change is None
             else change.part(a, b)))
     while len(parts) > 1:
         parts = [dask.delayed(_join)(parts[i:i + 4]) if len(parts[i:i + 4]) > 1 else parts[i] for i in range(0, len(parts), 4)]
     # which may say that labels of all cells are much
-    with warnings.catch_warnings(): warnings.simplefilter('ignore', UserWarning); future = client.compute(parts[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)
+        future = client.compute(parts[0])
     try: t = future.result()
     except Exception as e:
         if isinstance(e, LPMError): raise
@@ -141,8 +148,10 @@ def sum_groups(
     kind = np.float64 if G * k <= 5e7 else np.float32
     t, done, keep = Totals(np.zeros(G, np.int64), None, np.zeros((G, k), kind), np.zeros((G, k), kind)), 0, None
     if checkpoint is not None:
-        was = m.path.stat(); key = json.dumps([str(m.path.resolve()), was.st_size, was.st_mtime_ns, getattr(change, 'key', ''), k])
-        h = hashlib.sha256(key.encode()); h.update(np.ascontiguousarray(group).tobytes())
+        was = m.path.stat()
+        key = json.dumps([str(m.path.resolve()), was.st_size, was.st_mtime_ns, getattr(change, 'key', ''), k])
+        h = hashlib.sha256(key.encode())
+        h.update(np.ascontiguousarray(group).tobytes())
         h.update(b'' if columns is None else np.ascontiguousarray(columns).tobytes())
         keep = Path(checkpoint)/f'sums-{h.hexdigest()[:16]}.npz'
         if keep.exists():
@@ -151,7 +160,9 @@ def sum_groups(
                 t = Totals(z['n'], z['missing'] if 'missing' in z else None, z['total'], z['square'])
     next_save = done + every * len(rows)
     for at, x in m.blocks(rows, columns, start=done, megabytes=megabytes):
-        r = rows[at]; _add(t, group[r], x if change is None else change(x, r)); done = int(at[-1]) + 1
+        r = rows[at]
+        _add(t, group[r], x if change is None else change(x, r))
+        done = int(at[-1]) + 1
         if on_rows: on_rows(done, len(rows))
         if keep is not None and next_save <= done < len(rows):
             with atomic_path(keep) as tmp:
@@ -196,18 +207,24 @@ def pseudobulk(
     client=None,            # a `distributed.Client`: the workers of a Dask cluster go over the file, which all of them must see; None = this process
 ) -> 'ad.AnnData': # (n_groups, n_columns) means; obs: `by`, n_cells; layer `sd`: between the cells of a group
     "Mean profile of each group of cells."
-    check_known([scale], SCALES, 'scale'); given = by if isinstance(by, pd.DataFrame) else None
-    by = [by] if isinstance(by, str) else list(by); batches = [batch] if isinstance(batch, str) else list(batch or [])
+    check_known([scale], SCALES, 'scale')
+    given = by if isinstance(by, pd.DataFrame) else None
+    by = [by] if isinstance(by, str) else list(by)
+    batches = [batch] if isinstance(batch, str) else list(batch or [])
     with MatrixFile(path, layer=layer) as m:
         check_known([*(by if given is None else []), *batches], m.obs.columns.tolist(), 'column of obs')
         if given is not None and len(given) != m.shape[0]:
             raise DataError(f"expected a row of keys for each of {m.shape[0]} cells, got {len(given)}")
-        t = m.obs[by] if given is None else given; keys = t.astype(str)
+        t = m.obs[by] if given is None else given
+        keys = t.astype(str)
         use = ~t.isna().any(axis=1).to_numpy() & (True if rows is None else np.asarray(rows, bool))
-        code, labels = pd.factorize(pd.MultiIndex.from_frame(keys), sort=True); n = np.bincount(code[use], minlength=len(labels))
+        code, labels = pd.factorize(pd.MultiIndex.from_frame(keys), sort=True)
+        n = np.bincount(code[use], minlength=len(labels))
         keep = np.flatnonzero(n >= max(1, min_cells))
         if not len(keep): raise DataError(f"no group of {' × '.join(by)} in {m.path.name} has {max(1, min_cells)} cells; lower min_cells")
-        to = np.full(len(labels), -1); to[keep] = np.arange(len(keep)); group = np.where(use, to[code], -1)
+        to = np.full(len(labels), -1)
+        to[keep] = np.arange(len(keep))
+        group = np.where(use, to[code], -1)
         cols = None if columns is None else np.asarray(columns)
         how = dict(columns=cols, checkpoint=checkpoint, on_rows=on_rows, client=client, layer=layer)
         change = None
@@ -218,11 +235,15 @@ def pseudobulk(
             spread = sum_groups(m, np.where(group >= 0, 0, -1), change=change, **how).sd[0]
             best = np.sort(np.argsort(-np.nan_to_num(spread), kind='stable')[:variable])
             if change is not None and change.sums is None: change.sums = cell_totals(m, layer=layer, client=client)
-            cols = best if cols is None else cols[best]; how['columns'] = cols
+            cols = best if cols is None else cols[best]
+            how['columns'] = cols
         if scale == 'z': change = _yardstick(m, change, batches, control, group, how)
-        t = sum_groups(m, group, change=change, **how); mean, sd = t.finish()
-        obs = pd.DataFrame(labels[keep].tolist(), columns=by).assign(n_cells=t.n); obs.index = obs.index.astype(str)
-        a = ad.AnnData(mean, obs, m.var.iloc[slice(None) if cols is None else cols].copy()); a.layers['sd'] = sd
+        t = sum_groups(m, group, change=change, **how)
+        mean, sd = t.finish()
+        obs = pd.DataFrame(labels[keep].tolist(), columns=by).assign(n_cells=t.n)
+        obs.index = obs.index.astype(str)
+        a = ad.AnnData(mean, obs, m.var.iloc[slice(None) if cols is None else cols].copy())
+        a.layers['sd'] = sd
         return a
 
 def _yardstick(m, change, batches, control, group, how):
@@ -230,10 +251,13 @@ def _yardstick(m, change, batches, control, group, how):
     if control is None: raise DataError("scale='z' compares with control cells: say which they are with control=")
     lane, names = pd.factorize(m.obs[batches].astype(str).agg(' | '.join, axis=1), sort=True) if batches else (np.zeros(m.shape[0],
         int), ['all'])
-    control = np.asarray(control, bool); n = np.bincount(lane[control], minlength=len(names))
+    control = np.asarray(control, bool)
+    n = np.bincount(lane[control], minlength=len(names))
     used = np.bincount(lane[group >= 0], minlength=len(names)) > 0
     if (n[used] < 10).any():
         raise DataError(f"batch {names[np.flatnonzero(used & (n < 10))[0]]!r} has {n[used & (n < 10)][0]} control cells, expected at least "
             "10; choose another batch column, or leave its cells out")
-    t = sum_groups(m, np.where(control & used[lane], lane, -1), change=change, **how); width = t.sd; width[~(width > 1e-6)] = np.nan
+    t = sum_groups(m, np.where(control & used[lane], lane, -1), change=change, **how)
+    width = t.sd
+    width[~(width > 1e-6)] = np.nan
     return _Counts(change.total, change.sums, lane, t.mean, width)

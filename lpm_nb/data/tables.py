@@ -45,7 +45,8 @@ def read_gene_effect(
     genes:Iterable[str]|None=None, # only these symbols
 ) -> Screen: # a gene in a line is an experiment; readout growth:gene_effect (0 = no effect, −1 = as a common essential gene)
     "CRISPR gene effects of DepMap."
-    head = pd.read_csv(path, nrows=0).columns; m = [re.fullmatch(r'(.+?) \((\d+|unknown)\)', c) for c in head[1:]]
+    head = pd.read_csv(path, nrows=0).columns
+    m = [re.fullmatch(r'(.+?) \((\d+|unknown)\)', c) for c in head[1:]]
     if not any(m): raise DataError(f"{path} is no table of gene effects: expected columns such as 'A1BG (1)', got {', '.join(head[1:4])}")
     symbol = np.array([x[1] if x else c for x, c in zip(m, head[1:])], object)
     want = np.ones(len(symbol), bool) if genes is None else np.isin(symbol, list(genes))
@@ -68,7 +69,8 @@ def read_prism_curves(
 ) -> Screen: # readouts viability:AUC and viability:ln_IC50 (ln µM); contexts LINE|PRISM-run
     "Dose-response curves of the PRISM repurposing screen."
     use = ['broad_id', 'depmap_id', 'ccle_name', 'screen_id', 'auc', 'ic50', 'name', 'passed_str_profiling']
-    head = pd.read_csv(path, nrows=0); check_columns(head, use[:-1], optional=use[-1:])
+    head = pd.read_csv(path, nrows=0)
+    check_columns(head, use[:-1], optional=use[-1:])
     t = pd.read_csv(path, usecols=[c for c in use if c in head],
         dtype=dict(broad_id=str, depmap_id=str, ccle_name=str, screen_id='category', name=str))
     n = len(t)
@@ -80,7 +82,8 @@ def read_prism_curves(
             DataWarning, stacklevel=2)
     line = _lines(t['depmap_id'], models) if models is not None else t['ccle_name'].str.split('_').str[0].fillna(t['depmap_id']).to_numpy()
     with np.errstate(all='ignore'): X = np.column_stack([t['auc'], np.where(t['ic50'] > 0, np.log(t['ic50']), np.nan)])
-    X[np.isinf(X)] = np.nan; keep = ~np.isnan(X).all(1)
+    X[np.isinf(X)] = np.nan
+    keep = ~np.isnan(X).all(1)
     return Screen.from_arrays(X[keep], perturbation=t['name'].map({x: drug_atom(x) for x in t['name'].unique()})[keep],
         context=(pd.Series(line, t.index) + '|PRISM-' + t['screen_id'].astype(str))[keep], readouts=['viability:AUC', 'viability:ln_IC50'],
         unit=['AUC fraction', 'ln µM'], name=name, replicates='mean')
@@ -94,18 +97,25 @@ def read_prism_primary(
     models:str|Path|pd.DataFrame|None=None, # Model.csv
 ) -> Screen: # readout viability:LFC
     "Log fold changes of the PRISM primary screen."
-    t = pd.read_csv(path, index_col=0); info = pd.read_csv(treatments); check_columns(info, ['column_name', 'name', 'dose'])
+    t = pd.read_csv(path, index_col=0)
+    info = pd.read_csv(treatments)
+    check_columns(info, ['column_name', 'name', 'dose'])
     # 24Q2 has lines as columns
     if not t.index.astype(str).str.startswith('ACH-').any() and t.columns.astype(str).str.startswith('ACH-').any(): t = t.T
-    failed = t.index.astype(str).str.contains('FAILED'); t = t[~failed]
+    failed = t.index.astype(str).str.contains('FAILED')
+    t = t[~failed]
     info = info.dropna(subset=['name']).drop_duplicates('column_name').set_index('column_name')
     known = t.columns.isin(info.index)
     if failed.any() or (~known).any():
         warnings.warn(f"{int(failed.sum())} lines failed their identity check and {int((~known).sum())} treatments have no name; they are "
             "left out", DataWarning, stacklevel=2)
-    t = t.loc[:, known]; X = t.to_numpy(np.float32); i, j = np.nonzero(np.isfinite(X)); info = info.loc[t.columns]
+    t = t.loc[:, known]
+    X = t.to_numpy(np.float32)
+    i, j = np.nonzero(np.isfinite(X))
+    info = info.loc[t.columns]
     if not len(i): raise DataError(f"no treatment of {path} is in {treatments}; they belong to different releases")
-    atoms = info['name'].map(drug_atom).to_numpy(); context = np.array([f'{c}|PRISM-primary' for c in _lines(t.index, models)])
+    atoms = info['name'].map(drug_atom).to_numpy()
+    context = np.array([f'{c}|PRISM-primary' for c in _lines(t.index, models)])
     return Screen.from_arrays(X[i, j][:, None], perturbation=atoms[j], context=context[i], dose=info['dose'].to_numpy(float)[j],
         readouts=['viability:LFC'], unit='log2 fold change', name=name, replicates='mean')
 
@@ -136,12 +146,14 @@ def read_pairs(
     "A screen of pairs of genes."
     path = Path(path)
     if path.suffix == '.cdt':
-        t = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False); genes = [c for c in t.columns[4:]]
+        t = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False)
+        genes = [c for c in t.columns[4:]]
         body = t[~t.iloc[:, 0].isin(['AID', 'EWEIGHT'])]
         if 'GWEIGHT' not in t.columns or body.shape[0] == 0:
             raise DataError(f"{path} is no TreeView table: expected the columns GID, …, NAME, GWEIGHT and then genes, got "
                 f"{', '.join(t.columns[:5])}")
-        X = body[genes].apply(pd.to_numeric, errors='coerce').to_numpy(float); i, j = np.nonzero(~np.isnan(X))
+        X = body[genes].apply(pd.to_numeric, errors='coerce').to_numpy(float)
+        i, j = np.nonzero(~np.isnan(X))
         left = body.iloc[:, 2].to_numpy(object)
         a, b, v = left[i], np.array(genes, object)[j], X[i, j]
     elif path.suffix == '.xlsx':
@@ -151,11 +163,13 @@ def read_pairs(
             and 'correlation' not in str(c[2]).lower()), None)
         if c is None: raise DataError(f"{path} has no column of {line!r} with 'Replicate Average' in three header rows")
         a, b, v = t.iloc[:, 0].to_numpy(object), t.iloc[:, 1].to_numpy(object), pd.to_numeric(t[c], errors='coerce').to_numpy()
-        k = ~(pd.isna(a) | pd.isna(b) | pd.isna(v)); a, b, v = a[k], b[k], v[k]
+        k = ~(pd.isna(a) | pd.isna(b) | pd.isna(v))
+        a, b, v = a[k], b[k], v[k]
     else:
         t = pd.read_parquet(path) if path.suffix == '.parquet' else pd.read_csv(path, sep='\t' if path.suffix == '.tsv' else ',',
             dtype=dict(id1=str, id2=str), keep_default_na=False, na_values={value: ['', 'NA', 'nan']})
-        check_columns(t, ['id1', 'id2', value]); t = t.dropna(subset=[value])
+        check_columns(t, ['id1', 'id2', value])
+        t = t.dropna(subset=[value])
         v = pd.to_numeric(t[value], errors='coerce')
         ok = t['id1'].notna() & t['id2'].notna() & t['id1'].astype(str).ne('') & t['id2'].astype(str).ne('') & v.notna()
         if not ok.all():
@@ -176,8 +190,11 @@ def read_replogle_bulk(
     min_cells:int=10, # perturbations with fewer cells are left out
 ) -> Screen: # transcripts of a gene are averaged; controls too
     "The published pseudo-bulk z-scores of Replogle et al."
-    with MatrixFile(path) as m: obs, var = m.obs, m.var; X = next(m.blocks(megabytes=4000))[1]
-    part = obs.index.to_series().astype(str).str.split('_'); odd = part.map(len) < 3
+    with MatrixFile(path) as m:
+        obs, var = m.obs, m.var
+        X = next(m.blocks(megabytes=4000))[1]
+    part = obs.index.to_series().astype(str).str.split('_')
+    odd = part.map(len) < 3
     if odd.any():
         raise DataError(f"{path} is no pseudo-bulk of Replogle et al.: expected rows such as '0_A1BG_P1_ENSG00000121410', got "
             f"{obs.index[int(np.argmax(odd))]!r}")
@@ -187,9 +204,11 @@ def read_replogle_bulk(
     keep = n >= (min_cells if c else 1)
     if 'core_control' in obs: keep &= ~(gene == 'non-targeting').to_numpy() | obs['core_control'].astype(bool).to_numpy()
     if not keep.any(): raise DataError(f"no perturbation of {path} has {min_cells} cells; lower min_cells")
-    X = np.where(np.isfinite(X), X, np.nan).astype(np.float32)[keep]; seen = ~np.isnan(X).all(0)
+    X = np.where(np.isfinite(X), X, np.nan).astype(np.float32)[keep]
+    seen = ~np.isnan(X).all(0)
     symbol = unique_names(var['gene_name'].astype(object).to_numpy() if 'gene_name' in var else var.index.to_numpy(), var.index.to_numpy())
-    labels = label_atoms(gene.unique(), kind='CRISPRi'); p = gene.map(labels).to_numpy()[keep]
+    labels = label_atoms(gene.unique(), kind='CRISPRi')
+    p = gene.map(labels).to_numpy()[keep]
     return Screen.from_arrays(X[:, seen], perturbation=p, context=[f'{line}|{assay}'] * len(p),
         readouts=[f'expr:{g}' for g, k in zip(symbol, seen) if k], unit='z against controls of the gem group', name=name, replicates='mean')
 
@@ -202,8 +221,11 @@ def read_open_problems(
     assay:str='OP3',     # second part of each context
 ) -> Screen: # drugs × cell types; positive controls stay, dimethyl sulfoxide is control
     "Differential expression of Open Problems – Single-Cell Perturbations."
-    a = ad.read_h5ad(path); check_columns(a.obs, ['cell_type', 'sm_name']); check_known([layer], list(a.layers), 'layer')
-    X = np.asarray(a.layers[layer], np.float32); labels = label_atoms(a.obs['sm_name'].astype(str).unique(), kind='drug')
+    a = ad.read_h5ad(path)
+    check_columns(a.obs, ['cell_type', 'sm_name'])
+    check_known([layer], list(a.layers), 'layer')
+    X = np.asarray(a.layers[layer], np.float32)
+    labels = label_atoms(a.obs['sm_name'].astype(str).unique(), kind='drug')
     return Screen.from_arrays(X, perturbation=a.obs['sm_name'].astype(str).map(labels),
         context=a.obs['cell_type'].astype(str) + f'|{assay}', readouts=[f'expr:{g}' for g in a.var_names],
         unit={'logFC': 'log2 fold change'}.get(layer, 'signed −log10 p' if 'pval' in layer else layer), name=name, replicates='mean')
@@ -231,17 +253,22 @@ def read_tahoe(
         for k in need[1:5]: t[k] = t[k].astype(str if k in ('drug', 'concentration_unit', 'Cell_Name_Vevo') else float)
         parts.append(t)
         if on_rows: on_rows(i + 1, len(files))
-    t = pd.concat(parts, ignore_index=True); unknown = [g for g in genes if g not in set(t['gene_name'])]
+    t = pd.concat(parts, ignore_index=True)
+    unknown = [g for g in genes if g not in set(t['gene_name'])]
     if unknown: raise DataError(f"{len(unknown)} of {len(genes)} genes are not in these files (first: {unknown[0]!r}); leave them out")
     control = t['drug'].map({d: is_control(d) for d in t['drug'].unique()}).to_numpy(bool)
     t['p'] = np.where(control, '', t['drug'].map({d: drug_atom(d) for d in t['drug'].unique()}))
     t['dose'] = np.nan_to_num(to_micromolar(t['concentration'], t['concentration_unit'], control=control), nan=-1)
     code, uniq = pd.factorize(pd.MultiIndex.from_frame(t[['p', 'Cell_Name_Vevo', 'dose']]))
-    col = t['gene_name'].map(at).to_numpy(); v = t[value].to_numpy(float); ok = np.isfinite(v)
+    col = t['gene_name'].map(at).to_numpy()
+    v = t[value].to_numpy(float)
+    ok = np.isfinite(v)
     total, n = np.zeros((len(uniq), len(genes))), np.zeros((len(uniq), len(genes)))
-    np.add.at(total, (code[ok], col[ok]), v[ok]); np.add.at(n, (code[ok], col[ok]), 1)
+    np.add.at(total, (code[ok], col[ok]), v[ok])
+    np.add.at(n, (code[ok], col[ok]), 1)
     with np.errstate(all='ignore'): X = np.where(n > 0, total / n, np.nan).astype(np.float32)
-    k = (n > 0).any(1); u = uniq.to_frame(index=False)[k]
+    k = (n > 0).any(1)
+    u = uniq.to_frame(index=False)[k]
     return Screen.from_arrays(X[k], perturbation=u.iloc[:, 0], context=u.iloc[:, 1] + '|Tahoe100M',
         dose=np.where(u.iloc[:, 2] < 0, np.nan, u.iloc[:, 2]), readouts=[f'expr:{g}' for g in genes], unit='log2 fold change'
         if value == 'log2FoldChange' else value, name=name, n_replicates=np.maximum(n[k].max(1), 1).astype(int))

@@ -38,23 +38,28 @@ def _kernel(a, b, h, centre):
 
 def _ladder(x):
     "The different amounts of a perturbation (m, 2), which of them each row has, and their centre (2,)."
-    labels, at = np.unique(np.where(np.isnan(x), _FAR, x), axis=0, return_inverse=True); labels = np.where(labels == _FAR, np.nan, labels)
+    labels, at = np.unique(np.where(np.isnan(x), _FAR, x), axis=0, return_inverse=True)
+    labels = np.where(labels == _FAR, np.nan, labels)
     centre = [v[~np.isnan(v)].mean() if (~np.isnan(v)).any() else 0. for v in labels.T]
     return labels, at.ravel(), np.array(centre)
 
 # %% ../../nbs/model/06q_amounts.ipynb #047f9c26
 def _agreement(p, Y):
     "(k,) share of each column that comes again in other experiments of the same perturbation."
-    n = np.bincount(p); F = np.nan_to_num(Y); total = np.stack([np.bincount(p, y) for y in F.T], 1)
+    n = np.bincount(p)
+    F = np.nan_to_num(Y)
+    total = np.stack([np.bincount(p, y) for y in F.T], 1)
     twice = ((total**2).sum(0) - (F**2).sum(0)) / max((n * (n - 1)).sum(), 1)
     return twice / np.maximum((F**2).mean(0), 1e-12)
 
 def _sample(p, c, g, drugs, cells):
     "Positions of some experiments of some perturbations, whole contexts at a time."
-    order = np.argsort(p, kind='stable'); some = [r for r in np.split(order, np.flatnonzero(np.diff(p[order])) + 1) if len(r) > 1]
+    order = np.argsort(p, kind='stable')
+    some = [r for r in np.split(order, np.flatnonzero(np.diff(p[order])) + 1) if len(r) > 1]
     out = []
     for i in g.permutation(len(some))[:drugs]:
-        rows = some[i]; place = g.permutation(c.max() + 1)[c[rows]]
+        rows = some[i]
+        place = g.permutation(c.max() + 1)[c[rows]]
         out.append(rows[np.argsort(place, kind='stable')][:cells])
     return out
 
@@ -66,17 +71,26 @@ def _most_likely(parts, x, c, Y):
     size, n, k = len(parts), max(map(len, parts)), Y.shape[1]
     gap, same, there, rise, y = (np.zeros(s) for s in ((size, n, n, 2), (size, n, n), (size, n), (size, n, 2), (size, n, k)))
     for i, r in enumerate(parts):
-        m = len(r); gap[i, :m, :m] = _gaps(x[r], x[r]); same[i, :m, :m] = c[r][:, None] == c[r]; there[i, :m] = 1
-        rise[i, :m] = np.nan_to_num(x[r] - _ladder(x[r])[2]); y[i, :m] = Y[r]
-    gap, same, there, rise, y = map(torch.from_numpy, (gap, same, there, rise, y)); both = there[:, :, None] * there[:, None]
+        m = len(r)
+        gap[i, :m, :m] = _gaps(x[r], x[r])
+        same[i, :m, :m] = c[r][:, None] == c[r]
+        there[i, :m] = 1
+        rise[i, :m] = np.nan_to_num(x[r] - _ladder(x[r])[2])
+        y[i, :m] = Y[r]
+    gap, same, there, rise, y = map(torch.from_numpy, (gap, same, there, rise, y))
+    both = there[:, :, None] * there[:, None]
     eye, (mean, sd) = torch.eye(n, dtype=torch.float64), map(torch.from_numpy, _PRIOR)
     def loss(at):
-        w = torch.tensor(at, requires_grad=True); size, length = w[:3].exp(), w[3:5].exp()
-        grow = (rise @ w[5:7]).clamp(-3, 3).exp(); K = (-(gap / length).sum(-1)).exp() * grow[:, :, None] * grow[:, None]
+        w = torch.tensor(at, requires_grad=True)
+        size, length = w[:3].exp(), w[3:5].exp()
+        grow = (rise @ w[5:7]).clamp(-3, 3).exp()
+        K = (-(gap / length).sum(-1)).exp() * grow[:, :, None] * grow[:, None]
         S = both * K * (size[0] + size[1] * same) + eye * (there[:, None] * size[2] + (1 - there[:, None]) + 1e-6)
-        L = torch.linalg.cholesky(S); z = torch.linalg.solve_triangular(L, y, upper=False)
+        L = torch.linalg.cholesky(S)
+        z = torch.linalg.solve_triangular(L, y, upper=False)
         out = (z**2).sum() / 2 + k * torch.diagonal(L, dim1=1, dim2=2).log().sum() + (((w - mean) / sd)**2).sum() / 2
-        out.backward(); return out.item(), w.grad.numpy()
+        out.backward()
+        return out.item(), w.grad.numpy()
     with one_thread():
         best = minimize(loss, _PRIOR[0], jac=True, method='L-BFGS-B', bounds=[(-9, 4)] * 3 + [(-3, 3)] * 2 + [(-2, 2)] * 2,
             options=dict(maxiter=40))
@@ -94,11 +108,13 @@ def fit_amount_kernel(
     cells:int=80, # most experiments of each
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # (bands, 7) see `HYPER`; (k,) band and (k,) scale of each column
     "How alike effects at two amounts are (maximum marginal likelihood)."
-    k = Y.shape[1]; scale = np.sqrt(np.nanmean(Y**2, 0) + 1e-12)
+    k = Y.shape[1]
+    scale = np.sqrt(np.nanmean(Y**2, 0) + 1e-12)
     band = np.arange(k) if k < 5 else np.argsort(np.argsort(-_agreement(p, Y), kind='stable')) * 4 // k
     g, out = rng(seed, 'amounts'), []
     for q in range(band.max() + 1):
-        cols = np.flatnonzero(band == q); rows = np.flatnonzero(~np.isnan(Y[:, cols]).any(1))
+        cols = np.flatnonzero(band == q)
+        rows = np.flatnonzero(~np.isnan(Y[:, cols]).any(1))
         parts = _sample(p[rows], c[rows], g, drugs, cells) if len(rows) else []
         out.append(_most_likely(parts, x[rows], c[rows], (Y[np.ix_(rows, cols)] / scale[cols]).astype(np.float64)) if parts
             else np.r_[np.exp(_PRIOR[0][:5]), 0., 0.])
@@ -109,18 +125,26 @@ def _dense(c, at, m, A):
     "Rows by context and amount: contexts (q,), (q, m) which there are, (q, m, k) values."
     contexts, j = np.unique(c, return_inverse=True)
     out, there = np.zeros((len(contexts), m, A.shape[1])), np.zeros((len(contexts), m), bool)
-    out[j, at] = A; there[j, at] = True
+    out[j, at] = A
+    there[j, at] = True
     return contexts, j, there, out
 
 def _dual(x, c, Y, h):
     "(n, k) dual weights of the experiments of one perturbation."
-    labels, at, centre = _ladder(x); m = len(labels); G = _kernel(labels, labels, h, centre)
-    _, j, there, y = _dense(c, at, m, Y); out = np.zeros_like(y); A, b, kept = np.zeros((m, m)), np.zeros((m, Y.shape[1])), []
+    labels, at, centre = _ladder(x)
+    m = len(labels)
+    G = _kernel(labels, labels, h, centre)
+    _, j, there, y = _dense(c, at, m, Y)
+    out = np.zeros_like(y)
+    A, b, kept = np.zeros((m, m)), np.zeros((m, Y.shape[1])), []
     kinds, kind = np.unique(there, axis=0, return_inverse=True)
     for i, mask in enumerate(kinds):
         rows, I = np.flatnonzero(kind.ravel() == i), np.flatnonzero(mask)
         inverse = np.linalg.inv(h[1] * G[np.ix_(I, I)] + h[2] * np.eye(len(I)))
-        z = inverse @ y[rows][:, I]; A[np.ix_(I, I)] += len(rows) * inverse; b[I] += z.sum(0); kept.append((rows, I, inverse, z))
+        z = inverse @ y[rows][:, I]
+        A[np.ix_(I, I)] += len(rows) * inverse
+        b[I] += z.sum(0)
+        kept.append((rows, I, inverse, z))
     u = h[0] * G @ np.linalg.solve(np.eye(m) + h[0] * A @ G, b)
     for rows, I, inverse, z in kept: out[rows[:, None], I] = z - inverse @ u[I]
     return out[j, at]
@@ -148,11 +172,14 @@ def fit_amounts(
 ) -> dict[str, np.ndarray]:
     "Fit a process to each perturbation."
     if not len(Y): raise DataError("expected experiments with doses or times, got none")
-    order = np.argsort(p, kind='stable'); p, c, x, Y = p[order], c[order], x[order], Y[order].astype(np.float64); seen = ~np.isnan(Y)
+    order = np.argsort(p, kind='stable')
+    p, c, x, Y = p[order], c[order], x[order], Y[order].astype(np.float64)
+    seen = ~np.isnan(Y)
     if like is None:
         knots = np.stack([np.quantile(v, np.linspace(0, 1, 6), method='nearest') if len(v) else np.full(6, np.nan)
             for v in (v[~np.isnan(v)] for v in x.T)])
-        H = _hats(x, knots); curve = np.linalg.solve(H.T @ H + ridge * np.eye(H.shape[1]), H.T @ np.where(seen, Y, 0))
+        H = _hats(x, knots)
+        curve = np.linalg.solve(H.T @ H + ridge * np.eye(H.shape[1]), H.T @ np.where(seen, Y, 0))
         hyper, band, scale = fit_amount_kernel(p, c, x, Y=Y - H @ curve)
     else: knots, curve, hyper, scale, band = *(like[k].astype(np.float64) for k in ('knots', 'curve', 'hyper', 'scale')), like['band']
     rest, dual = (Y - _hats(x, knots) @ curve) / scale, np.where(seen, 0., np.nan)
@@ -174,15 +201,20 @@ def predict_amounts(
 ) -> np.ndarray: # (n, k) effects; NaN of perturbations that were not measured
     "Effects at any amount."
     t, out, hyper = fitted, np.full((len(p), fitted['dual'].shape[1]), np.nan), fitted['hyper'].astype(np.float64)
-    start, stop = (np.searchsorted(t['p'], p, side=s) for s in ('left', 'right')); order = np.argsort(p, kind='stable')
+    start, stop = (np.searchsorted(t['p'], p, side=s) for s in ('left', 'right'))
+    order = np.argsort(p, kind='stable')
     order = order[(p[order] >= 0) & (stop > start)[order]]
     for rows in np.split(order, np.flatnonzero(np.diff(p[order])) + 1) if len(order) else ():
-        mine = slice(start[rows[0]], stop[rows[0]]); labels, at, centre = _ladder(t['x'][mine].astype(np.float64))
+        mine = slice(start[rows[0]], stop[rows[0]])
+        labels, at, centre = _ladder(t['x'][mine].astype(np.float64))
         contexts, _, _, dual = _dense(t['c'][mine], at, len(labels), np.nan_to_num(t['dual'][mine]).astype(np.float64))
         everywhere = dual.sum(0)
-        j = np.searchsorted(contexts, c[rows]).clip(max=len(contexts) - 1); here = np.flatnonzero(contexts[j] == c[rows])
+        j = np.searchsorted(contexts, c[rows]).clip(max=len(contexts) - 1)
+        here = np.flatnonzero(contexts[j] == c[rows])
         for q, h in enumerate(hyper):
-            cols = np.flatnonzero(t['band'] == q); K = _kernel(x[rows], labels, h, centre); answer = h[0] * K @ everywhere[:, cols]
+            cols = np.flatnonzero(t['band'] == q)
+            K = _kernel(x[rows], labels, h, centre)
+            answer = h[0] * K @ everywhere[:, cols]
             if own and len(here): answer[here] += h[1] * np.einsum('nm,nmk->nk', K[here], dual[j[here]][..., cols])
             out[np.ix_(rows, cols)] = answer
     return out * t['scale'] + _hats(x, t['knots']) @ t['curve']
@@ -191,23 +223,31 @@ def fitted_amounts(
     fitted:Mapping[str, np.ndarray], # made by `fit_amounts`
 ) -> np.ndarray: # (n, k) the effects that it was fitted on
     "The effects behind a fit: what is answered, and the noise."
-    t = fitted; noise = t['hyper'][t['band'], 2] * t['scale']
+    t = fitted
+    noise = t['hyper'][t['band'], 2] * t['scale']
     return predict_amounts(t, t['p'], t['c'], x=t['x'].astype(np.float64)) + t['dual'] * noise
 
 # %% ../../nbs/model/06q_amounts.ipynb #3ba5f818
 def _unmeasured_steps(fitted, p, start, stop):
     "(n, k) variance of the steps of processes of which nothing was measured."
-    t, x, y = fitted, np.isnan(start), np.isnan(stop); gap = np.where(x & y, 0., np.where(x | y, 1., np.abs(start - stop))); var = np.zeros((len(p), len(t['scale'])))
+    t, x, y = fitted, np.isnan(start), np.isnan(stop)
+    gap = np.where(x & y, 0., np.where(x | y, 1., np.abs(start - stop)))
+    var = np.zeros((len(p), len(t['scale'])))
     for i in np.unique(p[np.isin(p, t['p'])]):
-        rows = np.flatnonzero(p == i); centre = _ladder(t['x'][t['p'] == i].astype(np.float64))[2]
+        rows = np.flatnonzero(p == i)
+        centre = _ladder(t['x'][t['p'] == i].astype(np.float64))[2]
         for q, h in enumerate(t['hyper'].astype(np.float64)):
-            a, b = _growth(start[rows], centre, h), _growth(stop[rows], centre, h); alike = np.exp(-gap[rows] @ (1 / h[3:5]))
+            a, b = _growth(start[rows], centre, h), _growth(stop[rows], centre, h)
+            alike = np.exp(-gap[rows] @ (1 / h[3:5]))
             var[np.ix_(rows, np.flatnonzero(t['band'] == q))] = ((h[0] + h[1]) * np.maximum(a**2 + b**2 - 2 * a * b * alike, 0))[:, None]
     return var * t['scale']**2
 
 def _who_goes_on(fitted, ends, most=2000, tol=.005):
     "Numbers of perturbations that were measured on both sides of two amounts (2, 2), and the contexts in which they were."
-    t = fitted; first = np.r_[0, np.flatnonzero(np.diff(t['p'])) + 1]; x = t['x'].astype(np.float64); some = ~np.isnan(ends).all(0)
+    t = fitted
+    first = np.r_[0, np.flatnonzero(np.diff(t['p'])) + 1]
+    x = t['x'].astype(np.float64)
+    some = ~np.isnan(ends).all(0)
     low, high = np.minimum.reduceat(np.where(np.isnan(x), np.inf, x), first), np.maximum.reduceat(np.where(np.isnan(x), -np.inf, x), first)
     able = t['p'][first][((low <= np.nanmin(ends, 0, initial=np.inf) + tol) & (high >= np.nanmax(ends, 0, initial=-np.inf) - tol))[:, some].all(1)]
     pairs = np.unique(np.stack([t['p'], t['c']], 1)[np.isin(t['p'], able)], axis=0)
@@ -228,10 +268,17 @@ def amount_steps(
     step, var = predict_amounts(fitted, p, c, x=start), _unmeasured_steps(fitted, p, start, stop)
     both, at = np.unique(np.nan_to_num(np.stack([start, stop], 1), nan=_FAR), axis=0, return_inverse=True)
     for k, ends in enumerate(np.where(both == _FAR, np.nan, both)):
-        rows = np.flatnonzero(at.ravel() == k); q, d = _who_goes_on(fitted, ends); many = len(np.unique(q))
-        if not many: step[rows] *= 0; continue
-        a, b = (predict_amounts(fitted, q, d, x=np.tile(x, (len(q), 1))) for x in ends); centre = a.mean(0); u, v = a - centre, b - a
+        rows = np.flatnonzero(at.ravel() == k)
+        q, d = _who_goes_on(fitted, ends)
+        many = len(np.unique(q))
+        if not many:
+            step[rows] *= 0
+            continue
+        a, b = (predict_amounts(fitted, q, d, x=np.tile(x, (len(q), 1))) for x in ends)
+        centre = a.mean(0)
+        u, v = a - centre, b - a
         level, slope = v.sum(0) / (len(q) + shrink), (u * (v - v.mean(0))).sum(0) / ((u**2).sum(0) * (1 + shrink / len(q)) + 1e-12)
         missed = ((v - level - slope * u)**2).mean(0) * (1 + 2 / many)
-        step[rows] = level + slope * (step[rows] - centre); var[rows] = (many * missed + few * var[rows]) / (many + few)
+        step[rows] = level + slope * (step[rows] - centre)
+        var[rows] = (many * missed + few * var[rows]) / (many + few)
     return step, var

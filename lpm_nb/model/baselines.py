@@ -36,28 +36,39 @@ def _groups(atlas, masks, scaling):
         P, C, V = [], [], []
         for n in names:
             o, (centre, scale) = atlas[n].obs[masks[n]], scaling[n]
-            P.append(effect_labels(o)); C.append(o['context'].astype(str).to_numpy(object))
+            P.append(effect_labels(o))
+            C.append(o['context'].astype(str).to_numpy(object))
             V.append((atlas[n].X[masks[n]] - centre) / scale)
         P, C, V = np.concatenate(P), np.concatenate(C), np.concatenate(V)
-        pi, pu = pd.factorize(P, sort=True); ci, cu = pd.factorize(C, sort=True)
+        pi, pu = pd.factorize(P, sort=True)
+        ci, cu = pd.factorize(C, sort=True)
         if len(pu) * len(cu) * V.shape[1] > 4e8:
             raise DataError(f"the baselines hold perturbations × contexts × readouts in memory, here {len(pu)} × {len(cu)} × {V.shape[1]}; "
                 "choose fewer readouts or contexts")
-        at = pi * len(cu) + ci; key, back = np.unique(at, return_inverse=True)
+        at = pi * len(cu) + ci
+        key, back = np.unique(at, return_inverse=True)
         if len(key) < len(V):                                          # measured by two screens: the mean of what there is
-            seen = ~np.isnan(V); total, n = np.zeros((2, len(key), V.shape[1])); np.add.at(total, back, np.where(seen, V, 0)); np.add.at(n, back, seen)
+            seen = ~np.isnan(V)
+            total, n = np.zeros((2, len(key), V.shape[1]))
+            np.add.at(total, back, np.where(seen, V, 0))
+            np.add.at(n, back, seen)
             V, at = np.where(n > 0, total / np.maximum(n, 1), np.nan), key
-        Y = np.full((len(pu) * len(cu), V.shape[1]), np.nan, np.float32); Y[at] = V; Y = Y.reshape(len(pu), len(cu), -1)
+        Y = np.full((len(pu) * len(cu), V.shape[1]), np.nan, np.float32)
+        Y[at] = V
+        Y = Y.reshape(len(pu), len(cu), -1)
         out.append((names, _Group(pd.Index(pu), pd.Index(cu), Y, atlas[names[0]].readouts)))
     return out
 
 # %% ../../nbs/model/08_baselines.ipynb #055c9884
 def _levels(Y, rounds=20, lam=1.):
     "Context levels (c, r): means of what is left after the perturbations' effects. Effects against them (p, c, r) with 0 where unseen; how often each was seen."
-    seen = ~np.isnan(Y); n = np.maximum(seen.sum(0), 1); level = np.where(seen, Y, 0).sum(0) / n
+    seen = ~np.isnan(Y)
+    n = np.maximum(seen.sum(0), 1)
+    level = np.where(seen, Y, 0).sum(0) / n
     for _ in range(rounds):
         D = np.where(seen, Y - level, 0)
-        shift = np.where(seen, D - shrunken_mean(D, seen, lam)[:, None], 0).sum(0) / n; level = level + shift
+        shift = np.where(seen, D - shrunken_mean(D, seen, lam)[:, None], 0).sum(0) / n
+        level = level + shift
         if np.abs(shift).max() < .01: break
     return level, np.where(seen, Y - level, 0), seen
 
@@ -142,11 +153,14 @@ def bilinear_effects(
     "Each context translated from the mean of the others by ridge regression."
     out, measured = np.zeros_like(D), seen.any(-1)
     for j in range(D.shape[1]):
-        others = np.delete(np.arange(D.shape[1]), j); n = measured[:, others].sum(1)
+        others = np.delete(np.arange(D.shape[1]), j)
+        n = measured[:, others].sum(1)
         E = D[:, others].sum(1) / np.maximum(n, 1)[:, None]
         both = measured[:, j] & (n > 0)
         if both.sum() < 5: continue
-        V = np.linalg.svd(E[n > 0], full_matrices=False)[2][:rank]; P = E @ V.T; P /= max(P[n > 0].std(), 1e-9)
+        V = np.linalg.svd(E[n > 0], full_matrices=False)[2][:rank]
+        P = E @ V.T
+        P /= max(P[n > 0].std(), 1e-9)
         G = np.linalg.svd(D[both, j], full_matrices=False)[2][:rank]
         W = np.linalg.solve(P[both].T @ P[both] + ridge * both.sum() / 10 * np.eye(P.shape[1]), P[both].T @ (D[both, j] @ G.T))
         out[:, j] = np.where((n > 0)[:, None], P @ W @ G, 0)
@@ -155,7 +169,8 @@ def bilinear_effects(
 def _interactions(members, fit, Y, noise):
     "What pairs add to their members in one context and readout, completed."
     level, effect = fit
-    atoms = sorted(effect); at = {a: i for i, a in enumerate(atoms)}
+    atoms = sorted(effect)
+    at = {a: i for i, a in enumerate(atoms)}
     M = np.full((len(atoms), len(atoms)), np.nan)
     for m, y in zip(members, Y):
         if len(m) == 2: M[at[m[0]], at[m[1]]] = M[at[m[1]], at[m[0]]] = y - level[0] - effect[m[0]][0] - effect[m[1]][0]
@@ -163,7 +178,8 @@ def _interactions(members, fit, Y, noise):
 
 def _leading(D, seen, rank):
     "Leading directions (k, r) of the measured effects."
-    E = D[seen.any(-1)]; return np.linalg.svd(E, full_matrices=False)[2][:rank] if E.shape[1] > rank else np.eye(E.shape[1], dtype=E.dtype)
+    E = D[seen.any(-1)]
+    return np.linalg.svd(E, full_matrices=False)[2][:rank] if E.shape[1] > rank else np.eye(E.shape[1], dtype=E.dtype)
 
 # %% ../../nbs/model/08_baselines.ipynb #ad40ab24
 class _Trees:
@@ -171,7 +187,9 @@ class _Trees:
     def __init__(self, g, D, seen, knowledge, *, leaf=None, trees=200):
         self.knowledge, self.at, self.contexts, self.basis = knowledge.to_numpy(np.float32), {k: i
             for i, k in enumerate(knowledge.index)}, len(g.contexts), _leading(D, seen, 30)
-        p, c = np.nonzero(seen.any(-1)); T = D[p, c] @ self.basis.T; T = T if T.shape[1] > 1 else T[:, 0]
+        p, c = np.nonzero(seen.any(-1))
+        T = D[p, c] @ self.basis.T
+        T = T if T.shape[1] > 1 else T[:, 0]
         if leaf:
             self.model = RandomForestRegressor(trees, min_samples_leaf=leaf, max_features=.3, max_samples=min(1., 20_000 / len(T)),
                 random_state=0, n_jobs=-1)
@@ -181,7 +199,8 @@ class _Trees:
                 random_seed=0, verbose=False, allow_writing_files=False, thread_count=-1)
         self.model.fit(self._features(g.perturbations[p], c), T)
     def _features(self, labels, c):
-        cat = pd.Categorical(np.asarray(labels, object)); V = np.zeros((len(cat.categories), 2 * self.knowledge.shape[1] + 1), np.float32)
+        cat = pd.Categorical(np.asarray(labels, object))
+        V = np.zeros((len(cat.categories), 2 * self.knowledge.shape[1] + 1), np.float32)
         for i, x in enumerate(_members(cat.categories)):
             m = [self.knowledge[self.at[_gene(a)]] for a in x if _gene(a) in self.at]
             if m: V[i] = np.r_[np.sum(m, 0), np.prod(m, 0), len(m)]
@@ -208,9 +227,14 @@ def _prepare(method, params, g, knowledge=None):
             if len(rows): out['fits'][j] = fit_members([members[i] for i in rows], g.Y[rows, j].astype(np.float64), ridge=params['ridge'])
         return out
     few, control = g.Y.shape[2] < 20, g.perturbations.get_indexer([''])[0]
-    treated = g.Y if control < 0 or len(g.Y) == 1 else np.delete(g.Y, control, 0); count = (~np.isnan(treated)).sum(0)
-    total = np.nansum(treated, 0); plain = np.where(count > 0, total / np.maximum(count, 1), total.sum(0) / np.maximum(count.sum(0), 1))
-    if few: cm, usual = additive_effects(g.Y, g.contexts); seen = ~np.isnan(g.Y); D = np.where(seen, g.Y - cm, 0)
+    treated = g.Y if control < 0 or len(g.Y) == 1 else np.delete(g.Y, control, 0)
+    count = (~np.isnan(treated)).sum(0)
+    total = np.nansum(treated, 0)
+    plain = np.where(count > 0, total / np.maximum(count, 1), total.sum(0) / np.maximum(count.sum(0), 1))
+    if few:
+        cm, usual = additive_effects(g.Y, g.contexts)
+        seen = ~np.isnan(g.Y)
+        D = np.where(seen, g.Y - cm, 0)
     else: cm, D, seen = _levels(g.Y)
     lam = params.get('lam', 4.)
     out |= dict(plain=plain, cm=cm, pm=shrunken_mean(D, seen, lam), n=seen.sum(1))
@@ -231,7 +255,8 @@ def _prepare(method, params, g, knowledge=None):
         out['effects'] = effects.astype(np.float32)
     if method == 'additive + low rank':
         if params['how'] in ('complete', 'soft'):
-            E = np.where(seen, D - usual, np.nan); M = E.reshape(len(E), -1)
+            E = np.where(seen, D - usual, np.nan)
+            M = E.reshape(len(E), -1)
             out['low'] = (complete_matrix(M, params['rank'], shrink=params['shrink']) if params['how'] == 'complete'
                 else soft_impute(M, threshold=params['threshold'])).reshape(E.shape)
         else:
@@ -252,7 +277,8 @@ def _answer(method, g, p, c, table):
                 m = parse_perturbation(x)
                 out[i] = level + sum(effect.get(a, 0) for a in m)
                 if method == 'members + low rank' and j in g['pairs'] and len(m) == 2 and set(m) <= g['pairs'][j][0].keys():
-                    at, low = g['pairs'][j]; out[i] += low[at[m[0]], at[m[1]]]
+                    at, low = g['pairs'][j]
+                    out[i] += low[at[m[0]], at[m[1]]]
         return out
     known_p, known_c = (p >= 0)[:, None], (c >= 0)[:, None]
     plain, cm = (np.where(known_c, g[k][c], g[k].mean(0)) for k in ('plain', 'cm'))
@@ -319,7 +345,8 @@ def fit_baseline(
                 and (h.Y.shape[2] >= 20 or method not in ('additive', 'additive + low rank') or q['lam'] == 4)]
             if method == 'factor analysis' and h.Y.shape[2] < 20 and not is_full(~np.isnan(h.Y)): usable += [q | dict(whole=True) for q in usable]
             if goal: best = min(usable, key=loss)
-        final.append(_prepare(method, best, g, knowledge)); chosen.append(best)
+        final.append(_prepare(method, best, g, knowledge))
+        chosen.append(best)
         for n in names: home[n] = i
     return Baseline(method, chosen[0] if len(chosen) == 1 else dict(enumerate(chosen)), final, scaling, home)
 

@@ -60,11 +60,15 @@ class ClassicalModel:
         if self.method in ('sums of members', ALONE): return self._sums_of_members(table, c, out)
         if self.method in OF_AMOUNTS: return self._at_amounts(table, c, out)
         if self.method == SINGLES:
-            labels = pd.Categorical(table['perturbation'].astype(str)); a = pd.Index([format_perturbation([x]) for x in self.rows]).get_indexer(labels.categories)[labels.codes]
-            i = np.flatnonzero((a >= 0) & (c >= 0)); out[i] = t['level'][c[i]] + t['members'][c[i], a[i]]; return out
+            labels = pd.Categorical(table['perturbation'].astype(str))
+            a = pd.Index([format_perturbation([x]) for x in self.rows]).get_indexer(labels.categories)[labels.codes]
+            i = np.flatnonzero((a >= 0) & (c >= 0))
+            out[i] = t['level'][c[i]] + t['members'][c[i], a[i]]
+            return out
         if self.method not in OF_MEMBERS:
             p = pd.Index(self.rows).get_indexer(effect_labels(table))
-            i = np.flatnonzero((p >= 0) & (c >= 0)); i = i[~np.isnan(t['answers'][p[i], c[i], 0])]
+            i = np.flatnonzero((p >= 0) & (c >= 0))
+            i = i[~np.isnan(t['answers'][p[i], c[i], 0])]
             out[i] = t['level'][c[i]] + t['answers'][p[i], c[i]] @ t['basis'][:t['answers'].shape[2]]
             if 'usual' in t: out[i] += t['usual'][p[i]]
             return out
@@ -76,11 +80,15 @@ class ClassicalModel:
 @patch
 def _sums_of_members(self:ClassicalModel, table, c, out):
     "Known atoms in a known context, alone or in combinations."
-    labels = pd.Categorical(table['perturbation'].astype(str)); at, t = {a: k for k, a in enumerate(self.rows)}, self.tables
+    labels = pd.Categorical(table['perturbation'].astype(str))
+    at, t = {a: k for k, a in enumerate(self.rows)}, self.tables
     of = [m if (m := parse_perturbation(p)) and (len(m) == 1) == (self.method == ALONE) and set(m) <= at.keys() else () for p in labels.categories]
-    known = np.array([len(m) > 0 for m in of], bool)[labels.codes]; size = [len(m) for m in of]
+    known = np.array([len(m) > 0 for m in of], bool)[labels.codes]
+    size = [len(m) for m in of]
     A = csr_matrix((np.ones(sum(size), np.float32), [at[a] for m in of for a in m], np.r_[0, np.cumsum(size)]), (len(of), len(at)))
-    for j in np.unique(c[c >= 0]): rows = np.flatnonzero(known & (c == j)); out[rows] = t['level'][j] + A[labels.codes[rows]] @ t['members'][j]
+    for j in np.unique(c[c >= 0]):
+        rows = np.flatnonzero(known & (c == j))
+        out[rows] = t['level'][j] + A[labels.codes[rows]] @ t['members'][j]
     return out
 
 @patch
@@ -97,16 +105,19 @@ def measured_pairs(self:ClassicalModel,
 ) -> np.ndarray: # (m,) rows of which the same perturbation was measured in the same context at another dose or time
     "Of 'other amounts of a pair': of what it speaks."
     p, c = pd.Index(self.rows).get_indexer(texts(table['perturbation'])), pd.Index(self.contexts).get_indexer(texts(table['context']))
-    t, n = self.tables, max(len(self.contexts), 1); told = t['p'].astype(np.int64) * n + t['c']
+    t, n = self.tables, max(len(self.contexts), 1)
+    told = t['p'].astype(np.int64) * n + t['c']
     pair = np.where((p >= 0) & (c >= 0), p.astype(np.int64) * n + c, -1)
-    mine, count = np.unique(told, return_counts=True); at = np.searchsorted(mine, pair).clip(max=len(mine) - 1)
+    mine, count = np.unique(told, return_counts=True)
+    at = np.searchsorted(mine, pair).clip(max=len(mine) - 1)
     same = _amount_cells(log_amounts(table), pair).isin(_amount_cells(t['x'], told))
     return np.flatnonzero((mine[at] == pair) & (count[at] > same))
 
 @patch
 def _pairs(self:ClassicalModel, table, c):
     "Rows of the table that are pairs of known atoms in a known context, their atoms and contexts."
-    labels = pd.Categorical(table['perturbation'].astype(str)); at = {a: k for k, a in enumerate(self.rows)}
+    labels = pd.Categorical(table['perturbation'].astype(str))
+    at = {a: k for k, a in enumerate(self.rows)}
     two = np.full((len(labels.categories), 2), -1)
     for k, p in enumerate(labels.categories):
         m = parse_perturbation(p)
@@ -122,7 +133,8 @@ def expected_error(self:ClassicalModel,
 ) -> tuple[np.ndarray, np.ndarray]: # (m,) rows of which it knows how far off it is, and (m, n_readouts) its squared error, standardised
     "Of 'singles' and 'known alone': how far their answers are off."
     if 'error' not in self.tables: return np.zeros(0, int), np.zeros((0, self.tables['level'].shape[1]), np.float32)
-    i, a, b, c = self._pairs(table, pd.Index(self.contexts).get_indexer(texts(table['context']))); t = self.tables
+    i, a, b, c = self._pairs(table, pd.Index(self.contexts).get_indexer(texts(table['context'])))
+    t = self.tables
     use = ~np.isnan(t['members'][c, a] + t['members'][c, b] + t['pairs'][c, :, a, b] + t['error'][c]).any(1)       # of what it speaks
     return i[use], t['error'][c[use]]
 
@@ -152,18 +164,22 @@ def _cells(P, C, pieces, basis, levels=None):
         n = n + _sums(c[at], len(cu), measured.astype(np.float32))
     level = (total / np.maximum(n, 1)).astype(np.float32)
     for j, q in enumerate(cu): level[j] = (levels or {}).get(q, level[j])
-    key, back = np.unique(p * len(cu) + c, return_inverse=True); total = n = 0
+    key, back = np.unique(p * len(cu) + c, return_inverse=True)
+    total = n = 0
     for at, V in pieces():
-        measured = ~np.isnan(V); E = np.where(measured, V - level[c[at]], 0)
+        measured = ~np.isnan(V)
+        E = np.where(measured, V - level[c[at]], 0)
         if basis is not None: E, measured = E @ basis.T, measured.any(1, keepdims=True)
-        total = total + _sums(back[at], len(key), E); n = n + _sums(back[at], len(key), measured.astype(np.float32))
+        total = total + _sums(back[at], len(key), E)
+        n = n + _sums(back[at], len(key), measured.astype(np.float32))
     return list(pu), list(cu), level, key, total / np.maximum(n, 1), n > 0
 
 def _dense(P, C, pieces, basis, levels=None):
     "Perturbations, contexts, level (c, r), D (p, c, k), seen (p, c, 1 or k), and of few readouts what adds up (p, c, k)."
     pu, cu, level, key, E, there = _cells(P, C, pieces, basis, levels)
     D, seen = np.zeros((len(pu), len(cu), E.shape[1]), np.float32), np.zeros((len(pu), len(cu), there.shape[1]), bool)
-    D[key // len(cu), key % len(cu)] = E; seen[key // len(cu), key % len(cu)] = there
+    D[key // len(cu), key % len(cu)] = E
+    seen[key // len(cu), key % len(cu)] = there
     usual = additive_effects(np.where(seen, D + level, np.nan), cu)[1] - level if basis is None else None
     return pu, cu, level, D, seen, usual
 
@@ -171,25 +187,33 @@ def _dense(P, C, pieces, basis, levels=None):
 def _amounts(P, C, pieces, basis, levels):
     "Rows, contexts and tables of models of amounts."
     pu, cu, level, key, E, seen = _cells(P, C, pieces, None if basis is None else basis / (basis[0] @ basis[0]), levels)
-    name, amount = split_labels(np.array(pu, object)); p, rows = pd.factorize(name, sort=True)
+    name, amount = split_labels(np.array(pu, object))
+    p, rows = pd.factorize(name, sort=True)
     fitted = fit_amounts(p[key // len(cu)], key % len(cu), log_amounts(amount)[key // len(cu)], Y=np.where(seen, E, np.nan))
     return list(rows), cu, dict(level=level, basis=np.eye(level.shape[1], dtype=np.float32) if basis is None else basis, **fitted)
 
 def _related(rows, contexts, level, key, E, there, settings):
     "Rows, contexts and tables of the model of related pairs; silent where no other context knows the perturbation."
-    p, c = key // len(contexts), key % len(contexts); told = np.where(there, E, 0).astype(np.float32)
+    p, c = key // len(contexts), key % len(contexts)
+    told = np.where(there, E, 0).astype(np.float32)
     W = related_pairs(told, p, c, shape=(len(rows), len(contexts)), **settings)
-    measured = np.zeros(W.shape[:2], bool); measured[p, c] = True
+    measured = np.zeros(W.shape[:2], bool)
+    measured[p, c] = True
     W[measured.sum(1)[:, None] - measured == 0] = np.nan
     return list(rows), list(contexts), dict(level=level, answers=W, basis=told, p=p.astype(np.int32), c=c.astype(np.int32))
 
 def _usual_profiles(P, C, pieces, level, few=2.):
     "(p, r) effects that come again, readout by readout: means of each perturbation, shrunk by what measurements of one differ by."
-    (p, pu), (c, _) = pd.factorize(P, sort=True), pd.factorize(C, sort=True); total = n = square = 0
+    (p, pu), (c, _) = pd.factorize(P, sort=True), pd.factorize(C, sort=True)
+    total = n = square = 0
     for at, V in pieces():
-        seen = ~np.isnan(V); E = np.where(seen, V - level[c[at]], 0).astype(np.float32)
-        total = total + _sums(p[at], len(pu), E); n = n + _sums(p[at], len(pu), seen.astype(np.float32)); square = square + (E**2).sum(0)
-    between, k = (total**2 / np.maximum(n, 1)).sum(0), (n > 0).sum(0); free = n.sum(0) - k
+        seen = ~np.isnan(V)
+        E = np.where(seen, V - level[c[at]], 0).astype(np.float32)
+        total = total + _sums(p[at], len(pu), E)
+        n = n + _sums(p[at], len(pu), seen.astype(np.float32))
+        square = square + (E**2).sum(0)
+    between, k = (total**2 / np.maximum(n, 1)).sum(0), (n > 0).sum(0)
+    free = n.sum(0) - k
     def pooled(sums, count): return (sums + few * sums.sum() / max(count.sum(), 1)) / (count + few)
     noise = np.maximum(pooled(square - between, free), 1e-12)
     size = np.maximum(pooled(between - k * noise, n.sum(0)), 1e-3 * noise)
@@ -198,7 +222,8 @@ def _usual_profiles(P, C, pieces, level, few=2.):
 # %% ../../nbs/model/06c_classical.ipynb #f7481671
 def _low_rank(D, seen, usual, threshold):
     "What adds up and the completed rest, every perturbation at the same scale."
-    E = np.where(seen, D - usual, np.nan).reshape(len(D), -1); known = ~np.isnan(E)
+    E = np.where(seen, D - usual, np.nan).reshape(len(D), -1)
+    known = ~np.isnan(E)
     scale = np.sqrt((np.nansum(E**2, 1) + 10 * np.nanmean(E**2)) / (known.sum(1) + 10))[:, None]
     return usual + (soft_impute(E / scale, threshold=threshold) * scale).reshape(D.shape)
 
@@ -266,7 +291,9 @@ def _methods(screens, contexts, perturbations, *, names, cells):
 # %% ../../nbs/model/06c_classical.ipynb #6b582d25
 def _pieces(screens, treated, V):
     "Positions and standardised values of the treated experiments: at once where they are in memory, else piece by piece."
-    if V is not None: yield np.arange(treated.sum()), V[treated]; return
+    if V is not None:
+        yield np.arange(treated.sum()), V[treated]
+        return
     place, start = np.cumsum(treated) - 1, 0
     for X, mine, (centre, scale) in screens:
         for at, x in row_chunks(X, rows=mine[treated[start:start + len(mine)]]):
@@ -300,7 +327,8 @@ def fit_classical(
         large = any(is_large(atlas[n].X) for n in names)
         V = np.concatenate([(atlas[n].X[rows[n]] - scaling[n][0]) / scaling[n][1] for n in names]) if methods and not large else None
         pieces = partial(_pieces, [(atlas[n].X, np.flatnonzero(rows[n]), scaling[n]) for n in names], treated, V)
-        B = basis.get(names[0]); dense, of = {}, np.repeat(np.arange(len(names)), [len(o) for o in obs])
+        B = basis.get(names[0])
+        dense, of = {}, np.repeat(np.arange(len(names)), [len(o) for o in obs])
         for method, who in [(f, w) for f in methods for w in ([(n,) for n in names if rows[n].any()] if f in OF_ONE
             else [tuple(names)])]:
             if method in OF_PROFILES and B is None: continue
@@ -310,11 +338,13 @@ def fit_classical(
                     if made: out.append((s, ClassicalModel(method, names, *made, s)))
                     continue
                 if method == RELATED:
-                    out.append((s, ClassicalModel(method, names, *_related(*_cells(P[treated], C[treated], pieces, None, levels), s), s))); continue
+                    out.append((s, ClassicalModel(method, names, *_related(*_cells(P[treated], C[treated], pieces, None, levels), s), s)))
+                    continue
                 if method in OF_AMOUNTS:
                     if B is None and len(atlas[names[0]].readouts) >= 20: continue
                     if 'amounts' not in dense: dense['amounts'] = _amounts(P[treated], C[treated], pieces, B, levels)
-                    out.append((s, ClassicalModel(method, names, *dense['amounts'], s))); continue
+                    out.append((s, ClassicalModel(method, names, *dense['amounts'], s)))
+                    continue
                 if who not in dense:
                     mine = treated & np.isin(of, [names.index(n) for n in who])
                     dense[who] = _dense(P[mine], C[mine], pieces if len(who) == len(names) else partial(_whole, V[mine]), None if B is None
@@ -335,7 +365,8 @@ def fit_classical(
 # %% ../../nbs/model/06c_classical.ipynb #085b71c2
 def _means(codes, n, X):
     "(n, k) means of the rows of X that have one code, 0 where there is none, and how many there were; NaN = not measured."
-    known = ~np.isnan(X); count = _sums(codes, n, known.astype(np.float32))
+    known = ~np.isnan(X)
+    count = _sums(codes, n, known.astype(np.float32))
     return _sums(codes, n, np.where(known, X, 0)) / np.maximum(count, 1), count
 
 # %% ../../nbs/model/06c_classical.ipynb #8ead3260
@@ -354,12 +385,15 @@ def _grown_level(model, contexts, c, apart, levels):
 # %% ../../nbs/model/06c_classical.ipynb #50b82994
 def _extend_amounts(model, P, C, V, *, few, levels):
     "A model of amounts with more experiments, which replace earlier ones of the same perturbation, context and amounts."
-    t, (name, amount) = model.tables, split_labels(P); x = log_amounts(amount)
+    t, (name, amount) = model.tables, split_labels(P)
+    x = log_amounts(amount)
     rows, contexts, p, c = _grown(model, name, C)
     level = _grown_level(model, contexts, c, V - np.nan_to_num(predict_amounts(t, p, c, x=x, own=False)) @ t['basis'], levels)
     Y = V - level[c] if few else np.nan_to_num(V - level[c]) @ (t['basis'] / (t['basis'][0] @ t['basis'][0])).T
-    back, new = pd.factorize(_amount_cells(x, p, c)); first = np.unique(back, return_index=True)[1]
-    Y, count = _means(back, len(new), Y); Y, kept = np.where(count > 0, Y, np.nan), ~_amount_cells(t['x'], t['p'], t['c']).isin(new)
+    back, new = pd.factorize(_amount_cells(x, p, c))
+    first = np.unique(back, return_index=True)[1]
+    Y, count = _means(back, len(new), Y)
+    Y, kept = np.where(count > 0, Y, np.nan), ~_amount_cells(t['x'], t['p'], t['c']).isin(new)
     fitted = fit_amounts(*(np.concatenate([a[kept], b[first]]) for a, b in ((t['p'], p), (t['c'], c), (t['x'], x))),
         Y=np.concatenate([fitted_amounts(t)[kept], Y]), like=t)
     return replace(model, rows=rows, contexts=contexts, tables=dict(level=level, basis=t['basis'], **fitted))
@@ -370,7 +404,8 @@ def _extend_related(model, P, C, V, levels):
     mean = _sums(t['p'].astype(np.int64), len(rows), t['basis']) / (np.bincount(t['p'], minlength=len(rows)) + 1)[:, None]
     level = _grown_level(model, contexts, c, V - mean[p], levels)
     new, back = np.unique(p * len(contexts) + c, return_inverse=True)
-    old = t['p'].astype(np.int64) * len(contexts) + t['c']; kept = ~np.isin(old, new)
+    old = t['p'].astype(np.int64) * len(contexts) + t['c']
+    kept = ~np.isin(old, new)
     E = np.concatenate([t['basis'][kept], _means(back, len(new), V - level[c])[0]])
     rows, contexts, tables = _related(rows, contexts, level, np.r_[old[kept], new], E, np.ones(E.shape, bool), model.settings)
     return replace(model, rows=rows, contexts=contexts, tables=tables)
@@ -386,7 +421,8 @@ def extend_classical(
     levels:Mapping[str, np.ndarray]|None=None, # (n_readouts,) standardised levels of new contexts, where they are known from elsewhere
 ) -> ClassicalModel: # as it is where what it was fitted on is unknown, and of pairs
     "Fit a classical model again with more experiments."
-    t, new = model.tables, (P != '') & ~np.isnan(V).all(1); P, C, V = P[new], C[new], V[new]
+    t, new = model.tables, (P != '') & ~np.isnan(V).all(1)
+    P, C, V = P[new], C[new], V[new]
     if model.method == RELATED and len(P): return _extend_related(model, P, C, V, levels or {})
     if model.method in OF_AMOUNTS and len(P): return _extend_amounts(model, P, C, V, few=effects is None, levels=levels or {})
     if model.method in OF_MEMBERS or (effects is None and 'measured' not in t) or not len(P): return model

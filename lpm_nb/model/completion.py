@@ -27,12 +27,16 @@ def soft_impute(
 ) -> np.ndarray: # (n, m) without NaN
     "Complete a matrix by iterated soft-thresholding of its singular values."
     if M.shape[0] > M.shape[1]: return soft_impute(M.T, threshold=threshold, steps=steps, tol=tol).T
-    seen = ~np.isnan(M); known = np.where(seen, M, 0); low = np.zeros_like(known)
+    seen = ~np.isnan(M)
+    known = np.where(seen, M, 0)
+    low = np.zeros_like(known)
     cut = threshold * np.sqrt((known**2).sum() / max(seen.sum(), 1)) * np.sqrt(M.shape[1] * seen.mean())
     for _ in range(steps):
         filled = np.where(seen, known, low)
-        w, U = np.linalg.eigh(filled @ filled.T); s = np.sqrt(np.maximum(w, 1e-12))
-        keep = s > cut; U = U[:, keep]
+        w, U = np.linalg.eigh(filled @ filled.T)
+        s = np.sqrt(np.maximum(w, 1e-12))
+        keep = s > cut
+        U = U[:, keep]
         before, low = low, (U * (1 - cut / s[keep])) @ (U.T @ filled)
         if np.linalg.norm(low - before) < tol * np.linalg.norm(low): break
     return low
@@ -58,7 +62,8 @@ def complete_interactions(
 @contextmanager
 def one_thread():
     "torch on one thread: to hand out small matrices costs more than it saves, and beside other work twenty times more."
-    before = torch.get_num_threads(); torch.set_num_threads(1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
     try: yield
     finally: torch.set_num_threads(before)
 
@@ -81,26 +86,41 @@ def bayesian_factors(
 ) -> np.ndarray: # as Y, float32, without NaN: the posterior means
     "Complete a table by factor analysis whose factors, loadings and noise are posteriors (variational Bayes)."
     if Y.ndim == 2: return bayesian_factors(Y[..., None], k=k, steps=steps, views=views, noise=noise, centred=centred)[..., 0]
-    n, m, q = Y.shape; seen = ~np.isnan(Y).any(2); S = seen.astype(np.float32); cells, k = S.sum() * q, min(k, n, m * q)
+    n, m, q = Y.shape
+    seen = ~np.isnan(Y).any(2)
+    S = seen.astype(np.float32)
+    cells, k = S.sum() * q, min(k, n, m * q)
     if not cells: raise DataError("expected a table with known cells, got none")
     if k < 1 or steps < 1: raise DataError(f"expected k ≥ 1 and steps ≥ 1, got {k} and {steps}")
     if views is not None and len(views) != m: raise DataError(f"expected a view for each of the {m} columns, got {len(views)}")
     count, here = S.sum(0)[:, None], S[..., None]
-    Y = np.where(seen[..., None], Y, 0).astype(np.float32); centre = Y.sum(0) / np.maximum(count + centred, 1)
-    E = (Y - centre) * here; square = (E**2).sum(0)
-    scale = np.sqrt((square + noise * square.sum() / cells) / (count + noise)) + 1e-12; E /= scale
+    Y = np.where(seen[..., None], Y, 0).astype(np.float32)
+    centre = Y.sum(0) / np.maximum(count + centred, 1)
+    E = (Y - centre) * here
+    square = (E**2).sum(0)
+    scale = np.sqrt((square + noise * square.sum() / cells) / (count + noise)) + 1e-12
+    E /= scale
     flat, eye = E.reshape(n, -1), np.eye(k, dtype=np.float32)
     if n <= m * q: U = np.linalg.eigh(flat @ flat.T)[1][:, ::-1][:, :k]        # start: the leading directions, from the smaller Gram matrix
-    else: w, R = np.linalg.eigh(flat.T @ flat); U = flat @ R[:, ::-1][:, :k] / np.sqrt(np.maximum(w[::-1][:k], 1e-6 * w[-1] + 1e-12))
+    else:
+        w, R = np.linalg.eigh(flat.T @ flat)
+        U = flat @ R[:, ::-1][:, :k] / np.sqrt(np.maximum(w[::-1][:k], 1e-6 * w[-1] + 1e-12))
     U = U * np.float32(n**.5)
     V, T = (flat.T @ U / n).reshape(m, q, k), np.broadcast_to(.01 * eye, (m, q, k, k))                      # loadings: mean and covariance
-    of = np.unique(np.zeros(m, int) if views is None else np.asarray(views), return_inverse=True)[1]; size = np.bincount(of)[:, None] * q
+    of = np.unique(np.zeros(m, int) if views is None else np.asarray(views), return_inverse=True)[1]
+    size = np.bincount(of)[:, None] * q
     sigma, alpha, level = np.full((m, q), .5, np.float32), np.ones((m, k), np.float32), np.zeros((m, q), np.float32)
     usual = np.zeros((m, k), np.float32)                                                                    # loading of a column of which nothing is known
-    def of_views(x): total = np.zeros((len(size), k), np.float32); np.add.at(total, of, x); return total
+    def of_views(x):
+        total = np.zeros((len(size), k), np.float32)
+        np.add.at(total, of, x)
+        return total
     # symmetric matrices as their upper halves
-    i, j = np.triu_indices(k); half = i * k + j; back = np.empty((k, k), int)
-    back[i, j] = back[j, i] = np.arange(len(half)); back = back.ravel()
+    i, j = np.triu_indices(k)
+    half = i * k + j
+    back = np.empty((k, k), int)
+    back[i, j] = back[j, i] = np.arange(len(half))
+    back = back.ravel()
     def over(S, A): return np.take(S @ np.take(A.reshape(len(A), -1), half, 1), back, 1).reshape(-1, k, k)
     for _ in range(steps):
         rest = here * (E - level)
@@ -110,7 +130,8 @@ def bayesian_factors(
         T = _inverse(B[:, None] / sigma[..., None, None] + alpha[:, None, :, None] * eye)
         V = (T @ ((rest.reshape(n, -1).T @ Z).reshape(m, q, k) / sigma[..., None] + (alpha * usual)[:, None])[..., None])[..., 0]
         usual = (of_views(V.sum(1)) / (size + 1))[of].astype(np.float32)
-        fit = (Z @ V.reshape(-1, k).T).reshape(n, m, q); level = (here * (E - fit)).sum(0) / (count + 1)
+        fit = (Z @ V.reshape(-1, k).T).reshape(n, m, q)
+        level = (here * (E - fit)).sum(0) / (count + 1)
         # the last two: what the rows' spread adds
         error = ((here * (E - level - fit))**2).sum(0) + np.einsum('mij,mqij->mq', B, T) + ((V @ B) * V).sum(2) - (here * fit**2).sum(0)
         sigma = (error + noise * error.sum() / cells) / (count + noise)
@@ -126,9 +147,16 @@ def best_linear(
 ) -> np.ndarray: # (n, m) as Y, its unknown entries told by the known ones of the same row
     "Fill the holes of each row by its conditional mean, given what is known of it and the covariance of the columns."
     if Y.shape != filled.shape: raise DataError(f"expected two tables of one shape, got {Y.shape} and {filled.shape}")
-    seen = ~np.isnan(Y); full = np.where(seen, Y, filled).astype(np.float32); mean, scale = full.mean(1, keepdims=True), full.std(1, keepdims=True) + 1e-9
-    Z = (full - mean) / scale; centre = Z.mean(0); Z -= centre; n = len(Z); own = (Z**2).mean(0) + 1e-6
-    S = (Z.T @ Z / n + ridge * np.diag(own)) / (1 + ridge); P, out = _inverse(S), full.copy()
+    seen = ~np.isnan(Y)
+    full = np.where(seen, Y, filled).astype(np.float32)
+    mean, scale = full.mean(1, keepdims=True), full.std(1, keepdims=True) + 1e-9
+    Z = (full - mean) / scale
+    centre = Z.mean(0)
+    Z -= centre
+    n = len(Z)
+    own = (Z**2).mean(0) + 1e-6
+    S = (Z.T @ Z / n + ridge * np.diag(own)) / (1 + ridge)
+    P, out = _inverse(S), full.copy()
     for i in np.flatnonzero(~seen.all(1)):
         o, m = np.flatnonzero(seen[i]), np.flatnonzero(~seen[i])                  # the smaller of two systems of equations
         told = S[np.ix_(m, o)] @ np.linalg.solve(S[np.ix_(o, o)], Z[i, o]) if len(o) < len(m) else -np.linalg.solve(P[np.ix_(m, m)], P[np.ix_(m, o)] @ Z[i, o])
@@ -146,19 +174,28 @@ def crossed_effects(
     few:float=2.,    # variances are learned as if so many effects and rows more had an equal share each
 ) -> tuple[np.ndarray, list[np.ndarray]]: # mean (r,), effects (size, r) of each part
     "Values as a mean and a sum of random effects, one of each part, every readout for itself."
-    seen = ~np.isnan(Y); n = np.maximum(seen.sum(0), 1); rest = np.where(seen, Y, 0).astype(np.float64); mean = rest.sum(0) / n
-    rest = np.where(seen, rest - mean, 0); total = np.maximum((rest**2).sum(0) / n, 1e-12); start = total / (len(groups) + 1)
+    seen = ~np.isnan(Y)
+    n = np.maximum(seen.sum(0), 1)
+    rest = np.where(seen, Y, 0).astype(np.float64)
+    mean = rest.sum(0) / n
+    rest = np.where(seen, rest - mean, 0)
+    total = np.maximum((rest**2).sum(0) / n, 1e-12)
+    start = total / (len(groups) + 1)
     add = [csr_matrix((np.ones(len(Y)), (g, np.arange(len(Y)))), shape=(k, len(Y))) for g, k in zip(groups, sizes)]
     count = [a @ seen.astype(np.float64) for a in add]
     noise, size, effect = start, [start] * len(add), [np.zeros((k, Y.shape[1])) for k in sizes]
     for _ in range(steps):
         moved, unsure = 0., []
         for j, g in enumerate(groups):
-            before = effect[j]; rest += np.where(seen, before[g], 0)
+            before = effect[j]
+            rest += np.where(seen, before[g], 0)
             effect[j] = (add[j] @ rest) / (count[j] + noise / size[j])
             rest -= np.where(seen, effect[j][g], 0)
-            unsure.append(noise / (count[j] + noise / size[j])); moved = max(moved, np.sqrt(np.mean((effect[j] - before)**2 / total)))
-        shift = rest.sum(0) / n; mean = mean + shift; rest -= np.where(seen, shift, 0)
+            unsure.append(noise / (count[j] + noise / size[j]))
+            moved = max(moved, np.sqrt(np.mean((effect[j] - before)**2 / total)))
+        shift = rest.sum(0) / n
+        mean = mean + shift
+        rest -= np.where(seen, shift, 0)
         noise = np.maximum(((rest**2).sum(0) + sum((c * u).sum(0) for c, u in zip(count, unsure)) + few * start) / (n + few), 1e-3 * total)
         size = [np.maximum((np.where(c > 0, e**2 + u, 0).sum(0) + few * start) / ((c > 0).sum(0) + few), 1e-3 * total)
             for e, u, c in zip(effect, unsure, count)]
@@ -171,11 +208,14 @@ def additive_effects(
     contexts:Sequence[str], # (c,) names, system first: what follows the first | is the assay
 ) -> tuple[np.ndarray, np.ndarray]: # level of each context (c, r), and everything that adds up (p, c, r)
     "Perturbation, perturbation in one assay and context, added up."
-    n_p, n_c, r = Y.shape; p, c = np.nonzero(~np.isnan(Y).all(2))
-    assay, names = pd.factorize(np.array(['|'.join(parse_context(x)[1:]) for x in contexts], object)); several = len(names) > 1
+    n_p, n_c, r = Y.shape
+    p, c = np.nonzero(~np.isnan(Y).all(2))
+    assay, names = pd.factorize(np.array(['|'.join(parse_context(x)[1:]) for x in contexts], object))
+    several = len(names) > 1
     mean, (of_p, of_c, *of_a) = crossed_effects(Y[p, c], [p, c, *([p * len(names) + assay[c]] if several else [])],
         [n_p, n_c, *([n_p * len(names)] if several else [])])
-    level = mean + of_c; out = level + of_p[:, None]
+    level = mean + of_c
+    out = level + of_p[:, None]
     if several: out += of_a[0].reshape(n_p, len(names), r)[:, assay]
     return level.astype(np.float32), out.astype(np.float32)
 
@@ -216,12 +256,16 @@ def assay_factors(
 # %% ../../nbs/model/06a_completion.ipynb #58495fba
 def _covariance(x, K):
     "Covariance of the measured pairs; x: log noise of each, log size of K."
-    C = np.exp(x[-1]) * K; C[np.diag_indices(len(K))] += np.exp(x[:-1])
+    C = np.exp(x[-1]) * K
+    C[np.diag_indices(len(K))] += np.exp(x[:-1])
     return C
 
 def _likelihood(x, K, M, few):
     "Mean negative log likelihood of a readout, less a constant, and its gradient; x as in `_covariance`."
-    d, C = x[:-1] - x[:-1].mean(), _covariance(x, K); inv = np.linalg.inv(C); said = inv @ M; G = .5 * (inv - said @ inv)
+    d, C = x[:-1] - x[:-1].mean(), _covariance(x, K)
+    inv = np.linalg.inv(C)
+    said = inv @ M
+    G = .5 * (inv - said @ inv)
     value = .5 * np.linalg.slogdet(C)[1] + .5 * np.trace(said) + few * d @ d
     return value, np.r_[np.diag(G) * np.exp(x[:-1]) + 2 * few * d, (G * K).sum() * np.exp(x[-1])]
 
@@ -237,17 +281,26 @@ def related_pairs(
     few:float=5.,    # noises of experiments are held together as if by so many readouts
 ) -> np.ndarray: # (p, c, n) weight of each measured pair in the answer for each pair
     "Every pair from all measured ones, by the likeness of perturbations and contexts, each experiment as noisy as it is."
-    n, r = R.shape; P, Q = shape; R = R.astype(np.float64); M = R @ R.T / r; M /= max(np.trace(M) / n, 1e-12)
+    n, r = R.shape
+    P, Q = shape
+    R = R.astype(np.float64)
+    M = R @ R.T / r
+    M /= max(np.trace(M) / n, 1e-12)
     fill, count = np.zeros((P, Q, r), np.float32), np.bincount(p, minlength=P)
-    np.add.at(fill, (p, slice(None)), (R / (count[p] + 4)[:, None]).astype(np.float32)[:, None]); fill[p, c] = R
+    np.add.at(fill, (p, slice(None)), (R / (count[p] + 4)[:, None]).astype(np.float32)[:, None])
+    fill[p, c] = R
     x, free = np.r_[np.full(n, np.log(.5)), np.log(.5)], [(-6., 4.)] * n + [(-8., 8.)]
     for k in range(rounds):
-        T = fill.reshape(P, Q * r); of_p = T @ T.T; T = fill.swapaxes(0, 1).reshape(Q, P * r); of_c = T @ T.T
+        T = fill.reshape(P, Q * r)
+        of_p = T @ T.T
+        T = fill.swapaxes(0, 1).reshape(Q, P * r)
+        of_c = T @ T.T
         of_p, of_c = (S.astype(np.float64) / max(np.trace(S) / len(S), 1e-12) for S in (of_p, of_c))
         K = of_p[np.ix_(p, p)] * of_c[np.ix_(c, c)]
         x = minimize(_likelihood, x, args=(K, M, few / r), jac=True, method='L-BFGS-B', bounds=free,
             options=dict(maxiter=steps if k == 0 else steps // 2)).x
-        inv = np.linalg.inv(_covariance(x, K)); W = np.exp(x[n]) * (of_p[:, None, p] * of_c[None][:, :, c]).reshape(P * Q, n) @ inv
+        inv = np.linalg.inv(_covariance(x, K))
+        W = np.exp(x[n]) * (of_p[:, None, p] * of_c[None][:, :, c]).reshape(P * Q, n) @ inv
         if k < rounds - 1: fill = (W.astype(np.float32) @ R.astype(np.float32)).reshape(P, Q, r)
     return W.reshape(P, Q, n).astype(np.float32)
 
@@ -270,9 +323,11 @@ def nearest_effects(
     lam:float=4.,    # shrinks that mean
 ) -> np.ndarray: # (p, c, k)
     "What the most similar perturbations did in each context, mixed with the own mean."
-    n = len(D); F, M = D.reshape(n, -1), np.broadcast_to(seen, D.shape).reshape(n, -1).astype(np.float32)
+    n = len(D)
+    F, M = D.reshape(n, -1), np.broadcast_to(seen, D.shape).reshape(n, -1).astype(np.float32)
     norm = np.sqrt((F**2) @ M.T)                                       # length of a where both were measured
-    S = (F @ F.T) / np.maximum(norm * norm.T, 1e-9) * np.sqrt(np.minimum(M @ M.T / M.sum(1).mean(), 1)); np.fill_diagonal(S, -1)
+    S = (F @ F.T) / np.maximum(norm * norm.T, 1e-9) * np.sqrt(np.minimum(M @ M.T / M.sum(1).mean(), 1))
+    np.fill_diagonal(S, -1)
     near = np.argsort(-S, 1)[:, :k]
     weight = np.maximum(np.take_along_axis(S, near, 1), 0)[:, :, None]
     out = np.empty_like(D)
@@ -292,11 +347,14 @@ def kernel_effects(
     "Kernel ridge regression from the mean effect in the other contexts to the effect in each."
     out, measured = np.zeros_like(D), seen.any(-1)
     for j in range(D.shape[1]):
-        others = np.delete(np.arange(D.shape[1]), j); n = measured[:, others].sum(1)
+        others = np.delete(np.arange(D.shape[1]), j)
+        n = measured[:, others].sum(1)
         both = measured[:, j] & (n > 0)
         if both.sum() < 5: continue
         E = D[:, others].sum(1) / np.maximum(n, 1)[:, None]
-        size = np.linalg.norm(E, axis=1); X = E / np.maximum(size, 1e-9)[:, None]; size = size / max(np.median(size[both]), 1e-9)
+        size = np.linalg.norm(E, axis=1)
+        X = E / np.maximum(size, 1e-9)[:, None]
+        size = size / max(np.median(size[both]), 1e-9)
         distance = 2 - 2 * X @ X[both].T
         K = np.exp(-distance / (2 * reach * max(np.median(distance[both]), 1e-9))) * size[:, None] * size[both]
         out[:, j] = np.where((n > 0)[:, None], K @ np.linalg.solve(K[both] + ridge * np.eye(both.sum()), D[both, j]), 0)
@@ -308,6 +366,7 @@ def non_negative(
     b:np.ndarray, # (q,) their products with the truth
 ) -> np.ndarray: # (q,) weights, none below 0
     "Non-negative least squares from the normal equations."
-    w, U = np.linalg.eigh((A + A.T) / 2); w = np.maximum(w, 1e-6 * max(w.max(), 1e-12))
+    w, U = np.linalg.eigh((A + A.T) / 2)
+    w = np.maximum(w, 1e-6 * max(w.max(), 1e-12))
     root = (U * np.sqrt(w)).T                                            # root' root = A
     return nnls(root, np.linalg.solve(root.T, b))[0]

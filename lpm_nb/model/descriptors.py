@@ -32,9 +32,13 @@ def relation_vectors(
         from lpm_nb.data.sources import read_annotation
         relations = pd.concat([read_annotation(f'pairs-{n}') for n in ('stringdb', 'corum', 'reactome')])
     check_columns(relations, ['entity1', 'entity2'])
-    codes, genes = pd.factorize(np.r_[relations['entity1'], relations['entity2']]); a, b = np.split(codes, 2)
-    A = coo_matrix((np.ones(len(a)), (a, b)), (len(genes), len(genes))).tocsr(); A = ((A + A.T) > 0).astype(np.float64); A.setdiag(0)
-    _, part = connected_components(A, directed=False); keep = np.flatnonzero(part == np.bincount(part).argmax())
+    codes, genes = pd.factorize(np.r_[relations['entity1'], relations['entity2']])
+    a, b = np.split(codes, 2)
+    A = coo_matrix((np.ones(len(a)), (a, b)), (len(genes), len(genes))).tocsr()
+    A = ((A + A.T) > 0).astype(np.float64)
+    A.setdiag(0)
+    _, part = connected_components(A, directed=False)
+    keep = np.flatnonzero(part == np.bincount(part).argmax())
     if len(keep) <= width + 1:
         raise DataError(f"the largest connected part of the graph has {len(keep)} genes; expected more than width + 1 = {width + 1}")
     Z = SpectralEmbedding(n_components=width, affinity='precomputed', eigen_solver='arpack',
@@ -71,10 +75,13 @@ def set_vectors(
 ) -> pd.DataFrame: # (n_genes, n_sets), index = gene; 0 = not a member
     "Which sets a gene or drug belongs to, each weighed by how rare it is."
     check_columns(sets, ['set', 'gene'], optional=list(sets.columns))
-    t = sets[['set', 'gene']].drop_duplicates(); n = t['set'].value_counts(); t = t[t['set'].map(n) >= least]
+    t = sets[['set', 'gene']].drop_duplicates()
+    n = t['set'].value_counts()
+    t = t[t['set'].map(n) >= least]
     if not len(t): raise DataError(f"no set has {least} members or more")
     (g, genes), (s, names) = pd.factorize(t['gene'], sort=True), pd.factorize(t['set'], sort=True)
-    M = np.zeros((len(genes), len(names)), np.float32); M[g, s] = 1
+    M = np.zeros((len(genes), len(names)), np.float32)
+    M[g, s] = 1
     return pd.DataFrame(M * np.log1p(len(genes) / M.sum(0)), index=pd.Index(genes.astype(str), name='gene'), columns=names)
 
 # %% ../../nbs/model/06g_descriptors.ipynb #38dc9c68
@@ -154,7 +161,8 @@ def _shared_leaves(forest, leaves, drawn, Z):
     "(n_new, n_known) how much each of the known counts in the forest's answer; rows sum to one."
     mine, W = forest.apply(Z), np.zeros((len(Z), len(leaves)))
     for t in range(leaves.shape[1]):
-        same = (mine[:, t, None] == leaves[:, t]) * drawn[:, t]; W += same / same.sum(1, keepdims=True)
+        same = (mine[:, t, None] == leaves[:, t]) * drawn[:, t]
+        W += same / same.sum(1, keepdims=True)
     return W / leaves.shape[1]
 
 def _unit(X): return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-9)
@@ -163,7 +171,8 @@ def _squared(Z, X): return np.maximum(2 - 2 * _unit(Z) @ _unit(X).T, 0)
 
 def _kernel_weights(X, Z, reach, ridge, usual):
     "(n_new, n_known) of a kernel ridge regression on what differs from the mean; rows sum to zero."
-    K = np.exp(-_squared(X, X) / (2 * reach * usual)); k = np.exp(-_squared(Z, X) / (2 * reach * usual))
+    K = np.exp(-_squared(X, X) / (2 * reach * usual))
+    k = np.exp(-_squared(Z, X) / (2 * reach * usual))
     W = np.linalg.solve(K + ridge * np.eye(len(K)), k.T).T
     return W - W.sum(1, keepdims=True) / len(X)
 
@@ -196,7 +205,8 @@ class Smoother:
         Z:np.ndarray, # (n_new, d) vectors of unseen ones
     ) -> np.ndarray: # (n_new, n_known), rows sum to one
         "How much each of the known says of each unseen one."
-        n = len(X); W = np.full((len(Z), n), 1 / n)
+        n = len(X)
+        W = np.full((len(Z), n), 1 / n)
         if self.mix[0]:
             self.grown = self.grown or _forest(X, self.targets)
             W += self.mix[0] * (_shared_leaves(*self.grown, Z) - 1 / n)
@@ -214,7 +224,8 @@ def leading_directions(
 
 def _not_by_chance(explained, Y, chosen=4):
     "The part of an explained share that choosing so many numbers for (n, k) directions would not have found in noise: Wherry's correction."
-    size = (Y.astype(np.float64)**2).sum(0); n = len(Y) * size.sum()**2 / max((size**2).sum(), 1e-24)
+    size = (Y.astype(np.float64)**2).sum(0)
+    n = len(Y) * size.sum()**2 / max((size**2).sum(), 1e-24)
     return float(np.clip((1 - (1 - explained) * (n - 1) / max(n - 1 - chosen, 1)) / max(explained, 1e-12), 0, 1))
 
 def fit_smoother(
@@ -230,21 +241,29 @@ def fit_smoother(
     if n < LEAST: raise DataError(f"expected at least {LEAST} known ones with a vector, got {n}")
     Y = leading_directions(E, directions)
     fold, usual = rng(0, 'strangers').permutation(n) % 5, np.median(_squared(X, X)) or 1.
-    F, K = np.zeros_like(Y), {s: np.zeros_like(Y) for s in _KERNELS}; by_forest, pieces = [], []
+    F, K = np.zeros_like(Y), {s: np.zeros_like(Y) for s in _KERNELS}
+    by_forest, pieces = [], []
     for f in range(5):
-        old, new = np.flatnonzero(fold != f), np.flatnonzero(fold == f); mean = Y[old].mean(0)
-        by_forest.append(_shared_leaves(*_forest(X[old], Y[old]), X[new])); F[new] = by_forest[-1] @ Y[old] - mean
+        old, new = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
+        mean = Y[old].mean(0)
+        by_forest.append(_shared_leaves(*_forest(X[old], Y[old]), X[new]))
+        F[new] = by_forest[-1] @ Y[old] - mean
         for s in _KERNELS: K[s][new] = _kernel_weights(X[old], X[new], *s, usual) @ Y[old]
         pieces.append((old, new, mean))
-    centred = np.concatenate([Y[new] - mean for _, new, mean in pieces]); order = np.concatenate([new for _, new, _ in pieces])
+    centred = np.concatenate([Y[new] - mean for _, new, mean in pieces])
+    order = np.concatenate([new for _, new, _ in pieces])
     reach, ridge = min(_KERNELS, key=lambda s: ((K[s][order] - centred)**2).sum())
-    told = np.column_stack([F[order].ravel(), K[reach, ridge][order].ravel()]); mix = nnls(told, centred.ravel())[0]
+    told = np.column_stack([F[order].ravel(), K[reach, ridge][order].ravel()])
+    mix = nnls(told, centred.ravel())[0]
     mix = (mix * _not_by_chance(1 - ((told @ mix - centred.ravel())**2).sum() / max((centred**2).sum(), 1e-24), Y)).tolist()
     error, total = np.zeros((len(E), E.shape[2])), 0.
     for (old, new, _), leaf in zip(pieces, by_forest):
         W = mix[0] * (leaf - 1 / len(old)) + mix[1] * _kernel_weights(X[old], X[new], reach, ridge, usual)
         for i, e in enumerate(E):
-            rest = e[new] - e[old].mean(0); miss = rest - W @ e[old]; error[i] += (miss**2).sum(0); total += (rest**2).sum()
+            rest = e[new] - e[old].mean(0)
+            miss = rest - W @ e[old]
+            error[i] += (miss**2).sum(0)
+            total += (rest**2).sum()
     # the product of both, which few known ones are pulled towards
     usual = error.mean(1, keepdims=True) * error.mean(0) / max(error.mean(), 1e-12)
     return Smoother(list(known), Y.astype(np.float32), reach, ridge, mix, float(1 - error.sum() / max(total, 1e-12)), list(places),
@@ -302,7 +321,8 @@ class Descriptors:
         screens=None,# names; None = any
     ) -> np.ndarray: # (n,) boolean
         "For which atoms or contexts it can answer, in all of these screens."
-        names = list(names); there = {}
+        names = list(names)
+        there = {}
         for n, k in self.smoothers: there.setdefault(k, set()).add(n)
         able = {k for k, ns in there.items() if screens is None or set(screens) <= ns}
         return np.array([self.kind(a) in able for a in names], bool) & ~np.isnan(self.rows(names)).any(1)

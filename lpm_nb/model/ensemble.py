@@ -164,9 +164,11 @@ def _blind_effects(plan, rest):
     "Effects without what a member leaves out."
     key = tuple(rest[n].tobytes() for n in plan.known)
     if key not in plan.blind:
-        plan.blind.clear(); plan.blind[key] = []
+        plan.blind.clear()
+        plan.blind[key] = []
         for e in plan.effects:
-            screens = [plan.known[n] for n in e.screens]; kept = [s.select_lazily(rest[s.name]) for s in screens if rest[s.name].any()]
+            screens = [plan.known[n] for n in e.screens]
+            kept = [s.select_lazily(rest[s.name]) for s in screens if rest[s.name].any()]
             same = all(rest[s.name].all() for s in screens) or not kept
             if same: plan.blind[key].append(e)
             else: plan.blind[key].append(replace(measure_effects(Atlas(kept), plan.scaling, like=[e])[0], screens=e.screens))
@@ -182,7 +184,8 @@ def _with_transfer(blocks, tables, plan, effects):
 
 def _alone(plan, screen, table, effects):
     "The members of held-out combinations as experiments of their own, those that somebody was trained on: block and table, if there are any."
-    name, known = list(plan.known)[screen], set(plan.vocab.atoms); t = members_alone(table)[1]
+    name, known = list(plan.known)[screen], set(plan.vocab.atoms)
+    t = members_alone(table)[1]
     t = t[[p in known for p in t['perturbation'].astype(str)]].reset_index(drop=True)
     if not len(t): return []
     return [(*_with_transfer([make_block(plan.vocab, name, encode(plan.vocab, t, unknown='prior'))], [t], plan, effects), t)]
@@ -223,7 +226,10 @@ def _train_ensemble(plan, together, *, checkpoint, key, progress, on_epoch):
         nets, said = train_members([t.network for t in team], team[0].train, [t.valid for t in team], config=plan.config, rows=rows,
             skip=[t.skip for t in team], seeds=[plan.seed * 1000 + m for m in group], order=plan.seed * 1000 + group[0],
             device=plan.device, key=key, progress=progress, checkpoint=folder, on_epoch=tell)
-        networks += nets; folds += [t.rest for t in team]; judged += [t.judged for t in team]; blind += [t.directions for t in team]
+        networks += nets
+        folds += [t.rest for t in team]
+        judged += [t.judged for t in team]
+        blind += [t.directions for t in team]
         history += [dict(member=m, **r) for m, h in zip(group, said) for r in h]
     return networks, history, folds, judged, blind
 
@@ -245,16 +251,19 @@ def settle_levels(
         if len(s.readouts) < 20: continue
         C, (_, scale) = s.obs['context'].astype(str).to_numpy(), model.scaling[n]
         for j, c in enumerate(model.vocab.screen_contexts[n]):
-            rows = np.flatnonzero(masks[n] & (C == c) & (s.obs['perturbation'] != '').to_numpy()); size = len(rows)
+            rows = np.flatnonzero(masks[n] & (C == c) & (s.obs['perturbation'] != '').to_numpy())
+            size = len(rows)
             if size < least: continue
             if size > most: rows = np.sort(g.choice(rows, most, replace=False))
-            rest = (s.X[rows] - asked.predict_screen(n, s.obs.iloc[rows], unknown='prior')[0]) / scale; seen = ~np.isnan(rest)
+            rest = (s.X[rows] - asked.predict_screen(n, s.obs.iloc[rows], unknown='prior')[0]) / scale
+            seen = ~np.isnan(rest)
             shift[n, c] = (np.where(seen, rest, 0).sum(0) / np.maximum(seen.sum(0), 1) * size / (size + least)).astype(np.float32)
             for net in networks: net.level[list(model.vocab.readouts).index(n)].data[1 + j] += torch.from_numpy(shift[n, c])
     def moved(f):
         at = {c: v for (n, c), v in shift.items() if n in f.screens}
         if not at: return f
-        level = np.array(f.tables['level']); mine = [(i, at[c]) for i, c in enumerate(f.contexts) if c in at]
+        level = np.array(f.tables['level'])
+        mine = [(i, at[c]) for i, c in enumerate(f.contexts) if c in at]
         for i, v in mine: level[i] += v
         return replace(f, tables={**f.tables, 'level': level})
     return replace(model, networks=networks, stack=replace(model.stack, models=[moved(f) for f in model.stack.models]))
@@ -283,7 +292,8 @@ def fit_lpm(
     with threadpool_limits(1, user_api='blas'):                    # many small products: a second thread costs more than it does
         leave, n_pairs, enough = choose_folds(known, train, config=config, seed=seed)
         plan = _make_plan(known, train, valid, config, seed, choose_device(device), leave)
-        prints = {n: fingerprint(s) for n, s in known.items()}; key = _run_key(config, seed, bool(together), prints, train)
+        prints = {n: fingerprint(s) for n, s in known.items()}
+        key = _run_key(config, seed, bool(together), prints, train)
         together = together and config.members > 1 and config.decoder == 'lpm' and not plan.hiding and rank_and_size()[1] == 1
         networks, history, folds, judged, directions = _train_ensemble(plan, together, checkpoint=checkpoint, key=key, progress=progress,
             on_epoch=on_epoch)

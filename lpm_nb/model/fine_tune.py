@@ -40,7 +40,9 @@ def _both_times(old, new):
 
 def _extend(old, new):
     "The symbols of both, the old ones first, so that their codes stay."
-    def more(a, b): have = set(a); return [*a, *(x for x in b if x not in have)]
+    def more(a, b):
+        have = set(a)
+        return [*a, *(x for x in b if x not in have)]
     def merge(a, b): return {n: more(a.get(n, []), b.get(n, [])) for n in [*a, *(m for m in b if m not in a)]}
     atoms, pairs = more(old.atoms, new.atoms), more(old.pairs, new.pairs)
     if old.ladders: pairs = more(pairs, at_all_doses(pairs, atoms))
@@ -57,11 +59,14 @@ def _fit_in(network, old, vocab, new):
     "A new dose of a known member of combinations starts between its neighbours, and leaves these where they are."
     for name, have, want in (('atom', [(a,) for a in vocab.atoms], [(a,) for a in new.atoms]), ('pair', vocab.pairs, new.pairs)):
         for rungs in dose_rungs(want):
-            dose, codes = zip(*rungs); known = [k for k, c in enumerate(codes) if c <= len(have)]
+            dose, codes = zip(*rungs)
+            known = [k for k, c in enumerate(codes) if c <= len(have)]
             if not known or len(known) == len(codes): continue
-            w = getattr(network, name).weight; steps = getattr(old, name).weight[[codes[k] for k in known]].cumsum(0).to(w)
+            w = getattr(network, name).weight
+            steps = getattr(old, name).weight[[codes[k] for k in known]].cumsum(0).to(w)
             hat = np.stack([np.interp(np.log(dose), np.log([dose[k] for k in known]), e) for e in np.eye(len(known))], 1)
-            at = torch.from_numpy(hat).to(w) @ steps; w[list(codes)] = torch.cat([at[:1], at.diff(dim=0)])
+            at = torch.from_numpy(hat).to(w) @ steps
+            w[list(codes)] = torch.cat([at[:1], at.diff(dim=0)])
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #f8293943
 def _inherit(network, old, vocab, new):
@@ -106,7 +111,9 @@ def _extend_stack(model, atlas, masks, scaling, levels):
     models = []
     for f in model.stack.models:
         mine = [n for n in f.screens if n in atlas and masks[n].any()]
-        if not mine: models.append(f); continue
+        if not mine:
+            models.append(f)
+            continue
         obs = [atlas[n].obs[masks[n]] for n in mine]
         P, C = (np.concatenate([g(o) for o in obs]) for g in (effect_labels, lambda o: texts(o['context'])))
         models.append(extend_classical(f, P, C, V=np.concatenate([(atlas[n].X[masks[n]] - scaling[n][0]) / scaling[n][1] for n in mine]),
@@ -136,10 +143,12 @@ def fine_tune(self:TrainedLPM,
             raise DataError(f"screen {n!r} has {s.readouts[j]!r} in {unit[j]!r}, the model learned it in {self.units[n][j]!r}; convert the "
                 "values, or give the new screen another name")
         if n in self.scaling and not is_large(s.X):
-            centre, scale = self.scaling[n]; far = float(np.nanmedian(np.abs((np.asarray(s.X) - centre) / scale)))
+            centre, scale = self.scaling[n]
+            far = float(np.nanmedian(np.abs((np.asarray(s.X) - centre) / scale)))
             if far > 8: warnings.warn(f"half of the values of screen {n!r} are {far:.0f} standard deviations and more from what the model learned: are they in "
                 "another unit (per cent, logarithms)?", DataWarning, stacklevel=2)
-        new = s.obs['dose'].dropna(); old = self.vocab.dose
+        new = s.obs['dose'].dropna()
+        old = self.vocab.dose
         if len(new) and old and len(old) > 3 and not new.between(10**old[2] / 3, 10**old[3] * 3).any():
             warnings.warn(f"no dose of screen {n!r} ({new.min():g} to {new.max():g} µM) is near those that the model learned ({10**old[2]:g} to {10**old[3]:g} "
                 "µM): are they in another unit (nM)?", DataWarning, stacklevel=2)
@@ -150,7 +159,8 @@ def fine_tune(self:TrainedLPM,
     whole = {n: np.ones(s.n_experiments, bool) for n, s in atlas.items()}
     scaling = {**{n: standardise(s, whole[n]) for n, s in atlas.items()}, **self.scaling}
     leave, n_pairs, _ = choose_folds(atlas, whole, config=config, seed=seed)
-    effects = _extend_effects(self, atlas, scaling); widths, transfers = transfer_widths(effects), atlas_transfers(effects, atlas)
+    effects = _extend_effects(self, atlas, scaling)
+    widths, transfers = transfer_widths(effects), atlas_transfers(effects, atlas)
     nets, judged, folds, history = [], [], [], []
     blocks = atlas_blocks(atlas, vocab, None, scaling, transfers=transfers)
     for m, old in enumerate(self.networks):
@@ -161,17 +171,22 @@ def fine_tune(self:TrainedLPM,
             if k.startswith('level.')}
         net = _inherit(net, old, self.vocab, vocab)
         for key, v in fresh.items():                              # contexts that are new to a screen start at their own mean
-            i = int(key.split('.')[1]); n = list(vocab.readouts)[i]; known = len(self.vocab.screen_contexts.get(n, []))
+            i = int(key.split('.')[1])
+            n = list(vocab.readouts)[i]
+            known = len(self.vocab.screen_contexts.get(n, []))
             if n in atlas: dict(net.named_parameters())[key].data[1 + known:] = v[1 + known:]
         valid = [b.take(np.flatnonzero(blind_to[n])) for n, b in zip(atlas, blocks) if blind_to[n].any()]
         net, rows = train_member(net, blocks, valid, config, skip=[mine[n] for n in atlas], seed=seed * 1000 + m, device=device)
-        nets.append(net); judged.append(judged_blocks(blocks, blind_to, atlas, seed=seed))
-        folds.append({n: ~mine[n] for n in atlas}); history += [dict(member=m, **r) for r in rows]
+        nets.append(net)
+        judged.append(judged_blocks(blocks, blind_to, atlas, seed=seed))
+        folds.append({n: ~mine[n] for n in atlas})
+        history += [dict(member=m, **r) for r in rows]
     held = hold_out(nets, judged)
     for i, (hs, rest) in enumerate(zip(held, folds)):  # the stack answers for what is held out, from classical models that have not seen it
         stack = _extend_stack(self, atlas, rest, scaling, levels=network_levels([nets[i]], vocab, atlas))
         for h in hs:
-            n = list(vocab.readouts)[h.block.screen]; models_of = stack.base_models(n)
+            n = list(vocab.readouts)[h.block.screen]
+            models_of = stack.base_models(n)
             if stack.weights.get(n):
                 h.answer, h.trust = stack.mix(n, [f.predict(h.table) for f in models_of],
                     base=common_level(base_of(nets[i], h.block), models_of, h.table), net=h.answer)
@@ -184,7 +199,8 @@ def fine_tune(self:TrainedLPM,
         hard = {q: np.maximum(v, np.stack([v[:, 0], np.ones_like(v[:, 1])], 1) if q in ('dose', 'time') else 1.).astype(np.float32)
             for q, v in hard.items() if q != 'seen'} | dict(seen=hard['seen'])
     for k, v in self.hardness.items():                                 # what was known stays; of atoms, what either has
-        at = tuple(map(slice, v.shape)); hard[k][at] = hard[k][at] | v if k == 'seen' else v
+        at = tuple(map(slice, v.shape))
+        hard[k][at] = hard[k][at] | v if k == 'seen' else v
     made = replace(self, networks=nets, vocab=vocab, config=config, scaling=scaling, effects=effects,
         stack=_extend_stack(self, atlas, whole, scaling, levels=network_levels(nets, vocab, atlas)), noise={**noise, **self.noise},
             hardness=hard,
@@ -193,7 +209,8 @@ def fine_tune(self:TrainedLPM,
         provenance={**self.provenance, 'fine_tuned_on': {n: fingerprint(s) for n, s in atlas.items()}})
     sums = fit_sums({n: s for n, s in atlas.items() if n not in self.vocab.readouts}, scaling) if config.decoder == 'lpm' else {}
     sums |= {n: extend_sums(s, atlas[n], scaling=scaling[n], known=self.vocab.atoms) if n in atlas else s for n, s in self.stack.sums.items()}
-    made = replace(made, stack=replace(made.stack, sums=sums)); fresh = measure_controls(made, atlas, whole)
+    made = replace(made, stack=replace(made.stack, sums=sums))
+    fresh = measure_controls(made, atlas, whole)
     made = replace(made, controls={**self.controls, **{n: _join_controls(self.controls.get(n), c) for n, c in fresh.items()}},
         descriptors=None, context_descriptors=[], prior=prior, own={**measure_on_target(made, atlas, whole), **self.own},
         met={**self.met, **{n: np.union1d(self.met.get(n, np.zeros(0, np.int64)), experiment_keys(s.obs)) for n, s in atlas.items()}})

@@ -128,8 +128,10 @@ def _read_networks(folder, vocab, config, effects, t):
     networks = []
     try:
         for i in range(sum(1 for k in t if k.endswith('atom.weight'))):
-            net = make_network(vocab, config, transfers=transfer_widths(effects)); head = f'member{i}.'
-            net.load_state_dict({k[len(head):]: x for k, x in t.items() if k.startswith(head)}); networks.append(net.eval())
+            net = make_network(vocab, config, transfers=transfer_widths(effects))
+            head = f'member{i}.'
+            net.load_state_dict({k[len(head):]: x for k, x in t.items() if k.startswith(head)})
+            networks.append(net.eval())
     except RuntimeError as e:
         raise ModelError(f"the weights in {folder} do not fit its vocabulary and settings: {str(e).splitlines()[0]}") from e
     return networks
@@ -139,7 +141,8 @@ def load_lpm(
     folder:str|Path, # written by `TrainedLPM.save`
 ) -> TrainedLPM:
     "Read a model, refusing one that does not fit."
-    folder = Path(folder); p = _checked(folder)
+    folder = Path(folder)
+    p = _checked(folder)
     v, t = json.loads((folder/'vocab.json').read_text()), load_file(folder/'weights.safetensors')
     own = {n: {int(k): x for k, x in o.items()} for n, o in v.pop('own', {}).items()}
     units, effects, stack = v.pop('units'), _read_effects(v.pop('effects'), t), _read_stack(v.pop('stack'), t)

@@ -37,20 +37,24 @@ def predict_grid(self:TrainedLPM,
     names = list(self.vocab.readouts)
     if screen is None and len(names) > 1:
         raise DataError(f"expected screen=, one of {', '.join(map(repr, names))}: each has contexts and readouts of its own")
-    screen = screen or names[0]; check_known([screen], names, 'screen')
+    screen = screen or names[0]
+    check_known([screen], names, 'screen')
     contexts = list(self.vocab.screen_contexts[screen] if contexts is None else contexts)
     perturbations = [format_perturbation([a]) for a in self.vocab.atoms] if perturbations is None else list(perturbations)
     columns = list(self.vocab.readouts[screen] if readouts is None else readouts)
-    check_known(columns, self.vocab.readouts[screen], 'readout'); self.check_contexts(contexts, screen)
+    check_known(columns, self.vocab.readouts[screen], 'readout')
+    self.check_contexts(contexts, screen)
     for what, x in (('perturbations', perturbations), ('contexts', contexts), ('readouts', columns)):
         if not x or len(set(x)) < len(x):
             raise DataError(f"expected distinct {what}, at least one, got {len(x)} of which {len(set(x))} are distinct")
     for what, asked, tried in (('dose', dose, self.vocab.dose), ('time', time, self.vocab.time)):
         if asked is not None and not tried: raise DataError(f"expected no {what}: nothing that the model was trained on had one; leave it out")
     doses, times = ([np.nan] if x is None else list(x) for x in (dose, time))
-    per = len(perturbations) * len(doses) * len(times); n = per * len(contexts)
+    per = len(perturbations) * len(doses) * len(times)
+    n = per * len(contexts)
     self.check_experiments(pd.DataFrame(dict(perturbation=perturbations, context=contexts[0])))
-    p, d, t = np.unravel_index(np.arange(per), (len(perturbations), len(doses), len(times))); c = np.arange(len(contexts))
+    p, d, t = np.unravel_index(np.arange(per), (len(perturbations), len(doses), len(times)))
+    c = np.arange(len(contexts))
     table = pd.DataFrame(dict(perturbation=pd.Categorical.from_codes(np.tile(p, len(c)), perturbations),
         context=pd.Categorical.from_codes(np.repeat(c, per), contexts), dose=np.tile(np.array(doses, np.float32)[d], len(c)),
         time=np.tile(np.array(times, np.float32)[t], len(c))))
@@ -61,7 +65,8 @@ def predict_grid(self:TrainedLPM,
     for net in self.networks:
         for w in net.state_dict().values(): h.update(np.ascontiguousarray(w.cpu().numpy()).tobytes())
     # mean, deviation and what it takes to make them: eight arrays
-    k = len(self.vocab.readouts[screen]); step = max(1, int(megabytes * 1e6 / (4 * 8 * k)))
+    k = len(self.vocab.readouts[screen])
+    step = max(1, int(megabytes * 1e6 / (4 * 8 * k)))
     w = ScreenWriter(path, table, readouts=columns, chunk=min(step, max(1, int(1e6 // len(columns)))), name=screen,
         unit=[units[r] for r in columns], layers=['std'] if std else [], key=h.hexdigest(), note='predicted by lpm_nb')
     take = None if readouts is None else [self.vocab.readouts[screen].index(r) for r in columns]

@@ -32,33 +32,46 @@ WHOLE = .25   # share of the combinations that are left out of all contexts toge
 
 def _folds(atlas, train, parts, seed):
     "screen -> (n,) fold of each training experiment, -1 = none (controls), and (n,) of how many; a pair has one fold everywhere."
-    P = {x: i for i, x in enumerate(atlas.perturbations)}; C = {x: i for i, x in enumerate(atlas.contexts)}; several = len(C) > 1
-    members = [parse_perturbation(x) for x in P]; names = [tuple(sorted(split_dose(a)[0] for a in m)) for m in members]
-    of_name = {}; same = np.array([of_name.setdefault(x, len(of_name)) for x in names])     # at whatever doses of its members
+    P = {x: i for i, x in enumerate(atlas.perturbations)}
+    C = {x: i for i, x in enumerate(atlas.contexts)}
+    several = len(C) > 1
+    members = [parse_perturbation(x) for x in P]
+    names = [tuple(sorted(split_dose(a)[0] for a in m)) for m in members]
+    of_name = {}
+    same = np.array([of_name.setdefault(x, len(of_name)) for x in names])   # at whatever doses of its members
     whole = np.array([len(m) > 1 for m in members]) & several & (rng(seed, 'whole combinations').random(len(of_name)) < WHOLE)[same]
     p, c = (np.concatenate([np.array([of[x] for x in labels(s)])[s.obs[k].cat.codes] for s in atlas.values()])
         for k, of, labels in (('perturbation', P, lambda s: s.perturbations), ('context', C, lambda s: s.contexts)))
-    mine = np.concatenate([train[n] for n in atlas]) & (p != P.get('', -1)); code = same[p] * (len(C) + 1) + np.where(whole[p], len(C), c)
-    codes, pairs = pd.factorize(code[mine]); of = np.repeat(list(parts.values()), [s.n_experiments for s in atlas.values()])
-    k = np.ones(len(pairs), int); np.maximum.at(k, codes, of[mine]); of[mine] = k[codes]
-    fold = np.full(len(code), -1); fold[mine] = (rng(seed, 'folds').permutation(len(pairs)) % k)[codes]
+    mine = np.concatenate([train[n] for n in atlas]) & (p != P.get('', -1))
+    code = same[p] * (len(C) + 1) + np.where(whole[p], len(C), c)
+    codes, pairs = pd.factorize(code[mine])
+    of = np.repeat(list(parts.values()), [s.n_experiments for s in atlas.values()])
+    k = np.ones(len(pairs), int)
+    np.maximum.at(k, codes, of[mine])
+    of[mine] = k[codes]
+    fold = np.full(len(code), -1)
+    fold[mine] = (rng(seed, 'folds').permutation(len(pairs)) % k)[codes]
     cut = np.cumsum([s.n_experiments for s in atlas.values()])[:-1]
     return {n: x for n, *x in zip(atlas, np.split(fold, cut), np.split(of, cut))}, len(pairs)
 
 # %% ../../nbs/model/06l_held_out.ipynb #789223b2
 def _one_amount(screen, mask, seed):
     "(n,) of each pair that was tried at several doses or times, the experiments at one of them."
-    o, out = screen.obs, np.zeros(screen.n_experiments, bool); at = np.flatnonzero(mask & (o['perturbation'] != '').to_numpy())
+    o, out = screen.obs, np.zeros(screen.n_experiments, bool)
+    at = np.flatnonzero(mask & (o['perturbation'] != '').to_numpy())
     if max(o['dose'].nunique(), o['time'].nunique()) < 2: return out
     pair = ['perturbation', 'context']
     t = pd.DataFrame({k: (o[k].cat.codes if k in pair else o[k].fillna(-1)).to_numpy()[at] for k in (*pair, 'dose', 'time')})
-    each = t.drop_duplicates(); each = each[each.duplicated(pair, keep=False)]
+    each = t.drop_duplicates()
+    each = each[each.duplicated(pair, keep=False)]
     if len(each):
         chosen = each.iloc[rng(seed, 'amounts').permutation(len(each))].drop_duplicates(pair)
         out[at] = pd.MultiIndex.from_frame(t).isin(pd.MultiIndex.from_frame(chosen))
     return out
 
-def _share(screen): n = screen.n_experiments; return .1 if n < 5000 else .04 if n < 50_000 else .02 if n < 500_000 else .005
+def _share(screen):
+    n = screen.n_experiments
+    return .1 if n < 5000 else .04 if n < 50_000 else .02 if n < 500_000 else .005
 
 # %% ../../nbs/model/06l_held_out.ipynb #b901cab0
 FEW = 4   # fewest pairs of which one can be left out
@@ -134,7 +147,8 @@ def judged_blocks(
     "Held-out experiments."
     out, of = [], list(atlas)
     for n, b in zip(of, blocks):
-        rows = np.flatnonzero(masks[n]); few = max(200, int(most // b.n_readouts))
+        rows = np.flatnonzero(masks[n])
+        few = max(200, int(most // b.n_readouts))
         if len(rows) > few: rows = np.sort(rng(seed, 'judged').choice(rows, few, replace=False))
         if not len(rows): continue
         table = atlas[n].obs.iloc[rows]
@@ -145,7 +159,8 @@ def judged_blocks(
 def _known_in_part(table, screen, rest):
     "(n,) experiments of which another dose or time was trained on, and not the same."
     if max(screen.obs['dose'].nunique(), screen.obs['time'].nunique()) < 2: return np.zeros(len(table), bool)
-    o = screen.obs[rest]; size = len(screen.contexts)
+    o = screen.obs[rest]
+    size = len(screen.contexts)
     def pair(t): return t['perturbation'].cat.codes.to_numpy().astype(np.int64) * size + t['context'].cat.codes.to_numpy()
     def whole(t): return pd.MultiIndex.from_arrays([pair(t), *(t[k].fillna(-1) for k in ('dose', 'time'))])
     return np.isin(pair(table), pair(o)) & ~whole(table).isin(whole(o)) & (table['perturbation'] != '').to_numpy()
@@ -186,8 +201,10 @@ def _settings_by_error(held, made, names):
         for settings, f in models:
             for h in hs:
                 if names[h.block.screen] not in f.screens: continue
-                e = (f.predict(h.table) - h.y)**2; e = e[~np.isnan(e)]
-                at = errors.setdefault((f.method, f.screens[0]), {}).setdefault(json.dumps(settings), np.zeros(2)); at += e.sum(), len(e)
+                e = (f.predict(h.table) - h.y)**2
+                e = e[~np.isnan(e)]
+                at = errors.setdefault((f.method, f.screens[0]), {}).setdefault(json.dumps(settings), np.zeros(2))
+                at += e.sum(), len(e)
     return {k: json.loads(min(v, key=lambda s: v[s][0] / max(v[s][1], 1))) for k, v in errors.items()}
 
 def _pairs(table):
@@ -224,19 +241,26 @@ def fit_sums(
         for i, h, _, alone in (x for x in told if x[2] == n):
             mine = measure_sums(s, folds[i][n], scaling=scaling[n])
             if mine is None: continue
-            rows, table, A = members_alone(h.table, never=sums.never); at = _same_rows(h.alone[1], table)
-            keep = A @ (at < 0) == 0; rows, A = rows[keep], A[keep]    # none whose member nobody was trained on
+            rows, table, A = members_alone(h.table, never=sums.never)
+            at = _same_rows(h.alone[1], table)
+            keep = A @ (at < 0) == 0
+            rows, A = rows[keep], A[keep]   # none whose member nobody was trained on
             if not len(rows): continue
             ground = mine.level(h.table['context'].iloc[rows].astype(str))
             said = [h.answer[rows], *mine.predict(A, alone[at], ground=ground, known=mine.measured(table))]
             parts.append((i, h, rows, ground, said, sum_equations(h.y[rows], ground, said,
                 spread=(h.trust[:, None]**2 * h.spread)[rows]), len(np.unique(_pairs(h.table.iloc[rows])))))
         if not parts: continue
-        total = sum(p[-1] for p in parts); errors, count = np.zeros(len(s.readouts)), np.zeros(len(s.readouts))
+        total = sum(p[-1] for p in parts)
+        errors, count = np.zeros(len(s.readouts)), np.zeros(len(s.readouts))
         weigh = partial(_weigh_but, parts, n=total, start=start)
         for i, h, rows, ground, said, *_ in parts:
-            w = weigh(i); h.answer[rows] = ground + sum(a * (v - ground) for a, v in zip(w, said)); h.trust[rows] *= w[0]
-            e = (h.answer[rows] - h.y[rows])**2; errors += np.nansum(e, 0); count += (~np.isnan(e)).sum(0)
+            w = weigh(i)
+            h.answer[rows] = ground + sum(a * (v - ground) for a, v in zip(w, said))
+            h.trust[rows] *= w[0]
+            e = (h.answer[rows] - h.y[rows])**2
+            errors += np.nansum(e, 0)
+            count += (~np.isnan(e)).sum(0)
         error = None if sums.error is None else ((errors + _LIKE * sums.error) / (count + _LIKE)).astype(np.float32)
         out[n] = replace(sums, weights=weigh(), error=error)
     return out
@@ -293,11 +317,13 @@ def fit_stack(
     said = []
     for i, hs in enumerate(held):
         for h in hs:
-            n = names[h.block.screen]; base, answers = ask(i, n, h.block, h.table)
+            n = names[h.block.screen]
+            base, answers = ask(i, n, h.block, h.table)
             said.append((i, h, n, base, answers, _equations(answers, h, base)))
     def weigh(n, pattern, e):
         speak = [k[0] for k, on in zip(kinds[n], pattern) if on == '1']
-        r = len(known[n].readouts); prior, each = (1., 1.) if r >= 20 else (10., max(1., r / 4))
+        r = len(known[n].readouts)
+        prior, each = (1., 1.) if r >= 20 else (10., max(1., r / 4))
         first = speak.index(OTHER_AMOUNTS) + 1 if OTHER_AMOUNTS in speak else 0
         settled = 'additive' in speak and 'interactions' not in speak and not first
         return solve_weights(e, prior=10. if first else prior, each=each, settled=settled, first=first).tolist()
@@ -314,7 +340,8 @@ def fit_stack(
     for i, h, n, base, answers, _ in said:
         h.answer, h.trust = replace(others[i], scales=stack.scales).mix(n, answers, base=base, net=h.answer)
     def alone(i, n, block, table, answer): # what one who has not seen some combinations says of their members
-        base, answers = ask(i, n, block, table); return replace(others[i], scales=stack.scales).mix(n, answers, base=base, net=answer)[0]
+        base, answers = ask(i, n, block, table)
+        return replace(others[i], scales=stack.scales).mix(n, answers, base=base, net=answer)[0]
     stack.sums.update(fit_sums(known, scaling, folds=folds,
         told=[(i, h, n, alone(i, n, *h.alone)) for i, h, n, *_ in said if h.alone is not None]))
     for n in names:                    # where no pair of a context was ever seen, no fold can judge: its own singles count
@@ -328,20 +355,25 @@ def _own_hardness(errors, noise, network):
     own = np.zeros((2, 1 + int(network.kind.max()) if isinstance(network, LPMDecoder) else 1))
     if own.shape[1] > 1:
         for b, e in errors:
-            i, j, kind = on_target_cells(network, b); ratio = e[i, j] / np.maximum(noise[b.screen][j], 1e-9)
-            np.add.at(own[0], kind, np.nan_to_num(ratio)); np.add.at(own[1], kind, ~np.isnan(ratio))
+            i, j, kind = on_target_cells(network, b)
+            ratio = e[i, j] / np.maximum(noise[b.screen][j], 1e-9)
+            np.add.at(own[0], kind, np.nan_to_num(ratio))
+            np.add.at(own[1], kind, ~np.isnan(ratio))
     return own
 
 # %% ../../nbs/model/06l_held_out.ipynb #2ebeda61
 def _apart(held):
     "What is new to a member, and what it knows in part; of a screen that has nothing new, all of it counts as new."
-    held = list(held); some = {h.block.screen for h in held if not h.part.all()}
+    held = list(held)
+    some = {h.block.screen for h in held if not h.part.all()}
     def pick(h, rows):
         return replace(h, block=h.block.take(rows), table=h.table.iloc[rows],
             **{k: getattr(h, k)[rows] for k in ('y', 'answer', 'spread', 'trust', 'part')})
     new, part = [], []
     for h in held:
-        if h.block.screen not in some or not h.part.any(): new.append(h); continue
+        if h.block.screen not in some or not h.part.any():
+            new.append(h)
+            continue
         part.append(pick(h, np.flatnonzero(h.part)))
         if not h.part.all(): new.append(pick(h, np.flatnonzero(~h.part)))
     return new, part
@@ -354,18 +386,22 @@ def _mean_ratio(e, expected):
         warnings.simplefilter('ignore', RuntimeWarning)
         return np.nan_to_num(np.nanmean(e / np.maximum(expected, 1e-9), 1), nan=1.)
 
-def _share_of_pair(table): pair = _pairs(table); return 1 / np.bincount(pair)[pair]
+def _share_of_pair(table):
+    pair = _pairs(table)
+    return 1 / np.bincount(pair)[pair]
 
 _KNOTS = 6   # of the curve of errors over doses or times
 
 # %% ../../nbs/model/06l_held_out.ipynb #adb24bcc
 def _curve(x, ratio, w, shrink):
     "(2, knots) log amounts, and the mean ratio there by hat functions, shrunk to 1; w: weights."
-    at = np.unique(np.quantile(x, np.linspace(0, 1, _KNOTS), method='nearest')) if len(x) else np.zeros(1); k = len(at)
+    at = np.unique(np.quantile(x, np.linspace(0, 1, _KNOTS), method='nearest')) if len(x) else np.zeros(1)
+    k = len(at)
     out = np.stack([np.r_[at, at[-1] + 1 + np.arange(_KNOTS - k)], np.ones(_KNOTS)])
     if k < 2: return out
     hat = np.stack([np.interp(x, at, row) for row in np.eye(k)])
-    value = ((hat * (w * ratio)).sum(1) + shrink) / ((hat * w).sum(1) + shrink); out[1] = np.r_[value, [value[-1]] * (_KNOTS - k)]
+    value = ((hat * (w * ratio)).sum(1) + shrink) / ((hat * w).sum(1) + shrink)
+    out[1] = np.r_[value, [value[-1]] * (_KNOTS - k)]
     return out
 
 # %% ../../nbs/model/06l_held_out.ipynb #5d9ec76d
@@ -382,10 +418,12 @@ class _Much(NamedTuple):
     contexts:np.ndarray  # (n_contexts+1,) those of different screens apart
 
 def _how_much(atlas, vocab):
-    at, where = ({x: i for i, x in enumerate(xs, 1)} for xs in (vocab.atoms, vocab.contexts)); screens = list(vocab.readouts)
+    at, where = ({x: i for i, x in enumerate(xs, 1)} for xs in (vocab.atoms, vocab.contexts))
+    screens = list(vocab.readouts)
     n, m = np.zeros((len(at) + 1, len(screens))), np.zeros((len(where) + 1, len(screens)))
     for name, s in atlas.items():
-        k, o = screens.index(name), s.obs; each = np.bincount(o['perturbation'].cat.codes, minlength=len(s.perturbations))
+        k, o = screens.index(name), s.obs
+        each = np.bincount(o['perturbation'].cat.codes, minlength=len(s.perturbations))
         for p, c in zip(s.perturbations, each): n[[at[a] for a in set(s.members[p])], k] += c
         m[[where[c] for c in s.contexts], k] += np.bincount(o['context'].cat.codes, minlength=len(s.contexts))
     level = np.log2(np.maximum(m, 1)).astype(int) + 64 * np.arange(len(screens))
@@ -393,7 +431,9 @@ def _how_much(atlas, vocab):
 
 def _by_group(total, count, group, shrink):
     "(n,) what is usual in the group of each, shrunk to 1."
-    g = np.unique(group, return_inverse=True)[1].ravel(); t, c = (np.bincount(g, x) for x in (total, count)); return ((t + shrink) / (c + shrink))[g]
+    g = np.unique(group, return_inverse=True)[1].ravel()
+    t, c = (np.bincount(g, x) for x in (total, count))
+    return ((t + shrink) / (c + shrink))[g]
 
 def _hardness(judged, vocab, kind, hard, shrink, but=None, much=None):
     "`hard` with the factors of perturbations and contexts, from all folds but one; kind: (n_atoms+1,) of each atom, 0 = none."
@@ -407,12 +447,14 @@ def _hardness(judged, vocab, kind, hard, shrink, but=None, much=None):
     for s in range(screens) if much is not None else (): usual[:, s] *= _by_group(by[0, :, s] / usual[:, s], by[1, :, s], kind * 64 + much.atoms[:, s], shrink)
     rest = by[0] / usual
     everywhere = (rest.sum(1, keepdims=True) + shrink) / (by[1].sum(1, keepdims=True) + shrink)
-    own = usual * (rest + shrink * everywhere) / (by[1] + shrink); own[0] = 1.
+    own = usual * (rest + shrink * everywhere) / (by[1] + shrink)
+    own[0] = 1.
     out = hard | dict(perturbation=own.astype(np.float32), context=np.ones(contexts, np.float32))
     for j, w in zip(judged, used):
         where += [np.bincount(j.block.context.numpy(), x, contexts) for x in (w * j.ratio / noise_factor(out, j.block), w)]
     usual = np.ones(contexts) if much is None else _by_group(*where, much.contexts, shrink)
-    where = usual * (where[0] / usual + shrink) / (where[1] + shrink); where[0] = 1.
+    where = usual * (where[0] / usual + shrink) / (where[1] + shrink)
+    where[0] = 1.
     return out | dict(context=where.astype(np.float32))
 
 # %% ../../nbs/model/06l_held_out.ipynb #cb88156b
@@ -429,7 +471,8 @@ def _choose_hardness(judged, vocab, hard, *, much=None, few=20.):
             for j in judged:
                 v, w = noise_factor(made, j.block), j.weight * (j.fold == f)
                 sums[:, j.block.screen] += (w * j.ratio / v).sum(), w.sum(), (w * np.log(v)).sum()
-        beyond = (z + few) / (n + few); loss = float((logs + n * np.log(beyond) + z / beyond).sum())
+        beyond = (z + few) / (n + few)
+        loss = float((logs + n * np.log(beyond) + z / beyond).sum())
         if best is None or loss < best[0]: best = loss, shrink, beyond
     return _hardness(judged, vocab, kind, hard, best[1], much=much), best[2]
 
@@ -438,7 +481,9 @@ def _each_readout(errors, weights, s, noise, hard, *, most=20, few=20.):
     "(n_readouts,) how much more than their share of a screen's errors few readouts have, once the factors are taken away, which all of them share."
     mine = [(e / (noise_factor(hard, b)[:, None] * np.maximum(noise, 1e-9)), w) for (b, e), w in zip(errors, weights) if b.screen == s]
     if not mine or not 1 < len(noise) < most: return np.ones(len(noise))
-    r, w = map(np.concatenate, zip(*mine)); w = np.where(np.isnan(r), 0, w[:, None]); each = ((w * np.nan_to_num(r)).sum(0) + few) / (w.sum(0) + few)
+    r, w = map(np.concatenate, zip(*mine))
+    w = np.where(np.isnan(r), 0, w[:, None])
+    each = ((w * np.nan_to_num(r)).sum(0) + few) / (w.sum(0) + few)
     return each / each.mean()
 
 def value_variance(
@@ -449,7 +494,10 @@ def value_variance(
 ) -> np.ndarray: # (n_readouts,) float32, standardised
     "How much each readout varies between experiments; readouts of one unit share a scale, so it need not be 1."
     total, n = np.zeros((2, len(screen.readouts)))
-    for _, x in row_chunks(screen.X): z = (x - scaling[0]) / scaling[1]; total += np.nansum(z**2, 0); n += (~np.isnan(z)).sum(0)
+    for _, x in row_chunks(screen.X):
+        z = (x - scaling[0]) / scaling[1]
+        total += np.nansum(z**2, 0)
+        n += (~np.isnan(z)).sum(0)
     return ((total + few) / (n + few)).astype(np.float32)
 
 # %% ../../nbs/model/06l_held_out.ipynb #8765ad0b
@@ -460,22 +508,31 @@ def _few_errors(errors, guess, n, few):
 
 def _elsewhere(held, folds, atlas, *, vocab, noise, hard, prior, shrink):
     "Which atoms each screen has; how near to a guess a perturbation is that was measured in other screens only, by those that were held out so."
-    at, screens = {a: i for i, a in enumerate(vocab.atoms, 1)}, list(vocab.readouts); seen = np.full((len(at) + 1, len(screens)), atlas is None)
+    at, screens = {a: i for i, a in enumerate(vocab.atoms, 1)}, list(vocab.readouts)
+    seen = np.full((len(at) + 1, len(screens)), atlas is None)
     if atlas is None: return dict(seen=seen, elsewhere=np.zeros(len(screens), np.float32))
     members = {n: [[at[a] for a in m] for m in s.members.values()] for n, s in atlas.items()}
     def atoms(n, rows):
-        out = np.zeros(len(at) + 1, bool); here = np.unique(atlas[n].obs['perturbation'].cat.codes.to_numpy()[rows])
-        out[[i for k in here for i in members[n][k]]] = True; return out
+        out = np.zeros(len(at) + 1, bool)
+        here = np.unique(atlas[n].obs['perturbation'].cat.codes.to_numpy()[rows])
+        out[[i for k in here for i in members[n][k]]] = True
+        return out
     for n in atlas: seen[:, screens.index(n)] = atoms(n, slice(None))
     guess = np.array([max(float(np.mean(prior[n] / np.maximum(noise[n], 1e-9))), 1) for n in screens]) - 1     # how much more a guess errs
     sums = np.stack([shrink * guess, np.full(len(screens), shrink)])
     for hs, rest in zip(held, folds):
-        known = {n: atoms(n, np.flatnonzero(rest[n])) for n in atlas}; anywhere = np.any(list(known.values()), 0); anywhere[0] = True
+        known = {n: atoms(n, np.flatnonzero(rest[n])) for n in atlas}
+        anywhere = np.any(list(known.values()), 0)
+        anywhere[0] = True
         for h in hs:
-            b = h.block; m = b.members.numpy(); mine = known[screens[b.screen]].copy(); mine[0] = True
+            b = h.block
+            m = b.members.numpy()
+            mine = known[screens[b.screen]].copy()
+            mine[0] = True
             rows = np.flatnonzero(anywhere[m].all(1) & ~mine[m].all(1))
             if not len(rows): continue
-            r = _mean_ratio(_beyond_spread(h)[rows], (noise_factor(hard, b)[:, None] * noise[screens[b.screen]])[rows]); w = _share_of_pair(h.table)[rows]
+            r = _mean_ratio(_beyond_spread(h)[rows], (noise_factor(hard, b)[:, None] * noise[screens[b.screen]])[rows])
+            w = _share_of_pair(h.table)[rows]
             sums[:, b.screen] += (w * (r - 1)).sum(), w.sum()
     share = np.clip(sums[0] / sums[1] / np.maximum(guess, 1e-9), 0, 1.5)
     return dict(seen=seen, elsewhere=np.where(guess > 0, share, 0).astype(np.float32))
@@ -494,11 +551,16 @@ def fit_noise(
     few:float=2.,              # so many pairs that err as a guess are added, since a handful of errors is no measure
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]: # `noise` and `hardness` of a `TrainedLPM`
     "Held-out errors as noise of each readout, and as how much harder each dose, perturbation and context is."
-    of_members, n_read = held, [len(r) for r in vocab.readouts.values()]; held, partly = _apart(h for hs in held for h in hs)
+    of_members, n_read = held, [len(r) for r in vocab.readouts.values()]
+    held, partly = _apart(h for hs in held for h in hs)
     total, count, errors, weights = [np.zeros(r) for r in n_read], [np.zeros(r) for r in n_read], [], []
     for h in held:
-        e = _beyond_spread(h); seen = ~np.isnan(e); errors.append((h.block, e)); weights.append(_share_of_pair(h.table))
-        total[h.block.screen] += np.where(seen, e, 0).sum(0); count[h.block.screen] += seen.sum(0)
+        e = _beyond_spread(h)
+        seen = ~np.isnan(e)
+        errors.append((h.block, e))
+        weights.append(_share_of_pair(h.table))
+        total[h.block.screen] += np.where(seen, e, 0).sum(0)
+        count[h.block.screen] += seen.sum(0)
     pooled = [t.sum() / max(c.sum(), 1) for t, c in zip(total, count)]
     pairs = np.bincount([b.screen for b, _ in errors], [w.sum() for w in weights], len(n_read)) if errors else np.zeros(len(n_read))
     prior = {n: np.ones(r, np.float32) for n, r in zip(vocab.readouts, n_read)} | dict(prior or {})
@@ -516,10 +578,14 @@ def fit_noise(
     hard, beyond = _choose_hardness(judged, vocab, hard, much=None if atlas is None else _how_much(atlas, vocab))
     noise = {n: (v * k * _each_readout(errors, weights, s, v, hard)).astype(np.float32) for s, ((n, v), k) in enumerate(zip(noise.items(), beyond))}
     usual = list(noise.values())
-    own = _own_hardness(errors, usual, network); own = (own[0] + shrink) / (own[1] + shrink); own[0] = 1.
-    hard['on_target'] = own.astype(np.float32); sums = np.full((2, len(screens)), shrink)
+    own = _own_hardness(errors, usual, network)
+    own = (own[0] + shrink) / (own[1] + shrink)
+    own[0] = 1.
+    hard['on_target'] = own.astype(np.float32)
+    sums = np.full((2, len(screens)), shrink)
     for h in partly:
-        b, w = h.block, _share_of_pair(h.table); r = _mean_ratio(_beyond_spread(h), noise_factor(hard, b)[:, None] * usual[b.screen])
+        b, w = h.block, _share_of_pair(h.table)
+        r = _mean_ratio(_beyond_spread(h), noise_factor(hard, b)[:, None] * usual[b.screen])
         sums[:, b.screen] += (w * r).sum(), w.sum()
     hard['part'] = (sums[0] / sums[1]).astype(np.float32)
     return noise, hard | _elsewhere(of_members, folds, atlas, vocab=vocab, noise=noise, hard=hard, prior=prior, shrink=shrink)

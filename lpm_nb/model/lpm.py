@@ -46,7 +46,8 @@ class LPMConfig:
 
     def __post_init__(self):
         check_known([self.decoder], ['lpm', 'paper'], 'decoder')
-        check_known([self.schedule], ['one_cycle', 'exponential'], 'schedule'); check_known([self.keep], ['best', 'last'], 'keep')
+        check_known([self.schedule], ['one_cycle', 'exponential'], 'schedule')
+        check_known([self.keep], ['best', 'last'], 'keep')
         check_known([self.hold], ['pairs', 'values'], 'way to hold out')
         for k in ('width', 'hidden', 'rank', 'epochs', 'members'):
             if getattr(self, k) < 1: raise DataError(f"expected {k} ≥ 1, got {getattr(self, k)}")
@@ -71,7 +72,8 @@ def paper_config(
 ) -> LPMConfig:
     "The published settings of the paper's model."
     check_known([preset], list(_PAPER), 'preset')
-    p = dict(_PAPER[preset]); p['batch'] = max(1, p['batch'] // readouts)
+    p = dict(_PAPER[preset])
+    p['batch'] = max(1, p['batch'] // readouts)
     return LPMConfig(**{**dict(decoder='paper', layers=2, init_std=1., transfer=0, stack=False, epochs=50, wd_embedding=.01, wd_weights=.01,
         schedule='exponential', members=5), **p, **changes})
 
@@ -86,7 +88,10 @@ def _table(n, width, std):
 # %% ../../nbs/model/06_lpm.ipynb #7805e118
 class Drop(nn.Module):
     "Dropout; the mask is drawn, or given as a buffer (see `Side`)."
-    def __init__(self, share): super().__init__(); self.share = share; self.register_buffer('mask', None, persistent=False)
+    def __init__(self, share):
+        super().__init__()
+        self.share = share
+        self.register_buffer('mask', None, persistent=False)
     def draw(self, shape, device, generator=None):
         return torch.empty(shape, dtype=torch.bool, device=device).bernoulli_(1 - self.share, generator=generator)
     def forward(self, x):
@@ -164,9 +169,11 @@ def dose_ladders(
     symbols:Sequence[tuple], # as of `dose_rungs`
 ) -> torch.Tensor|None: # (n+1, most doses) int64: of each code the codes of its doses up to itself, 0 = none; None if nothing has several doses
     "Which vectors add up to that of a member at a dose."
-    rungs = dose_rungs(symbols); most = max(map(len, rungs), default=0)
+    rungs = dose_rungs(symbols)
+    most = max(map(len, rungs), default=0)
     if most < 2: return None
-    out = torch.zeros(len(symbols) + 1, most, dtype=torch.int64); out[:, 0] = torch.arange(len(symbols) + 1)
+    out = torch.zeros(len(symbols) + 1, most, dtype=torch.int64)
+    out[:, 0] = torch.arange(len(symbols) + 1)
     for codes in ([i for _, i in r] for r in rungs):
         for j, i in enumerate(codes): out[i, :j + 1] = torch.tensor(codes[:j + 1])
     return out
@@ -307,23 +314,32 @@ def _sum_where(total, n, where, x):
 
 def _start_rest(network, b, use):
     "Trust, singles and on-target effects of one screen, from what its levels leave over; one pass."
-    i = b.screen; level, single, own, at = network.level[i], network.single[i], network.on_target[i], getattr(network, f'target{i}')
+    i = b.screen
+    level, single, own, at = network.level[i], network.single[i], network.on_target[i], getattr(network, f'target{i}')
     fit, size = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
-    s_total, s_n = torch.zeros_like(single), torch.zeros_like(single); o_total, o_moved, o_n = (torch.zeros_like(own) for _ in range(3))
+    s_total, s_n = torch.zeros_like(single), torch.zeros_like(single)
+    o_total, o_moved, o_n = (torch.zeros_like(own) for _ in range(3))
     for rows, y in b.chunks(use):
         local, members, rest = b.local[rows], b.members[rows], y - level[b.local[rows]]
         if len(single):  # how far the mean single is from the mean of its context, where combinations are in it too
-            one = (members > 0).sum(1) == 1; s_total.index_add_(0, local[one], rest[one].nan_to_num())
+            one = (members > 0).sum(1) == 1
+            s_total.index_add_(0, local[one], rest[one].nan_to_num())
             s_n.index_add_(0, local[one], (~rest[one].isnan()).to(s_n.dtype))
         whole = b.inputs(rows)[-1]
         if whole.shape[1]:
-            seen = ~rest.isnan(); fit += (whole * torch.where(seen, rest, 0)).sum().double(); size += (whole * whole * seen).sum().double()
+            seen = ~rest.isnan()
+            fit += (whole * torch.where(seen, rest, 0)).sum().double()
+            size += (whole * whole * seen).sum().double()
         if len(own):
-            column = at[members]; r, slot = (column >= 0).nonzero(as_tuple=True); c = column[r, slot]
+            column = at[members]
+            r, slot = (column >= 0).nonzero(as_tuple=True)
+            c = column[r, slot]
             where = (local[r], network.kind[members[r, slot]])
             _sum_where(o_total, o_n, where, rest[r, c])
             if whole.shape[1]: o_moved.index_put_(where, torch.where(rest[r, c].isnan(), 0, whole[r, c]), accumulate=True)
-    if len(single): single.copy_(s_total / (s_n + 2)); single[0] = 0
+    if len(single):
+        single.copy_(s_total / (s_n + 2))
+        single[0] = 0
     # least squares: how much of an effect is found again in another context
     if len(b.basis): network.trust[i] = (fit / size.clamp(min=1e-9)).clamp(0, 1)
     if len(own):  # mean of what the other paths leave over at the own transcripts; a context with few of them leans on the rest
@@ -346,7 +362,8 @@ def start_levels(
             for rows, y in b.chunks(u):
                 total.index_add_(0, b.local[rows], y.nan_to_num())
                 n.index_add_(0, b.local[rows], (~y.isnan()).to(total.dtype))
-            level.copy_(total / (n + 2)); level[0] = 0
+            level.copy_(total / (n + 2))
+            level[0] = 0
             if len(network.single[b.screen]) or len(b.basis) or len(network.on_target[b.screen]): _start_rest(network, b, u)
     return network
 
@@ -358,7 +375,8 @@ def run_network(
     size:int|None=None,   # experiments at a time; None = so many that a piece has some millions of numbers
 ) -> torch.Tensor: # (n, n_readouts) standardised
     "What one network says."
-    n = len(getattr(network, f'index{block.screen}')); wide = n if isinstance(network, LPMDecoder) else n * network.first.out_features
+    n = len(getattr(network, f'index{block.screen}'))
+    wide = n if isinstance(network, LPMDecoder) else n * network.first.out_features
     if not len(block): return torch.empty(0, n)
     if getattr(network, 'ladder', None) is not None: wide = max(wide, block.members.shape[1] * network.ladder.shape[1] * network.atom.embedding_dim)
     size = size or max(16, int(4e6 // max(1, wide)))

@@ -24,7 +24,8 @@ def effect_span(
     few:float=10.,      # the fewer singles there are, the less is their strongest the end: it is put further away by 1 + few / n
 ) -> np.ndarray: # (2, r) where effects end, downwards (≤ 0) and upwards (≥ 0)
     "The strongest effects of each readout."
-    seen = ~np.isnan(effects); E = np.where(seen, effects, 0)
+    seen = ~np.isnan(effects)
+    E = np.where(seen, effects, 0)
     return (np.stack([np.minimum(E.min(0), 0), np.maximum(E.max(0), 0)]) * (1 + few / np.maximum(seen.sum(0), 1))).astype(np.float32)
 
 def joint_effects(
@@ -36,7 +37,8 @@ def joint_effects(
     if span is None: return A @ effects
     out = np.zeros((A.shape[0], effects.shape[1]), np.float32)
     for end, mine in zip(span, (np.minimum(effects, 0), np.maximum(effects, 0))):
-        end = np.where(end == 0, 1, end); out += end * (1 - np.exp(A @ np.log(np.maximum(1 - mine / end, 1e-6))))
+        end = np.where(end == 0, 1, end)
+        out += end * (1 - np.exp(A @ np.log(np.maximum(1 - mine / end, 1e-6))))
     return out
 
 # %% ../../nbs/model/06r_members.ipynb #2da60a27
@@ -46,10 +48,13 @@ def members_alone(
     never:Iterable[str]=(), # atoms of which nothing is known alone
 ) -> tuple[np.ndarray, pd.DataFrame, csr_matrix]: # (m,) combinations whose members are all known; (k,) the members; (m, k) which are whose
     "The members of combinations as experiments of their own."
-    P, never = pd.Categorical(table['perturbation']), set(never); members = [parse_perturbation(p) for p in P.categories]
-    use = np.array([len(m) > 1 and not never & set(m) for m in members], bool); members = [sorted(set(m)) for m in members]
+    P, never = pd.Categorical(table['perturbation']), set(never)
+    members = [parse_perturbation(p) for p in P.categories]
+    use = np.array([len(m) > 1 and not never & set(m) for m in members], bool)
+    members = [sorted(set(m)) for m in members]
     rows = np.flatnonzero(use[P.codes]) if len(members) else np.zeros(0, int)
-    each = [members[k] for k in P.codes[rows]]; at = np.repeat(np.arange(len(rows)), [len(m) for m in each])
+    each = [members[k] for k in P.codes[rows]]
+    at = np.repeat(np.arange(len(rows)), [len(m) for m in each])
     t = table.iloc[rows[at]].reset_index(drop=True).assign(perturbation=pd.Categorical([format_perturbation([a]) for m in each for a in m]))
     code = t.groupby([k for k in ('perturbation', 'context', 'dose', 'time') if k in t], dropna=False, observed=True).ngroup().to_numpy()
     first = np.unique(code, return_index=True)[1]
@@ -70,7 +75,8 @@ class Sums:
     guessed:bool=False     # no control says where effects of few readouts count from, and values never cross zero
 
     def level(self, contexts): # (m, r) where effects count from, NaN = a context that is new
-        i = pd.Index(self.contexts).get_indexer(contexts); return np.where((i >= 0)[:, None], self.ground[i], np.nan)
+        i = pd.Index(self.contexts).get_indexer(contexts)
+        return np.where((i >= 0)[:, None], self.ground[i], np.nan)
 
     def measured(self, table): # (k, r) what was measured of members, NaN = nothing
         out = np.full((len(table), self.ground.shape[1]), np.nan, np.float32)
@@ -88,7 +94,9 @@ class Sums:
         known:np.ndarray, # (k, r) what was measured of the members, NaN = nothing
     ) -> list[np.ndarray]: # (m, r) by each way to bring them together
         "Combinations, predicted from their members."
-        i, j = A.nonzero(); mine = np.zeros((A.shape[1], ground.shape[1]), np.float32); mine[j] = ground[i]  # all of one context have one ground
+        i, j = A.nonzero()
+        mine = np.zeros((A.shape[1], ground.shape[1]), np.float32)
+        mine[j] = ground[i]  # all of one context have one ground
         best = np.where(np.isnan(known), alone, known) - mine
         ways = [(best, None), (best, self.span)] if self.span is not None else [(alone - mine, None), (best, None)][:len(self.weights) - 1]
         return [ground + joint_effects(A, effects, s) for effects, s in ways]
@@ -96,12 +104,14 @@ class Sums:
 # %% ../../nbs/model/06r_members.ipynb #1fc64d8a
 def _one_way(s, rows):
     "Do values stay on one side of zero?"
-    x = np.concatenate([x for _, x in row_chunks(s.X, rows=rows[:: len(rows) // 500 + 1])]); low, high = np.nanquantile(x, [.01, .99])
+    x = np.concatenate([x for _, x in row_chunks(s.X, rows=rows[:: len(rows) // 500 + 1])])
+    low, high = np.nanquantile(x, [.01, .99])
     return not low < 0 < high
 
 def _signal(screen, rows, effects, scale):
     "Share of the square of effects that is not the noise of cells or replicates; a half where that is not known."
-    n = screen.obs['n_replicates'].to_numpy(float); rows = rows[n[rows] > 1]
+    n = screen.obs['n_replicates'].to_numpy(float)
+    rows = rows[n[rows] > 1]
     if screen.spread is None or not len(rows): return .5
     noise = np.concatenate([np.nanmean((x.astype(np.float32) / scale)**2, 1) / n[at] for at, x in row_chunks(screen.spread, rows=rows)])
     noise = np.nanmean(noise) if not np.isnan(noise).all() else np.nan
@@ -110,19 +120,29 @@ def _signal(screen, rows, effects, scale):
 # %% ../../nbs/model/06r_members.ipynb #a8901c58
 def _from_all(screen, mask, scaling, atoms, alone, ground):
     "What was measured of members in one context, alone and, if their effects add up, in combinations: (atoms, 1, r) by least squares; of doses, alone."
-    o = screen.obs; members = np.array([tuple(screen.members[p]) for p in o['perturbation'].astype(str)] + [()], object)[:-1]
+    o = screen.obs
+    members = np.array([tuple(screen.members[p]) for p in o['perturbation'].astype(str)] + [()], object)[:-1]
     use = mask & o['dose'].isna().to_numpy() & (o['time'].nunique(dropna=False) == 1)
-    there = sorted({m[0] for m in members[use] if len(m) == 1}); at = {a: i for i, a in enumerate(there)}
+    there = sorted({m[0] for m in members[use] if len(m) == 1})
+    at = {a: i for i, a in enumerate(there)}
     rows = np.flatnonzero(use & np.array([bool(m) and all(a in at for a in m) for m in members], bool))
     pairs = np.array([(i, at[a]) for i, k in enumerate(rows) for a in set(members[k])], int).reshape(-1, 2)
     if len(pairs) == len(rows): return alone                               # no combination
-    A = csr_matrix((np.ones(len(pairs)), pairs.T), shape=(len(rows), len(there))); mine = pd.Index(atoms).get_indexer(there)
-    first = np.nan_to_num(alone[mine, 0] - ground[0]); G, B, out = np.zeros((len(there),) * 2), np.zeros(first.shape), alone.copy()
+    A = csr_matrix((np.ones(len(pairs)), pairs.T), shape=(len(rows), len(there)))
+    mine = pd.Index(atoms).get_indexer(there)
+    first = np.nan_to_num(alone[mine, 0] - ground[0])
+    G, B, out = np.zeros((len(there),) * 2), np.zeros(first.shape), alone.copy()
     for k, x in row_chunks(screen.X, rows=rows):
-        z = (x - scaling[0]) / scaling[1] - ground[0]; gap = np.isnan(z); keep = gap.mean(1) <= .5; a = A[np.searchsorted(rows, k)][keep]
-        G += (a.T @ a).toarray(); B += a.T @ np.where(gap[keep], a @ first, z[keep])  # gaps as what is known alone has them
-    lone = G.diagonal() == 0; G[lone, lone] = 1
-    out[mine[~lone], 0] = (ground[0] + np.linalg.solve(G, B))[~lone]; return out
+        z = (x - scaling[0]) / scaling[1] - ground[0]
+        gap = np.isnan(z)
+        keep = gap.mean(1) <= .5
+        a = A[np.searchsorted(rows, k)][keep]
+        G += (a.T @ a).toarray()
+        B += a.T @ np.where(gap[keep], a @ first, z[keep])  # gaps as what is known alone has them
+    lone = G.diagonal() == 0
+    G[lone, lone] = 1
+    out[mine[~lone], 0] = (ground[0] + np.linalg.solve(G, B))[~lone]
+    return out
 
 # %% ../../nbs/model/06r_members.ipynb #cf83b110
 def measure_sums(
@@ -133,7 +153,8 @@ def measure_sums(
     most:float=5e6,   # values of single perturbations that are kept at the most
 ) -> Sums|None: # trusting the members alone; None if nothing was measured alone
     "What single perturbations of a screen do."
-    o, (centre, scale) = screen.obs, scaling; P, C = (pd.Categorical(o[k]) for k in ('perturbation', 'context'))
+    o, (centre, scale) = screen.obs, scaling
+    P, C = (pd.Categorical(o[k]) for k in ('perturbation', 'context'))
     size = np.array([len(screen.members[p]) for p in P.categories])[P.codes]
     singles, none = np.flatnonzero(mask & (size == 1)), np.flatnonzero(mask & (size == 0))
     if not len(singles): return None
@@ -143,13 +164,18 @@ def measure_sums(
     def means(rows, code, n):
         total, count = np.zeros((n, r)), np.zeros((n, r))
         for at, x in row_chunks(screen.X, rows=rows):
-            z = (x - centre) / scale; i = code[np.searchsorted(rows, at)]; np.add.at(total, i, np.nan_to_num(z)); np.add.at(count, i, ~np.isnan(z))
+            z = (x - centre) / scale
+            i = code[np.searchsorted(rows, at)]
+            np.add.at(total, i, np.nan_to_num(z))
+            np.add.at(count, i, ~np.isnan(z))
         return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
     guessed = not len(none) and _one_way(screen, singles)              # nobody says what nothing does
     if not len(none) and not guessed: ground = np.tile((-centre / scale).astype(np.float32), (len(contexts), 1))
     else:
-        ground = means(none, C.codes[none], len(contexts)); usual = means(singles, C.codes[singles], len(contexts))
-        ground = np.where(np.isnan(ground), usual, ground); ground = np.where(np.isnan(ground), np.nan_to_num(ground).mean(0), ground)
+        ground = means(none, C.codes[none], len(contexts))
+        usual = means(singles, C.codes[singles], len(contexts))
+        ground = np.where(np.isnan(ground), usual, ground)
+        ground = np.where(np.isnan(ground), np.nan_to_num(ground).mean(0), ground)
     few, told = r < 20, len(contexts) == 1 or any(len(screen.members[p]) > 1 for p in P.categories)
     if len(atoms) * len(contexts) * r > most or not (few or told): return Sums([0., 1.], never, contexts, ground)
     out = Sums([0., 0., 1.] if few else [0., 1., 0.], never, contexts, ground)
@@ -161,7 +187,8 @@ def measure_sums(
         if len(contexts) > 1: return replace(out, atoms=atoms, alone=alone)
         rho = _signal(screen, singles, alone - ground, scale)
         return replace(out, atoms=atoms, alone=_from_all(screen, mask, scaling, atoms, alone, ground), weights=[0., 1 - rho, rho])
-    dosed = np.isnan(alone).all((1, 2))[k]; E = (alone - ground).reshape(-1, r)
+    dosed = np.isnan(alone).all((1, 2))[k]
+    E = (alone - ground).reshape(-1, r)
     if dosed.any():
         V = np.concatenate([(x - centre) / scale for _, x in row_chunks(screen.X, rows=singles[dosed])])
         E = np.concatenate([E, V - ground[C.codes[singles[dosed]]]])
@@ -179,9 +206,13 @@ def sum_equations(
     spread:np.ndarray|float=0., # (m, r) variance of the first that averaging over the ensemble will take away
 ) -> tuple[np.ndarray, np.ndarray, float]: # (q, q), (q,) and the square of the truth
     "Normal equations of the weights of combinations; of profiles a strong one counts for little more than a weak one."
-    seen = ~np.isnan(y); t = np.where(seen, y - ground, 0); X = [np.where(seen, v - ground, 0) for v in said]
-    size = (t**2).sum(1); w = (1 / np.sqrt(np.maximum(size * (size + np.median(size)), 1e-9)) if y.shape[1] >= 20 else np.ones(len(y)))[:, None]
-    A = np.array([[(w * a * b).sum() for b in X] for a in X]); A[0, 0] -= min((w * np.where(seen, spread, 0)).sum(), .5 * A[0, 0])
+    seen = ~np.isnan(y)
+    t = np.where(seen, y - ground, 0)
+    X = [np.where(seen, v - ground, 0) for v in said]
+    size = (t**2).sum(1)
+    w = (1 / np.sqrt(np.maximum(size * (size + np.median(size)), 1e-9)) if y.shape[1] >= 20 else np.ones(len(y)))[:, None]
+    A = np.array([[(w * a * b).sum() for b in X] for a in X])
+    A[0, 0] -= min((w * np.where(seen, spread, 0)).sum(), .5 * A[0, 0])
     return A, np.array([(w * a * t).sum() for a in X]), float((w * t**2).sum())
 
 # %% ../../nbs/model/06r_members.ipynb #23dcafad
@@ -194,7 +225,8 @@ def weigh_sums(
     prior:float=10.,    # as if so many combinations had said that; fewer where it is nearly right, as far as there are enough to see that
 ) -> list[float]: # (q,) none below 0, together 1
     "Weights of the answer for a combination and of what its members say."
-    A, b, c = (sum(x) for x in zip(*equations)); start, n = np.asarray(start, float), max(n, 1e-9)
+    A, b, c = (sum(x) for x in zip(*equations))
+    start, n = np.asarray(start, float), max(n, 1e-9)
     if n < few: return start.tolist()
     D = np.eye(len(b))[:, start < 1] - start[:, None]                  # what another base model says beyond the one that is believed
     A, b, c = D.T @ A @ D, D.T @ (b - A @ start), c - 2 * b @ start + start @ A @ start
@@ -211,16 +243,20 @@ def extend_sums(
     known:Iterable[str], # atoms that were met before
 ) -> Sums:
     "What single perturbations say, with more of them."
-    new = measure_sums(screen, np.ones(screen.n_experiments, bool), scaling=scaling); met = [screen.members[p] for p in screen.perturbations]
+    new = measure_sums(screen, np.ones(screen.n_experiments, bool), scaling=scaling)
+    met = [screen.members[p] for p in screen.perturbations]
     single, there = {m[0] for m in met if len(m) == 1}, {a for m in met for a in m}
     old = replace(old, never=sorted((set(old.never) | (there - set(known))) - single))
     if new is None: return old
-    more = [i for i, c in enumerate(new.contexts) if c not in old.contexts]; contexts = [*old.contexts, *(new.contexts[i] for i in more)]
+    more = [i for i, c in enumerate(new.contexts) if c not in old.contexts]
+    contexts = [*old.contexts, *(new.contexts[i] for i in more)]
     old = replace(old, contexts=contexts, ground=np.concatenate([old.ground, new.ground[more]]))
     if old.alone is None: return old
-    atoms = list(dict.fromkeys([*old.atoms, *new.atoms])); alone = np.full((len(atoms), len(contexts), old.ground.shape[1]), np.nan, np.float32)
+    atoms = list(dict.fromkeys([*old.atoms, *new.atoms]))
+    alone = np.full((len(atoms), len(contexts), old.ground.shape[1]), np.nan, np.float32)
     i, j = (pd.Index(x).get_indexer(y) for x, y in ((atoms, new.atoms), (contexts, new.contexts)))
     if new.alone is not None: alone[np.ix_(i, j)] = new.alone
     if screen.obs['dose'].notna().any(): alone[:len(old.atoms)] = np.nan   # who was known may have had another dose, which is no answer at this one
-    seen = alone[:len(old.atoms), :old.alone.shape[1]]; seen[:] = np.where(np.isnan(old.alone), seen, old.alone)
+    seen = alone[:len(old.atoms), :old.alone.shape[1]]
+    seen[:] = np.where(np.isnan(old.alone), seen, old.alone)
     return replace(old, atoms=atoms, alone=alone)

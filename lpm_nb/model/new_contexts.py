@@ -19,7 +19,8 @@ def in_no_screen(
     table:pd.DataFrame, # (n,) experiments
 ) -> np.ndarray: # (n,) boolean
     "Experiments in contexts that the model never met."
-    C = pd.Categorical(table['context'].astype(str)); known = set(model.vocab.contexts)
+    C = pd.Categorical(table['context'].astype(str))
+    known = set(model.vocab.contexts)
     return np.array([c not in known for c in C.categories], bool)[C.codes]
 
 # %% ../../nbs/model/06s_new_contexts.ipynb #0c0ea81b
@@ -27,17 +28,23 @@ def recurring_share(
     E:np.ndarray, # (n_perturbations, n_contexts, n_readouts) effects
 ) -> float: # 0 to 1; 1 of a single context, of fewer than five perturbations or of none that differ, where nothing can be seen
     "How much of what perturbations do in the mean of some contexts they do in a further one."
-    n = E.shape[1]; both = square = 0.
+    n = E.shape[1]
+    both = square = 0.
     if n < 2 or len(E) < 5: return 1.
-    D = E - E.mean(0, dtype=np.float64); total = D.sum(1)
-    for j in range(n): others = (total - D[:, j]) / (n - 1); both += (others * D[:, j]).sum(); square += (others**2).sum()
+    D = E - E.mean(0, dtype=np.float64)
+    total = D.sum(1)
+    for j in range(n):
+        others = (total - D[:, j]) / (n - 1)
+        both += (others * D[:, j]).sum()
+        square += (others**2).sum()
     return float(np.clip(both / square, 0, 1)) if square > 1e-9 * max((E**2).sum(), 1e-30) else 1.
 
 # %% ../../nbs/model/06s_new_contexts.ipynb #211a2d16
 def _known_in_part(model, table, contexts):
     "(m,) experiments whose context has a known part that not all of some contexts have."
     if model.config.decoder != 'lpm': return np.zeros(0, int)
-    parts = set(model.vocab.parts) - set.intersection(*(set(parse_context(c)) for c in contexts)); C = pd.Categorical(table['context'].astype(str))
+    parts = set(model.vocab.parts) - set.intersection(*(set(parse_context(c)) for c in contexts))
+    C = pd.Categorical(table['context'].astype(str))
     return np.flatnonzero(np.array([bool(parts & set(parse_context(c))) for c in C.categories], bool)[C.codes])
 
 def _effects(model, screen, table):
@@ -54,12 +61,16 @@ def part_effects(
     contexts:list[str], # contexts of the screen
 ) -> np.ndarray: # (n, n_readouts) standardised; 0 where no part of a context is known
     "What the known part of a new context adds to the mean over the contexts of a screen."
-    out, n = np.zeros((len(table), len(model.vocab.readouts[screen])), np.float32), len(contexts); rows = _known_in_part(model, table, contexts)
-    where, there = apart_by(table.iloc[rows], ('perturbation', 'dose', 'time')); step = max(1, int(2e7 // (n * out.shape[1])))
+    out, n = np.zeros((len(table), len(model.vocab.readouts[screen])), np.float32), len(contexts)
+    rows = _known_in_part(model, table, contexts)
+    where, there = apart_by(table.iloc[rows], ('perturbation', 'dose', 'time'))
+    step = max(1, int(2e7 // (n * out.shape[1])))
     for k in range(0, len(where), step):
-        w = where.iloc[k:k + step]; beside = w.iloc[np.repeat(np.arange(len(w)), n)].assign(context=np.tile(contexts, len(w)))
+        w = where.iloc[k:k + step]
+        beside = w.iloc[np.repeat(np.arange(len(w)), n)].assign(context=np.tile(contexts, len(w)))
         mean, at = _effects(model, screen, beside).reshape(len(w), n, -1).mean(1), there[k:k + step]
-        mine = rows[np.concatenate(at)]; out[mine] = _effects(model, screen, table.iloc[mine]) - np.repeat(mean, list(map(len, at)), 0)
+        mine = rows[np.concatenate(at)]
+        out[mine] = _effects(model, screen, table.iloc[mine]) - np.repeat(mean, list(map(len, at)), 0)
     return out
 
 # %% ../../nbs/model/06s_new_contexts.ipynb #696d9fb4
@@ -80,19 +91,27 @@ def predict_like_known_contexts(
     few:float=4.,       # as so many contexts counts what the mean perturbation differs by
 ) -> tuple[np.ndarray, np.ndarray]: # mean and standard deviation, each (n, n_readouts)
     "Predictions in contexts of which nothing, or only a part, is known."
-    cs = sorted(model.vocab.screen_contexts[screen]); cs = sorted(rng(0, 'alike', screen).choice(cs, min(ALIKE, len(cs)), replace=False).tolist())
-    (centre, scale), n = model.scaling[screen], len(cs); r = len(centre); mean, var = np.empty((2, len(table), r), np.float32)
+    cs = sorted(model.vocab.screen_contexts[screen])
+    cs = sorted(rng(0, 'alike', screen).choice(cs, min(ALIKE, len(cs)), replace=False).tolist())
+    (centre, scale), n = model.scaling[screen], len(cs)
+    r = len(centre)
+    mean, var = np.empty((2, len(table), r), np.float32)
     usual = in_contexts(model, screen, cs, most=200)[1] if measured_atoms(model, screen) else np.zeros((0, n, r), np.float32)   # of combinations alone nothing is known of singles
     share, levels = recurring_share(usual), {}
     def level(dose, time):                                             # of the mean perturbation there
-        amounts = {k: round(float(x), 6) for k, x in (('dose', dose), ('time', time)) if x is not None and x > 0}; key = tuple(sorted(amounts.items()))
+        amounts = {k: round(float(x), 6) for k, x in (('dose', dose), ('time', time)) if x is not None and x > 0}
+        key = tuple(sorted(amounts.items()))
         if key not in levels: levels[key] = (in_contexts(model, screen, cs, most=200, amounts=amounts)[1] if amounts else usual).mean((0, 1))
         return levels[key]
-    guess = model.prior.get(screen, np.float32(1)); apart = usual.var(1, ddof=1).mean(0) if n > 1 and len(usual) else guess
-    where, there = apart_by(table, ('perturbation', 'dose', 'time')); step = max(1, int(2e7 // (n * r)))
+    guess = model.prior.get(screen, np.float32(1))
+    apart = usual.var(1, ddof=1).mean(0) if n > 1 and len(usual) else guess
+    where, there = apart_by(table, ('perturbation', 'dose', 'time'))
+    step = max(1, int(2e7 // (n * r)))
     for k in range(0, len(where), step):
-        w = where.iloc[k:k + step]; q = w.loc[np.repeat(w.index, n)].reset_index(drop=True).assign(context=np.tile(cs, len(w)))
-        E, sd = (x.reshape(len(w), n, r) for x in model.predict_screen(screen, q, unknown=unknown)); E, sd = (E - centre) / scale, sd / scale
+        w = where.iloc[k:k + step]
+        q = w.loc[np.repeat(w.index, n)].reset_index(drop=True).assign(context=np.tile(cs, len(w)))
+        E, sd = (x.reshape(len(w), n, r) for x in model.predict_screen(screen, q, unknown=unknown))
+        E, sd = (E - centre) / scale, sd / scale
         for e, s, (_, row), at in zip(E, sd, w.iterrows(), there[k:]):
             spread = ((e - e.mean(0))**2).sum(0)
             middle = level(row.get('dose'), row.get('time')) if len(usual) and len(parse_perturbation(row['perturbation'])) == 1 else e.mean(0)

@@ -18,7 +18,8 @@ from .completion import bayesian_factors, complete_interactions, non_negative
 # %% ../../nbs/model/06b_pair_models.ipynb #91df2b18
 def _additive_from(members, rows, V, atoms, ridge=1., nothing=0.):
     "Level (r,) and effects (a, r) of the atoms, from some experiments of one context; NaN where an atom is not among them, `nothing` in readouts that have no value of it."
-    seen, out = ~np.isnan(V[rows]), np.full((len(atoms), V.shape[1]), np.nan, np.float32); level = np.zeros(V.shape[1])
+    seen, out = ~np.isnan(V[rows]), np.full((len(atoms), V.shape[1]), np.nan, np.float32)
+    level = np.zeros(V.shape[1])
     same = [np.arange(V.shape[1])] if seen.all() else [[q] for q in range(V.shape[1])]                 # with gaps, each readout from its own experiments
     out[np.isin(atoms, [a for i in rows for a in members[i]])] = nothing
     for q in same:
@@ -40,21 +41,29 @@ def pair_interactions(
     complete:bool=True, # fill in what was not measured; False = NaN there
 ): # atoms, contexts, tables: level (c, r), members (c, a, r), pairs (c, r, a, a); None if no context has enough pairs
     "Level, members and interactions of each context."
-    members = [parse_perturbation(p) for p in P]; n_members = np.array([len(m) for m in members])
-    atoms, contexts = sorted({a for m in members for a in m}), sorted(set(C)); at = {a: k for k, a in enumerate(atoms)}; r = V.shape[1]
+    members = [parse_perturbation(p) for p in P]
+    n_members = np.array([len(m) for m in members])
+    atoms, contexts = sorted({a for m in members for a in m}), sorted(set(C))
+    at = {a: k for k, a in enumerate(atoms)}
+    r = V.shape[1]
     level, effects = np.full((len(contexts), r), np.nan, np.float32), np.full((len(contexts), len(atoms), r), np.nan, np.float32)
     pairs = np.full((len(contexts), r, len(atoms), len(atoms)), 0. if complete else np.nan, np.float32)
     for j, c in enumerate(contexts):
-        here = (C == c) & ~np.isnan(V).all(1) & (n_members > 0); two = np.flatnonzero(here & (n_members == 2))
+        here = (C == c) & ~np.isnan(V).all(1) & (n_members > 0)
+        two = np.flatnonzero(here & (n_members == 2))
         if (~np.isnan(V[two])).sum(0).min(initial=len(two)) < few: continue       # of every readout
         rows = two if len(two) > 10 * len(atoms) else np.flatnonzero(here)   # singles may have a level of their own
         level[j], effects[j] = _additive_from(members, rows, V, atoms)
         a, b = np.array([[at[x] for x in members[i]] for i in two]).T
         rest = V[two] - level[j] - effects[j, a] - effects[j, b]
         for q in range(r):
-            M = np.full((len(atoms), len(atoms)), np.nan); M[a, b] = M[b, a] = rest[:, q]
-            if not complete: pairs[j, q] = M; continue
-            known = ~np.isnan(M).all(1); low = np.zeros_like(M)
+            M = np.full((len(atoms), len(atoms)), np.nan)
+            M[a, b] = M[b, a] = rest[:, q]
+            if not complete:
+                pairs[j, q] = M
+                continue
+            known = ~np.isnan(M).all(1)
+            low = np.zeros_like(M)
             low[np.ix_(known, known)] = complete_interactions(M[np.ix_(known, known)], noise=noise)
             pairs[j, q] = low
     return None if np.isnan(level).all() else (atoms, contexts, dict(level=level, members=effects, pairs=pairs))
@@ -71,10 +80,14 @@ def pair_factors(
     "Bayesian factors of what pairs add, the contexts side by side."
     made = pair_interactions(P, C, V, few=few, complete=False)
     if made is None: return None
-    atoms, contexts, t = made; know = [j for j in range(len(contexts)) if not np.isnan(t['pairs'][j]).all()]; n = len(atoms)
+    atoms, contexts, t = made
+    know = [j for j in range(len(contexts)) if not np.isnan(t['pairs'][j]).all()]
+    n = len(atoms)
     for q in range(V.shape[1]):
         full = bayesian_factors(np.concatenate([t['pairs'][j, q] for j in know], 1), k=k).reshape(n, len(know), n).transpose(1, 0, 2)
-        for j, F in zip(know, full): F[np.isnan(t['pairs'][j, q]).all(1)] = 0; t['pairs'][j, q] = (F + F.T) / 2
+        for j, F in zip(know, full):
+            F[np.isnan(t['pairs'][j, q]).all(1)] = 0
+            t['pairs'][j, q] = (F + F.T) / 2
     return atoms, contexts, t
 
 # %% ../../nbs/model/06b_pair_models.ipynb #d068ea62
@@ -92,22 +105,30 @@ def same_pairs(
     if made is None: return None
     know = [j for j in range(len(made[1])) if not np.isnan(made[2]['pairs'][j]).all()]
     if len(know) < (10 if apart else 2): return None
-    atoms, contexts, t = made; rest = t['pairs'][know]
+    atoms, contexts, t = made
+    rest = t['pairs'][know]
     if k: rest = rest - pair_factors(P, C, V, k=k, few=few)[2]['pairs'][know]
-    seen = ~np.isnan(rest); n = seen.sum(0); rest = np.where(seen, rest, 0)
-    total, square = rest.sum(0), (rest**2).sum(0); common = np.zeros_like(total)
+    seen = ~np.isnan(rest)
+    n = seen.sum(0)
+    rest = np.where(seen, rest, 0)
+    total, square = rest.sum(0), (rest**2).sum(0)
+    common = np.zeros_like(total)
     for q in range(V.shape[1]):
-        two = n[q] > 1; free = n[q][two] - 1
+        two = n[q] > 1
+        free = n[q][two] - 1
         if not two.any() or not square[q].any(): continue               # measured once, or a constant
         within = (square[q] - total[q]**2 / np.maximum(n[q], 1))[two].sum() / free.sum()
         size = (total[q][two]**2 / n[q][two] - within).sum() / n[q][two].sum()
         if size > 0: common[q] = total[q] / np.maximum(n[q] + within / size, 1)     # else the contexts agree no more than by chance
     pairs = np.repeat(common[None], len(contexts), 0)
     if apart:
-        a, b = np.nonzero(np.triu(n.any(0))); own = np.where(seen, rest - common, np.nan)[..., a, b]
+        a, b = np.nonzero(np.triu(n.any(0)))
+        own = np.where(seen, rest - common, np.nan)[..., a, b]
         for q in np.flatnonzero(np.nan_to_num(own).any((0, 2))):
             more = bayesian_factors(own[:, q].T, k=apart).T
-            for j, x in zip(know, more): pairs[j, q, a, b] += x; pairs[j, q, b, a] = pairs[j, q, a, b]
+            for j, x in zip(know, more):
+                pairs[j, q, a, b] += x
+                pairs[j, q, b, a] = pairs[j, q, a, b]
     pairs[:, ~(n + n.transpose(0, 2, 1) > 0)] = np.nan                   # of what no context has it says nothing
     return atoms, contexts, {**t, 'pairs': pairs}
 
@@ -119,8 +140,11 @@ def expected_pairs(
     ridge:float=3., # so many pairs of the mean parabola are added to each gene's own
 ) -> np.ndarray: # (a, a) symmetric
     "Each gene's pairs as a parabola of the partner's effect (Horlbeck et al. 2018), shrunk to the mean parabola."
-    seen, F = ~np.isnan(M), np.nan_to_num(M); u = x / max(x.std(), 1e-9); Z = np.stack([np.ones_like(u), u, u**2], 1)
-    q, b = np.nonzero(seen); mean = np.linalg.lstsq(Z[b], F[q, b] - x[q], rcond=None)[0]
+    seen, F = ~np.isnan(M), np.nan_to_num(M)
+    u = x / max(x.std(), 1e-9)
+    Z = np.stack([np.ones_like(u), u, u**2], 1)
+    q, b = np.nonzero(seen)
+    mean = np.linalg.lstsq(Z[b], F[q, b] - x[q], rcond=None)[0]
     G = np.einsum('qb,bi,bj->qij', seen.astype(float), Z, Z) + ridge * np.eye(3)
     own = np.linalg.solve(G, np.einsum('qb,bi->qi', np.where(seen, F - x[:, None] - Z @ mean, 0), Z)[..., None])[..., 0]
     E = x[:, None] + (own + mean) @ Z.T
@@ -139,52 +163,68 @@ def pair_curves(
     "Expected pairs by curves, and what is left."
     made = pair_interactions(P, C, V, few=few, complete=False)
     if made is None: return None
-    atoms, contexts, t = made; full = np.full_like(t['pairs'], np.nan)
+    atoms, contexts, t = made
+    full = np.full_like(t['pairs'], np.nan)
     for j in range(len(contexts)):
         for q in range(V.shape[1]):
-            M = t['pairs'][j, q].astype(np.float64); k = ~np.isnan(M).all(1)
+            M = t['pairs'][j, q].astype(np.float64)
+            k = ~np.isnan(M).all(1)
             if not k.any(): continue
-            x = t['members'][j, k, q].astype(np.float64); K = M[np.ix_(k, k)] + x[:, None] + x[None]; E = expected_pairs(x, K)
+            x = t['members'][j, k, q].astype(np.float64)
+            K = M[np.ix_(k, k)] + x[:, None] + x[None]
+            E = expected_pairs(x, K)
             full[j, q][np.ix_(k, k)] = E + (nearest_interactions if how == 'nearest' else complete_interactions)(K - E, **settings)
     return atoms, contexts, dict(level=t['level'], members=np.zeros_like(t['members']), pairs=full)
 
 # %% ../../nbs/model/06b_pair_models.ipynb #72d18061
 def _carried_over(whole, measured, share):
     "(r, a, a) what pairs add in a context that has none: from (m, r, a, a) interactions of the others, completed, and as measured (NaN = not)."
-    seen, m = ~np.isnan(measured), len(whole); M = np.where(seen, measured, 0); total, n = M.sum(0), seen.sum(0)
+    seen, m = ~np.isnan(measured), len(whole)
+    M = np.where(seen, measured, 0)
+    total, n = M.sum(0), seen.sum(0)
     if m == 1: return share * whole[0]
-    out = np.zeros_like(whole[0]); apart = np.triu(np.ones(whole.shape[-2:], bool))
+    out = np.zeros_like(whole[0])
+    apart = np.triu(np.ones(whole.shape[-2:], bool))
     for q in range(whole.shape[1]):
         A, b = np.zeros((m, 2, 2)), np.zeros((m, 2))
         for j in range(m):                                             # context j as the others tell it
-            at = seen[j, q] & apart; others = np.maximum(n[q] - seen[j, q], 1)
+            at = seen[j, q] & apart
+            others = np.maximum(n[q] - seen[j, q], 1)
             X = np.stack([(whole[:, q].sum(0) - whole[j, q])[at] / (m - 1), ((total[q] - M[j, q]) / others)[at]]).astype(np.float64)
             A[j], b[j] = X @ X.T, X @ M[j, q][at]
-        prior = A.mean(0); weights = non_negative(A.sum(0) + prior, b.sum(0) + prior @ [share, 0])
+        prior = A.mean(0)
+        weights = non_negative(A.sum(0) + prior, b.sum(0) + prior @ [share, 0])
         out[q] = weights[0] * whole[:, q].mean(0) + weights[1] * total[q] / np.maximum(n[q], 1)
     return out
 
 # %% ../../nbs/model/06b_pair_models.ipynb #9e62e290
 def _own_sums(members, here, V, atoms):
     "Level (r,) and effects (a, r) of one context by its controls and singles, NaN where an atom was not measured alone."
-    n = np.array([len(members[i]) for i in here]); control = here[n == 0]
+    n = np.array([len(members[i]) for i in here])
+    control = here[n == 0]
     # one measurement each: little to shrink
     level, effects = _additive_from(members, here[n == 1], V, atoms, ridge=.1, nothing=np.nan)
-    told = ~np.isnan(V[control]).all(0) if len(control) else np.zeros(V.shape[1], bool); shift = np.zeros(V.shape[1])
+    told = ~np.isnan(V[control]).all(0) if len(control) else np.zeros(V.shape[1], bool)
+    shift = np.zeros(V.shape[1])
     shift[told] = level[told] - np.nanmean(V[control][:, told], 0)       # effects count from the control where it was measured
     return level - shift, effects + shift
 
 def _independent(own):
     "(r, a, a) how far what pairs of independent perturbations do is from the sum of their effects (a, r), by Bliss independence."
-    out = -np.add.outer(own, np.zeros(len(own))).transpose(1, 0, 2); out = out + out.swapaxes(1, 2)
+    out = -np.add.outer(own, np.zeros(len(own))).transpose(1, 0, 2)
+    out = out + out.swapaxes(1, 2)
     for end, mine in zip(effect_span(own), (np.minimum(own, 0), np.maximum(own, 0))):
-        end = np.where(end == 0, 1, end); left = (1 - mine / end).T; out += end[:, None, None] * (1 - left[:, :, None] * left[:, None])
+        end = np.where(end == 0, 1, end)
+        left = (1 - mine / end).T
+        out += end[:, None, None] * (1 - left[:, :, None] * left[:, None])
     return out
 
 def _share_of(apart, rest, few):
     "(r,) of (m, r, a, a) what independence takes off the sum, how much is seen in what is left of the pairs; all of it until they say otherwise."
-    x, y = (np.where(np.isnan(apart + rest), 0, v).astype(np.float64) for v in (apart, rest)); n = (~np.isnan(apart + rest)).sum((0, 2, 3))
-    size = (x**2).sum((0, 2, 3)); prior = size * few / np.maximum(n, 1)
+    x, y = (np.where(np.isnan(apart + rest), 0, v).astype(np.float64) for v in (apart, rest))
+    n = (~np.isnan(apart + rest)).sum((0, 2, 3))
+    size = (x**2).sum((0, 2, 3))
+    prior = size * few / np.maximum(n, 1)
     return np.clip(((x * y).sum((0, 2, 3)) + prior) / np.maximum(size + prior, 1e-12), 0, 1)[:, None, None].astype(np.float32)
 
 # %% ../../nbs/model/06b_pair_models.ipynb #d9e59822
@@ -198,28 +238,42 @@ def pairs_from_singles(
     few:int=20,   # fewest pairs of a context that has some, and fewest singles of one that has none
 ): # as `pair_interactions`, of contexts that have singles but no pairs, and what to expect as squared error (c, r); None if there is no such context
     "What a context's own singles do together if they are independent, and what pairs add to that elsewhere, as far as contexts are alike in it."
-    members, whole = [parse_perturbation(p) for p in P], ~np.isnan(V).all(1); n_members = np.array([len(m) for m in members])
+    members, whole = [parse_perturbation(p) for p in P], ~np.isnan(V).all(1)
+    n_members = np.array([len(m) for m in members])
     alone = {c: (~np.isnan(V[(C == c) & (n_members == 1)])).sum(0).min() for c in sorted(set(C))}     # of every readout
     contexts = [c for c, n in alone.items() if ((C == c) & (n_members == 2)).sum() < few <= n]
     known = pair_interactions(P, C, V, complete=False) if contexts else None
     if known is None: return None
-    atoms, names, t = known; informed = np.flatnonzero(~np.isnan(t['level']).any(1))
+    atoms, names, t = known
+    informed = np.flatnonzero(~np.isnan(t['level']).any(1))
     def sums(c): return _own_sums(members, np.flatnonzero((C == c) & (n_members < 2) & whole), V, atoms)
     def added(level, own): return (level + own[:, None] + own[None]).transpose(2, 0, 1)                  # (r, a, a)
-    levels, effects = zip(*map(sums, contexts)); effects = [np.where(np.isnan(x).any(1, keepdims=True), np.nan, x) for x in effects]; rest, apart, judged = [], [], []
+    levels, effects = zip(*map(sums, contexts))
+    effects = [np.where(np.isnan(x).any(1, keepdims=True), np.nan, x) for x in effects]
+    rest, apart, judged = [], [], []
     for j in informed:                                                 # pairs beside what the singles of their context say
-        level, own = t['level'][j], t['members'][j]; pairs = t['pairs'][j] + added(level, own)
-        if alone[names[j]] >= few: level, mine = sums(names[j]); judged.append(~np.isnan(mine).any(1)); own = np.where(np.isnan(mine), own, mine)
+        level, own = t['level'][j], t['members'][j]
+        pairs = t['pairs'][j] + added(level, own)
+        if alone[names[j]] >= few:
+            level, mine = sums(names[j])
+            judged.append(~np.isnan(mine).any(1))
+            own = np.where(np.isnan(mine), own, mine)
         else: judged.append(None)
-        rest.append(pairs - added(level, own)); apart.append(_independent(own))
-    ends = _share_of(np.stack(apart), np.stack(rest), few); rest = np.stack(rest) - ends * np.stack(apart); full = np.zeros_like(rest)
+        rest.append(pairs - added(level, own))
+        apart.append(_independent(own))
+    ends = _share_of(np.stack(apart), np.stack(rest), few)
+    rest = np.stack(rest) - ends * np.stack(apart)
+    full = np.zeros_like(rest)
     for j, q in np.ndindex(*full.shape[:2]):
-        k = ~np.isnan(rest[j, q]).all(1); full[j, q][np.ix_(k, k)] = complete_interactions(rest[j, q][np.ix_(k, k)], noise=noise)
+        k = ~np.isnan(rest[j, q]).all(1)
+        full[j, q][np.ix_(k, k)] = complete_interactions(rest[j, q][np.ix_(k, k)], noise=noise)
     errors = []
     for j in [j for j, k in enumerate(judged) if len(informed) > 1 and k is not None][:3]:            # as if it had no pairs
-        others = np.arange(len(informed)) != j; e = (rest[j] - _carried_over(full[others], rest[others], share))[:, judged[j]][:, :, judged[j]]**2
+        others = np.arange(len(informed)) != j
+        e = (rest[j] - _carried_over(full[others], rest[others], share))[:, judged[j]][:, :, judged[j]]**2
         if (~np.isnan(e[0])).sum() >= few: errors.append(np.nanmean(e, (1, 2)))
-    error = np.mean(errors, 0) if errors else JOINT_ERROR * np.nanmean(np.stack(effects)**2, (0, 1)); carried = _carried_over(full, rest, share)
+    error = np.mean(errors, 0) if errors else JOINT_ERROR * np.nanmean(np.stack(effects)**2, (0, 1))
+    carried = _carried_over(full, rest, share)
     pairs = np.stack([carried + np.nan_to_num(ends * _independent(own)) for own in effects])
     return atoms, contexts, dict(level=np.array(levels, np.float32), members=np.array(effects, np.float32), pairs=pairs.astype(np.float32),
         error=np.repeat(error[None], len(contexts), 0).astype(np.float32))
@@ -234,21 +288,31 @@ def singles_from_pairs(
     fewest_pairs:int=20, # of a context
 ): # atoms, contexts, tables: level (c, r), members (c, a, r), NaN = not in pairs there: a single is the level and its member; None if too few singles are in pairs
     "What perturbations do alone, from what they add in their pairs."
-    members = [parse_perturbation(p) for p in P]; n = np.array([len(m) for m in members]); atoms = sorted({a for m in members for a in m})
+    members = [parse_perturbation(p) for p in P]
+    n = np.array([len(m) for m in members])
+    atoms = sorted({a for m in members for a in m})
     at, contexts, r = {a: k for k, a in enumerate(atoms)}, sorted(set(C)), V.shape[1]
     level, effects = np.full((len(contexts), r), np.nan, np.float32), np.full((len(contexts), len(atoms), r), np.nan, np.float32)
     for j, c in enumerate(contexts):
         two = np.flatnonzero((C == c) & (n == 2) & ~np.isnan(V).all(1))
         if len(two) >= fewest_pairs: level[j], effects[j] = _additive_from(members, two, V, atoms, nothing=np.nan)
-    one = np.flatnonzero(n == 1); a, j = np.array([at[members[i][0]] for i in one], int), pd.Index(contexts).get_indexer(C[one])
+    one = np.flatnonzero(n == 1)
+    a, j = np.array([at[members[i][0]] for i in one], int), pd.Index(contexts).get_indexer(C[one])
     for q in range(r):
-        x, y = effects[j, a, q].astype(np.float64), V[one, q] - level[j, q]; ok = ~np.isnan(x + y)
+        x, y = effects[j, a, q].astype(np.float64), V[one, q] - level[j, q]
+        ok = ~np.isnan(x + y)
         size = np.array([e[~np.isnan(e)].std() if (~np.isnan(e)).any() else 0. for e in effects[:, :, q].astype(np.float64)])
-        if ok.sum() < few: level[:, q] = np.nan; continue
-        Z = np.column_stack([size[j[ok]], x[ok]]); G = Z.T @ Z / ok.sum(); line = np.linalg.lstsq(Z, y[ok], rcond=None)[0]
+        if ok.sum() < few:
+            level[:, q] = np.nan
+            continue
+        Z = np.column_stack([size[j[ok]], x[ok]])
+        G = Z.T @ Z / ok.sum()
+        line = np.linalg.lstsq(Z, y[ok], rcond=None)[0]
         for k in range(len(contexts)):
-            mine = j[ok] == k; own = np.linalg.lstsq(Z[mine].T @ Z[mine] + few * G, Z[mine].T @ y[ok][mine] + few * G @ line, rcond=None)[0]
-            level[k, q] += own[0] * size[k]; effects[k, :, q] *= own[1]
+            mine = j[ok] == k
+            own = np.linalg.lstsq(Z[mine].T @ Z[mine] + few * G, Z[mine].T @ y[ok][mine] + few * G @ line, rcond=None)[0]
+            level[k, q] += own[0] * size[k]
+            effects[k, :, q] *= own[1]
     return None if np.isnan(level).all() else (atoms, contexts, dict(level=level, members=effects))
 
 # %% ../../nbs/model/06b_pair_models.ipynb #42e054d9
@@ -261,22 +325,33 @@ def pairs_of_known_alone(
 ): # as `pair_interactions`, NaN but for pairs with a member of which there is a single and no pair, and what to expect as squared error (c, r); None if there are none
     "Pairs of perturbations that were measured alone, by what such perturbations add in their pairs."
     if (made := pair_interactions(P, C, V, complete=False)) is None: return None
-    atoms, contexts, t = made; members, n_a = [parse_perturbation(p) for p in P], len(atoms); r = V.shape[1]; at = {a: k for k, a in enumerate(atoms)}
+    atoms, contexts, t = made
+    members, n_a = [parse_perturbation(p) for p in P], len(atoms)
+    r = V.shape[1]
+    at = {a: k for k, a in enumerate(atoms)}
     if (elsewhere := same_pairs(P, C, V, k=0)) is not None: elsewhere = np.nan_to_num(elsewhere[2]['pairs'])
     effects, pairs, error = np.full_like(t['members'], np.nan), np.full_like(t['pairs'], np.nan), np.full((len(contexts), r), np.nan, np.float32)
     for j, c in enumerate(contexts):
-        one = np.flatnonzero((C == c) & np.array([len(m) == 1 for m in members], bool)); k = np.array([at[members[i][0]] for i in one], int)
-        paired = ~np.isnan(t['pairs'][j]).all((0, 2)); alone = np.full((n_a, r), np.nan)
+        one = np.flatnonzero((C == c) & np.array([len(m) == 1 for m in members], bool))
+        k = np.array([at[members[i][0]] for i in one], int)
+        paired = ~np.isnan(t['pairs'][j]).all((0, 2))
+        alone = np.full((n_a, r), np.nan)
         for q in np.unique(k): alone[q] = np.nanmean(V[one[k == q]], 0) if not np.isnan(V[one[k == q]]).all(0).any() else np.nan
-        told = ~np.isnan(alone).any(1); both = told & paired; new = told & ~paired
+        told = ~np.isnan(alone).any(1)
+        both = told & paired
+        new = told & ~paired
         if not new.any() or both.sum() < few or np.isnan(t['level'][j]).any(): continue
         effects[j, paired] = t['members'][j, paired]
         for q in range(r):
-            x, y = alone[both, q], t['members'][j, both, q].astype(np.float64); centre = x.mean()
+            x, y = alone[both, q], t['members'][j, both, q].astype(np.float64)
+            centre = x.mean()
             slope = ((x - centre) * y).sum() / max(((x - centre)**2).sum() * (1 + 1 / len(x)), 1e-12)
             effects[j, new, q] = y.mean() + slope * (alone[new, q] - centre)
-            left = (y - y.mean() - slope * (x - centre)).var() * len(x) / (len(x) - 2); error[j, q] = left + np.nanmean(t['pairs'][j, q]**2)
-        ask = new[:, None] | new[None]; known = new | paired; ask &= known[:, None] & known[None]
+            left = (y - y.mean() - slope * (x - centre)).var() * len(x) / (len(x) - 2)
+            error[j, q] = left + np.nanmean(t['pairs'][j, q]**2)
+        ask = new[:, None] | new[None]
+        known = new | paired
+        ask &= known[:, None] & known[None]
         pairs[j][:, ask] = 0 if elsewhere is None else elsewhere[j][:, ask]
     return None if np.isnan(pairs).all() else (atoms, contexts, dict(level=t['level'], members=effects, pairs=pairs, error=error))
 
@@ -290,13 +365,17 @@ def member_sums(
     few:int=20,   # fewest combinations of a context
 ): # atoms, contexts, tables: level (c, r), members (c, a, r), NaN = not measured there; None if no context has enough combinations
     "Level and members of each context, of combinations of any size."
-    members, most = [parse_perturbation(p) for p in P], np.isnan(V).mean(1) <= .5; n = np.array([len(m) for m in members])
-    atoms, contexts = sorted({a for m in members for a in m}), sorted(set(C)); r = V.shape[1]
+    members, most = [parse_perturbation(p) for p in P], np.isnan(V).mean(1) <= .5
+    n = np.array([len(m) for m in members])
+    atoms, contexts = sorted({a for m in members for a in m}), sorted(set(C))
+    r = V.shape[1]
     level, effects = np.full((len(contexts), r), np.nan, np.float32), np.full((len(contexts), len(atoms), r), np.nan, np.float32)
     for j, c in enumerate(contexts):
         rows = np.flatnonzero((C == c) & most & (n > 0))
         if (n[rows] > 1).sum() < few: continue
-        Y = V[rows]; gap = np.isnan(Y); mean = np.where(gap, 0, Y).sum(0) / np.maximum((~gap).sum(0), 1)
+        Y = V[rows]
+        gap = np.isnan(Y)
+        mean = np.where(gap, 0, Y).sum(0) / np.maximum((~gap).sum(0), 1)
         level[j], effects[j] = _additive_from([members[i] for i in rows], np.arange(len(rows)), np.where(gap, mean, Y), atoms, ridge=ridge)
     return None if np.isnan(level).all() else (atoms, contexts, dict(level=level, members=effects))
 

@@ -34,10 +34,14 @@ def _ask_base_models(model, screen, block, table):
     for i, net in enumerate(model.networks):                       # Welford's update: two arrays in memory, not one per member
         p = run_network(net, block).numpy()
         if i == 0: mean, m2 = p.copy(), np.zeros_like(p)
-        else: d = p - mean; mean += d / (i + 1); m2 += d * (p - mean)
+        else:
+            d = p - mean
+            mean += d / (i + 1)
+            m2 += d * (p - mean)
     var = m2 / max(1, len(model.networks) - 1)
     if model.stack.weights.get(screen):
-        models = model.stack.base_models(screen); said = [f.predict(table) for f in models]
+        models = model.stack.base_models(screen)
+        said = [f.predict(table) for f in models]
         base = common_level(np.mean([base_of(n, block) for n in model.networks], 0), models, table)
         mean, trust = model.stack.mix(screen, said, base=base, net=mean)
         var *= trust[:, None]**2
@@ -61,7 +65,8 @@ def amount_factor(
     "How much harder than usual the doses and times of experiments are."
     out, amount = np.ones(len(block)), block.amount.cpu().numpy()
     for i, k in ((0, 'dose'), (2, 'time')):
-        knots, value = hardness[k][block.screen]; out *= np.where(amount[:, i + 1] > 0, np.interp(amount[:, i], knots, value), 1)
+        knots, value = hardness[k][block.screen]
+        out *= np.where(amount[:, i + 1] > 0, np.interp(amount[:, i], knots, value), 1)
     return out
 
 def _perturbation_factor(hardness, block):
@@ -86,14 +91,18 @@ def _noise_of(model, screen, block, table):
     if model.vocab.max_members == 1: by_perturbation = by_perturbation * (block.members > 0).sum(1).clamp(min=1).numpy()
     noise = (by_perturbation * model.hardness['context'][block.context.numpy()])[:, None] * model.noise[screen]
     if (seen := model.hardness.get('seen')) is not None:                       # of this screen nothing is known of them
-        there = seen[:, block.screen].copy(); there[0] = True; rows = ~there[block.members.numpy()].all(1)
+        there = seen[:, block.screen].copy()
+        there[0] = True
+        rows = ~there[block.members.numpy()].all(1)
         noise[rows] += model.hardness['elsewhere'][block.screen] * np.maximum(_guess(model, screen) - noise[rows], 0)
     for f in model.stack.base_models(screen):
         if f.method == OTHER_AMOUNTS: noise[f.measured_pairs(table)] *= model.hardness['part'][block.screen]
     for f in model.stack.base_models(screen):                                       # no fold has judged pairs of a context without any
-        rows, error = f.expected_error(table); noise[rows] = by_perturbation[rows, None] * error
+        rows, error = f.expected_error(table)
+        noise[rows] = by_perturbation[rows, None] * error
     if model.config.decoder == 'lpm':
-        i, j, kind = on_target_cells(model.networks[0], block); noise[i, j] *= model.hardness['on_target'][kind]
+        i, j, kind = on_target_cells(model.networks[0], block)
+        noise[i, j] *= model.hardness['on_target'][kind]
     return noise
 
 # %% ../../nbs/model/06k_predict.ipynb #04ee2b33
@@ -129,7 +138,8 @@ def _add_up(model, screen, table, block, mean, var):
     "Answers and variances of combinations, of which what their members say has a share; changed in place."
     s = model.stack.sums.get(screen)
     if s is None: return
-    rows, alone, A = members_alone(table, never=s.never); keep = ~_is_unseen(model, table, block)[rows]
+    rows, alone, A = members_alone(table, never=s.never)
+    keep = ~_is_unseen(model, table, block)[rows]
     for f in model.stack.base_models(screen):
         if f.method == 'singles' and len(rows): keep &= np.isnan(f.predict(table.iloc[rows])[:, 0])
     rows, A = rows[keep], A[keep]
@@ -138,14 +148,18 @@ def _add_up(model, screen, table, block, mean, var):
         warnings.warn(f"no control of screen {screen!r} says what is read where nothing was done: effects of members of combinations count from the "
             "mean of single perturbations, which is a guess; add it (`lpm data add --no-effect 1` for viability, `Screen.with_no_effect`), and "
             "train again", DataWarning, stacklevel=5)
-    scaling = model.scaling[screen]; m, sd = model.predict_screen(screen, alone, unknown='prior'); known = s.measured(alone)
+    scaling = model.scaling[screen]
+    m, sd = model.predict_screen(screen, alone, unknown='prior')
+    known = s.measured(alone)
     ground = s.level(table['context'].iloc[rows].astype(str))
     if np.isnan(ground).any():                                     # a context that is new since
         none = model.predict_screen(screen, table.iloc[rows].assign(perturbation=''), unknown='prior')[0]
         ground = np.where(np.isnan(ground), (none - scaling[0]) / scaling[1], ground)
-    said = s.predict(A, (m - scaling[0]) / scaling[1], ground=ground, known=known); own, *added = s.weights
+    said = s.predict(A, (m - scaling[0]) / scaling[1], ground=ground, known=known)
+    own, *added = s.weights
     mean[rows] = ground + own * (mean[rows] - ground) + sum(w * (v - ground) for w, v in zip(added, said))
-    size = np.asarray(A.sum(1)).ravel(); two = np.maximum(size * (size - 1) / 2, 1) if model.vocab.max_members == 1 else np.ones(len(rows))   # pairs in it
+    size = np.asarray(A.sum(1)).ravel()
+    two = np.maximum(size * (size - 1) / 2, 1) if model.vocab.max_members == 1 else np.ones(len(rows))   # pairs in it
     unsure = A @ np.where(np.isnan(known) | (s.span is None), (sd / scaling[1])**2, 0) + (0 if s.error is None else two[:, None] * s.error)
     var[rows] = (own * var[rows] + sum(added) * unsure) / max(own + sum(added), 1e-9)
 
@@ -160,12 +174,17 @@ def _as_controls(model, screen, table, block, mean, var):
     rows = np.flatnonzero((block.members == 0).all(1).numpy() & (np.asarray(table['perturbation'].astype(str)) == ''))
     if not len(rows) or model.config.decoder != 'lpm': return mean, var
     k = model.controls.get(screen)
-    if k is None: var[rows] = np.maximum(var[rows], _guess(model, screen)); return mean, var
+    if k is None:
+        var[rows] = np.maximum(var[rows], _guess(model, screen))
+        return mean, var
     at = {}
-    for i, (c, t) in enumerate(zip(k.contexts, k.times)): at.setdefault((c, t), []).append(i); at.setdefault((c, ...), []).append(i)
+    for i, (c, t) in enumerate(zip(k.contexts, k.times)):
+        at.setdefault((c, t), []).append(i)
+        at.setdefault((c, ...), []).append(i)
     time = _hours(table)
     for i in rows:
-        c = str(table['context'].iloc[i]); mine = at.get((c, time[i])) or at.get((c, ...)) or []
+        c = str(table['context'].iloc[i])
+        mine = at.get((c, time[i])) or at.get((c, ...)) or []
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', RuntimeWarning)
             known = np.nanmean(k.values[mine], 0) if mine else np.full(mean.shape[1], np.nan)
@@ -187,12 +206,15 @@ def measure_controls(
     for n, s in atlas.items():
         rows = np.flatnonzero(masks[n] & (s.obs['perturbation'] == '').to_numpy())
         if not len(rows): continue
-        centre, scale = model.scaling[n]; o = s.obs.iloc[rows]
+        centre, scale = model.scaling[n]
+        o = s.obs.iloc[rows]
         code, each = pd.factorize(pd.MultiIndex.from_arrays([o['context'].astype(str), _hours(o)]))
         total, count = np.zeros((len(each), len(centre))), np.zeros((len(each), len(centre)))
         for at, x in row_chunks(s.X, rows=rows):
-            z = (x - centre) / scale; i = code[np.searchsorted(rows, at)]
-            np.add.at(total, i, np.nan_to_num(z)); np.add.at(count, i, ~np.isnan(z))
+            z = (x - centre) / scale
+            i = code[np.searchsorted(rows, at)]
+            np.add.at(total, i, np.nan_to_num(z))
+            np.add.at(count, i, ~np.isnan(z))
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', RuntimeWarning)
             values = np.where(count > 0, total / np.maximum(count, 1), np.nan)
@@ -216,14 +238,19 @@ def measure_on_target(
     "How much perturbed genes' own transcripts vary around what is usual for their kind: the error at a gene that nobody has perturbed."
     out = {}
     for n, s in atlas.items() if model.config.decoder == 'lpm' else ():
-        one = np.array([len(m) == 1 for m in s.members.values()], bool)[s.obs['perturbation'].cat.codes]; rows = np.flatnonzero(masks[n] & one)
+        one = np.array([len(m) == 1 for m in s.members.values()], bool)[s.obs['perturbation'].cat.codes]
+        rows = np.flatnonzero(masks[n] & one)
         if len(rows) > most: rows = np.sort(rng(0, 'own', n).choice(rows, most, replace=False))
         if not len(rows): continue
-        o = s.obs.iloc[rows]; block = table_block(model, n, o); i, j, kind = on_target_cells(model.networks[0], block)
+        o = s.obs.iloc[rows]
+        block = table_block(model, n, o)
+        i, j, kind = on_target_cells(model.networks[0], block)
         if not len(i): continue
         base, (centre, scale) = np.mean([base_of(net, block) for net in model.networks], 0), model.scaling[n]
-        e = np.square(((np.concatenate([x for _, x in row_chunks(s.X, rows=rows)]) - centre) / scale - base)[i, j]); k = ~np.isnan(e)
-        total, count = (np.bincount(kind[k], x) for x in (e[k], np.ones(k.sum()))); out[n] = {int(q): float(total[q] / count[q]) for q in np.flatnonzero(count)}
+        e = np.square(((np.concatenate([x for _, x in row_chunks(s.X, rows=rows)]) - centre) / scale - base)[i, j])
+        k = ~np.isnan(e)
+        total, count = (np.bincount(kind[k], x) for x in (e[k], np.ones(k.sum())))
+        out[n] = {int(q): float(total[q] / count[q]) for q in np.flatnonzero(count)}
     return out
 
 # %% ../../nbs/model/06k_predict.ipynb #f9f22c31
@@ -236,7 +263,9 @@ def check_experiments(self:TrainedLPM,
     "One error that names all unknown symbols, before any work; those that descriptors describe are left out."
     described, placed = find_unseen(self, table, screen)
     P, C = (pd.Categorical(table[k][~d]).remove_unused_categories().categories.astype(str) for k, d in (('perturbation', described), ('context', placed)))
-    instead = at_tried_members(self.vocab, P); members = [parse_perturbation(instead[p][0][0] if p in instead else p) for p in P]; able = described_atoms(self, {a for m in members for a in m}, screen)
+    instead = at_tried_members(self.vocab, P)
+    members = [parse_perturbation(instead[p][0][0] if p in instead else p) for p in P]
+    able = described_atoms(self, {a for m in members for a in m}, screen)
     check_symbols(self.vocab, [format_perturbation([a for a in m if a not in able]) for m in members], C)
 
 @patch
@@ -245,7 +274,8 @@ def check_contexts(self:TrainedLPM,
     screen:str,             # name of a screen of the model
 ) -> None:
     "One error that names the contexts that a screen does not have, of none that is described beforehand."
-    mine = self.vocab.screen_contexts[screen]; other = [c for c in contexts if c not in set(mine)]
+    mine = self.vocab.screen_contexts[screen]
+    other = [c for c in contexts if c not in set(mine)]
     described = find_unseen(self, pd.DataFrame(dict(perturbation='', context=other)), screen)[1] if other else []
     check_known([c for c, t in zip(other, described) if not t], mine, f'context of {screen}')
 
@@ -255,45 +285,58 @@ def _amount_step(model, screen, table, *, start, stop):
     known = next((f for f in model.stack.base_models(screen) if f.method == 'doses and times'), None)
     if known is None: return 0, 0
     p, c = (pd.Index(x).get_indexer(table[k].astype(str)) for x, k in ((known.rows, 'perturbation'), (known.contexts, 'context')))
-    new = p < 0; p = np.where(new, np.arange(len(p)) % len(known.rows), p)              # as unsure as the known ones
-    step, var = amount_steps(known.tables, p, c, start=start, stop=stop); step[new] = 0
+    new = p < 0
+    p = np.where(new, np.arange(len(p)) % len(known.rows), p)   # as unsure as the known ones
+    step, var = amount_steps(known.tables, p, c, start=start, stop=stop)
+    step[new] = 0
     basis, scale = known.tables['basis'], model.scaling[screen][1]
     return np.nan_to_num(step @ basis) * scale, np.nan_to_num(var @ basis**2) * scale**2
 
 def _follow_own_dose(model, screen, table, mean, std):
     "From the last dose of its own perturbation on to the dose that is asked for; answers changed in place."
-    P = pd.Categorical(table['perturbation'].astype(str)); dose = np.asarray(table['dose'], float)
+    P = pd.Categorical(table['perturbation'].astype(str))
+    dose = np.asarray(table['dose'], float)
     ends = np.array([(min(at), max(at)) if (at := [d for d, _ in model.vocab.tried.get(p, ()) if d]) else (np.nan, np.nan) for p in P.categories]).reshape(-1, 2)[P.codes]
     rows = np.flatnonzero((dose < ends[:, 0] * .99) | (dose > ends[:, 1] * 1.01))
     if not len(rows): return
-    table = table.iloc[rows]; step, var = _amount_step(model, screen, table, start=log_amounts(table.assign(dose=np.clip(dose[rows], *ends[rows].T))), stop=log_amounts(table))
-    mean[rows] += step; std[rows] = np.sqrt(std[rows]**2 + var)
+    table = table.iloc[rows]
+    step, var = _amount_step(model, screen, table, start=log_amounts(table.assign(dose=np.clip(dose[rows], *ends[rows].T))), stop=log_amounts(table))
+    mean[rows] += step
+    std[rows] = np.sqrt(std[rows]**2 + var)
 
 def _moved_far(asked, table):
     "(n,) which experiments were moved to the edge of all doses or times."
-    a, b = log_amounts(asked), log_amounts(table); return (np.abs(a - b) > np.log10(1.01)).any(1)
+    a, b = log_amounts(asked), log_amounts(table)
+    return (np.abs(a - b) > np.log10(1.01)).any(1)
 
 def _beyond_all_amounts(model, screen, table, asked, far, *, unknown):
     "Answers at the edge of all doses and times, as unsure as it is far from there to what was asked for."
-    mean, std = model.predict_screen(screen, table, unknown=unknown); start = log_amounts(table[far]); stop = np.where(np.isnan(start), np.nan, log_amounts(asked[far]))
+    mean, std = model.predict_screen(screen, table, unknown=unknown)
+    start = log_amounts(table[far])
+    stop = np.where(np.isnan(start), np.nan, log_amounts(asked[far]))
     std[far] = np.sqrt(std[far]**2 + _amount_step(model, screen, table[far], start=start, stop=stop)[1])
     return mean, std
 
 # %% ../../nbs/model/06k_predict.ipynb #b9afdc90
 def _by_stand_ins(model, screen, table, *, at, weight, part, unknown):
     "Answers for experiments (m, sorted by `at`) that stand for (n,) others, brought together; no more at a time than are asked for."
-    n = len(part); count = np.bincount(at, minlength=n); stop = np.cumsum(count)
+    n = len(part)
+    count = np.bincount(at, minlength=n)
+    stop = np.cumsum(count)
     mean, std = (np.empty((n, len(model.scaling[screen][0])), np.float32) for _ in range(2))
     for rows in np.split(np.arange(n), np.flatnonzero(np.diff((stop - 1) // n)) + 1):
-        here = slice(stop[rows[0]] - count[rows[0]], stop[rows[-1]]); back = at[here] - rows[0]
+        here = slice(stop[rows[0]] - count[rows[0]], stop[rows[-1]])
+        back = at[here] - rows[0]
         m, s = model.predict_screen(screen, table.iloc[here], unknown=unknown)
         A = csr_matrix((weight[here].astype(np.float32), (back, np.arange(len(back)))), shape=(len(rows), len(back)))
-        mean[rows] = A @ m; std[rows] = np.sqrt(A @ (s**2 + part[rows][back, None] * (m - mean[rows][back])**2))
+        mean[rows] = A @ m
+        std[rows] = np.sqrt(A @ (s**2 + part[rows][back, None] * (m - mean[rows][back])**2))
     return mean, std
 
 def _at_doses(model, screen, table, asked, unknown):
     "Answers at the doses that were tried, brought together for those that are asked for."
-    at, dose, time, weight = asked; t = table.assign(dose=np.nan) if 'dose' not in table else table
+    at, dose, time, weight = asked
+    t = table.assign(dose=np.nan) if 'dose' not in table else table
     part = np.where(pd.to_numeric(t['dose']).isna(), 1., 1 / 3)               # a curve that turns somewhere between is no step
     mean, std = _by_stand_ins(model, screen, t.iloc[at].assign(dose=dose, time=time), at=at, weight=weight, part=part, unknown=unknown)
     _follow_own_dose(model, screen, t, mean, std)
@@ -301,13 +344,16 @@ def _at_doses(model, screen, table, asked, unknown):
 
 def _at_times(model, screen, table, asked, unknown):
     "The same of times."
-    at, time, weight = asked; missing = pd.to_numeric(table['time']).isna().to_numpy() if 'time' in table else np.ones(len(table), bool)
+    at, time, weight = asked
+    missing = pd.to_numeric(table['time']).isna().to_numpy() if 'time' in table else np.ones(len(table), bool)
     return _by_stand_ins(model, screen, table.iloc[at].assign(time=time), at=at, weight=weight, part=np.where(missing, 1., 1 / 3), unknown=unknown)
 
 def _at_member_doses(model, screen, table, instead, unknown):
     "The same of combinations whose members have doses of their own."
-    P = pd.Categorical(table['perturbation'].astype(str)); ways = [instead.get(p, [(p, 1.)]) for p in P.categories]
-    at = np.repeat(np.arange(len(table)), [len(ways[k]) for k in P.codes]); label, weight = zip(*(w for k in P.codes for w in ways[k]))
+    P = pd.Categorical(table['perturbation'].astype(str))
+    ways = [instead.get(p, [(p, 1.)]) for p in P.categories]
+    at = np.repeat(np.arange(len(table)), [len(ways[k]) for k in P.codes])
+    label, weight = zip(*(w for k in P.codes for w in ways[k]))
     return _by_stand_ins(model, screen, table.iloc[at].assign(perturbation=pd.Categorical(label)), at=at, weight=np.array(weight), part=np.full(len(table), 1 / 3), unknown=unknown)
 
 # %% ../../nbs/model/06k_predict.ipynb #8412b032
@@ -320,14 +366,16 @@ def predict_screen(self:TrainedLPM,
 ) -> tuple[np.ndarray, np.ndarray]: # mean and standard deviation, each (n, n_readouts) float32
     "Predict all readouts of one screen."
     check_known([screen], list(self.vocab.readouts), 'screen')
-    check_known([unknown], ['error', 'prior'], 'unknown='); asked, table = table, within_range(self.vocab, table)
+    check_known([unknown], ['error', 'prior'], 'unknown=')
+    asked, table = table, within_range(self.vocab, table)
     if (far := _moved_far(asked, table)).any(): return _beyond_all_amounts(self, screen, table, asked, far, unknown=unknown)
     if unknown == 'error': self.check_experiments(table, screen=screen)
     if instead := at_tried_members(self.vocab, pd.Categorical(table['perturbation']).remove_unused_categories().categories.astype(str)):
         return _at_member_doses(self, screen, table, instead, unknown)
     if (asked := at_tried_times(self.vocab, table, screen)) is not None: return _at_times(self, screen, table, asked, unknown)
     if (asked := at_tried_doses(self.vocab, table)) is not None: return _at_doses(self, screen, table, asked, unknown)
-    described, placed = find_unseen(self, table, screen); new = in_no_screen(self, table) & ~placed
+    described, placed = find_unseen(self, table, screen)
+    new = in_no_screen(self, table) & ~placed
     if placed.any() or new.any():                                  # contexts that are only described, or not even that: apart from the others
         out = np.empty((2, len(table), len(self.scaling[screen][0])), np.float32)
         for rows, ask in ((placed, predict_unseen_contexts), (new, predict_like_known_contexts), (~placed & ~new, type(self).predict_screen)):
@@ -391,8 +439,10 @@ def predict(self:TrainedLPM,
     names = list(dict.fromkeys(n for ns in home.values() for n in ns))
     columns = list(dict.fromkeys(r for n in names for r in self.vocab.readouts[n]))
     if readouts is not None:
-        check_known(readouts, columns, 'readout'); columns = list(dict.fromkeys(readouts))
-    at = {r: j for j, r in enumerate(columns)}; warn_shared(self, home, columns)
+        check_known(readouts, columns, 'readout')
+        columns = list(dict.fromkeys(readouts))
+    at = {r: j for j, r in enumerate(columns)}
+    warn_shared(self, home, columns)
     mean, std = np.full((len(t), len(columns)), np.nan, np.float32), np.full((len(t), len(columns)), np.nan, np.float32)
     unit = dict.fromkeys(columns, '')
     for n in names:

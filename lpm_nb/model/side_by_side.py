@@ -43,7 +43,8 @@ class SideBySide(nn.Module):
         "Dropout as each network would draw it alone, for the experiments that count for it."
         out = {}
         for k, d in self.drops:
-            width = self.networks[0].hidden_of(k); m = torch.zeros(*use.shape, width, dtype=torch.bool, device=use.device)
+            width = self.networks[0].hidden_of(k)
+            m = torch.zeros(*use.shape, width, dtype=torch.bool, device=use.device)
             for i, g in enumerate(self.generators): m[i, use[i]] = d.draw((int(use[i].sum()), width), use.device, g)
             out[f'{k}.mask'] = m
         return out
@@ -63,5 +64,7 @@ class SideBySide(nn.Module):
     def apart(self) -> list[nn.Module]: # the networks, with parameters of their own again
         "Take them apart."
         for _, each in self.own:
-            for p in each: p.data = p.data.clone(); p.grad = None
+            for p in each:
+                p.data = p.data.clone()
+                p.grad = None
         return list(self.networks)

@@ -27,7 +27,8 @@ class Equations:
     def __add__(self, other): return Equations(self.A + other.A, self.b + other.b, self.n + other.n, self.c + other.c)
     def __radd__(self, zero): return self              # so that `sum` adds them up
     def as_many_as(self, n): # as if there were n experiments
-        f = n / max(self.n, 1); return Equations(self.A * f, self.b * f, n, self.c * f)
+        f = n / max(self.n, 1)
+        return Equations(self.A * f, self.b * f, n, self.c * f)
 
 # %% ../../nbs/model/06d_stack.ipynb #8d4e2cbc
 def fold_equations(
@@ -40,7 +41,8 @@ def fold_equations(
 ) -> Equations:
     "Normal equations of held-out experiments."
     seen = ~np.isnan(y)
-    t = np.where(seen, y - base, 0); X = [np.where(seen, v - base, 0) for v in answers]
+    t = np.where(seen, y - base, 0)
+    X = [np.where(seen, v - base, 0) for v in answers]
     size = (t**2).sum(1) / np.maximum(seen.sum(1), 1)
     w = 1 / np.sqrt(np.maximum(size + np.median(size), 1e-9)) / np.maximum(seen.sum(1), 1) if y.shape[1] >= 20 else np.ones(len(y))
     A, b = np.array([[((a * c).sum(1) * w).sum() for c in X] for a in X]), np.array([((a * t).sum(1) * w).sum() for a in X])
@@ -57,9 +59,12 @@ def solve_weights(
     first:int=0,         # who is trusted before there are any: the network, or another base model
 ) -> np.ndarray: # (q,) non-negative
     "The weights of the network and the classical models."
-    q, n = len(equations.b), max(equations.n * each, 1); start = np.eye(q)[first]
+    q, n = len(equations.b), max(equations.n * each, 1)
+    start = np.eye(q)[first]
     if not equations.n: return start
-    if settled: start *= np.clip(equations.b[0] / max(equations.A[0, 0] * (1 + (120 / n)**2), 1e-9), 0, 1); prior = 200**2 / n
+    if settled:
+        start *= np.clip(equations.b[0] / max(equations.A[0, 0] * (1 + (120 / n)**2), 1e-9), 0, 1)
+        prior = 200**2 / n
     elif equations.c:                                      # the less is left over, the less it takes to be sure
         prior *= min(1, max(equations.c - equations.b @ non_negative(equations.A, equations.b), 0) / max(equations.A[first, first], 1e-9))
     if q == 1: prior = max(prior, 10)                      # of those that only the network knows there are few
@@ -85,11 +90,16 @@ def effect_scale(
     few:int=20,        # fewest profiles
 ) -> list[list[float]]|None: # log sizes, and what effects of that size have to be multiplied with; None of too few
     "Factors of weak and strong effects, by least squares of hat functions."
-    seen = ~np.isnan(truth); x = log_size(effect); use = seen.any(1) & (x > np.median(x[seen.any(1)]) - np.log(10) if len(x) else False)
+    seen = ~np.isnan(truth)
+    x = log_size(effect)
+    use = seen.any(1) & (x > np.median(x[seen.any(1)]) - np.log(10) if len(x) else False)
     if use.sum() < few: return None
-    a, y, x = np.where(seen, effect, 0)[use], np.where(seen, truth, 0)[use], x[use]; at = np.unique(np.quantile(x, _STEPS))
+    a, y, x = np.where(seen, effect, 0)[use], np.where(seen, truth, 0)[use], x[use]
+    at = np.unique(np.quantile(x, _STEPS))
     if len(at) < 2: return None
-    hat = np.stack([np.interp(x, at, row) for row in np.eye(len(at))]); own = (a**2).sum(1); w = 1 / (own + np.median(own))
+    hat = np.stack([np.interp(x, at, row) for row in np.eye(len(at))])
+    own = (a**2).sum(1)
+    w = 1 / (own + np.median(own))
     G, b = (hat * (w * own)) @ hat.T + shrink * np.eye(len(at)) / 2, (hat * (w * (a * y).sum(1))).sum(1) + shrink / 2
     return [at.tolist(), np.clip(np.linalg.solve(G, b), .1, 2).tolist()]
 

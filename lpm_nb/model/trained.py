@@ -95,7 +95,8 @@ def screens_of(self:TrainedLPM,
     "Which screens a context belongs to."
     there = [n for n, cs in self.vocab.screen_contexts.items() if context in cs]
     if there: return there
-    first, *rest = parse_context(context); parts = {first, *rest}
+    first, *rest = parse_context(context)
+    parts = {first, *rest}
     score = {n: max((len(set(rest) & set(q[1:])), len(parts & set(q))) for q in map(parse_context, cs))
         for n, cs in self.vocab.screen_contexts.items()}
     best = [n for n, v in score.items() if v == max(score.values())]
@@ -129,7 +130,8 @@ def table_block(
     table:pd.DataFrame, # (n,) experiments with canonical labels; unknown symbols count as the average
 ): # a `Block` of n experiments
     "Experiments as the networks of a model take them."
-    widths = transfer_widths(model.effects); codes = encode(model.vocab, table, unknown='prior')
+    widths = transfer_widths(model.effects)
+    codes = encode(model.vocab, table, unknown='prior')
     if screen not in widths: return make_block(model.vocab, screen, codes)
     given, basis = transfer_inputs(model.effects[widths[screen][0]], table)
     return make_block(model.vocab, screen, codes, transfer=given, basis=basis)
@@ -148,10 +150,13 @@ def embedding(self:TrainedLPM,
     nets = self.networks if member is None else [self.networks[member]]
     if kind == 'readout':
         names = sorted({r for rs in self.vocab.readouts.values() for r in rs})
-        wanted = list(symbols or names); check_known(wanted, names, 'readout')
-        rows = torch.tensor([names.index(w) + 1 for w in wanted]); parts = [n.readout(rows) for n in nets]
+        wanted = list(symbols or names)
+        check_known(wanted, names, 'readout')
+        rows = torch.tensor([names.index(w) + 1 for w in wanted])
+        parts = [n.readout(rows) for n in nets]
     elif kind == 'context':
-        wanted = list(symbols or self.vocab.contexts); check_known(wanted, self.vocab.contexts, 'context')
+        wanted = list(symbols or self.vocab.contexts)
+        check_known(wanted, self.vocab.contexts, 'context')
         code = encode(self.vocab, pd.DataFrame(dict(perturbation='', context=wanted)))
         c, q = torch.from_numpy(code.context), torch.from_numpy(code.parts)
         parts = [n.embed_context(c, q) if self.config.decoder == 'lpm' else n.context(c) for n in nets]
@@ -159,7 +164,8 @@ def embedding(self:TrainedLPM,
         wanted = list(symbols or [format_perturbation([a]) for a in self.vocab.atoms])
         check_known((a for w in wanted for a in parse_perturbation(w)), self.vocab.atoms, 'perturbation')
         code = encode(self.vocab, pd.DataFrame(dict(perturbation=wanted, context=self.vocab.contexts[0])))
-        m = torch.from_numpy(code.members); parts = [n.vectors(m).sum(1) if self.config.decoder == 'lpm' else n.perturbation(m) for n in nets]
+        m = torch.from_numpy(code.members)
+        parts = [n.vectors(m).sum(1) if self.config.decoder == 'lpm' else n.perturbation(m) for n in nets]
     return pd.DataFrame(torch.cat(parts, 1).numpy() / len(nets)**.5, index=pd.Index(wanted, name=kind))
 
 # %% ../../nbs/model/06i_trained.ipynb #2d1eb3fa
@@ -170,7 +176,8 @@ def sensitivity(self:TrainedLPM,
 ) -> np.ndarray: # (n, n_readouts) float32, in the screen's unit: d prediction / d length of the perturbation's embedding, mean over members
     "How each readout moves when a perturbation's embedding is lengthened (directional derivative)."
     from torch.func import functional_call, jvp
-    check_known([screen], list(self.vocab.readouts), 'screen'); table = within_range(self.vocab, table)
+    check_known([screen], list(self.vocab.readouts), 'screen')
+    table = within_range(self.vocab, table)
     encode(self.vocab, table)                                              # an unknown symbol is an error
     block, out = table_block(self, screen, table), []
     for net in self.networks:

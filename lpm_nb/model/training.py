@@ -57,7 +57,8 @@ class _OnDevice(Metric):
     def __init__(self, smooth): self.smooth = smooth
     def reset(self): self.sum, self.count = None, 0
     def accumulate(self, learn):
-        loss = learn.loss.detach().mean(); self.count += 1
+        loss = learn.loss.detach().mean()
+        self.count += 1
         self.sum = loss if self.sum is None else torch.lerp(loss, self.sum, .98) if self.smooth else self.sum + loss
     @property
     def value(self):                    # fastai keeps one of each step: on the CPU a number, as small tensors would lie between large ones
@@ -75,10 +76,12 @@ class _Run(Callback):
     def stopped(self, m, epoch): return bool(self.patience) and epoch - self.best[m] >= self.patience
     def before_epoch(self):
         self.dls.train.epoch, self.t = self.epoch, (time.perf_counter(), time.process_time())
-        seeds = [_epoch_seed(s, self.epoch) for s in self.seeds]; torch.manual_seed(seeds[0])
+        seeds = [_epoch_seed(s, self.epoch) for s in self.seeds]
+        torch.manual_seed(seeds[0])
         if isinstance(self.model, SideBySide): self.model.seed(seeds)
         # of training losses, batches, validation errors, values
-        device = next(self.nets[0].parameters()).device; self.sums = torch.zeros(4, len(self.nets), dtype=torch.float64, device=device)
+        device = next(self.nets[0].parameters()).device
+        self.sums = torch.zeros(4, len(self.nets), dtype=torch.float64, device=device)
     def after_batch(self):
         with torch.no_grad():
             if self.training:
@@ -99,7 +102,8 @@ class _EndOfEpoch(Callback):
     def __init__(self, run): self.run = run
     def after_epoch(self):
         if self.epoch < self.learn.done: return                        # skipped: finished before the interruption
-        r, epoch = self.run, self.epoch; a, b, c, d = r.sums.cpu().numpy()
+        r, epoch = self.run, self.epoch
+        a, b, c, d = r.sums.cpu().numpy()
         took = [(now() - t) / len(r.nets) for now, t in zip((time.perf_counter, time.process_time), r.t)]
         for m, net in enumerate(r.nets):
             if r.stopped(m, epoch - 1): continue
@@ -119,7 +123,9 @@ class _Together(Callback):
     order = -5
     def after_loss(self):
         if not self.training: return
-        y = self.learn.yb[0]; here = (~y.isnan()).sum().to(self.learn.loss_grad.dtype); whole = sum_over_processes(here.clone())
+        y = self.learn.yb[0]
+        here = (~y.isnan()).sum().to(self.learn.loss_grad.dtype)
+        whole = sum_over_processes(here.clone())
         self.learn.loss_grad = self.learn.loss_grad * (here / whole.clamp(min=1))
         self.learn.loss = sum_over_processes(self.learn.loss_grad.detach().clone())
     def after_backward(self): add_gradients(self.learn.model)
@@ -141,7 +147,9 @@ class _Turns:
     def __len__(self): return sum(map(len, self.loaders))
     def __iter__(self):
         try:
-            for m, l in enumerate(self.loaders): self.side.turn = m; yield from ((*b[:-1], b[-1][:0], b[-1]) for b in l)
+            for m, l in enumerate(self.loaders):
+                self.side.turn = m
+                yield from ((*b[:-1], b[-1][:0], b[-1]) for b in l)
         finally: self.side.turn = None
     def to(self, device): return self
     def new(self, *args, **kwargs): return self
@@ -184,8 +192,10 @@ def _restore(folder, key, run, opt):
     per = {}
     for k, v in state.items():
         if k.startswith('opt.'):
-            _, i, what = k.split('.', 2); per.setdefault(int(i), {})[what] = v
-    now = opt.state_dict(); now['state'] = per
+            _, i, what = k.split('.', 2)
+            per.setdefault(int(i), {})[what] = v
+    now = opt.state_dict()
+    now['state'] = per
     opt.load_state_dict(now)
     return note['epoch'] + 1
 
@@ -226,7 +236,9 @@ def make_learner(
     judge = _Turns(network, [BlockLoader(v, device=device) for v in valid]) if side else BlockLoader(valid, device=device)
     def all_of_them(pred, y):
         if pred.ndim == 2: return masked_mse(pred, y)
-        losses = masked_mse(pred, y, network.use); network.losses = losses.detach(); return losses.sum()
+        losses = masked_mse(pred, y, network.use)
+        network.losses = losses.detach()
+        return losses.sum()
     learn = _Learner(DataLoaders(of, judge, device=torch.device(device)), network, loss_func=all_of_them if side else masked_mse,
         opt_func=lambda params, **kw: OptimWrapper(opt=_adamw(params, config, network)), cbs=list(cbs), train_bn=False)
     learn.recorder.loss, learn.recorder.smooth_loss = _OnDevice(False), _OnDevice(True)
@@ -268,13 +280,15 @@ def train_members(
     on_epoch=None,      # called with (network, row of the history)
 ) -> tuple[list[nn.Module], list[list[dict]]]: # the networks with their best weights, in evaluation mode; their histories
     "Train networks to their best validation epochs."
-    networks = [n.to(device) for n in networks]; together = len(networks) > 1
+    networks = [n.to(device) for n in networks]
+    together = len(networks) > 1
     model = SideBySide(networks) if together else networks[0]
     run = _Run(networks, list(seeds or range(len(networks))), config.patience, on_epoch)
     if skip is not None: skip = [np.stack(s) for s in zip(*skip)] if together else skip[0]
     learn = make_learner(model, train, valid if together else valid[0], config, rows=rows, skip=skip, seed=order, device=device,
         cbs=[run, _EndOfEpoch(run), _schedule(config)])
-    learn.create_opt(); done = 0
+    learn.create_opt()
+    done = 0
     if checkpoint:
         done = _restore(Path(checkpoint), key, run, learn.opt.opt)
         learn.add_cb(_Checkpoint(checkpoint, run, key))
@@ -305,7 +319,9 @@ def train_member(
     **kwargs,           # as of `train_members`: rows, skip, device, checkpoint, key, progress, on_epoch
 ) -> tuple[nn.Module, list[dict]]: # the network with its best weights, in evaluation mode; the history
     "Train one network to its best validation epoch."
-    order = kwargs.pop('order', seed); skip = kwargs.pop('skip', None); tell = kwargs.pop('on_epoch', None)
+    order = kwargs.pop('order', seed)
+    skip = kwargs.pop('skip', None)
+    tell = kwargs.pop('on_epoch', None)
     (net,), (rows,) = train_members([network], train, [valid], config=config, seeds=[seed], order=order, skip=None if skip is None
         else [skip], on_epoch=tell and (lambda m, row: tell(row)), **kwargs)
     return net, rows

@@ -35,10 +35,14 @@ def _known_otherwise(described, known, fold):
     "(n,) of names and the descriptors that know them: is it a known one without its assay, or in another spelling that is described by the same row?"
     alike, bare = {}, {fold(k.partition('|')[0]) for k in known if '|' in k}
     for k in known: alike.setdefault(fold(k), []).append(k)
-    described = list(described); out = np.zeros(len(described), bool)
+    described = list(described)
+    out = np.zeros(len(described), bool)
     for d in {id(d): d for _, d in described}.values():
-        mine = [i for i, (_, x) in enumerate(described) if x is d]; names = [described[i][0] for i in mine]; others = [alike.get(fold(n), []) for n in names]
-        at = d.places([*names, *(o for os in others for o in os)]); theirs = np.split(at[len(names):], np.cumsum([len(o) for o in others])[:-1])
+        mine = [i for i, (_, x) in enumerate(described) if x is d]
+        names = [described[i][0] for i in mine]
+        others = [alike.get(fold(n), []) for n in names]
+        at = d.places([*names, *(o for os in others for o in os)])
+        theirs = np.split(at[len(names):], np.cumsum([len(o) for o in others])[:-1])
         out[mine] = [fold(n) in bare or a in set(t.tolist()) for n, a, t in zip(names, at, theirs)]
     return out
 
@@ -50,7 +54,9 @@ def nearest_doses(
 ) -> list[str]: # (n,) that of these atoms whose dose is nearest on a logarithmic scale; without a dose, the one of the middle dose
     "Known members of combinations at a dose."
     of = {}
-    for a in atoms: name, x = split_dose(a); of.setdefault(name, []).append((x, a))
+    for a in atoms:
+        name, x = split_dose(a)
+        of.setdefault(name, []).append((x, a))
     def nearest(have):
         plain = [a for x, a in have if x != x]
         if plain and (dose != dose or len(plain) == len(have)): return plain[0]
@@ -64,7 +70,8 @@ def described_atoms(
     screen:str|None=None, # in which they are asked for; None = any
 ) -> set[str]: # those that no screen has but descriptors know
     "Unseen members of perturbations that can be answered for."
-    known = set(model.vocab.atoms); known |= {split_dose(a)[0] for a in known}   # a drug at a dose that was not tried is known
+    known = set(model.vocab.atoms)
+    known |= {split_dose(a)[0] for a in known}   # a drug at a dose that was not tried is known
     atoms = sorted(a for a in set(atoms) if a not in known and split_dose(a)[0] not in known)
     if model.descriptors is None or not atoms: return set()
     able = model.descriptors.covers(atoms, screens=screen and [screen])
@@ -80,11 +87,14 @@ def find_unseen(
     "Experiments of what no screen has but descriptors know. A known name in another spelling is none: it is for the caller to correct."
     described, placed = np.zeros((2, len(table)), bool)
     if model.descriptors is not None:
-        P = pd.Categorical(table['perturbation']).remove_unused_categories(); known = set(model.vocab.atoms)
-        new = [{a for a in parse_perturbation(p) if a not in known} for p in P.categories]; able = described_atoms(model, set().union(*new), screen)
+        P = pd.Categorical(table['perturbation']).remove_unused_categories()
+        known = set(model.vocab.atoms)
+        new = [{a for a in parse_perturbation(p) if a not in known} for p in P.categories]
+        able = described_atoms(model, set().union(*new), screen)
         if able: described = np.array([bool(m) and m <= able for m in new], bool)[P.codes]
     if model.context_descriptors:
-        C = pd.Categorical(table['context'].astype(str)); known = set(model.vocab.contexts)
+        C = pd.Categorical(table['context'].astype(str))
+        known = set(model.vocab.contexts)
         def of(c): return next((d for n in ([screen] if screen else model.screens_of(c)) if (d := choose_descriptors(model, n, [c])[0]) is not None), None)
         who = {c: d for c in C.categories if c not in known and (d := of(c)) is not None}
         if who: placed = C.isin([c for c, same in zip(who, _known_otherwise(who.items(), known, plain_context)) if not same])
@@ -105,14 +115,17 @@ def measured_atoms(
 # %% ../../nbs/model/06j_unseen.ipynb #e9a36f5a
 def _responses(model, screen, what, *, names, where, beside=((),)):
     "`known_responses`, and the mean variance over the names, (n_where, n_readouts)."
-    centre, scale = model.scaling[screen]; n, r = len(names), len(model.vocab.readouts[screen])
-    out, var = np.empty((len(where), n, r), np.float32), np.empty((len(where), r), np.float32); i = j = []
+    centre, scale = model.scaling[screen]
+    n, r = len(names), len(model.vocab.readouts[screen])
+    out, var = np.empty((len(where), n, r), np.float32), np.empty((len(where), r), np.float32)
+    i = j = []
     free = np.ones((len(beside), r), np.float32)
     if what == 'perturbation':
         own = {x.removeprefix('expr:'): k for k, x in enumerate(model.vocab.readouts[screen])}
         cells = [(k, own[gene_of(a)[1]]) for k, a in enumerate(names) if gene_of(a)[1] in own]
         i, j = np.array(cells, int).reshape(-1, 2).T
-        what_is = [split_dose(a)[0] for a in names]; taken = [{split_dose(a)[0] for a in b} for b in beside]
+        what_is = [split_dose(a)[0] for a in names]
+        taken = [{split_dose(a)[0] for a in b} for b in beside]
         labels = np.array([[format_perturbation([a, *([] if x in t else b)]) for a, x in zip(names, what_is)] for b, t in zip(beside, taken)], object)
         apart = np.array([[x not in t for x in what_is] for t in taken])                # an atom is not combined with itself
         partner = set.intersection(*map(set, beside))                                   # the own transcripts of those that stand in for others are not theirs
@@ -120,14 +133,23 @@ def _responses(model, screen, what, *, names, where, beside=((),)):
     else: labels, apart = np.array([names], object), np.ones((1, n), bool)
     count, step = np.maximum(apart.T.astype(np.float32) @ free, 1e-9), max(1, int(2e7 // max(n * r, 1)))
     for k in range(0, len(where), step):
-        w = where.iloc[k:k + step]; some = max(1, int(2e7 // max(n * r * len(w), 1))); E, U = np.zeros((len(w), n, r), np.float32), np.zeros((len(w), r))
+        w = where.iloc[k:k + step]
+        some = max(1, int(2e7 // max(n * r * len(w), 1)))
+        E, U = np.zeros((len(w), n, r), np.float32), np.zeros((len(w), r))
         for m in range(0, len(labels), some):
-            ask, there = labels[m:m + some], apart[m:m + some]; q = w.loc[np.repeat(w.index, ask.size)].reset_index(drop=True)
+            ask, there = labels[m:m + some], apart[m:m + some]
+            q = w.loc[np.repeat(w.index, ask.size)].reset_index(drop=True)
             q[what] = pd.Categorical(np.tile(ask.ravel(), len(w)), sorted(set(ask.ravel())))
             mean, sd = (x.reshape(len(w), *ask.shape, r) for x in model.predict_screen(screen, q))
-            E += ((mean - centre) / scale * there[..., None] * free[m:m + some, None]).sum(1); U += np.square(sd / scale).mean(2).sum(1)
-        E /= count; lone = ~apart.any(0); E[:, lone] = E[:, ~lone].mean(1, keepdims=True); var[k:k + step] = U / len(labels)
-        if len(i): mean = (E.sum(1, dtype=np.float64)[:, j] - E[:, i, j]) / max(n - 1, 1); E[:, i, j] = mean
+            E += ((mean - centre) / scale * there[..., None] * free[m:m + some, None]).sum(1)
+            U += np.square(sd / scale).mean(2).sum(1)
+        E /= count
+        lone = ~apart.any(0)
+        E[:, lone] = E[:, ~lone].mean(1, keepdims=True)
+        var[k:k + step] = U / len(labels)
+        if len(i):
+            mean = (E.sum(1, dtype=np.float64)[:, j] - E[:, i, j]) / max(n - 1, 1)
+            E[:, i, j] = mean
         out[k:k + step] = E
     return out, var
 
@@ -156,14 +178,17 @@ def apart_by(
     return t.drop_duplicates().reset_index(drop=True), np.split(np.argsort(key, kind='stable'), np.cumsum(np.bincount(key))[:-1])
 
 # %% ../../nbs/model/06j_unseen.ipynb #d68195b5
-def _dose(atom): x = split_dose(atom)[1]; return None if x != x else x        # NaN is no key
+def _dose(atom):
+    x = split_dose(atom)[1]
+    return None if x != x else x   # NaN is no key
 
 STAND_INS = 20, 200   # fewest and most sets of known atoms that stand for the other unseen members of a combination
 
 def _stand_ins(model, d, screen, others, beside, tried):
     "What an unseen member is combined with: the known ones, and for other unseen ones of these kinds and doses known ones in turn."
     if not others: return [beside]
-    g = rng(0, 'stand-ins', screen, *map(str, others)); partners = {split_dose(b)[0] for b in beside}
+    g = rng(0, 'stand-ins', screen, *map(str, others))
+    partners = {split_dose(b)[0] for b in beside}
     able = [nearest_doses(tried, [a for a in d.smoothers[screen, k].known if a not in partners], np.nan if x is None else x) for k, x in others]
     n = int(np.clip(2e6 / (len(able[0]) * len(model.vocab.readouts[screen])), *STAND_INS))
     return [(*beside, *(g.choice(a) for a in able)) for _ in range(n)]
@@ -180,19 +205,25 @@ def predict_unseen(
 ) -> None:
     "Predictions of described unseen perturbations, from those of the known in the same context, at the same dose and time."
     bare, d, t, known = replace(model, descriptors=None), model.descriptors, table.iloc[rows], set(model.vocab.atoms)
-    P = pd.Categorical(t['perturbation'].astype(str)); sets = [parse_perturbation(p) for p in P.categories]
+    P = pd.Categorical(t['perturbation'].astype(str))
+    sets = [parse_perturbation(p) for p in P.categories]
     of_label = np.split(np.argsort(P.codes, kind='stable'), np.cumsum(np.bincount(P.codes, minlength=len(sets)))[:-1])
     groups, new = {}, [[a for a in m if a not in known] for m in sets]
     for i, m in enumerate(new):                    # unseen members that ask the same of the model
         for a in m:
-            others = list(m); others.remove(a)
+            others = list(m)
+            others.remove(a)
             key = (d.kind(a), _dose(a)), tuple(sorted(((d.kind(b), _dose(b)) for b in others), key=str)), tuple(b for b in sets[i] if b in known)
             groups.setdefault(key, []).append((i, a))
     atoms = {k: sorted({a for m in new for a in m if d.kind(a) == k}) for k in {g[0][0] for g in groups}}
-    weights = {k: dict(zip(a, d.weights(screen, k, a))) for k, a in atoms.items()}; mean[rows] = 0; tried = measured_atoms(bare, screen)
-    several = np.array([len(m) > 1 for m in sets], bool)[P.codes]; var[rows[several]] = 0            # as unsure as a combination of known ones, and the error of the answer
+    weights = {k: dict(zip(a, d.weights(screen, k, a))) for k, a in atoms.items()}
+    mean[rows] = 0
+    tried = measured_atoms(bare, screen)
+    several = np.array([len(m) > 1 for m in sets], bool)[P.codes]
+    var[rows[several]] = 0   # as unsure as a combination of known ones, and the error of the answer
     for ((kind, dose), others, beside), items in groups.items():
-        names = nearest_doses(tried, d.smoothers[screen, kind].known, np.nan if dose is None else dose); have = np.array([split_dose(a)[1] for a in names])
+        names = nearest_doses(tried, d.smoothers[screen, kind].known, np.nan if dose is None else dose)
+        have = np.array([split_dose(a)[1] for a in names])
         have = have[~np.isnan(have)]
         if dose is not None and len(have) and not have.min() / 3 <= dose <= have.max() * 3:
             warnings.warn(f"{items[0][1]!r} is at a dose that no known perturbation of its kind had in screen {screen!r} ({have.min():g} to {have.max():g} "
@@ -200,12 +231,14 @@ def predict_unseen(
         s, mine = d.smoothers[screen, kind], np.concatenate([of_label[i] for i, _ in items])
         W = np.stack([weights[kind][a] for _, a in items])[np.repeat(np.arange(len(items)), [len(of_label[i]) for i, _ in items])]
         W = W - (1 - 1 / (1 + len(others))) / len(s.known)                 # what all members share counts once
-        where, there = apart_by(t.iloc[mine], ('context', 'dose', 'time')); step = max(1, int(5e7 // max(len(s.known) * mean.shape[1], 1)))
+        where, there = apart_by(t.iloc[mine], ('context', 'dose', 'time'))
+        step = max(1, int(5e7 // max(len(s.known) * mean.shape[1], 1)))
         for k in range(0, len(where), step):
             w = where.iloc[k:k + step].reset_index(drop=True)
             E, U = _responses(bare, screen, 'perturbation', names=names, where=w, beside=_stand_ins(model, d, screen, others, beside, tried))
             for e, u, c, at in zip(E, U, w['context'], there[k:]):
-                np.add.at(mean, rows[mine[at]], W[at] @ e); np.add.at(var, rows[mine[at]], s.error_in(c) + (several[mine[at]] / (1 + len(others)))[:, None] * u)
+                np.add.at(mean, rows[mine[at]], W[at] @ e)
+                np.add.at(var, rows[mine[at]], s.error_in(c) + (several[mine[at]] / (1 + len(others)))[:, None] * u)
 
 # %% ../../nbs/model/06j_unseen.ipynb #0f618a99
 def predict_unseen_contexts(
@@ -217,15 +250,20 @@ def predict_unseen_contexts(
 ) -> tuple[np.ndarray, np.ndarray]: # mean and standard deviation, each (n, n_readouts)
     "Predictions in described contexts, from those of the same perturbation, dose and time in the known contexts."
     bare, (centre, scale) = replace(model, context_descriptors=[]), model.scaling[screen]
-    C = pd.Categorical(table['context'].astype(str)); who = choose_descriptors(model, screen, list(C.categories))
-    r = len(centre); mean, var = np.empty((2, len(table), r), np.float32)
+    C = pd.Categorical(table['context'].astype(str))
+    who = choose_descriptors(model, screen, list(C.categories))
+    r = len(centre)
+    mean, var = np.empty((2, len(table), r), np.float32)
     for d in {id(d): d for d in who}.values():
         s, mine = d.smoothers[screen, 'context'], np.flatnonzero(np.array([x is d for x in who])[C.codes])
         W = np.zeros((len(who), len(s.known)), np.float32)
         described = [i for i, x in enumerate(who) if x is d]
-        W[described] = d.weights(screen, 'context', C.categories[described]); V = np.maximum(W, 0)
+        W[described] = d.weights(screen, 'context', C.categories[described])
+        V = np.maximum(W, 0)
         V /= np.maximum(V.sum(1, keepdims=True), 1e-9)
-        where, there = apart_by(table.iloc[mine], ('perturbation', 'dose', 'time')); n = len(s.known); step = max(1, int(2e7 // (n * r)))
+        where, there = apart_by(table.iloc[mine], ('perturbation', 'dose', 'time'))
+        n = len(s.known)
+        step = max(1, int(2e7 // (n * r)))
         for k in range(0, len(where), step):
             w = where.iloc[k:k + step]
             q = w.loc[np.repeat(w.index, n)].reset_index(drop=True).assign(context=pd.Categorical(np.tile(s.known, len(w)), s.known))
@@ -249,22 +287,34 @@ def predict_usual(
     few:int=5,          # of fewer known perturbations of its kind all kinds count
 ) -> None:
     "Predictions of perturbations of which nothing is known: what the known ones do there, in the mean."
-    bare, t, known = replace(model, descriptors=None), table.iloc[rows], set(model.vocab.atoms); tried, r = measured_atoms(bare, screen), mean.shape[1]
-    def named(kind): of = {split_dose(a)[0] for a in tried if gene_of(a)[0] == kind}; return sorted(of if len(of) >= few else {split_dose(a)[0] for a in tried})
+    bare, t, known = replace(model, descriptors=None), table.iloc[rows], set(model.vocab.atoms)
+    tried, r = measured_atoms(bare, screen), mean.shape[1]
+    def named(kind):
+        of = {split_dose(a)[0] for a in tried if gene_of(a)[0] == kind}
+        return sorted(of if len(of) >= few else {split_dose(a)[0] for a in tried})
     def like(kind, dose, names): return nearest_doses(tried, names, np.nan if dose is None else dose)
     def asks(p):                                   # kinds and doses of the unseen members, and the known ones
-        m = parse_perturbation(p); return tuple((gene_of(a)[0], _dose(a)) for a in m if a not in known), tuple(a for a in m if a in known)
-    P = t['perturbation'].astype(str); what = P.map({p: asks(p) for p in P.unique()}); most = int(np.clip(2e7 / r, 20, 200))
+        m = parse_perturbation(p)
+        return tuple((gene_of(a)[0], _dose(a)) for a in m if a not in known), tuple(a for a in m if a in known)
+    P = t['perturbation'].astype(str)
+    what = P.map({p: asks(p) for p in P.unique()})
+    most = int(np.clip(2e7 / r, 20, 200))
     for ask in dict.fromkeys(what) if tried else ():
-        ((kind, dose), *others), partners = ask; g = rng(0, 'usual', screen, *map(str, ask)); taken = {split_dose(a)[0] for a in partners}
+        ((kind, dose), *others), partners = ask
+        g = rng(0, 'usual', screen, *map(str, ask))
+        taken = {split_dose(a)[0] for a in partners}
         names, *pools = ([n for n in named(k) if n not in taken] for k, _ in ask[0])
         if len(names) < 3 or not all(pools): continue                  # too few to say anything by
         names = like(kind, dose, sorted(g.choice(names, min(most, len(names)), replace=False).tolist()))
         beside = [(*partners, *(like(k, d, [g.choice(q)])[0] for (k, d), q in zip(others, pools))) for _ in range(20 if others else 1)]
-        mine = np.flatnonzero([w == ask for w in what]); where, there = apart_by(t.iloc[mine], ('context', 'dose', 'time')); n = len(names)
+        mine = np.flatnonzero([w == ask for w in what])
+        where, there = apart_by(t.iloc[mine], ('context', 'dose', 'time'))
+        n = len(names)
         for k in range(0, len(where), step := max(1, int(2e7 // (n * r)))):
             E, U = _responses(bare, screen, 'perturbation', names=names, where=where.iloc[k:k + step].reset_index(drop=True), beside=beside)
-            for e, u, at in zip(E, U, there[k:]): mean[rows[mine[at]]] = e.mean(0); var[rows[mine[at]]] = u + e.var(0) * (1 + len(others)) * (n + 1) / max(n - 1, 1)
+            for e, u, at in zip(E, U, there[k:]):
+                mean[rows[mine[at]]] = e.mean(0)
+                var[rows[mine[at]]] = u + e.var(0) * (1 + len(others)) * (n + 1) / max(n - 1, 1)
 
 # %% ../../nbs/model/06j_unseen.ipynb #ee9eb540
 def _usual(model, kinds=()):
@@ -280,11 +330,13 @@ def _describe_perturbations(model, vectors, places):
         raise DataError(f"expected one vector for each drug, whatever its dose; got one for {dosed[0]!r}, keep one as {split_dose(dosed[0])[0]!r}")
     d, few = Descriptors(vectors, {}), {}
     for n, cs in model.vocab.screen_contexts.items():
-        tried = measured_atoms(model, n); atoms = np.array(sorted({split_dose(a)[0] for a in tried}), object)
+        tried = measured_atoms(model, n)
+        atoms = np.array(sorted({split_dose(a)[0] for a in tried}), object)
         kinds, seen = np.array([d.kind(a) for a in atoms], object), ~np.isnan(d.rows(atoms)).any(1)
         some = [cs[i] for i in sorted(rng(0, 'contexts', n).permutation(len(cs))[:places])]
         for kind in dict.fromkeys(kinds):
-            known = sorted(atoms[(kinds == kind) & seen]); few[n, kind] = len(known)
+            known = sorted(atoms[(kinds == kind) & seen])
+            few[n, kind] = len(known)
             if len(known) < LEAST: continue
             if len(known) > MOST: known = sorted(rng(0, 'known', n, kind).choice(known, MOST, replace=False))
             d.smoothers[n, kind] = fit_smoother(known, d.rows(known),
@@ -318,7 +370,8 @@ def _elsewhere(model, screen):
     "What the other screens say of systems that a screen has too: the leading directions of the effects there; None if nothing."
     parts, mine = [], {parse_context(c)[0] for c in model.vocab.screen_contexts[screen]}
     for n, cs in model.vocab.screen_contexts.items():
-        cs = [c for c in cs if c not in set(model.vocab.screen_contexts[screen])]; systems = [parse_context(c)[0] for c in cs]
+        cs = [c for c in cs if c not in set(model.vocab.screen_contexts[screen])]
+        systems = [parse_context(c)[0] for c in cs]
         if n != screen and len(set(systems) & mine) >= LEAST:
             parts.append(pd.DataFrame(leading_directions(in_contexts(model, n, cs)[1]), systems).groupby(level=0).mean())
     return None if not parts else check_vectors(pd.concat(parts, axis=1,
@@ -337,7 +390,8 @@ def _describe_contexts(model, vectors):
             if len(known) < LEAST: continue
             if len(known) > MOST: known = sorted(rng(0, 'known', n, 'context').choice(known, MOST, replace=False))
             labels, E = in_contexts(model, n, known)
-            d.smoothers[n, 'context'] = fit_smoother(known, d.rows(known), E, places=labels); out.append(d)
+            d.smoothers[n, 'context'] = fit_smoother(known, d.rows(known), E, places=labels)
+            out.append(d)
     if not out:
         raise DataError(f"no screen of the model has {LEAST} contexts " + ("with a vector "
             f"({'; '.join(f'{n}: {q}' for n, q in few.items())}); expected contexts or their first part by name, such as "
