@@ -40,6 +40,85 @@ def tidy_name(
         else: out[-1] = f'{out[-1]} {w}'.strip()
     return '\n'.join(out[:lines]) + ('…' if len(out) > lines else '')
 
+# %% ../../nbs/analysis/14c_plot_network.ipynb #4096cc79
+def _draw_arrows(ax, e, at):
+    "Effects of one gene on another: colour by sign, width by score."
+    value = e['weight'] if 'weight' in e else e['sign'] if 'sign' in e else pd.Series(1, e.index)
+    size = e['score'] if 'score' in e else value.abs()
+    most = max(e['score'].max(), 1e-12) if 'score' in e else 1.
+    for (s, t), v, w in zip(e[['source', 'target']].values, value, size):
+        ax.annotate('', at.loc[t], at.loc[s], zorder=1, arrowprops=dict(arrowstyle='-|>', color=RAISES if v > 0 else LOWERS,
+            lw=.4 + 1.4 * w / most, alpha=.7, shrinkA=3, shrinkB=4, mutation_scale=7, connectionstyle='arc3,rad=.08'))
+    for label, c in (('raises', RAISES), ('lowers', LOWERS)): ax.plot([], [], color=c, lw=1.5, label=label)
+    ax.legend(frameon=False, fontsize=8, loc='lower right')
+
+def _draw_lines(ax, e, at, home, colour):
+    "Relations: in the colour of the module if both genes are in it, grey between modules."
+    ends = np.stack([at.loc[e[k]].to_numpy() for k in ('source', 'target')], 1)
+    ha, hb = (home.loc[e[k]].to_numpy() for k in ('source', 'target'))
+    inside = (ha == hb) & (ha >= 0)
+    ax.add_collection(LineCollection(ends[~inside], colors='#999999', linewidths=.35, alpha=.3, zorder=1))
+    ax.add_collection(LineCollection(ends[inside], colors=[colour[k] for k in ha[inside]], linewidths=.5, alpha=.4, zorder=2))
+
+# %% ../../nbs/analysis/14c_plot_network.ipynb #a11e9b7b
+class _Places:
+    "Where text can stand: beside other text, inside the frame, and on as few genes as can be."
+    def __init__(self, ax, points):
+        ax.figure.draw_without_rendering()              # the layout has to be settled before extents mean anything
+        self.frame, self.dots, self.taken = ax.get_window_extent(), ax.transData.transform(points), []
+
+    def cost(self, box, framed):
+        x, y = self.dots.T
+        hidden = ((x > box.x0) & (x < box.x1) & (y > box.y0) & (y < box.y1)).sum()
+        on_text = any(box.x0 < o.x1 and o.x0 < box.x1 and box.y0 < o.y1 and o.y0 < box.y1 for o in self.taken)
+        f = self.frame
+        outside = framed and (box.x0 < f.x0 or box.x1 > f.x1 or box.y0 < f.y0 or box.y1 > f.y1)
+        return hidden + 1000 * on_text + 300 * outside
+
+    def put(self, write, spots, *, most=np.inf, framed=False): # write: spot -> Text
+        "Write at the cheapest of some spots, unless that costs more than `most`. Was it written?"
+        best = None
+        for spot in spots:
+            text = write(*spot)
+            text.set_in_layout(False)
+            box = text.get_window_extent()
+            cost = self.cost(box, framed)
+            if best is None or cost < best[0]:
+                if best is not None: best[1].remove()
+                best = cost, text, box
+            else: text.remove()
+            if cost == 0: break
+        if best[0] > most:
+            best[1].remove()
+            return False
+        self.taken.append(best[2])
+        return True
+
+# %% ../../nbs/analysis/14c_plot_network.ipynb #8e0f3e82
+def _name_modules(ax, nodes, places, span):
+    "The name of each module above, below or beside its genes."
+    named = nodes[nodes['name'] != ''].drop_duplicates('community') if 'name' in nodes else nodes[:0]
+    for r in named.sort_values('community').itertuples():
+        x, y = (nodes.loc[nodes['community'] == r.community, k] for k in 'xy')
+        def write(x, y, ha, va, name=r.name):
+            return ax.text(x, y, name, ha=ha, va=va, fontsize=8.5, fontweight='bold', color=INK, zorder=6, linespacing=1.05,
+                bbox=dict(facecolor='white', alpha=.75, edgecolor='none', pad=.8))
+        places.put(write, [(x.mean(), y.max() + .015 * span, 'center', 'bottom'), (x.mean(), y.min() - .015 * span, 'center', 'top'),
+            (x.max() + .01 * span, y.mean(), 'left', 'center'), (x.min() - .01 * span, y.mean(), 'right', 'center')], framed=True)
+
+def _name_genes(ax, nodes, places, at, labels, focus):
+    "Names of the genes of the highest degree, where they hide no more than the own dot, and always those in focus."
+    wanted = [*focus, *nodes.sort_values('degree', ascending=False, kind='stable')['gene']]
+    around = ((0, 4, 'center', 'bottom'), (0, -4, 'center', 'top'), (4, 0, 'left', 'center'), (-4, 0, 'right', 'center'))
+    shown = 0
+    for gene in dict.fromkeys(wanted):
+        if shown >= labels and gene not in focus: break
+        if gene not in at.index: continue
+        def write(x, y, ha, va, gene=gene):
+            return ax.annotate(gene, at.loc[gene], xytext=(x, y), textcoords='offset points', ha=ha, va=va, fontsize=7, color=INK, zorder=5,
+                path_effects=[withStroke(linewidth=1.8, foreground='white')])
+        shown += places.put(write, around, most=np.inf if gene in focus else 1)
+
 # %% ../../nbs/analysis/14c_plot_network.ipynb #df59abc3
 def plot_network(
     edges:pd.DataFrame,  # source, target [, score, weight or sign]
@@ -53,85 +132,27 @@ def plot_network(
     "A network by modules."
     if nodes.empty: raise DataError("there is nothing to draw: the graph has no nodes; keep more edges")
     if ax is None: _, ax = plt.subplots(figsize=(8, 7), layout='constrained', dpi=120)
-    at = nodes.set_index('gene')[['x', 'y']]
-    home = nodes.set_index('gene')['community']
+    at, home = nodes.set_index('gene')[['x', 'y']], nodes.set_index('gene')['community']
+    hues = [c for c in PALETTE if c != PALETTE[1]]                                   # grey is for genes of no module
+    modules = sorted(k for k in home.unique() if k >= 0)
+    colour = {k: hues[i] if i < len(hues) else '#6a6a6a' for i, k in enumerate(modules)} | {-1: '#cccccc'}
     e = edges.assign(source=edges['source'].astype(str), target=edges['target'].astype(str))
     e = e[e['source'].isin(at.index) & e['target'].isin(at.index)]
-    hues = [c for c in PALETTE if c != PALETTE[1]]                                   # grey is for genes of no module
-    colour = {k: hues[i] if i < len(hues) else '#6a6a6a' for i, k in enumerate(sorted(k for k in home.unique()
-        if k >= 0))} | {-1: '#cccccc'}
-    if directed and len(e):
-        value = e['weight'] if 'weight' in e else e['sign'] if 'sign' in e else pd.Series(1, e.index)
-        big = max(e['score'].max(), 1e-12) if 'score' in e else 1.
-        for (s, t), v, w in zip(e[['source', 'target']].values, value, e['score'] if 'score' in e else value.abs()):
-            ax.annotate('', at.loc[t], at.loc[s], arrowprops=dict(arrowstyle='-|>', color=RAISES if v > 0 else LOWERS,
-                lw=.4 + 1.4 * w / big, alpha=.7, shrinkA=3, shrinkB=4, mutation_scale=7, connectionstyle='arc3,rad=.08'), zorder=1)
-    elif len(e):
-        a, b = at.loc[e['source']].to_numpy(), at.loc[e['target']].to_numpy()
-        ha, hb = home.loc[e['source']].to_numpy(), home.loc[e['target']].to_numpy()
-        inside = (ha == hb) & (ha >= 0)
-        ax.add_collection(LineCollection(np.stack([a, b], 1)[~inside], colors='#999999', linewidths=.35, alpha=.3, zorder=1))
-        ax.add_collection(LineCollection(np.stack([a, b], 1)[inside], colors=[colour[k] for k in ha[inside]], linewidths=.5, alpha=.4,
-            zorder=2))
+    if len(e) and directed: _draw_arrows(ax, e, at)
+    elif len(e): _draw_lines(ax, e, at, home, colour)
     size = 10 + 45 * np.sqrt(nodes['degree'] / max(nodes['degree'].max(), 1))
     ax.scatter(nodes['x'], nodes['y'], s=size, c=[colour[k] for k in nodes['community']], edgecolors='white', linewidths=.4, zorder=3)
     if len(focus):
-        f = nodes[nodes['gene'].isin(list(focus))]
-        ax.scatter(f['x'], f['y'], s=90, facecolors='none', edgecolors=INK, linewidths=1.4, zorder=4)
+        ring = nodes[nodes['gene'].isin(list(focus))]
+        ax.scatter(ring['x'], ring['y'], s=90, facecolors='none', edgecolors=INK, linewidths=1.4, zorder=4)
     span = max(np.ptp(nodes['x']), np.ptp(nodes['y']), 1e-9)
-    pad = .07 * span
-    ax.set(xlim=(nodes['x'].min() - pad, nodes['x'].max() + pad), ylim=(nodes['y'].min() - pad, nodes['y'].max() + pad), xticks=[],
-        yticks=[])
+    ends = {f'{k}lim': (nodes[k].min() - .07 * span, nodes[k].max() + .07 * span) for k in 'xy'}
+    ax.set(**ends, xticks=[], yticks=[])
     ax.set_aspect('equal')
     sns.despine(ax=ax, left=True, bottom=True)
-    taken = []
-    def free(box): return not any(box.x0 < o.x1 and o.x0 < box.x1 and box.y0 < o.y1 and o.y0 < box.y1 for o in taken)
-    ax.figure.draw_without_rendering()  # the layout has to be settled before extents mean anything
-    frame, dots = ax.get_window_extent(), ax.transData.transform(nodes[['x', 'y']].to_numpy())
-    def hides(box): return ((dots[:, 0] > box.x0) & (dots[:, 0] < box.x1) & (dots[:, 1] > box.y0) & (dots[:, 1] < box.y1)).sum()
-    named = nodes[nodes['name'] != ''].drop_duplicates('community') if 'name' in nodes else nodes[:0]
-    for r in named.sort_values('community').itertuples():
-        g = nodes[nodes['community'] == r.community]
-        spots = [(g['x'].mean(), g['y'].max() + .015 * span, 'center', 'bottom'),
-            (g['x'].mean(), g['y'].min() - .015 * span, 'center', 'top'), (g['x'].max() + .01 * span, g['y'].mean(), 'left', 'center'),
-            (g['x'].min() - .01 * span, g['y'].mean(), 'right', 'center')]
-        best = None
-        for x, y, ha, va in spots:
-            t = ax.text(x, y, r.name, ha=ha, va=va, fontsize=8.5, fontweight='bold', color=INK, zorder=6, linespacing=1.05,
-                bbox=dict(facecolor='white', alpha=.75, edgecolor='none', pad=.8))
-            t.set_in_layout(False)
-            box = t.get_window_extent()
-            hit = hides(box) + 1000 * (not free(box)) + 300 * (box.x0 < frame.x0 or box.x1 > frame.x1 or box.y0 < frame.y0 or box.y1 > frame.y1)
-            if best is None or hit < best[0]:
-                if best is not None: best[1].remove()
-                best = (hit, t, box)
-            else: t.remove()
-            if hit == 0: break
-        taken.append(best[2])
-    wanted = [*focus, *nodes.sort_values('degree', ascending=False, kind='stable')['gene']]
-    shown = 0
-    for gene in dict.fromkeys(wanted):
-        if shown >= labels and gene not in focus: break
-        if gene not in at.index: continue
-        best = None
-        for x, y, ha, va in ((0, 4, 'center', 'bottom'), (0, -4, 'center', 'top'), (4, 0, 'left', 'center'), (-4, 0, 'right', 'center')):
-            t = ax.annotate(gene, at.loc[gene], xytext=(x, y), textcoords='offset points', ha=ha, va=va, fontsize=7, color=INK, zorder=5,
-                path_effects=[withStroke(linewidth=1.8, foreground='white')])
-            t.set_in_layout(False)
-            box = t.get_window_extent()
-            hidden = hides(box) + 1000 * (not free(box))
-            if best is None or hidden < best[0]:
-                if best is not None: best[1].remove()
-                best = hidden, t, box
-            else: t.remove()
-            if not hidden: break
-        if best[0] <= 1 or gene in focus:
-            taken.append(best[2])
-            shown += 1   # its own dot may be touched
-        else: best[1].remove()
-    if directed and len(e):
-        for label, c in (('raises', RAISES), ('lowers', LOWERS)): ax.plot([], [], color=c, lw=1.5, label=label)
-        ax.legend(frameon=False, fontsize=8, loc='lower right')
+    places = _Places(ax, nodes[['x', 'y']].to_numpy())
+    _name_modules(ax, nodes, places, span)
+    _name_genes(ax, nodes, places, at, labels, focus)
     return ax
 
 # %% ../../nbs/analysis/14c_plot_network.ipynb #6e9cb02b

@@ -120,6 +120,82 @@ def _extend_stack(model, atlas, masks, scaling, levels):
             effects=next((e for e in model.effects if f.screens[0] in e.screens), None), levels=levels))
     return replace(model.stack, models=models)
 
+# %% ../../nbs/model/06o_fine_tune.ipynb #cbbd0c36
+def _check_more(model, atlas):
+    "Are new experiments of known screens what the model knows of these? Other readouts and units are errors; values and doses that look like another unit, warnings."
+    for n, s in atlas.items():
+        if model.vocab.readouts.get(n, s.readouts) != s.readouts:
+            raise DataError(f"screen {n!r} has other readouts (or another order of them) than the model knows; give the new screen another "
+                "name")
+        unit = s.adata.var['unit'].astype(str).tolist()
+        if n in model.units and unit != model.units[n]:
+            j = next(i for i, (a, b) in enumerate(zip(unit, model.units[n])) if a != b)
+            raise DataError(f"screen {n!r} has {s.readouts[j]!r} in {unit[j]!r}, the model learned it in {model.units[n][j]!r}; convert the "
+                "values, or give the new screen another name")
+        if n in model.scaling and not is_large(s.X):
+            centre, scale = model.scaling[n]
+            far = float(np.nanmedian(np.abs((np.asarray(s.X) - centre) / scale)))
+            if far > 8:
+                warnings.warn(f"half of the values of screen {n!r} are {far:.0f} standard deviations and more from what the model learned: "
+                    "are they in another unit (per cent, logarithms)?", DataWarning, stacklevel=3)
+        new, old = s.obs['dose'].dropna(), model.vocab.dose
+        if len(new) and old and len(old) > 3 and not new.between(10**old[2] / 3, 10**old[3] * 3).any():
+            warnings.warn(f"no dose of screen {n!r} ({new.min():g} to {new.max():g} µM) is near those that the model learned "
+                f"({10**old[2]:g} to {10**old[3]:g} µM): are they in another unit (nM)?", DataWarning, stacklevel=3)
+
+# %% ../../nbs/model/06o_fine_tune.ipynb #019bd03b
+def _start_from(model, m, net, vocab, levels, atlas):
+    "A new, larger network that knows what a member of the model does; contexts that are new to a screen start at their own mean."
+    net = _inherit(net, model.networks[m], model.vocab, vocab)
+    own = dict(net.named_parameters())
+    for i, n in enumerate(vocab.readouts):
+        known = 1 + len(model.vocab.screen_contexts.get(n, []))
+        if n in atlas and (v := levels.get(f'level.{i}')) is not None: own[f'level.{i}'].data[known:] = v[known:]
+    return net
+
+def _train_on(model, atlas, blocks, vocab, config, *, leave, seed, device, widths):
+    "Every member trained with all but its own part of what is new: networks, what each trained on, what each is judged by, history."
+    nets, folds, judged, history = [], [], [], []
+    for m in range(len(model.networks)):
+        mine = leave(m)
+        nobody = not any(q.any() for q in mine.values())                          # too little to leave a part out
+        blind_to = {n: np.ones_like(q) for n, q in mine.items()} if nobody else mine
+        net = make_network(vocab, config, seed=seed * 1000 + m, transfers=widths)
+        start = start_levels(net, blocks, use=[~mine[n] for n in atlas]).state_dict()
+        net = _start_from(model, m, net, vocab, {k: v.clone() for k, v in start.items() if k.startswith('level.')}, atlas)
+        valid = [b.take(np.flatnonzero(blind_to[n])) for n, b in zip(atlas, blocks) if blind_to[n].any()]
+        net, rows = train_member(net, blocks, valid, config, skip=[mine[n] for n in atlas], seed=seed * 1000 + m, device=device)
+        nets.append(net)
+        folds.append({n: ~mine[n] for n in atlas})
+        judged.append(judged_blocks(blocks, blind_to, atlas, seed=seed))
+        history += [dict(member=m, **r) for r in rows]
+    return nets, folds, judged, history
+
+def _answers_of_stack(model, atlas, nets, *, folds, judged, scaling, vocab):
+    "What each member says of what it has not seen, together with classical models that have not seen it either."
+    held = hold_out(nets, judged)
+    for net, mine, rest in zip(nets, held, folds):
+        stack = _extend_stack(model, atlas, rest, scaling, levels=network_levels([net], vocab, atlas))
+        for h in mine:
+            n = list(vocab.readouts)[h.block.screen]
+            if not stack.weights.get(n): continue
+            models = stack.base_models(n)
+            level = common_level(base_of(net, h.block), models, h.table)
+            h.answer, h.trust = stack.mix(n, [f.predict(h.table) for f in models], base=level, net=h.answer)
+    return held
+
+def _extend_noise(model, atlas, held, network, *, vocab, prior, enough):
+    "How hard it is to predict what is new, by the noise that is known: `noise` and `hardness` of old and new symbols."
+    noise, hard = fit_noise(held, network, vocab, known=model.noise, prior=prior, atlas=atlas)
+    if not enough:                                                                # too little was held out to tell
+        def at_least_usual(name, v): return np.stack([v[:, 0], np.ones_like(v[:, 1])], 1) if name in ('dose', 'time') else 1.
+        noise = {n: np.maximum(v, prior.get(n, np.float32(1))) for n, v in noise.items()}
+        hard = {k: v if k == 'seen' else np.maximum(v, at_least_usual(k, v)).astype(np.float32) for k, v in hard.items()}
+    for k, v in model.hardness.items():                                           # what was known stays; of atoms, what either has
+        at = tuple(map(slice, v.shape))
+        hard[k][at] = hard[k][at] | v if k == 'seen' else v
+    return {**noise, **model.noise}, hard
+
 # %% ../../nbs/model/06o_fine_tune.ipynb #69c59f38
 @patch
 def fine_tune(self:TrainedLPM,
@@ -133,88 +209,34 @@ def fine_tune(self:TrainedLPM,
     "Go on training with more data, which may bring new symbols."
     atlas = as_atlas(atlas)
     vocab = _extend(self.vocab, build_vocab(atlas))
-    for n, s in atlas.items():
-        if self.vocab.readouts.get(n, s.readouts) != s.readouts:
-            raise DataError(f"screen {n!r} has other readouts (or another order of them) than the model knows; give the new screen another "
-                "name")
-        unit = s.adata.var['unit'].astype(str).tolist()
-        if n in self.units and unit != self.units[n]:
-            j = next(i for i, (a, b) in enumerate(zip(unit, self.units[n])) if a != b)
-            raise DataError(f"screen {n!r} has {s.readouts[j]!r} in {unit[j]!r}, the model learned it in {self.units[n][j]!r}; convert the "
-                "values, or give the new screen another name")
-        if n in self.scaling and not is_large(s.X):
-            centre, scale = self.scaling[n]
-            far = float(np.nanmedian(np.abs((np.asarray(s.X) - centre) / scale)))
-            if far > 8: warnings.warn(f"half of the values of screen {n!r} are {far:.0f} standard deviations and more from what the model learned: are they in "
-                "another unit (per cent, logarithms)?", DataWarning, stacklevel=2)
-        new = s.obs['dose'].dropna()
-        old = self.vocab.dose
-        if len(new) and old and len(old) > 3 and not new.between(10**old[2] / 3, 10**old[3] * 3).any():
-            warnings.warn(f"no dose of screen {n!r} ({new.min():g} to {new.max():g} µM) is near those that the model learned ({10**old[2]:g} to {10**old[3]:g} "
-                "µM): are they in another unit (nM)?", DataWarning, stacklevel=2)
-    wide = max(len(s.readouts) for s in atlas.values()) > 100
+    _check_more(self, atlas)
     if epochs is not None and epochs < 1: raise DataError(f"expected epochs ≥ 1, got {epochs}")
+    wide = max(len(s.readouts) for s in atlas.values()) > 100
     config = self.config.but(epochs=epochs or (20 if wide else 10), lr=lr or self.config.lr / (1 if wide else 3))
-    device = choose_device(device)
     whole = {n: np.ones(s.n_experiments, bool) for n, s in atlas.items()}
     scaling = {**{n: standardise(s, whole[n]) for n, s in atlas.items()}, **self.scaling}
+    prior = {n: value_variance(s, scaling[n]) for n, s in atlas.items()} | self.prior
+    # the networks
     leave, n_pairs, _ = choose_folds(atlas, whole, config=config, seed=seed)
     effects = _extend_effects(self, atlas, scaling)
-    widths, transfers = transfer_widths(effects), atlas_transfers(effects, atlas)
-    nets, judged, folds, history = [], [], [], []
-    blocks = atlas_blocks(atlas, vocab, None, scaling, transfers=transfers)
-    for m, old in enumerate(self.networks):
-        mine = leave(m)
-        blind_to = mine if any(q.any() for q in mine.values()) else whole
-        net = make_network(vocab, config, seed=seed * 1000 + m, transfers=widths)
-        fresh = {k: v.clone() for k, v in start_levels(net, blocks, use=[~mine[n] for n in atlas]).state_dict().items()
-            if k.startswith('level.')}
-        net = _inherit(net, old, self.vocab, vocab)
-        for key, v in fresh.items():                              # contexts that are new to a screen start at their own mean
-            i = int(key.split('.')[1])
-            n = list(vocab.readouts)[i]
-            known = len(self.vocab.screen_contexts.get(n, []))
-            if n in atlas: dict(net.named_parameters())[key].data[1 + known:] = v[1 + known:]
-        valid = [b.take(np.flatnonzero(blind_to[n])) for n, b in zip(atlas, blocks) if blind_to[n].any()]
-        net, rows = train_member(net, blocks, valid, config, skip=[mine[n] for n in atlas], seed=seed * 1000 + m, device=device)
-        nets.append(net)
-        judged.append(judged_blocks(blocks, blind_to, atlas, seed=seed))
-        folds.append({n: ~mine[n] for n in atlas})
-        history += [dict(member=m, **r) for r in rows]
-    held = hold_out(nets, judged)
-    for i, (hs, rest) in enumerate(zip(held, folds)):  # the stack answers for what is held out, from classical models that have not seen it
-        stack = _extend_stack(self, atlas, rest, scaling, levels=network_levels([nets[i]], vocab, atlas))
-        for h in hs:
-            n = list(vocab.readouts)[h.block.screen]
-            models_of = stack.base_models(n)
-            if stack.weights.get(n):
-                h.answer, h.trust = stack.mix(n, [f.predict(h.table) for f in models_of],
-                    base=common_level(base_of(nets[i], h.block), models_of, h.table), net=h.answer)
-    # what is new is as hard as it was to predict, by the noise that is known
-    prior = {n: value_variance(s, scaling[n]) for n, s in atlas.items()} | self.prior
-    noise, hard = fit_noise(held, nets[0], vocab, known=self.noise, prior=prior, atlas=atlas)
-    # nothing was held out to tell
-    if n_pairs < FEW:
-        noise = {q: np.maximum(v, prior.get(q, np.float32(1))) for q, v in noise.items()}
-        hard = {q: np.maximum(v, np.stack([v[:, 0], np.ones_like(v[:, 1])], 1) if q in ('dose', 'time') else 1.).astype(np.float32)
-            for q, v in hard.items() if q != 'seen'} | dict(seen=hard['seen'])
-    for k, v in self.hardness.items():                                 # what was known stays; of atoms, what either has
-        at = tuple(map(slice, v.shape))
-        hard[k][at] = hard[k][at] | v if k == 'seen' else v
-    made = replace(self, networks=nets, vocab=vocab, config=config, scaling=scaling, effects=effects,
-        stack=_extend_stack(self, atlas, whole, scaling, levels=network_levels(nets, vocab, atlas)), noise={**noise, **self.noise},
-            hardness=hard,
+    blocks = atlas_blocks(atlas, vocab, None, scaling, transfers=atlas_transfers(effects, atlas))
+    nets, folds, judged, history = _train_on(self, atlas, blocks, vocab, config, leave=leave, seed=seed, device=choose_device(device),
+        widths=transfer_widths(effects))
+    # how sure they are, and what stands beside them
+    held = _answers_of_stack(self, atlas, nets, folds=folds, judged=judged, scaling=scaling, vocab=vocab)
+    noise, hard = _extend_noise(self, atlas, held, nets[0], vocab=vocab, prior=prior, enough=n_pairs >= FEW)
+    stack = _extend_stack(self, atlas, whole, scaling, levels=network_levels(nets, vocab, atlas))
+    sums = fit_sums({n: s for n, s in atlas.items() if n not in self.vocab.readouts}, scaling) if config.decoder == 'lpm' else {}
+    sums |= {n: extend_sums(s, atlas[n], scaling=scaling[n], known=self.vocab.atoms) if n in atlas else s for n, s in self.stack.sums.items()}
+    met = {n: np.union1d(self.met.get(n, np.zeros(0, np.int64)), experiment_keys(s.obs)) for n, s in atlas.items()}
+    made = replace(self, networks=nets, vocab=vocab, config=config, scaling=scaling, effects=effects, stack=replace(stack, sums=sums),
+        noise=noise, hardness=hard, prior=prior, met={**self.met, **met}, descriptors=None, context_descriptors=[],
         units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **self.units},
         history=pd.concat([self.history.assign(stage='train'), pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True),
         provenance={**self.provenance, 'fine_tuned_on': {n: fingerprint(s) for n, s in atlas.items()}})
-    sums = fit_sums({n: s for n, s in atlas.items() if n not in self.vocab.readouts}, scaling) if config.decoder == 'lpm' else {}
-    sums |= {n: extend_sums(s, atlas[n], scaling=scaling[n], known=self.vocab.atoms) if n in atlas else s for n, s in self.stack.sums.items()}
-    made = replace(made, stack=replace(made.stack, sums=sums))
-    fresh = measure_controls(made, atlas, whole)
-    made = replace(made, controls={**self.controls, **{n: _join_controls(self.controls.get(n), c) for n, c in fresh.items()}},
-        descriptors=None, context_descriptors=[], prior=prior, own={**measure_on_target(made, atlas, whole), **self.own},
-        met={**self.met, **{n: np.union1d(self.met.get(n, np.zeros(0, np.int64)), experiment_keys(s.obs)) for n, s in atlas.items()}})
+    controls = {n: _join_controls(self.controls.get(n), c) for n, c in measure_controls(made, atlas, whole).items()}
+    made = replace(made, controls={**self.controls, **controls}, own={**measure_on_target(made, atlas, whole), **self.own})
+    if not (self.descriptors or self.context_descriptors): return made
     # those that were unseen may be known now
-    return made if not (self.descriptors or self.context_descriptors) else made.with_descriptors(self.descriptors
-        and self.descriptors.vectors, contexts=None if not self.context_descriptors
-        else next((d.vectors for d in self.context_descriptors if d.given), 'screens'))
+    given = next((d.vectors for d in self.context_descriptors if d.given), 'screens')
+    return made.with_descriptors(self.descriptors and self.descriptors.vectors, contexts=given if self.context_descriptors else None)
