@@ -603,85 +603,120 @@ def _other_counts(path, layers):
         with MatrixFile(path, layer=l) as m:
             if _counts(next(m.blocks(np.arange(min(500, m.shape[0]))))[1]): yield l
 
+# %% ../../nbs/data/03e_own.ipynb #21060101
+@dataclass
+class _Annotated:
+    "An h5ad file as far as it was read."
+    path:Path
+    t:pd.DataFrame     # obs
+    var:pd.DataFrame
+    layer:str|None     # which values are asked for; None = X
+    layers:list[str]   # which others there are
+    sample:np.ndarray  # the first rows of values
+
+    @property
+    def counts(self): return _counts(self.sample)
+
+def _second_perturbations(t, asked):
+    "Columns that tell of perturbations which are not read."
+    several = pd.to_numeric(t['nperts'], errors='coerce').gt(1) if 'nperts' in t else pd.Series(False)
+    if asked['joined'] is None and several.any():
+        yield (f"column 'nperts' says that {int(several.sum()):,} rows have several perturbations; if their labels are joined, as in "
+            "scPerturb, say joined='_'")
+    if 'perturbation_2' in t: yield "column 'perturbation_2' has a second perturbation, which is not read"
+
+def _controls_by_flag(f, flag, label, asked):
+    "Labels that a flag column calls control are controls; the labels of which it says so of some rows only are returned."
+    yes = f.t[flag].astype(str).str.lower().isin(['true', '1', '1.0']).groupby(label_text(f.t[label])).mean()
+    asked['control'] = (*asked['control'], *yes.index[yes == 1])
+    return list(yes.index[(yes > 0) & (yes < 1)])
+
+# %% ../../nbs/data/03e_own.ipynb #04126719
+def _scale_of_cells(f, scale, control):
+    "How a profile is made of cells: 'z', 'log' or 'as is'."
+    if scale in ('z', 'log') and not f.counts and np.nanmax(f.sample) < 15:
+        raise DataError(f"scale={scale!r} is made from counts, and {'X' if f.layer is None else f'layer {f.layer!r}'} has values up to "
+            f"{np.nanmax(f.sample):.3g} that look like logarithms; say scale='as is', or name the layer with counts, layer= (there are: "
+            f"{', '.join(f.layers) or 'none'})")
+    return scale or (('z' if control else 'log') if f.counts else 'as is')
+
+def _few_controls(f, o, batch):
+    "Batches in which a z-score has too few controls to be made from."
+    lane = o['context'] + (' | ' + f.t[batch].astype(str) if batch else '')
+    bare = [b for b, n in (o['perturbation'] == '').groupby(lane).sum().items() if n < 10]
+    if bare: yield (f"{len(bare)} {'batches' if batch else 'contexts'} have fewer than 10 control cells ({', '.join(bare[:3])}): "
+        "scale='z' needs them in each; name another batch column, or scale='log'")
+
+def _odd_values(f, scale):
+    "Values that are no counts where counts may have been meant."
+    if f.counts: return
+    if scale is None and np.nanmin(f.sample) >= 0 and np.nanmax(f.sample) >= 15:
+        yield (f"values go up to {np.nanmax(f.sample):,.0f}, and are neither counts nor logarithms (counts per 10,000? corrected counts?); "
+            "scale='z' or 'log' takes their logarithms"
+            + (f", layer= reads another of {', '.join(f.layers)}" if f.layers and f.layer is None else ''))
+    if f.layer is None and (other := list(_other_counts(f.path, f.layers))):
+        yield (f"X is scaled already, and {'.raw' if other[0] == 'raw' else f'layer {other[0]!r}'} has counts: layer={other[0]!r} "
+            "reads those, for z-scores against the controls of each batch")
+
+def _from_cells(f, o, per, look, *, roles, fixed, kind, labels, odd, flag, unnamed, genes, scale, min_cells, asked):
+    "Cells that become profiles."
+    p, batch = roles['perturbation'], roles['batch']
+    if asked.get('none given'):
+        raise DataError(f"expected the label of control for cells that were given nothing, {asked['none given']:,} cells of a perturbation have "
+            f"a dose of 0 in {roles['dose']!r}; write control as their {p!r}")
+    how = _scale_of_cells(f, scale, (o['perturbation'] == '').any())
+    small = int((per < min_cells).sum())
+    if small == len(per): raise DataError(f"no experiment of {f.path.name} has {min_cells} cells; lower min_cells")
+    if odd:
+        raise DataError(f"column {flag!r} says that some cells of {odd[0]!r} are controls and others are not; cells are averaged by their labels, "
+            "so give controls a label of their own")
+    if how == 'z': look += _few_controls(f, o, batch)
+    if unnamed.any(): look.append(f'{int(unnamed.sum())} cells have no perturbation or no context and are left out')
+    if small: look.append(f'{small} of {len(per)} experiments have fewer than {min_cells} cells and will be left out')
+    look += _odd_values(f, scale)
+    context = fixed if fixed else roles['context']
+    against = ' and '.join([*([] if fixed else context), *([batch] if batch else [])]) or 'file'
+    facts = _facts(o, len(f.var), None, len(o)) | _taken(labels, asked)
+    facts.pop('repeated experiments')
+    facts |= {'cells in an experiment': f'{per.median():g} (median)', 'values are': 'counts' if f.counts else 'scaled already',
+        'each profile is': {'z': f'mean z-score against control cells of the {against}', 'log': 'mean log1p of counts per 10,000',
+            'as is': 'mean of the values as they are'}[how]}
+    def build(**go):
+        return read_cells(f.path, name=asked['name'], perturbation=p, context=context, assay=asked['assay'], kind=kind,
+            joined=asked['joined'], controls=asked['control'], scale=how, batch=batch if how == 'z' else None,
+            dose=roles['dose'], dose_unit=roles.get('dose_unit') or roles.get('dose_unit_is', asked['dose_unit']), time=roles['time'],
+            time_unit=roles.get('time_unit_is', 'h'), genes=genes, min_cells=min_cells, layer=f.layer, **go)
+    return Understood(f.path, 'cells', {**roles, 'gene symbols': genes}, facts, look, asked['name'], build)
+
 # %% ../../nbs/data/03e_own.ipynb #42a1df83
 def _from_h5ad(path, asked, genes, scale, min_cells, cells, layer):
     with MatrixFile(path, layer=layer) as m:
-        layers = m.layers
-        obs, var, shape, uns = m.obs, m.var, m.shape, m._file.get('uns', {})
-        sample = next(m.blocks(np.arange(min(500, m.shape[0]))))[1]
-    if 'lpm' in uns:
+        f = _Annotated(path, m.obs.reset_index(drop=True), m.var, layer, m.layers, next(m.blocks(np.arange(min(500, m.shape[0]))))[1])
+        ours = 'lpm' in m._file.get('uns', {})
+    if ours:
         s = Screen.read(path)
         return Understood(path, 'experiments', {}, {'already': 'a Screen', 'experiments': f'{s.n_experiments:,}',
             'readouts': f'{len(s.readouts):,}'}, [], s.name, lambda **go: s)
-    if genes is not None: check_known([genes], var.columns.tolist(), 'column of var')
-    else: genes = next((c for c in ('gene_name', 'gene_symbol', 'symbol', 'feature_name') if c in var), None)
-    t = obs.reset_index(drop=True)
-    roles, fixed = _labels(t, asked)
-    p = roles['perturbation']
-    counts = _counts(sample)
-    o, kind, labels, flag, unnamed = _experiment(t, roles, fixed, asked)
-    key = [c for c in ('perturbation', 'context', 'dose', 'time') if c in o]
-    per = o.groupby(key, dropna=False, observed=True).size()
-    many = bool(per.median() >= min_cells or counts) if cells is None else cells
-    symbol = (var[genes] if genes else var.index.to_series()).astype(object).to_numpy()
-    more = [f"column 'nperts' says that {int((n > 1).sum()):,} rows have several perturbations; if their labels are joined, as in "
-        "scPerturb, say joined='_'"] if asked['joined'] is None and 'nperts' in t and (n := pd.to_numeric(t['nperts'],
-        errors='coerce')).gt(1).any() else []
-    more += [f"column {c!r} has a second perturbation, which is not read" for c in ('perturbation_2',) if c in t]
-    if flag is not None:                                                # of cells, labels say what is control
-        yes = t[flag].astype(str).str.lower().isin(['true', '1', '1.0']).groupby(label_text(t[p])).mean()
-        asked['control'] = (*asked['control'], *yes.index[yes == 1])
-        odd = yes.index[(yes > 0) & (yes < 1)]
-    look = more + _design(t, o, roles) + _suspicions(o, kind, labels, None, asked) + _wide_warnings(symbol)
-    if many and asked.get('none given'):
-        raise DataError(f"expected the label of control for cells that were given nothing, {asked['none given']:,} cells of a perturbation have "
-            f"a dose of 0 in {roles['dose']!r}; write control as their {p!r}")
+    if genes is not None: check_known([genes], f.var.columns.tolist(), 'column of var')
+    else: genes = next((c for c in ('gene_name', 'gene_symbol', 'symbol', 'feature_name') if c in f.var), None)
+    symbol = (f.var[genes] if genes else f.var.index.to_series()).astype(object).to_numpy()
+    roles, fixed = _labels(f.t, asked)
+    o, kind, labels, flag, unnamed = _experiment(f.t, roles, fixed, asked)
+    per = o.groupby([c for c in ('perturbation', 'context', 'dose', 'time') if c in o], dropna=False, observed=True).size()
+    many = bool(per.median() >= min_cells or f.counts) if cells is None else cells
+    odd = [] if flag is None else _controls_by_flag(f, flag, roles['perturbation'], asked)
+    look = [*_second_perturbations(f.t, asked), *_design(f.t, o, roles), *_suspicions(o, kind, labels, None, asked), *_wide_warnings(symbol)]
     if many:
-        control = (o['perturbation'] == '').any()
-        if scale in ('z', 'log') and not counts and np.nanmax(sample) < 15:
-            raise DataError(f"scale={scale!r} is made from counts, and {'X' if layer is None else f'layer {layer!r}'} has values up to {np.nanmax(sample):.3g} that look like "
-                f"logarithms; say scale='as is', or name the layer with counts, layer= (there are: {', '.join(layers) or 'none'})")
-        how = scale or (('z' if control else 'log') if counts else 'as is')
-        small = int((per < min_cells).sum())
-        if small == len(per): raise DataError(f"no experiment of {path.name} has {min_cells} cells; lower min_cells")
-        lane = o['context'] + (' | ' + t[roles['batch']].astype(str) if roles['batch'] else '')
-        if how == 'z' and len(bare := [b for b, n in (o['perturbation'] == '').groupby(lane).sum().items() if n < 10]):
-            look.append(f"{len(bare)} {'batches' if roles['batch'] else 'contexts'} have fewer than 10 control cells ({', '.join(bare[:3])}): "
-                "scale='z' needs them in each; name another batch column, or scale='log'")
-        if unnamed.any(): look.append(f'{int(unnamed.sum())} cells have no perturbation or no context and are left out')
-        if small: look.append(f'{small} of {len(per)} experiments have fewer than {min_cells} cells and will be left out')
-        if flag is not None and len(odd):
-            raise DataError(f"column {flag!r} says that some cells of {odd[0]!r} are controls and others are not; cells are averaged by their labels, "
-                "so give controls a label of their own")
-        if not counts and scale is None and np.nanmin(sample) >= 0 and np.nanmax(sample) >= 15:
-            look.append(f"values go up to {np.nanmax(sample):,.0f}, and are neither counts nor logarithms (counts per 10,000? corrected counts?); "
-                "scale='z' or 'log' takes their logarithms" + (f", layer= reads another of {', '.join(layers)}" if layers and layer is None else ''))
-        if layer is None and not counts and (other := list(_other_counts(path, layers))):
-            look.append(f"X is scaled already, and {'.raw' if other[0] == 'raw' else f'layer {other[0]!r}'} has counts: layer={other[0]!r} "
-                "reads those, for z-scores against the controls of each batch")
-        context = fixed if fixed else roles['context']
-        f = _facts(o, shape[1], None, len(o)) | _taken(labels, asked)
-        f.pop('repeated experiments')
-        f |= {'cells in an experiment': f'{per.median():g} (median)', 'values are': 'counts' if counts else 'scaled already',
-            'each profile is': {'z': 'mean z-score against control cells of the ' + (
-                ' and '.join([*([] if fixed else context), *([roles['batch']] if roles['batch'] else [])]) or 'file'),
-            'log': 'mean log1p of counts per 10,000', 'as is': 'mean of the values as they are'}[how]}
-        def build(**go):
-            return read_cells(path, name=asked['name'], perturbation=p, context=context, assay=asked['assay'], kind=kind,
-                joined=asked['joined'], controls=asked['control'], scale=how, batch=roles['batch'] if how == 'z' else None,
-                dose=roles['dose'], dose_unit=roles.get('dose_unit') or roles.get('dose_unit_is', asked['dose_unit']), time=roles['time'],
-                time_unit=roles.get('time_unit_is', 'h'),
-                genes=genes, min_cells=min_cells, layer=layer, **go)
-        return Understood(path, 'cells', {**roles, 'gene symbols': genes}, f, look, asked['name'], build)
-    names = [f'expr:{x}' for x in unique_names(symbol, var.index.to_numpy())]
-    if counts: look.append('values are counts: bring them to one scale first (log, z)')
+        return _from_cells(f, o, per, look, roles=roles, fixed=fixed, kind=kind, labels=labels, odd=odd, flag=flag, unnamed=unnamed, genes=genes,
+            scale=scale, min_cells=min_cells, asked=asked)
+    if f.counts: look.append('values are counts: bring them to one scale first (log, z)')
     if unnamed.any(): look.append(f'{int(unnamed.sum())} rows have no perturbation or no context and are left out')
+    names = [f'expr:{x}' for x in unique_names(symbol, f.var.index.to_numpy())]
     def build(**go):
         with MatrixFile(path, layer=layer) as m: X = np.concatenate([x for _, x in m.blocks()])
         return _make(o[~unnamed], np.where(np.isfinite(X), X, np.nan).astype(np.float32)[~unnamed.to_numpy()], names, asked)
-    return Understood(path, 'experiments', {**roles, 'gene symbols': genes, 'control flag': flag}, _facts(o, shape[1], None, len(o))
-        | _taken(labels, asked), look,
-        asked['name'], build)
+    return Understood(path, 'experiments', {**roles, 'gene symbols': genes, 'control flag': flag},
+        _facts(o, len(f.var), None, len(o)) | _taken(labels, asked), look, asked['name'], build)
 
 # %% ../../nbs/data/03e_own.ipynb #76c99103
 def add_screen(
