@@ -112,6 +112,55 @@ def _gene_scores(S):
     spread = np.sqrt(np.einsum('ag,ab,bg->g', there, R, there))       # of one kind or of several, on one scale
     return pd.DataFrame(np.nansum(A, 0) / spread, S.index, genes)
 
+# %% ../../nbs/analysis/12_mechanism.ipynb #74a775e6
+class _Ranks:
+    "Where targets come among all genes of their drugs, and drugs among all drugs of their targets."
+    def __init__(
+        self,
+        A:np.ndarray,    # (n_drugs, n_genes) evidence that a drug takes a gene's function away
+        drug:np.ndarray, # (n_pairs,) numbers of drugs
+        gene:np.ndarray, # (n_pairs,) numbers of their targets
+        sign:np.ndarray, # (n_pairs,) -1 takes away, +1 adds, 0 unknown
+    ):
+        self.gene, self.row = gene, sign + 1
+        self.evidence = np.stack([A, np.abs(A), -A])                               # by sign
+        self.place = [np.stack([rankdata(-v, axis=1 - way) - 1 for v in self.evidence]) for way in (0, 1)]   # 0 = first; ties share the middle
+        same = ~np.eye(len(gene), dtype=bool)
+        self.together = [np.nonzero((of[:, None] == of) & same) for of in (drug, gene)]      # pairs of one drug, and of one gene
+
+    def of(self, drug): # (n_pairs,) -> (2, n_pairs) places, and how many that come before are targets too
+        "If the pairs were of these drugs."
+        place = np.stack([p[self.row, drug, self.gene] for p in self.place])
+        targets = np.zeros_like(place)
+        for way, (a, b) in enumerate(self.together):
+            mine = self.evidence[self.row[a], drug[a], self.gene[a]]
+            other = self.evidence[self.row[a], drug[b], self.gene[b]]
+            targets[way] = np.bincount(a, (other > mine) + .5 * (other == mine), len(self.gene))
+        return place, place - targets
+
+def _score_places(place, before, *, asks, size):
+    "One row for each drug (or gene) that asks: `place` of its pairs among `size`, and how many come `before` that are no targets."
+    first = pd.Series(place).groupby(asks).min()
+    wrong = size - np.bincount(asks)[asks]                                           # against what is no target
+    auroc = pd.Series(np.where(wrong > 0, 1 - before / np.maximum(wrong, 1), np.nan))
+    return pd.DataFrame({'AUROC': auroc.groupby(asks).mean(), 'percentile of the best target': 100 * first / max(size - 1, 1),
+        **{f'found among {q}': (first < q).astype(float) for q in RANKS if q < size}})
+
+def _summarise_places(scores, reference, chance, seed):
+    "Rows of the summary for one method: means with intervals, what they are beyond the reference, and what chance gives."
+    for name in scores:
+        value, low, high = bootstrap(scores[name].to_numpy(), seed=seed)
+        gain, gain_low, gain_high = bootstrap((scores[name] - reference[name]).to_numpy(), seed=seed)
+        random = np.array([c[name] for c in chance])
+        as_good = random <= value if name.startswith('percentile') else random >= value
+        p = (1 + as_good.sum()) / (1 + len(random)) if value == value else np.nan
+        yield dict(metric=name, value=value, low=low, high=high, gain=gain, gain_low=gain_low, gain_high=gain_high, random=random.mean(),
+            p=p, n=len(scores))
+    best = scores['percentile of the best target'].to_numpy()
+    medians = np.median(rng(seed, 'median').choice(best, (2000, len(best))), 1)
+    yield dict(metric='median percentile', value=float(np.median(best)), low=np.quantile(medians, .025), high=np.quantile(medians, .975),
+        n=len(best))
+
 # %% ../../nbs/analysis/12_mechanism.ipynb #1e2cbf3f
 def retrieve_targets(
     similarities:Mapping[str, pd.DataFrame], # method -> (n_drugs, n_genetic) from `compare_kinds`
@@ -127,59 +176,30 @@ def retrieve_targets(
     check_columns(targets, ['drug', 'gene', 'sign'])
     reference = reference or list(similarities)[-1]
     check_known([reference], list(similarities), 'method')
-    G = {m: _gene_scores(S) for m, S in similarities.items()}
-    drugs, genes = (sorted(set.intersection(*(set(x) for x in xs)))
-        for xs in ([t.index for t in G.values()], [t.columns for t in G.values()]))
+    tables = {m: _gene_scores(S) for m, S in similarities.items()}
+    drugs, genes = (sorted(set.intersection(*map(set, xs)))
+        for xs in ([t.index for t in tables.values()], [t.columns for t in tables.values()]))
     t = targets[targets['drug'].isin(drugs) & targets['gene'].isin(genes)].drop_duplicates(['drug', 'gene'])
     if len(t) < 2:
         raise DataError(f"{len(t)} of the targets are drugs and genes of these similarities ({len(drugs)} drugs, {len(genes)} genes); "
             "expected at least 2")
     asking = sorted(t['drug'].unique())
-    d, k, sign = t['drug'].map({x: i for i, x in enumerate(asking)}).to_numpy(int), t['gene'].map({x: i
-        for i, x in enumerate(genes)}).to_numpy(int), t['sign'].to_numpy(int) if signed else np.zeros(len(t), int)
-    n, g = len(asking), rng(seed, 'targets')
-    rows, random, summary = [], {}, []
-    together = [np.nonzero((of[:, None] == of) & ~np.eye(len(t), dtype=bool)) for of in (d, k)]   # pairs of one drug, and of one gene
-    for m in G:
-        A = G[m].loc[asking, genes].to_numpy()
-        views = {-1: A, 1: -A, 0: np.abs(A)}
-        place = {s: ((rankdata(-v, axis=1) - 1), (rankdata(-v, axis=0) - 1)) for s, v in views.items()}  # 0 = first; ties share the middle
-        B, R = np.stack([views[s] for s in (-1, 0, 1)]), [np.stack([place[s][way] for s in (-1, 0, 1)]) for way in (0, 1)]
-        def look(dd, B=B, R=R): # places of each pair, of the drug's and of the gene's, and of those how many are other pairs'
-            out = np.stack([R[0][sign + 1, dd, k], R[1][sign + 1, dd, k], np.zeros(len(k)), np.zeros(len(k))], 1)
-            for way, (a, b) in enumerate(together):
-                mine, other = B[sign[a] + 1, dd[a], k[a]], B[sign[a] + 1, dd[b], k[b]]
-                out[:, 2 + way] = np.bincount(a, (other > mine) + .5 * (other == mine), len(k))
-            return out
-        seen = look(d)
-        for way, size in enumerate((len(genes), n)):
-            r = seen[:, way]
-            rows.append(pd.DataFrame(dict(drug=t['drug'].to_numpy(), gene=t['gene'].to_numpy(), method=m,
-                direction=('drug to target', 'target to drug')[way], percentile=100 * r / max(size - 1, 1), rank=r + 1,
-                before=r - seen[:, 2 + way])))
-        random[m] = [look(g.permutation(n)[d]) for _ in range(shuffles)]
-    each = pd.concat(rows, ignore_index=True)
-    for way, (direction, unit, size) in enumerate((('drug to target', d, len(genes)), ('target to drug', k, n))):
-        def metrics(r, before, unit=unit, size=size): # (pairs,) places, and how many others come before -> one row per asking unit
-            first, others = pd.Series(r).groupby(unit).min(), size - np.bincount(unit)[unit]   # against what is no target
-            return pd.DataFrame({'AUROC': pd.Series(np.where(others > 0, 1 - before / np.maximum(others, 1), np.nan)).groupby(unit).mean(),
-                'percentile of the best target': 100 * first / max(size - 1, 1),
-                **{f'found among {q}': (first < q).astype(float) for q in RANKS if q < size}})
-        mine = {m: each[(each['method'] == m) & (each['direction'] == direction)] for m in G}
-        table = {m: metrics(x['rank'].to_numpy() - 1, x['before'].to_numpy()) for m, x in mine.items()}
-        for m in G:
-            chance = np.array([metrics(r[:, way], r[:, way] - r[:, 2 + way]).mean().to_numpy() for r in random[m]])
-            for q, name in enumerate(table[m].columns):
-                v, lo, hi = bootstrap(table[m][name].to_numpy(), seed=seed)
-                a, al, ah = bootstrap((table[m][name] - table[reference][name]).to_numpy(), seed=seed)
-                better = chance[:, q] <= v if name.startswith('percentile') else chance[:, q] >= v if v == v else np.full(len(chance), np.nan)
-                summary.append(dict(direction=direction, method=m, metric=name, value=v, low=lo, high=hi, gain=a, gain_low=al, gain_high=ah,
-                    random=chance[:, q].mean(), p=(1 + better.sum()) / (1 + shuffles), n=len(table[m])))
-            mid = float(np.median(table[m]['percentile of the best target']))
-            b = np.median(rng(seed, 'median').choice(table[m]['percentile of the best target'].to_numpy(), (2000, len(table[m]))), 1)
-            summary.append(dict(direction=direction, method=m, metric='median percentile', value=mid, low=np.quantile(b, .025),
-                high=np.quantile(b, .975), gain=np.nan, gain_low=np.nan, gain_high=np.nan, random=np.nan, p=np.nan, n=len(table[m])))
-    return pd.DataFrame(summary), each.drop(columns='before')
+    d, k = pd.Index(asking).get_indexer(t['drug']), pd.Index(genes).get_indexer(t['gene'])
+    sign = t['sign'].to_numpy(int) if signed else np.zeros(len(t), int)
+    ways = {'drug to target': (d, len(genes)), 'target to drug': (k, len(asking))}    # who asks, among how many
+    g, each, scores, chance = rng(seed, 'targets'), [], {}, {}
+    for m, table in tables.items():
+        ranks = _Ranks(table.loc[asking, genes].to_numpy(), d, k, sign)
+        measured, shuffled = ranks.of(d), [ranks.of(g.permutation(len(asking))[d]) for _ in range(shuffles)]
+        for way, (direction, (asks, size)) in enumerate(ways.items()):
+            place, before = (x[way] for x in measured)
+            each.append(pd.DataFrame(dict(drug=t['drug'].to_numpy(), gene=t['gene'].to_numpy(), method=m, direction=direction,
+                percentile=100 * place / max(size - 1, 1), rank=place + 1)))
+            scores[direction, m] = _score_places(place, before, asks=asks, size=size)
+            chance[direction, m] = [_score_places(p[way], b[way], asks=asks, size=size).mean() for p, b in shuffled]
+    rows = [dict(direction=w, method=m, **row) for w in ways for m in tables
+        for row in _summarise_places(scores[w, m], scores[w, reference], chance[w, m], seed)]
+    return pd.DataFrame(rows), pd.concat(each, ignore_index=True)
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #0d5e8b68
 def embed_shared(
