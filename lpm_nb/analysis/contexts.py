@@ -9,7 +9,7 @@ __all__ = ['embed_contexts', 'read_tissues', 'score_grouping', 'find_deviations'
 from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control, norm, rankdata
+from scipy.stats import false_discovery_control, rankdata, t as student
 from .embedding import Embedding, similarity
 from ..core import DataError, check_known, parse_context, rng
 from ..data.harmonise import line_names
@@ -94,6 +94,15 @@ def score_grouping(
 # %% ../../nbs/analysis/12b_contexts.ipynb #a6cbffa3
 def _spread(x): return 1.4826 * np.median(np.abs(x - np.median(x))) or x.std() # robust standard deviation
 
+def _own_spread(x, group, usual=10.):
+    "(n,) spread of the group that each value is in, as if it had `usual` values more of the spread of all; and its degrees of freedom."
+    whole = _spread(x) or 1.
+    n, own = np.bincount(group), np.zeros(group.max() + 1)
+    for k, v in pd.Series(x).groupby(group): own[k] = 1.4826 * np.median(np.abs(v))
+    spread = np.sqrt((n * own**2 + usual * whole**2) / (n + usual))
+    df = (n + usual)**2 / np.maximum(2.7 * n, 1e-9)      # what is known of a median deviation is worth a third of as many values; that of all is known
+    return spread[group], df[group]
+
 def find_deviations(
     screen:Screen,          # measured
     readout:str,            # which one
@@ -133,8 +142,9 @@ def find_deviations(
         if np.isnan(guess).any(): raise DataError(f"{int(np.isnan(guess).sum())} measured experiments have no prediction")
     known = others > 0 if expected is None else np.ones(len(v), bool)
     rest = (v - guess)[known] / wider[known]
-    z = rest / (_spread(rest) or 1.)
-    q = 2 * norm.sf(np.abs(z))
+    scale, df = _own_spread(rest, p[known])
+    z = rest / scale
+    q = 2 * student.sf(np.abs(z), df)
     t = pd.DataFrame(dict(perturbation=o['perturbation'].astype(str).to_numpy()[seen][known], context=o['context'].astype(str).to_numpy()[seen][known],
         value=v[known], expected=guess[known], z=z, p=q, q=false_discovery_control(q)))
     return t.iloc[np.argsort(t['p'].to_numpy(), kind='stable')].reset_index(drop=True)

@@ -96,14 +96,20 @@ def _hide_own(Z, perturbations, readouts):
     return Z
 
 # %% ../../nbs/analysis/11_embedding.ipynb #b597c8e8
-def _centred(Z, few):
-    "Effects: each readout against its mean over perturbations; for few readouts in many contexts also each perturbation against its own mean."
-    with np.errstate(all='ignore'):
-        seen = ~np.isnan(Z)
-        n = seen.sum(0)
-        Z = Z - np.where(n > 0, np.nansum(Z, 0) / np.maximum(n, 1), 0)
-        if few: Z = Z - np.nansum(Z, 1, keepdims=True) / np.maximum(seen.sum(1, keepdims=True), 1)
-    return np.nan_to_num(Z)
+def _spreads(X, readouts, units):
+    "(n_readouts,) what each readout is divided by: few readouts each by their own spread, many by that of their unit."
+    own = np.nanstd(X, 0)
+    group = np.arange(len(readouts)) if len(readouts) < 20 else pd.factorize([(u, r.partition(':')[0] if ':' in r else '') for u, r in zip(units, readouts)])[0]
+    square = pd.Series(own**2).groupby(group).transform('mean').to_numpy()
+    return np.where(square > 0, np.sqrt(square), 1)
+
+def _centred(parts, against):
+    "Effects: each readout against its mean over perturbations; few readouts also each perturbation against its own mean, in ten contexts and more that of each readout."
+    Z = np.stack(parts, 1)                                             # perturbations × contexts × readouts
+    def mean(x, axis): return np.nansum(x, axis, keepdims=True) / np.maximum((~np.isnan(x)).sum(axis, keepdims=True), 1)   # 0 of nothing
+    Z = Z - mean(Z[against], 0)
+    if Z.shape[2] < 20: Z = Z - mean(Z, 1 if Z.shape[1] >= 10 else (1, 2))
+    return np.nan_to_num(Z.reshape(len(Z), -1))
 
 def _join(pieces, perturbations):
     "Screens side by side, each with the same mean length of its rows; columns are (context, readout)."
@@ -121,14 +127,16 @@ def _join(pieces, perturbations):
     return pd.DataFrame(Z[:, keep].astype(np.float32), pd.Index(perturbations, name='perturbation'),
         pd.MultiIndex.from_tuples([x for x, k in zip(labels, keep) if k], names=['context', 'readout']))
 
-def _layout(atlas, perturbations, readouts):
+def _layout(atlas, perturbations, readouts, against):
+    "The atlas, who is wanted, everyone that is looked at, which of these effects are counted against, and [screen, its wanted readouts]."
     atlas = Atlas(atlas) if isinstance(atlas, Screen) else atlas
     known = [p for p in atlas.perturbations if p]
-    check_known(perturbations or [], known, 'perturbation')
-    wanted = list(perturbations) if perturbations is not None else known
-    for n, s in atlas.items():
-        mine = [r for r in s.readouts if readouts is None or r in set(readouts)]
-        if mine: yield n, s, wanted, mine
+    wanted, usual, readouts = ([x] if isinstance(x, str) else x for x in (perturbations, against, readouts))
+    check_known([*(wanted or []), *(usual or [])], known, 'perturbation')
+    wanted, usual = (known if x is None else list(x) for x in (wanted, usual))
+    everyone = list(dict.fromkeys([*wanted, *usual]))
+    screens = [(n, s, [r for r in s.readouts if readouts is None or r in set(readouts)]) for n, s in atlas.items()]
+    return wanted, everyone, np.isin(np.array(everyone, object), usual), [x for x in screens if x[2]]
 
 # %% ../../nbs/analysis/11_embedding.ipynb #c7ea04ba
 def embed_responses(
@@ -138,49 +146,54 @@ def embed_responses(
     perturbations:Sequence[str]|None=None, # None = all but control
     readouts:Sequence[str]|None=None, # only these
     contexts:Sequence[str]|None=None, # only these; None = all
+    against:Sequence[str]|None=None, # perturbations whose mean effects count from, whoever is wanted; None = all
     name:str='LPM responses', # for tables and legends
 ) -> Embedding: # each predicted profile against the mean over perturbations, screens side by side
     "What a model says each perturbation does, in every context."
-    pieces, wanted = [], None
-    for n, s, wanted, mine in _layout(atlas, perturbations, readouts):
-        usual, cs = _typical(s).reindex(wanted), [c for c in s.contexts if contexts is None or c in set(contexts)]
+    pieces = []
+    wanted, everyone, mean_of, screens = _layout(atlas, perturbations, readouts, against)
+    for n, s, mine in screens:
+        usual, cs = _typical(s).reindex(everyone), [c for c in s.contexts if contexts is None or c in set(contexts)]
         if not cs: continue
         at = [s.readouts.index(r) for r in mine]
-        spread = np.nanstd(s.X[:, at], 0).mean() or 1
-        t = pd.DataFrame(dict(perturbation=pd.Categorical(np.tile(wanted, len(cs)), wanted),
-            context=pd.Categorical(np.repeat(cs, len(wanted)), cs), dose=np.tile(usual['dose'], len(cs)),
+        spread = _spreads(s.X[:, at], mine, [s.units[j] for j in at])
+        t = pd.DataFrame(dict(perturbation=pd.Categorical(np.tile(everyone, len(cs)), everyone),
+            context=pd.Categorical(np.repeat(cs, len(everyone)), cs), dose=np.tile(usual['dose'], len(cs)),
             time=np.tile(usual['time'], len(cs))))
-        P = np.asarray(model.predict_screen(n, t)[0][:, at], np.float64).reshape(len(cs), len(wanted), -1)
-        parts = [_hide_own(P[k], wanted, mine) for k in range(len(cs))]
-        pieces.append((_centred(np.concatenate(parts, 1) / spread, len(mine) < 20), cs, mine))
+        P = np.asarray(model.predict_screen(n, t)[0][:, at], np.float64).reshape(len(cs), len(everyone), -1)
+        parts = [_hide_own(P[k] / spread, everyone, mine) for k in range(len(cs))]
+        pieces.append((_centred(parts, mean_of), cs, mine))
     if not pieces: raise DataError("nothing to embed: none of the screens has the wanted readouts and contexts")
-    return Embedding(_join(pieces, wanted), name)
+    return Embedding(_join(pieces, everyone).loc[wanted], name)
 
 def embed_profiles(
     atlas:Atlas|Screen, # the screens
     *,
     perturbations:Sequence[str]|None=None, # None = all but control
     readouts:Sequence[str]|None=None, # only these
+    against:Sequence[str]|None=None, # perturbations whose mean effects count from, whoever is wanted; None = all
     name:str='raw profiles', # for tables and legends
 ) -> Embedding: # each measured profile against the mean over perturbations, screens side by side; 0 where not measured
     "What was measured of each perturbation, in every context."
-    pieces, wanted = [], None
-    for _, s, wanted, mine in _layout(atlas, perturbations, readouts):
-        at, row = [s.readouts.index(r) for r in mine], {p: i for i, p in enumerate(wanted)}
+    pieces = []
+    wanted, everyone, mean_of, screens = _layout(atlas, perturbations, readouts, against)
+    for _, s, mine in screens:
+        at, row = [s.readouts.index(r) for r in mine], {p: i for i, p in enumerate(everyone)}
         o, parts = s.obs, []
         X = s.X[:, at].astype(np.float64)
         for c in s.contexts:
             here = np.flatnonzero((o['context'] == c).to_numpy() & o['perturbation'].isin(row).to_numpy())
             i = o['perturbation'].iloc[here].astype(str).map(row).to_numpy(int)
             seen = ~np.isnan(X[here])
-            total, count = np.zeros((len(wanted), len(at))), np.zeros((len(wanted), len(at)))
+            total, count = np.zeros((len(everyone), len(at))), np.zeros((len(everyone), len(at)))
             np.add.at(total, i, np.nan_to_num(X[here]))
             np.add.at(count, i, seen)
             Z = np.where(count > 0, total / np.maximum(count, 1), np.nan)              # doses and times are averaged
-            parts.append(_hide_own(Z, wanted, mine))
-        pieces.append((_centred(np.concatenate(parts, 1) / (np.nanstd(X) or 1), len(mine) < 20), s.contexts, mine))
+            parts.append(_hide_own(Z, everyone, mine))
+        spread = _spreads(X, mine, [s.units[j] for j in at])
+        pieces.append((_centred([z / spread for z in parts], mean_of), s.contexts, mine))
     if not pieces: raise DataError("nothing to embed: none of the screens has the wanted readouts")
-    return Embedding(_join(pieces, wanted), name)
+    return Embedding(_join(pieces, everyone).loc[wanted], name)
 
 # %% ../../nbs/analysis/11_embedding.ipynb #c8e6bc19
 def reduce_embedding(
@@ -421,9 +434,9 @@ def lay_out(
     return pd.DataFrame(np.asarray(xy, np.float64), e.vectors.index, ['x', 'y'])
 
 # %% ../../nbs/analysis/11_embedding.ipynb #0c560c3d
-def _weighted(order, y, w):
-    "AUC and average precision of weighted pairs, best first in `order`."
-    wy, wn = (w * y)[order], (w * ~y)[order]
+def _weighted(order, starts, y, w):
+    "AUC and average precision of weighted pairs, best first in `order`; equal scores, which begin at `starts`, count as one place."
+    wy, wn = (np.add.reduceat(x[order], starts) for x in (w * y, w * ~y))
     P, N = wy.sum(), wn.sum()
     if not P or not N: return np.nan, np.nan
     tp, fp = np.cumsum(wy), np.cumsum(wn)
@@ -462,13 +475,14 @@ def recover_relations(
     g = rng(seed, 'genes')
     W = g.multinomial(len(shared), np.full(len(shared), 1 / len(shared)), draws)
     order = {m: np.argsort(-s, kind='stable') for m, s in S.items()}
+    starts = {m: np.flatnonzero(np.diff(s[order[m]], prepend=np.inf)) for m, s in S.items()}
     extreme = {m: (s >= np.quantile(s, 1 - tail)) | (s <= np.quantile(s, tail)) for m, s in S.items()}
     rows = []
     for d in sorted(set('|'.join(t['databases'].unique()).split('|')) - {''}):
         y = np.zeros(len(i), bool)
         y[where[np.array([d in x for x in t['databases'].str.split('|')])]] = True
         if y.sum() < 5: continue
-        def score(m, w, y=y): return (*_weighted(order[m], y, w), (w * y * extreme[m]).sum() / max((w * y).sum(), 1e-12))
+        def score(m, w, y=y): return (*_weighted(order[m], starts[m], y, w), (w * y * extreme[m]).sum() / max((w * y).sum(), 1e-12))
         whole = {m: np.array(score(m, np.ones(len(i)))) for m in S}
         each = {m: np.empty((draws, 3)) for m in S}
         for k, w in enumerate(W):
@@ -484,6 +498,24 @@ def recover_relations(
     return pd.DataFrame(rows)
 
 # %% ../../nbs/analysis/11_embedding.ipynb #3f334a2a
+def _set_aurocs(parts, weights):
+    "(draws, n_sets) AUROC of each set, from (genes, what was said of them, members) of each fold: pairs of a member and another gene inside the fold, by weights of the genes."
+    right = possible = 0
+    for genes, said, member in parts:
+        order = np.argsort(said, axis=0, kind='stable')
+        ranked, y = np.take_along_axis(said, order, 0), np.take_along_axis(member, order, 0)
+        new = np.concatenate([np.ones((1, said.shape[1]), bool), ranked[1:] != ranked[:-1]])                # of ties each counts half
+        first = np.maximum.accumulate(np.where(new, np.arange(len(ranked))[:, None], 0), 0)
+        last = np.minimum.accumulate(np.where(np.concatenate([new[1:], new[:1]]), np.arange(len(ranked))[:, None], len(ranked))[::-1], 0)[::-1]
+        r, p = [], []
+        for w in weights:
+            w = w[genes][order]
+            below = np.concatenate([np.zeros((1, said.shape[1])), np.cumsum(w * (1 - y), 0)])
+            r.append((w * y * (np.take_along_axis(below, first, 0) + np.take_along_axis(below, last + 1, 0)) / 2).sum(0))
+            p.append((w * y).sum(0) * (w * (1 - y)).sum(0))
+        right, possible = right + np.array(r), possible + np.array(p)
+    return np.where(possible > 0, right / np.maximum(possible, 1e-12), np.nan)
+
 def annotate_function(
     embeddings:Mapping[str, Embedding], # method -> embedding of genes; compared on the genes that all have
     sets:pd.DataFrame,     # columns set, gene
@@ -493,7 +525,8 @@ def annotate_function(
     max_share:float=.3,    # sets that hold more of these genes are left out
     width:int=100,         # principal components of each embedding that are used, at most
     folds:int=5,           # outer folds
-    seed:int=0,            # of the folds
+    draws:int=200,         # resamples of the genes
+    seed:int=0,            # of the folds and the resampling
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # summary: method, value (mean AUROC), low, high, gain, gain_low, gain_high, sets, genes; and the AUROC of each set and method
     "Annotation of gene function by nested cross-validation."
     from sklearn.linear_model import RidgeCV
@@ -511,7 +544,9 @@ def annotate_function(
     Y = np.zeros((len(shared), len(names)))
     t = t[t['set'].isin(names)]
     Y[t['gene'].map(at), t['set'].map({x: k for k, x in enumerate(names)})] = 1
-    scores = {}
+    scores, drawn = {}, {}
+    n = len(shared)
+    W = np.concatenate([np.ones((1, n)), rng(seed, 'genes').multinomial(n, np.full(n, 1 / n), draws)])    # sets share genes: these are what is drawn
     for m, e in embeddings.items():
         v = e.vectors.set_axis([without_kind(s) for s in e.symbols])
         if v.index.has_duplicates:
@@ -519,18 +554,16 @@ def annotate_function(
         v = v.loc[shared]
         Z = (reduce_embedding(Embedding(v), components=width).vectors if v.shape[1] > width else v).to_numpy(np.float64)
         Z = (Z - Z.mean(0)) / np.sqrt((Z.std(0)**2).mean())
-        right, possible = np.zeros(len(names)), np.zeros(len(names))  # ordered pairs of a member and another gene, inside each fold
+        parts = []
         for train, test in KFold(folds, shuffle=True, random_state=seed).split(Z):
             said = RidgeCV(alphas=np.logspace(-1, 4, 11), alpha_per_target=True).fit(Z[train], Y[train]).predict(Z[test])
-            y = Y[test]
-            n1 = y.sum(0)
-            right += (scipy.stats.rankdata(said, axis=0) * y).sum(0) - n1 * (n1 + 1) / 2
-            possible += n1 * (len(test) - n1)
-        scores[m] = right / np.maximum(possible, 1)
+            parts.append((test, said, Y[test]))
+        scores[m], drawn[m] = _set_aurocs(parts, W[:1])[0], np.nanmean(_set_aurocs(parts, W[1:]), 1)
     each = pd.DataFrame(scores, index=pd.Index(names, name='set'))
     rows = []
     for m in scores:
-        v, lo, hi = bootstrap(each[m], seed=seed)
-        gain, gl, gh = bootstrap(each[m] - each[reference], seed=seed)
-        rows.append(dict(method=m, value=v, low=lo, high=hi, gain=gain, gain_low=gl, gain_high=gh, sets=len(names), genes=len(shared)))
+        (lo, hi), (gl, gh) = (np.nanquantile(x, [.025, .975]) for x in (drawn[m], drawn[m] - drawn[reference]))
+        value = each[m].mean()
+        rows.append(dict(method=m, value=value, low=lo, high=hi, gain=value - each[reference].mean(), gain_low=gl, gain_high=gh,
+            sets=len(names), genes=len(shared)))
     return pd.DataFrame(rows), each

@@ -13,9 +13,9 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import t as student
 from .knowledge import enrich_sets
-from .network import GeneEffects, profile_correlation
+from .network import GeneEffects, false_discoveries, profile_correlation
 from ..core import DataError, atomic_path, check_columns, check_known, rng
 
 # %% ../../nbs/analysis/13c_graph.ipynb #0aa837ed
@@ -137,7 +137,7 @@ def compare_contexts(
     b:GeneEffects, # in another
     *,
     top:int|None=None, # the largest differences only
-) -> pd.DataFrame: # source, target, effect_a, effect_b, difference [, z, p], largest first
+) -> pd.DataFrame: # source, target, effect_a, effect_b, difference [, z, p, q], largest first
     "Effects of the same perturbations in two contexts, and where they differ."
     s, t = [x for x in a.sources if x in set(b.sources)], [g for g in a.genes if g in set(b.genes)]
     if not s or not t:
@@ -151,8 +151,11 @@ def compare_contexts(
     out = pd.DataFrame(dict(source=pd.Categorical.from_codes(i.astype(np.int32), s),
         target=pd.Categorical.from_codes(j.astype(np.int32), t), effect_a=A[i, j], effect_b=B[i, j], difference=d[i, j]))
     if a.std is not None and b.std is not None:
-        out['z'] = out['difference'] / np.sqrt(a.std.loc[s, t].to_numpy(float)[i, j]**2 + b.std.loc[s, t].to_numpy(float)[i, j]**2)
-        out['p'] = 2 * norm.sf(out['z'].abs())
+        va, vb = (x.std.loc[s, t].to_numpy(float)[i, j]**2 for x in (a, b))
+        out['z'] = out['difference'] / np.sqrt(va + vb)
+        df = (va + vb)**2 / np.maximum(va**2 / a.df + vb**2 / b.df, 1e-300)                      # Welch and Satterthwaite
+        out['p'] = 2 * student.sf(out['z'].abs(), df)
+        out['q'] = false_discoveries(out['p'].to_numpy())
     return out.reindex(out['difference'].abs().sort_values(ascending=False, kind='stable').index[:top]).reset_index(drop=True)
 
 # %% ../../nbs/analysis/13c_graph.ipynb #b15a1ee6

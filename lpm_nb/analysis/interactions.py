@@ -316,6 +316,11 @@ def bliss_excess(
         o = s.obs.iloc[rows]
         v = (s.X[rows][:, s.readouts.index(readout or s.readouts[0])].astype(float) - none) / (every - none)
         return o[['perturbation', 'context', 'dose', 'time']].astype(dict(perturbation=str, context=str)).fillna(dict(dose=-1, time=-1)), v
+    def of_label(t): # a dose that stands in the column goes into the label, as combinations have it
+        written = [f'{x:g}' if x > 0 else '' for x in t['dose']]
+        plain = [d and split_dose(p)[1] != split_dose(p)[1] for p, d in zip(t['perturbation'], written)]
+        return t.assign(perturbation=[f'{p}@{d}' if k else p for p, d, k in zip(t['perturbation'], written, plain)],
+            dose=np.where(plain, -1, t['dose']))
     n = [np.array([len(s.members[p]) for p in s.obs['perturbation'].astype(str)], int) for s in (screen, singles)]
     rows = np.flatnonzero(n[0] > 1)
     shown = np.abs(share(screen, np.flatnonzero(n[0] > 0))[1])
@@ -325,6 +330,8 @@ def bliss_excess(
             "scale (none=0, every=1 for fractions)?", DataWarning, stacklevel=2)
     if not len(rows): raise DataError(f"no combination in screen {screen.name!r}; expected perturbations of several members, such as drug:a@1+drug:b@10")
     alone, effect = share(singles, np.flatnonzero(n[1] == 1))
+    doses = [split_dose(a)[1] for p in screen.obs['perturbation'].astype(str).iloc[rows].unique() for a in screen.members[p]]
+    if any(x == x for x in doses): alone = of_label(alone)
     left = pd.Series(1 - effect, pd.MultiIndex.from_frame(alone)).groupby(level=[0, 1, 2, 3]).mean()
     asked, effect = share(screen, rows)
     members = [screen.members[p] for p in asked['perturbation']]

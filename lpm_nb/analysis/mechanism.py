@@ -90,8 +90,12 @@ def compare_kinds(
     if not drugs or not there:
         raise DataError(f"{e.name!r} has {len(drugs)} drugs and {'no ' if not there else ''}genetic perturbations; both kinds have to be "
             "in one embedding (of a model that was trained on both, or of profiles on shared readouts)")
-    D = unit_vectors(e.vectors.loc[drugs])
-    return pd.concat([pd.DataFrame(D @ unit_vectors(e.vectors.loc[of.index[of == k]]).T, drugs, of.index[of == k]) for k in there], axis=1)
+    def units(k, wanted): # against the mean of all of a kind, as far as there are enough to know it
+        Z = e.vectors.loc[of.index[of == k]].to_numpy(np.float64)
+        Z = e.vectors.loc[wanted].to_numpy(np.float64) - Z.sum(0) / (len(Z) + 5)
+        return Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
+    D = units('drug', drugs)
+    return pd.concat([pd.DataFrame(D @ units(k, of.index[of == k]).T, drugs, of.index[of == k]) for k in there], axis=1)
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #b367a4f5
 def _gene_scores(S):
@@ -221,9 +225,11 @@ def embed_shared(
         mine = [r for r in s.readouts if r in common]
         for k in (k for k, ns in of.items() if n in ns):
             ps = [p for p in s.perturbations if p.partition(':')[0] == k and '+' not in p]
-            if not mine or len(ps) < 2: continue
-            e = embed_profiles(s, perturbations=ps, readouts=mine) if model is None else embed_responses(model, s, perturbations=ps,
-                readouts=mine)
+            if not mine: continue
+            usual = ps if len(ps) >= 5 else [p for p in s.perturbations if p]       # the mean of a few is no effect to count from
+            if len(usual) < 2: continue
+            how = dict(perturbations=ps, readouts=mine, against=usual)
+            e = embed_profiles(s, **how) if model is None else embed_responses(model, s, **how)
             tables.setdefault(k, []).append(e.vectors.T.groupby(level='readout').mean().T)
     wide = sorted(common)
     out = []
@@ -300,7 +306,7 @@ def query_signature(
     down:Iterable[str]=(),     # genes that fall
     context:str|None=None,     # one context; None = the mean over contexts
     method:str='cosine',       # 'cosine' or 'connectivity'
-    permutations:int=300,      # random signatures for the p-values: these values, on genes that move together (of fewer than ten profiles, on any genes)
+    permutations:int=300,      # random signatures for the p-values: these values, on genes that move together (of fewer than ten profiles, on any genes); of more symbols than a tenth of them, chance is pooled over the symbols
     seed:int=0,                # of these
 ) -> pd.DataFrame: # symbol, score (-1…1), p, q; most similar first, the reversing ones last
     "Perturbations that look like a signature."
@@ -340,7 +346,11 @@ def query_signature(
         out[np.lexsort((g.random(len(mixed)), mixed))] = in_order
         return out
     null = np.array([score(moved()) for _ in range(permutations)])
-    p = (1 + (np.abs(null) >= np.abs(got)).sum(0)) / (1 + permutations)
+    if permutations >= 10 * len(X): p = (1 + (np.abs(null) >= np.abs(got)).sum(0)) / (1 + permutations)
+    else:                          # too few for each of so many to have a small q by its own: chance of all, each in units of its own size
+        size = np.sqrt((null**2).mean(0)) + 1e-12
+        chance = np.sort(np.abs(null / size), None)
+        p = (1 + len(chance) - np.searchsorted(chance, np.abs(got / size) * (1 - 1e-9))) / (1 + len(chance))
     t = pd.DataFrame(dict(symbol=e.symbols, score=got, p=p, q=false_discovery_control(p)))
     return t.sort_values('score', ascending=False, kind='stable', ignore_index=True)
 

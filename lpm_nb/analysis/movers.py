@@ -52,6 +52,14 @@ def _beyond_others(x):
     n = there.sum(0) - there
     return x - np.where(n > 0, (np.nansum(x, 0) - np.nan_to_num(x)) / np.maximum(n, 1), np.nan)
 
+def _control_error(model, screen, j, contexts):
+    "(n,) variance of what effects count from in each context: of few controls, one that was misread moves all effects of a line."
+    k, scale = model.controls[screen], model.scaling[screen][1][j]
+    seen = ~np.isnan(k.values[:, j])
+    n = pd.Series(np.where(seen, k.count, 0), k.contexts).groupby(level=0).sum().reindex(contexts).fillna(0).to_numpy()
+    noise = model.noise[screen][j]
+    return np.where(n > 0, noise / np.maximum(n, 1), k.spread[j] + noise) * scale**2
+
 def _usual(model, screen, atlas, most=1000):
     "What the perturbations of a screen are measured by where it has no control: those of them that the model knows, of thousands some."
     if atlas is not None: labels = [p for p in atlas[screen].perturbations if p and set(parse_perturbation(p)) <= set(model.vocab.atoms)]
@@ -79,7 +87,7 @@ def find_movers(
     by:str='conservative',        # 'conservative', 'effect' or 'optimistic'
     least:float=0.,       # smallest effect that is wanted, in the readout's unit
     top:int|None=50,      # rows; None = all
-) -> pd.DataFrame: # perturbation, context, effect, std (of a new measurement of it; the control counts as known), conservative, optimistic, probability (that the effect is beyond `least`), against (the control, or the mean of the screen's perturbations) [, measured: the effect that was, counted likewise]; best first
+) -> pd.DataFrame: # perturbation, context, effect, std (of a new measurement of it, and of the control), conservative, optimistic, probability (that the effect is beyond `least`), against (the control, or the mean of the screen's perturbations) [, measured: the effect that was, counted likewise]; best first
     "Rank perturbations by what they are predicted to do to a readout."
     check_known([direction], ['up', 'down'], 'direction')
     check_known([by], RANKS, 'order')
@@ -114,6 +122,7 @@ def find_movers(
     usual = [''] if known else _usual(model, screen, atlas)               # whoever the candidates are
     base = (value if perturbations == usual else of(usual)).mean(1)
     effect = value - base[:, None]
+    if known: std = np.sqrt(std**2 + _control_error(model, screen, j, asked)[:, None])
     if selective:
         k = len(asked) - 1
         effect, std = _beyond_others(effect), np.sqrt(std**2 + ((std**2).sum(0) - std**2) / k**2)

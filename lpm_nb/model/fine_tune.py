@@ -95,7 +95,7 @@ def _join_controls(old, new):
     if old is None: return new
     keep = [i for i, k in enumerate(zip(old.contexts, old.times)) if k not in set(zip(new.contexts, new.times))]
     return Controls([old.contexts[i] for i in keep] + new.contexts, [old.times[i] for i in keep] + new.times,
-        np.concatenate([old.values[keep], new.values]), old.offset, old.spread)
+        np.concatenate([old.values[keep], new.values]), old.offset, old.spread, np.concatenate([old.count[keep], new.count]))
 
 def _extend_effects(model, atlas, scaling):
     "The effects that a model knows, and those of new experiments."
@@ -181,7 +181,7 @@ def _answers_of_stack(model, atlas, nets, *, folds, judged, scaling, vocab):
             if not stack.weights.get(n): continue
             models = stack.base_models(n)
             level = common_level(base_of(net, h.block), models, h.table)
-            h.answer, h.trust = stack.mix(n, [f.predict(h.table) for f in models], base=level, net=h.answer)
+            h.answer, h.trust = stack.mix(n, [f.predict(h.table) for f in models], base=level, net=h.answer, table=h.table)
     return held
 
 def _extend_noise(model, atlas, held, network, *, vocab, prior, enough):

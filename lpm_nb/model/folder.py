@@ -22,11 +22,11 @@ from .classical import ClassicalModel
 from .descriptors import Descriptors, Smoother
 from .lpm import LPMConfig, make_network
 from .members import Sums
-from .stack import Stack
+from .stack import Counts, Stack
 from .trained import Controls, TrainedLPM, transfer_widths
 
 # %% ../../nbs/model/06n_folder.ipynb #c4e68ea8
-FORMAT = 7
+FORMAT = 8
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
 def _tensors(model):
@@ -34,7 +34,7 @@ def _tensors(model):
     out = {f'member{i}.{k}': v for i, n in enumerate(model.networks) for k, v in n.state_dict().items()}
     arrays = {f'noise.{n}': v for n, v in model.noise.items()} | {f'hardness.{k}': v for k, v in model.hardness.items()}
     for n, (c, s) in model.scaling.items(): arrays |= {f'centre.{n}': c, f'scale.{n}': s}
-    for n, c in model.controls.items(): arrays |= {f'controls.{n}.{k}': getattr(c, k) for k in ('values', 'offset', 'spread')}
+    for n, c in model.controls.items(): arrays |= {f'controls.{n}.{k}': getattr(c, k) for k in _CONTROLS}
     for i, e in enumerate(model.effects):
         arrays |= {f'effects.{i}.{k}': getattr(e, k) for k in ('p', 'c', 'values', 'basis', 'covariance')}
     arrays |= {f'{k}.{n}': v for k in ('met', 'prior') for n, v in getattr(model, k).items()}
@@ -56,11 +56,13 @@ def _names(model):
         'controls': {n: dict(contexts=c.contexts, times=c.times) for n, c in model.controls.items()},
         'effects': [{k: getattr(e, k) for k in ('screens', 'perturbations', 'contexts')} for e in model.effects],
         'stack': dict(models=[{k: getattr(f, k) for k in ('method', 'screens', 'rows', 'contexts', 'settings')} for f in model.stack.models],
-            weights=model.stack.weights, scales=model.stack.scales, sums={n: {k: getattr(s, k) for k in ('weights', 'never', 'contexts',
+            weights=model.stack.weights, scales=model.stack.scales, shifts=model.stack.shifts,
+            counts={n: asdict(c) for n, c in model.stack.counts.items()}, sums={n: {k: getattr(s, k) for k in ('weights', 'never', 'contexts',
                 'atoms', 'guessed')} for n, s in model.stack.sums.items()}),
         'descriptors': [dict(of=d.of, given=d.given, names=list(d.vectors.index), columns=[str(c) for c in d.vectors],
             smoothers=[smoother(n, k, x) for (n, k), x in d.smoothers.items()]) for d in _described(model)]}
 
+_CONTROLS = ('values', 'offset', 'spread', 'count')
 _SUMS = ('ground', 'alone', 'span', 'error')
 _HARDNESS = ('perturbation', 'context', 'on_target', 'dose', 'time', 'part', 'seen', 'elsewhere')
 _SMOOTHER = ('known', 'reach', 'ridge', 'mix', 'explained', 'places')
@@ -112,10 +114,10 @@ def _read_stack(labels, t):
     def tables(i): return {k.split('.')[2]: x.numpy() for k, x in t.items() if k.startswith(f'stack.{i}.')}
     return Stack([ClassicalModel(**f, tables=tables(i)) for i, f in enumerate(labels['models'])], labels['weights'],
         {n: Sums(**s, **{k: t[f'sums.{n}.{k}'].numpy() for k in _SUMS if f'sums.{n}.{k}' in t}) for n, s in labels['sums'].items()},
-        labels['scales'])
+        labels['scales'], {n: Counts(**c) for n, c in labels['counts'].items()}, labels['shifts'])
 
 def _read_controls(labels, t):
-    return {n: Controls(c['contexts'], c['times'], *(t[f'controls.{n}.{k}'].numpy() for k in ('values', 'offset', 'spread')))
+    return {n: Controls(c['contexts'], c['times'], *(t[f'controls.{n}.{k}'].numpy() for k in _CONTROLS))
         for n, c in labels.items()}
 
 def _read_descriptors(labels, t):

@@ -25,7 +25,7 @@ from .classical import OTHER_AMOUNTS, fit_classical
 from .lpm import LPMConfig, LPMDecoder, base_of, on_target_readouts, run_network
 from .members import Sums, measure_sums, members_alone, sum_equations, weigh_sums
 from .predict import amount_factor, noise_factor, on_target_cells
-from .stack import Stack, common_level, effect_scale, fold_equations, solve_weights, answer_patterns
+from .stack import Stack, answer_patterns, common_level, count_pairs, effect_scale, fold_equations, solve_shifts, solve_weights
 
 # %% ../../nbs/model/06l_held_out.ipynb #be2ac881
 WHOLE = .25   # share of the combinations that are left out of all contexts together
@@ -211,11 +211,11 @@ def _pairs(table):
     "(n,) number of the pair of perturbation and context: what was measured of it at several doses errs together, and counts as one."
     return np.unique(np.stack([table[c].cat.codes for c in ('perturbation', 'context')]), axis=1, return_inverse=True)[1].ravel()
 
-def _equations(answers, h, base):
-    "pattern -> normal equations of the weights, of one member's held-out experiments of a screen."
-    pair, out = _pairs(h.table), {}
+def _equations(answers, h, base, counts):
+    "pattern -> normal equations of the weights and their changes, of one member's held-out experiments of a screen."
+    pair, out, scarce = _pairs(h.table), {}, counts.scarcity(h.table)
     for pattern, rows in answer_patterns(answers, len(h.table)):
-        out[pattern] = fold_equations(h.y[rows], base=base[rows], spread=h.spread[rows], n=len(np.unique(pair[rows])),
+        out[pattern] = fold_equations(h.y[rows], base=base[rows], spread=h.spread[rows], n=len(np.unique(pair[rows])), scarce=scarce[rows],
             answers=[h.answer[rows], *(np.where(np.isnan(v), h.answer, v)[rows] for v, on in zip(answers, pattern) if on == '1')])
     return out
 
@@ -277,6 +277,17 @@ def _same_rows(table, wanted):
     return keys(table).get_indexer(keys(wanted))
 
 # %% ../../nbs/model/06l_held_out.ipynb #cdf5d8b8
+def _keep_shifts(stack, others, said):
+    "Weights that change where little was measured stay if pairs that have had no say in them are predicted better; changed in place."
+    error = {}
+    for i, h, n, base, answers, _ in said:
+        for k, t in enumerate((h.table, None)):
+            e = (others[i].mix(n, answers, base=base, net=h.answer, table=t)[0] - h.y)**2
+            error[n, k] = error.get((n, k), 0.) + np.nansum(e)
+    for n in list(stack.shifts):
+        if not error.get((n, 0), 0) < error.get((n, 1), 0):
+            for s in (stack, *others): s.shifts.pop(n, None)
+
 def _trust_amounts(weights, kinds):
     "Where a pair was tried at other doses and nothing was held out to judge them by, they speak alone."
     for n, ks in kinds.items():
@@ -314,34 +325,39 @@ def fit_stack(
         silent = np.full((len(table), len(known[n].readouts)), np.nan, np.float32)
         return (common_level(base_of(networks[i], block), list(of.values()), table),
             [of[k].predict(table) if k in of else silent for k in kinds[n]])
-    said = []
+    said, counts = [], {}
     for i, hs in enumerate(held):
         for h in hs:
             n = names[h.block.screen]
             base, answers = ask(i, n, h.block, h.table)
-            said.append((i, h, n, base, answers, _equations(answers, h, base)))
+            counts[i, n] = count_pairs(known[n], folds[i][n])
+            said.append((i, h, n, base, answers, _equations(answers, h, base, counts[i, n])))
     def weigh(n, pattern, e):
         speak = [k[0] for k, on in zip(kinds[n], pattern) if on == '1']
         r = len(known[n].readouts)
         prior, each = (1., 1.) if r >= 20 else (10., max(1., r / 4))
         first = speak.index(OTHER_AMOUNTS) + 1 if OTHER_AMOUNTS in speak else 0
         settled = 'additive' in speak and 'interactions' not in speak and not first
-        return solve_weights(e, prior=10. if first else prior, each=each, settled=settled, first=first).tolist()
+        return solve_weights(e.first(len(speak) + 1), prior=10. if first else prior, each=each, settled=settled, first=first).tolist()
     def stacked(but=None):
-        weights = {n: _weights([(i, e) for i, _, k, *_, e in said if k == n], lambda p, e, n=n: weigh(n, p, e), but) for n in names}
+        mine = {n: [(i, e) for i, _, k, *_, e in said if k == n] for n in names}
+        weights = {n: _weights(mine[n], lambda p, e, n=n: weigh(n, p, e), but) for n in names}
+        shifts = {n: _weights(mine[n], lambda p, e, n=n: solve_shifts(e, weights[n][p], fading=len(known[n].readouts) < 20).tolist(), but) for n in names}
         _trust_amounts(weights, kinds)
-        return Stack([final[k] for k in chosen if k in final], weights)
+        counted = {n: count_pairs(known[n], whole[n]) for n in names} if but is None else {n: c for (i, n), c in counts.items() if i == but}
+        return Stack([final[k] for k in chosen if k in final], weights, counts=counted, shifts=shifts)
     stack, others = stacked(), [stacked(i) for i in range(len(held))]     # what a member says is judged with weights that have not seen it
-    mixed = [others[i].mix(n, answers, base=base, net=h.answer) for i, h, n, base, answers, _ in said]
+    _keep_shifts(stack, others, said)
+    mixed = [others[i].mix(n, answers, base=base, net=h.answer, table=h.table) for i, h, n, base, answers, _ in said]
     for n in names:
         mine = [((m - base)[new], (h.y - base)[new]) for (m, _), (_, h, k, base, *_) in zip(mixed, said) if k == n for new in [~h.part]]
         if len(known[n].readouts) < 20 or n not in stack.weights or not mine: continue
         if scale := effect_scale(*map(np.concatenate, zip(*mine))): stack.scales[n] = scale
     for i, h, n, base, answers, _ in said:
-        h.answer, h.trust = replace(others[i], scales=stack.scales).mix(n, answers, base=base, net=h.answer)
+        h.answer, h.trust = replace(others[i], scales=stack.scales).mix(n, answers, base=base, net=h.answer, table=h.table)
     def alone(i, n, block, table, answer): # what one who has not seen some combinations says of their members
         base, answers = ask(i, n, block, table)
-        return replace(others[i], scales=stack.scales).mix(n, answers, base=base, net=answer)[0]
+        return replace(others[i], scales=stack.scales).mix(n, answers, base=base, net=answer, table=table)[0]
     stack.sums.update(fit_sums(known, scaling, folds=folds,
         told=[(i, h, n, alone(i, n, *h.alone)) for i, h, n, *_ in said if h.alone is not None]))
     for n in names:                    # where no pair of a context was ever seen, no fold can judge: its own singles count

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from ..core import DataError, check_known, split_dose
 from ..data.loaders import Block, Vocab, build_vocab
+from .completion import crossed_effects
 
 # %% ../../nbs/model/06_lpm.ipynb #209658c9
 @dataclass(frozen=True)
@@ -312,6 +313,14 @@ def _sum_where(total, n, where, x):
     seen = ~x.isnan()
     return total.index_put_(where, x.nan_to_num(), accumulate=True), n.index_put_(where, seen.to(n.dtype), accumulate=True)
 
+def _crossed_levels(b, n_contexts, use):
+    "Levels of contexts of few readouts: what an experiment there is beyond what its perturbation does elsewhere."
+    of = np.unique(torch.cat([b.members, b.amount], 1).numpy(), axis=0, return_inverse=True)[1].ravel()
+    rows, Y = (torch.cat(x).numpy() for x in zip(*b.chunks(use)))
+    if not len(rows): return torch.zeros(n_contexts, b.n_readouts)
+    mean, (_, level) = crossed_effects(Y, [of[rows], b.local.numpy()[rows]], [of.max() + 1, n_contexts])
+    return torch.from_numpy((mean + level).astype(np.float32))
+
 def _start_rest(network, b, use):
     "Trust, singles and on-target effects of one screen, from what its levels leave over; one pass."
     i = b.screen
@@ -358,11 +367,13 @@ def start_levels(
     with torch.no_grad():
         for b, u in zip(blocks, use or [None] * len(blocks)):
             level = network.level[b.screen]
-            total, n = torch.zeros_like(level), torch.zeros_like(level)
-            for rows, y in b.chunks(u):
-                total.index_add_(0, b.local[rows], y.nan_to_num())
-                n.index_add_(0, b.local[rows], (~y.isnan()).to(total.dtype))
-            level.copy_(total / (n + 2))
+            if b.n_readouts < 20 and not len(network.single[b.screen]): level.copy_(_crossed_levels(b, len(level), u))
+            else:
+                total, n = torch.zeros_like(level), torch.zeros_like(level)
+                for rows, y in b.chunks(u):
+                    total.index_add_(0, b.local[rows], y.nan_to_num())
+                    n.index_add_(0, b.local[rows], (~y.isnan()).to(total.dtype))
+                level.copy_(total / (n + 2))
             level[0] = 0
             if len(network.single[b.screen]) or len(b.basis) or len(network.on_target[b.screen]): _start_rest(network, b, u)
     return network

@@ -43,7 +43,7 @@ def _ask_base_models(model, screen, block, table):
         models = model.stack.base_models(screen)
         said = [f.predict(table) for f in models]
         base = common_level(np.mean([base_of(n, block) for n in model.networks], 0), models, table)
-        mean, trust = model.stack.mix(screen, said, base=base, net=mean)
+        mean, trust = model.stack.mix(screen, said, base=base, net=mean, table=table)
         var *= trust[:, None]**2
     return mean, var
 
@@ -209,6 +209,7 @@ def measure_controls(
         centre, scale = model.scaling[n]
         o = s.obs.iloc[rows]
         code, each = pd.factorize(pd.MultiIndex.from_arrays([o['context'].astype(str), _hours(o)]))
+        replicates = np.bincount(code, np.maximum(np.nan_to_num(o['n_replicates'].to_numpy(float)), 1), len(each))
         total, count = np.zeros((len(each), len(centre))), np.zeros((len(each), len(centre)))
         for at, x in row_chunks(s.X, rows=rows):
             z = (x - centre) / scale
@@ -224,7 +225,7 @@ def measure_controls(
             offset = np.nan_to_num(np.nanmean(apart, 0))
             spread = np.nanvar(apart, 0, ddof=1) if len(each) > 1 else np.full(len(offset), np.nan)
         out[n] = Controls([c for c, _ in each], [t if t == t else None for _, t in each], values.astype(np.float32),
-            offset.astype(np.float32), np.where(np.isnan(spread), 1., spread).astype(np.float32))
+            offset.astype(np.float32), np.where(np.isnan(spread), 1., spread).astype(np.float32), replicates.astype(np.float32))
     return out
 
 # %% ../../nbs/model/06k_predict.ipynb #4778ae5e

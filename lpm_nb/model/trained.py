@@ -31,6 +31,7 @@ class Controls:
     values:np.ndarray         # (n_controls, n_readouts) mean of the replicates, NaN = not measured
     offset:np.ndarray         # (n_readouts,) how far controls lie from the network's mean experiment, mean over contexts
     spread:np.ndarray         # (n_readouts,) variance of that between contexts
+    count:np.ndarray          # (n_controls,) how many replicates
 
 # %% ../../nbs/model/06i_trained.ipynb #5e28da6f
 @dataclass
