@@ -1304,6 +1304,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'lpm_nb.model.held_out._known_in_part': ( 'model/held_out.html#_known_in_part',
                                                                                  'lpm_nb/model/held_out.py'),
                                        'lpm_nb.model.held_out._mean_ratio': ('model/held_out.html#_mean_ratio', 'lpm_nb/model/held_out.py'),
+                                       'lpm_nb.model.held_out._of_contexts': ( 'model/held_out.html#_of_contexts',
+                                                                               'lpm_nb/model/held_out.py'),
                                        'lpm_nb.model.held_out._one_amount': ('model/held_out.html#_one_amount', 'lpm_nb/model/held_out.py'),
                                        'lpm_nb.model.held_out._own_hardness': ( 'model/held_out.html#_own_hardness',
                                                                                 'lpm_nb/model/held_out.py'),

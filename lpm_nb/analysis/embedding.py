@@ -29,6 +29,7 @@ class Embedding:
     vectors:pd.DataFrame  # (n_symbols, width), index = symbols
     name:str='embedding'  # what made it, for tables and legends
     seeds:tuple[pd.DataFrame, ...]=()  # each (n_symbols, any width), rows as in `vectors`
+    centred:bool=False    # vectors count from a mean already, that of more symbols than are here
 
     def __post_init__(self):
         v = self.vectors
@@ -49,9 +50,10 @@ class Embedding:
     @property
     def symbols(self) -> list[str]: return self.vectors.index.tolist()
     def keep(self, symbols:Sequence[str]) -> 'Embedding': # of these symbols, in this order
-        check_known(symbols, self.symbols, 'symbol of this embedding')
-        cut = list(symbols)
-        return replace(self, vectors=self.vectors.loc[cut], seeds=tuple(s.loc[cut] for s in self.seeds))
+        cut = [symbols] if isinstance(symbols, str) else list(symbols)
+        check_known(cut, self.symbols, 'symbol of this embedding')
+        def of(t): return (t if self.centred else t - t.mean()).loc[cut]            # how alike they are does not depend on who is kept
+        return replace(self, vectors=of(self.vectors), seeds=tuple(map(of, self.seeds)), centred=True)
 
 # %% ../../nbs/analysis/11_embedding.ipynb #b4c1ff06
 def align_embeddings(
@@ -230,10 +232,12 @@ def shuffle_embedding(
 # %% ../../nbs/analysis/11_embedding.ipynb #e7d7cdc0
 def unit_vectors(
     v:pd.DataFrame, # (n_symbols, d)
+    *,
+    centred:bool=False, # they count from a mean already
 ) -> np.ndarray: # (n_symbols, d) float64: centred over the symbols, then each at length 1; zeros stay zeros
     "Vectors whose products are cosines."
     Z = v.to_numpy(np.float64)
-    Z = Z - Z.mean(0)
+    if not centred: Z = Z - Z.mean(0)
     return Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
 
 # %% ../../nbs/analysis/11_embedding.ipynb #ba14eeac
@@ -288,7 +292,7 @@ def join_embeddings(
             "one map, how near a symbol of one is to a symbol of the other means nothing; `embed_shared` compares kinds of perturbation "
             "by the readouts that they share", DataWarning, stacklevel=2)
     def side(tables):
-        out = _impute([pd.DataFrame(unit_vectors(v), v.index).reindex(symbols).to_numpy() for v in tables])
+        out = _impute([pd.DataFrame(unit_vectors(v, centred=e.centred), v.index).reindex(symbols).to_numpy() for e, v in zip(parts, tables)])
         return pd.DataFrame(np.concatenate(out, 1).astype(np.float32), pd.Index(symbols, name='perturbation'))
     return Embedding(side([e.vectors for e in parts]), name, tuple(side([e.seeds[i] for e in parts]) for i in range(len(parts[0].seeds))))
 
@@ -298,11 +302,11 @@ def similarity(
 ) -> pd.DataFrame: # (n_symbols, n_symbols) cosines of the centred vectors
     "How alike symbols are."
     v = e.vectors if isinstance(e, Embedding) else e
-    Z = unit_vectors(v)
+    Z = unit_vectors(v, centred=isinstance(e, Embedding) and e.centred)
     return pd.DataFrame(np.clip(Z @ Z.T, -1, 1), v.index, v.index.rename('other'))
 
-def _to_one(v, symbol):
-    Z = unit_vectors(v)
+def _to_one(v, symbol, centred):
+    Z = unit_vectors(v, centred=centred)
     return Z @ Z[v.index.get_loc(symbol)]
 
 def neighbours(
@@ -324,13 +328,13 @@ def neighbours(
         check_known(among, e.symbols, 'symbol of this embedding')
         mine &= np.array([s in among for s in e.symbols])
     who = np.flatnonzero(mine)
-    s = _to_one(e.vectors, symbol)[who]
+    s = _to_one(e.vectors, symbol, e.centred)[who]
     order = np.argsort(-s, kind='stable')[:n]
     votes = np.full(len(order), np.nan)
     if e.seeds:
         votes = np.zeros(len(order))
         for v in e.seeds:
-            top = set(who[np.argsort(-_to_one(v, symbol)[who], kind='stable')[:n]])
+            top = set(who[np.argsort(-_to_one(v, symbol, e.centred)[who], kind='stable')[:n]])
             votes += [who[o] in top for o in order]
         votes /= len(e.seeds)
     return pd.DataFrame(dict(symbol=np.array(e.symbols, object)[who[order]], similarity=s[order],
@@ -418,7 +422,7 @@ def lay_out(
     check_known([method], LAYOUTS, 'layout')
     n = len(e.symbols)
     if n < 4: raise DataError(f"expected at least 4 symbols for a map, got {n}")
-    Z = unit_vectors(e.vectors)                                           # Euclid on the sphere = cosine
+    Z = unit_vectors(e.vectors, centred=e.centred)                        # Euclid on the sphere = cosine
     if Z.shape[1] < 2: Z = np.pad(Z, ((0, 0), (0, 1)))                    # two contexts differ in one direction
     if method == 'pca':
         U, s, _ = np.linalg.svd(Z - Z.mean(0), full_matrices=False)

@@ -168,7 +168,7 @@ def find_routes(
     max_edges:int=4,      # longest route
 ) -> pd.DataFrame: # route, edges, strength (smallest score on it), sign (+1: raising the start raises the end)
     "Strongest short chains of edges from some genes to another: shortest paths when an edge's length is its score's inverse."
-    start = list(dict.fromkeys(start))
+    start = [start] if isinstance(start, str) else list(dict.fromkeys(start))
     check_known([end], sorted(G), 'gene of the graph')
     here = [s for s in start if s in G]
     if not here: raise DataError(f"none of {', '.join(start)} is in the graph; keep more edges")

@@ -197,6 +197,9 @@ def call_interactions(
         raise DataError("a call needs a standard deviation of each interaction: predict with a model that gives one, or pass noise=… to "
             "genetic_interactions")
     t = table.dropna(subset=['gi', 'std']).copy()
+    if lost := len(table) - len(t):
+        warnings.warn(f"{lost:,} of {len(table):,} pairs have no interaction or no standard deviation (a member that was not measured alone?); "
+            "they get no call", DataWarning, stacklevel=2)
     s = t['std'].clip(lower=1e-12)
     h = norm.ppf((1 + level) / 2)
     t['low'], t['high'], t['p'] = t['gi'] - h * s, t['gi'] + h * s, 2 * norm.sf(np.abs(t['gi']) / s)

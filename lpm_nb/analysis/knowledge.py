@@ -39,7 +39,7 @@ def read_relations(
     confidence:str='ABC', # which levels of DoRothEA count; D and E are predictions from motifs or co-expression alone
 ) -> pd.DataFrame: # gene1, gene2, databases
     "Known gene–gene relations of the catalogue."
-    databases = list(databases)
+    databases = [databases] if isinstance(databases, str) else list(databases)
     check_known(databases, RELATIONS, 'database of relations')
     tables = {d: read_annotation(f'pairs-{d}') for d in databases if d != 'dorothea'}
     if 'dorothea' in databases: tables['dorothea'] = read_regulation(confidence=confidence)

@@ -102,9 +102,13 @@ def find_movers(
     if atlas is not None:
         check_known([screen], list(atlas), 'screen of the atlas')
         check_known([readout], atlas[screen].readouts, f'readout of the screen {screen!r} that was given')
-    if perturbations is None:
-        perturbations = [p for p in atlas[screen].perturbations if p] if atlas is not None else [format_perturbation([a])
-            for a in model.vocab.atoms]
+    if perturbations is None and atlas is None: perturbations = [format_perturbation([a]) for a in model.vocab.atoms]
+    elif perturbations is None:
+        tried, known = [p for p in atlas[screen].perturbations if p], set(model.vocab.atoms)
+        perturbations = [p for p in tried if set(parse_perturbation(p)) <= known]
+        if lost := [p for p in tried if not set(parse_perturbation(p)) <= known]:
+            warnings.warn(f"{len(lost):,} of {len(tried):,} perturbations of screen {screen!r} are not known to the model (first: {lost[0]!r}) and "
+                "are left out; name candidates with perturbations=, or train on them", DataWarning, stacklevel=2)
     perturbations = [perturbations] if isinstance(perturbations, str) else perturbations
     perturbations = list(dict.fromkeys(format_perturbation(parse_perturbation(p)) for p in perturbations))
     asked = [*everywhere, *(c for c in wanted if c not in set(everywhere))] if selective else wanted

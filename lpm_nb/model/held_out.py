@@ -277,16 +277,20 @@ def _same_rows(table, wanted):
     return keys(table).get_indexer(keys(wanted))
 
 # %% ../../nbs/model/06l_held_out.ipynb #cdf5d8b8
+def _of_contexts(stack): # its weights go by contexts only
+    half = {n: {p: [[0.] * len(w) for w in s[:len(s) // 2]] + s[len(s) // 2:] for p, s in x.items()} for n, x in stack.shifts.items()}
+    return replace(stack, shifts=half)
+
 def _keep_shifts(stack, others, said):
-    "Weights that change where little was measured stay if pairs that have had no say in them are predicted better; changed in place."
-    error = {}
+    "Weights go by how little was measured of a perturbation only if pairs that have had no say in them are predicted better so."
+    error, plain = {}, [_of_contexts(s) for s in others]
     for i, h, n, base, answers, _ in said:
-        for k, t in enumerate((h.table, None)):
-            e = (others[i].mix(n, answers, base=base, net=h.answer, table=t)[0] - h.y)**2
+        for k, s in enumerate((others[i], plain[i])):
+            e = (s.mix(n, answers, base=base, net=h.answer, table=h.table)[0] - h.y)**2
             error[n, k] = error.get((n, k), 0.) + np.nansum(e)
-    for n in list(stack.shifts):
-        if not error.get((n, 0), 0) < error.get((n, 1), 0):
-            for s in (stack, *others): s.shifts.pop(n, None)
+    better = {n for n in stack.shifts if error.get((n, 0), 0) < error.get((n, 1), 0)}
+    def keep(s): return replace(s, shifts={n: x if n in better else _of_contexts(s).shifts[n] for n, x in s.shifts.items()})
+    return keep(stack), [keep(s) for s in others]
 
 def _trust_amounts(weights, kinds):
     "Where a pair was tried at other doses and nothing was held out to judge them by, they speak alone."
@@ -347,7 +351,7 @@ def fit_stack(
         counted = {n: count_pairs(known[n], whole[n]) for n in names} if but is None else {n: c for (i, n), c in counts.items() if i == but}
         return Stack([final[k] for k in chosen if k in final], weights, counts=counted, shifts=shifts)
     stack, others = stacked(), [stacked(i) for i in range(len(held))]     # what a member says is judged with weights that have not seen it
-    _keep_shifts(stack, others, said)
+    stack, others = _keep_shifts(stack, others, said)
     mixed = [others[i].mix(n, answers, base=base, net=h.answer, table=h.table) for i, h, n, base, answers, _ in said]
     for n in names:
         mine = [((m - base)[new], (h.y - base)[new]) for (m, _), (_, h, k, base, *_) in zip(mixed, said) if k == n for new in [~h.part]]

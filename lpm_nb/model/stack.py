@@ -51,10 +51,10 @@ def fold_equations(
     size = (t**2).sum(1) / np.maximum(seen.sum(1), 1)
     w = 1 / np.sqrt(np.maximum(size + np.median(size), 1e-9)) / np.maximum(seen.sum(1), 1) if y.shape[1] >= 20 else np.ones(len(y))
     own, with_truth = X @ X.transpose(0, 2, 1) * w[:, None, None], np.einsum('nqr,nr->nq', X, t) * w[:, None]
-    noise = np.where(seen, spread, 0).sum(1) * w
-    own[:, 0, 0] -= noise * min(1, .5 * own[:, 0, 0].sum() / max(noise.sum(), 1e-12))
     S = np.ones((len(y), 1)) if scarce is None else np.column_stack([np.ones(len(y)), scarce])
     A, b = np.einsum('na,nb,nij->aibj', S, S, own, optimize=True), np.einsum('na,ni->ai', S, with_truth)
+    # not of what is scarce: the other members have seen it, which is more than averaging takes away
+    A[0, 0, 0, 0] -= min((np.where(seen, spread, 0).sum(1) * w).sum(), .5 * A[0, 0, 0, 0])
     return Equations(A.reshape(b.size, b.size), b.ravel(), n or len(y), float(((t**2).sum(1) * w).sum()))
 
 # %% ../../nbs/model/06d_stack.ipynb #5a368c7d
