@@ -94,14 +94,24 @@ def score_grouping(
 # %% ../../nbs/analysis/12b_contexts.ipynb #a6cbffa3
 def _spread(x): return 1.4826 * np.median(np.abs(x - np.median(x))) or x.std() # robust standard deviation
 
+def _others_median(x):
+    "(n,) median of all other values, 0 of none."
+    n = len(x)
+    if n < 2: return np.zeros(n)
+    order = np.argsort(x, kind='stable')
+    a, rank = x[order], np.empty(n, int)
+    rank[order] = np.arange(n)
+    low, high = ((n - 2) // 2), ((n - 1) // 2)
+    return (a[low + (low >= rank)] + a[high + (high >= rank)]) / 2
+
 def _own_spread(x, group, usual=10.):
-    "(n,) spread of the group that each value is in, as if it had `usual` values more of the spread of all; and its degrees of freedom."
+    "(n,) spread of the other values of each group, as if there were `usual` more with the spread of all; and its degrees of freedom."
     whole = _spread(x) or 1.
-    n, own = np.bincount(group), np.zeros(group.max() + 1)
-    for k, v in pd.Series(x).groupby(group): own[k] = 1.4826 * np.median(np.abs(v))
-    spread = np.sqrt((n * own**2 + usual * whole**2) / (n + usual))
-    df = (n + usual)**2 / np.maximum(2.7 * n, 1e-9)      # what is known of a median deviation is worth a third of as many values; that of all is known
-    return spread[group], df[group]
+    n, own = np.bincount(group)[group] - 1, np.zeros(len(x))
+    for at in pd.Series(np.arange(len(x))).groupby(group).indices.values(): own[at] = 1.4826 * _others_median(np.abs(x[at]))
+    # what is known of a median deviation is worth a third of as many values
+    df = (n + usual)**2 / (n + usual**2 / len(x)) / 2.7
+    return np.sqrt((n * own**2 + usual * whole**2) / (n + usual)), df
 
 def find_deviations(
     screen:Screen,          # measured

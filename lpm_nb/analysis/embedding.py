@@ -101,7 +101,7 @@ def _hide_own(Z, perturbations, readouts):
 def _spreads(X, readouts, units):
     "(n_readouts,) what each readout is divided by: few readouts each by their own spread, many by that of their unit."
     own = np.nanstd(X, 0)
-    group = np.arange(len(readouts)) if len(readouts) < 20 else pd.factorize([(u, r.partition(':')[0] if ':' in r else '') for u, r in zip(units, readouts)])[0]
+    group = np.arange(len(readouts)) if len(readouts) < 20 else pd.factorize(np.array([f"{u} {r.partition(':')[0] if ':' in r else ''}" for u, r in zip(units, readouts)], object))[0]
     square = pd.Series(own**2).groupby(group).transform('mean').to_numpy()
     return np.where(square > 0, np.sqrt(square), 1)
 
@@ -166,7 +166,7 @@ def embed_responses(
         parts = [_hide_own(P[k] / spread, everyone, mine) for k in range(len(cs))]
         pieces.append((_centred(parts, mean_of), cs, mine))
     if not pieces: raise DataError("nothing to embed: none of the screens has the wanted readouts and contexts")
-    return Embedding(_join(pieces, everyone).loc[wanted], name)
+    return Embedding(_join(pieces, everyone).loc[wanted], name, centred=against is not None or len(wanted) < len(everyone))
 
 def embed_profiles(
     atlas:Atlas|Screen, # the screens
@@ -195,7 +195,7 @@ def embed_profiles(
         spread = _spreads(X, mine, [s.units[j] for j in at])
         pieces.append((_centred([z / spread for z in parts], mean_of), s.contexts, mine))
     if not pieces: raise DataError("nothing to embed: none of the screens has the wanted readouts")
-    return Embedding(_join(pieces, everyone).loc[wanted], name)
+    return Embedding(_join(pieces, everyone).loc[wanted], name, centred=against is not None or len(wanted) < len(everyone))
 
 # %% ../../nbs/analysis/11_embedding.ipynb #c8e6bc19
 def reduce_embedding(
@@ -209,16 +209,16 @@ def reduce_embedding(
     if components < 1 or not 0 <= power <= 1: raise DataError(f"expected components ≥ 1 and 0 ≤ power ≤ 1, got {components} and {power}")
     def one(v):
         Z = v.to_numpy(np.float64)
-        Z = Z - Z.mean(0)
-        k = min(components, min(Z.shape) - 1)
-        if k < 1: raise DataError(f"{e.name!r} has too few symbols or dimensions to reduce: {v.shape}")
+        if not e.centred: Z = Z - Z.mean(0)
+        k = min(components, min(Z.shape) - (not e.centred))
+        if k < 1 or len(Z) < 2: raise DataError(f"{e.name!r} has too few symbols or dimensions to reduce: {v.shape}")
         if k < min(Z.shape) / 3:
             U, s, _ = scipy.sparse.linalg.svds(Z, k, random_state=0, return_singular_vectors='u')
             U, s = U[:, ::-1], s[::-1]
         else: U, s, _ = np.linalg.svd(Z, full_matrices=False)
         keep = s[:k] > s[0] * 1e-6
         return pd.DataFrame(U[:, :k][:, keep] * s[:k][keep]**(1 - power), v.index)
-    return Embedding(one(e.vectors), name or f"{e.name}, {'PCA' if not power else 'whitened'}", tuple(one(s) for s in e.seeds))
+    return Embedding(one(e.vectors), name or f"{e.name}, {'PCA' if not power else 'whitened'}", tuple(one(s) for s in e.seeds), e.centred)
 
 def shuffle_embedding(
     e:Embedding,  # to shuffle
@@ -227,7 +227,8 @@ def shuffle_embedding(
 ) -> Embedding:
     "The same vectors on the wrong symbols: what chance achieves."
     order = rng(seed, 'shuffle').permutation(len(e.vectors))
-    return Embedding(e.vectors.iloc[order].set_axis(e.vectors.index), 'shuffled', tuple(s.iloc[order].set_axis(s.index) for s in e.seeds))
+    return replace(e, vectors=e.vectors.iloc[order].set_axis(e.vectors.index), name='shuffled',
+        seeds=tuple(s.iloc[order].set_axis(s.index) for s in e.seeds))
 
 # %% ../../nbs/analysis/11_embedding.ipynb #e7d7cdc0
 def unit_vectors(
@@ -294,7 +295,8 @@ def join_embeddings(
     def side(tables):
         out = _impute([pd.DataFrame(unit_vectors(v, centred=e.centred), v.index).reindex(symbols).to_numpy() for e, v in zip(parts, tables)])
         return pd.DataFrame(np.concatenate(out, 1).astype(np.float32), pd.Index(symbols, name='perturbation'))
-    return Embedding(side([e.vectors for e in parts]), name, tuple(side([e.seeds[i] for e in parts]) for i in range(len(parts[0].seeds))))
+    return Embedding(side([e.vectors for e in parts]), name, tuple(side([e.seeds[i] for e in parts]) for i in range(len(parts[0].seeds))),
+        all(e.centred for e in parts))
 
 # %% ../../nbs/analysis/11_embedding.ipynb #ba2866b8
 def similarity(
@@ -529,7 +531,7 @@ def annotate_function(
     max_share:float=.3,    # sets that hold more of these genes are left out
     width:int=100,         # principal components of each embedding that are used, at most
     folds:int=5,           # outer folds
-    draws:int=200,         # resamples of the genes
+    draws:int=100,         # resamples of the genes
     seed:int=0,            # of the folds and the resampling
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # summary: method, value (mean AUROC), low, high, gain, gain_low, gain_high, sets, genes; and the AUROC of each set and method
     "Annotation of gene function by nested cross-validation."

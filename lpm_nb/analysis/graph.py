@@ -153,7 +153,8 @@ def compare_contexts(
     if a.std is not None and b.std is not None:
         va, vb = (x.std.loc[s, t].to_numpy(float)[i, j]**2 for x in (a, b))
         out['z'] = out['difference'] / np.sqrt(va + vb)
-        df = (va + vb)**2 / np.maximum(va**2 / a.df + vb**2 / b.df, 1e-300)                      # Welch and Satterthwaite
+        da, db = (np.broadcast_to(x.df[s] if isinstance(x.df, pd.Series) else x.df, len(s))[i] for x in (a, b))
+        df = (va + vb)**2 / np.maximum(va**2 / da + vb**2 / db, 1e-300)                      # Welch and Satterthwaite
         out['p'] = 2 * student.sf(out['z'].abs(), df)
         out['q'] = false_discoveries(out['p'].to_numpy())
     return out.reindex(out['difference'].abs().sort_values(ascending=False, kind='stable').index[:top]).reset_index(drop=True)

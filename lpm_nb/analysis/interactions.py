@@ -321,7 +321,7 @@ def bliss_excess(
         return o[['perturbation', 'context', 'dose', 'time']].astype(dict(perturbation=str, context=str)).fillna(dict(dose=-1, time=-1)), v
     def of_label(t): # a dose that stands in the column goes into the label, as combinations have it
         written = [f'{x:g}' if x > 0 else '' for x in t['dose']]
-        plain = [d and split_dose(p)[1] != split_dose(p)[1] for p, d in zip(t['perturbation'], written)]
+        plain = np.array([bool(d) and split_dose(p)[1] != split_dose(p)[1] for p, d in zip(t['perturbation'], written)], bool)
         return t.assign(perturbation=[f'{p}@{d}' if k else p for p, d, k in zip(t['perturbation'], written, plain)],
             dose=np.where(plain, -1, t['dose']))
     n = [np.array([len(s.members[p]) for p in s.obs['perturbation'].astype(str)], int) for s in (screen, singles)]
@@ -334,7 +334,8 @@ def bliss_excess(
     if not len(rows): raise DataError(f"no combination in screen {screen.name!r}; expected perturbations of several members, such as drug:a@1+drug:b@10")
     alone, effect = share(singles, np.flatnonzero(n[1] == 1))
     doses = [split_dose(a)[1] for p in screen.obs['perturbation'].astype(str).iloc[rows].unique() for a in screen.members[p]]
-    if any(x == x for x in doses): alone = of_label(alone)
+    if any(x == x for x in doses):                                     # both ways to write it
+        alone, effect = pd.concat([alone, of_label(alone)]), np.concatenate([effect, effect])
     left = pd.Series(1 - effect, pd.MultiIndex.from_frame(alone)).groupby(level=[0, 1, 2, 3]).mean()
     asked, effect = share(screen, rows)
     members = [screen.members[p] for p in asked['perturbation']]

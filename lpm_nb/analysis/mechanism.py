@@ -78,7 +78,7 @@ def compare_kinds(
     *,
     drugs:Sequence[str]|None=None, # which drugs; None = all atoms 'drug:…'
     kinds:Sequence[str]|None=None, # kinds of genetic perturbation; None = all there are
-) -> pd.DataFrame: # (n_drugs, n_genetic) cosine, each kind centred on its own mean
+) -> pd.DataFrame: # (n_drugs, n_genetic) cosine, each kind counted from its own mean, drawn to zero as if five more were there
     "How alike drugs and genetic perturbations are."
     of = pd.Series([s.partition(':')[0] if '+' not in s else '' for s in e.symbols], e.symbols)
     drugs = list(drugs) if drugs is not None else of.index[of == 'drug'].tolist()
@@ -90,12 +90,13 @@ def compare_kinds(
     if not drugs or not there:
         raise DataError(f"{e.name!r} has {len(drugs)} drugs and {'no ' if not there else ''}genetic perturbations; both kinds have to be "
             "in one embedding (of a model that was trained on both, or of profiles on shared readouts)")
-    def units(k, wanted): # against the mean of all of a kind, as far as there are enough to know it
-        Z = e.vectors.loc[of.index[of == k]].to_numpy(np.float64)
-        Z = e.vectors.loc[wanted].to_numpy(np.float64) - Z.sum(0) / (len(Z) + 5)
+    total, n = e.vectors.groupby(of.to_numpy()).sum(), of.value_counts()
+    def units(wanted): # against the mean of their kind, as far as there are enough to know it
+        k = of[wanted]
+        Z = e.vectors.loc[wanted].to_numpy(np.float64) - total.loc[k].to_numpy(np.float64) / (n[k].to_numpy() + 5)[:, None]
         return Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
-    D = units('drug', drugs)
-    return pd.concat([pd.DataFrame(D @ units(k, of.index[of == k]).T, drugs, of.index[of == k]) for k in there], axis=1)
+    D = units(drugs)
+    return pd.concat([pd.DataFrame(D @ units(of.index[of == k]).T, drugs, of.index[of == k]) for k in there], axis=1)
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #b367a4f5
 def _gene_scores(S):

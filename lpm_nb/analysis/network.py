@@ -36,7 +36,7 @@ class GeneEffects:
     screen:str              # name of the screen
     kind:str                # prefix of the perturbation labels, such as 'CRISPRi'; '' where labels are bare symbols
     std:pd.DataFrame|None=None   # (n_sources, n_genes) standard error of the values; NaN where not known
-    df:float=np.inf         # degrees of freedom of these errors
+    df:pd.Series|float=np.inf    # (n_sources,) degrees of freedom of these errors, or one number
     origin:pd.Series|None=None   # (n_sources,) 'measured', 'predicted' or 'combined'
 
     @property
@@ -52,7 +52,7 @@ class GeneEffects:
         check_known(list(sources), self.sources, 'source gene')
         cut = list(sources)
         return replace(self, values=self.values.loc[cut], direction=self.direction[cut], std=None if self.std is None
-            else self.std.loc[cut], origin=self.origin[cut])
+            else self.std.loc[cut], df=self.df[cut] if isinstance(self.df, pd.Series) else self.df, origin=self.origin[cut])
 
 # %% ../../nbs/analysis/13_network.ipynb #2b80f426
 def _single_genes(screen, context, kind):
@@ -78,7 +78,7 @@ def _single_genes(screen, context, kind):
 def moderate_variances(
     variance:np.ndarray, # (n, n_genes) variance of replicates; NaN = not known
     count:np.ndarray,    # (n,) replicates
-) -> tuple[np.ndarray|None, float]: # (n, n_genes), and their degrees of freedom; None where nothing is known
+) -> tuple[np.ndarray|None, np.ndarray|float]: # (n, n_genes), and (n,) their degrees of freedom; None where nothing is known
     "Variances of few replicates, drawn towards that of the gene over all experiments (Smyth 2004)."
     d = np.where(np.isnan(variance), 0, np.maximum(count - 1, 0)[:, None])
     if not d.any(): return None, np.inf
@@ -90,10 +90,9 @@ def moderate_variances(
     e = np.log((variance / np.maximum(usual, 1e-300))[use]) - digamma(k / 2) + np.log(k / 2)
     unequal = e.var() - polygamma(1, k / 2).mean() if len(e) > 1 else 0
     prior = np.inf if unequal < 1e-4 else 2 * brentq(lambda x: polygamma(1, x) - unequal, 1e-4, 1e5)
-    own = np.median(k) if len(k) else 0
-    if np.isinf(prior): return np.broadcast_to(usual, variance.shape).copy(), float(np.median(d.sum(0)))
+    if np.isinf(prior): return np.broadcast_to(usual, variance.shape).copy(), np.full(len(variance), float(np.median(d.sum(0))))
     usual = usual * np.exp(e.mean() + digamma(prior / 2) - np.log(prior / 2))          # of unequal variances the mean is no usual one
-    return (prior * usual + d * np.nan_to_num(variance)) / (prior + d), float(prior + own)
+    return (prior * usual + d * np.nan_to_num(variance)) / (prior + d), prior + np.maximum(np.asarray(count, float) - 1, 0)
 
 # %% ../../nbs/analysis/13_network.ipynb #f90efb1b
 def gene_effects(
@@ -139,6 +138,7 @@ def gene_effects(
             std = np.sqrt(var[:len(rows)] / n[rows, None])
             # the reference has an error too
             if reference == 'control': std = np.sqrt(std**2 + (var[len(rows):] / n[c, None]).sum(0) / c.sum()**2)
+            df = pd.Series(df[:len(rows)], pd.Index(sources, name='source'))
     index, columns = pd.Index(sources, name='source'), pd.Index(genes, name='gene')
     return GeneEffects(pd.DataFrame(X - zero, index, columns), pd.Series(direction, index), pd.Series(zero, columns), context, screen.name,
         kind, None if std is None else pd.DataFrame(std, index, columns), df, pd.Series('measured', index))
@@ -193,7 +193,9 @@ def impute_effects(
         before = effects.std if effects.std is not None else pd.DataFrame(np.nan, effects.values.index, effects.values.columns)
         S = None if S is None and effects.std is None else pd.concat([before, S if S is not None
             else pd.DataFrame(np.nan, index, effects.values.columns)])
-    return replace(effects, values=P, std=S, origin=origin, direction=pd.Series(int(effects.direction.iloc[0]), P.index))
+    df = effects.df if isinstance(effects.df, pd.Series) else pd.Series(effects.df, effects.values.index, dtype=float)
+    df = df.reindex(P.index).where(origin != 'predicted').fillna(np.inf)                # a model's errors are taken for known
+    return replace(effects, values=P, std=S, df=df, origin=origin, direction=pd.Series(int(effects.direction.iloc[0]), P.index))
 
 # %% ../../nbs/analysis/13_network.ipynb #a93de16b
 def sensitivity_effects(
@@ -240,7 +242,7 @@ def _shrunken_t(e, own, seed, s0=None): # Tusher et al. 2001: a small constant k
             "noise=… to gene_effects, or use 'robust z'")
     V = e.values.to_numpy(float)
     t = V / (S + (np.nanmedian(S) if s0 is None else s0))
-    return t, 2 * student.sf(np.abs(V) / np.maximum(S, 1e-12), e.df)
+    return t, 2 * student.sf(np.abs(V) / np.maximum(S, 1e-12), np.reshape(e.df, (-1, 1)))
 
 # %% ../../nbs/analysis/13_network.ipynb #9538bff8
 def _block(e, own):
@@ -538,7 +540,8 @@ def _noise(e):
     sd = np.full(e.values.shape, np.nan) if e.std is None else e.std.to_numpy(float)
     unknown = np.isnan(sd)
     if not unknown.any(): return sd
-    V = e.values.to_numpy(float)[unknown.all(1)] if unknown.all(1).any() else e.values.to_numpy(float)
+    V = e.values.to_numpy(float)
+    if unknown.all(1).sum() >= 20: V = V[unknown.all(1)]               # of fewer a spread is no measure
     spread = 1.4826 * np.nanmedian(np.abs(V - np.nanmedian(V, 0)), 0)
     if (flat := np.nanmean(spread == 0)) > .05:
         raise DataError(f"{flat:.0%} of the genes have one value in half of the perturbations or more (censored?), so their noise is not "
@@ -584,6 +587,8 @@ def edge_significance(
     check_known([null], ['shuffle', 'noise', 'profiles'], 'null')
     if null == 'shuffle' and method not in ASSOCIATIONS:
         raise DataError(f"shuffling leaves the effects that {method!r} looks at, in other places; use null='noise'")
+    if null == 'profiles' and method != 'co-function':
+        raise DataError(f"mixtures of profiles keep the effects that {method!r} looks at; they are for 'co-function'")
     if method == 'ridge' and options.get('penalty') is None:               # chosen once: scores under two penalties do not compare
         inside, R, Y = _filled(effects, options.get('own'))
         options['penalty'] = _penalty(inside, R, Y, effects.genes, seed)

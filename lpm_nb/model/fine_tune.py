@@ -24,7 +24,7 @@ from .held_out import FEW, choose_folds, fit_noise, fit_sums, hold_out, judged_b
 from .lpm import LPMDecoder, base_of, dose_rungs, make_network, start_levels
 from .members import extend_sums
 from .predict import measure_controls, measure_on_target
-from .stack import common_level
+from .stack import common_level, count_pairs
 from .trained import Controls, TrainedLPM, atlas_transfers, transfer_widths, experiment_keys
 from .training import train_member
 
@@ -118,7 +118,9 @@ def _extend_stack(model, atlas, masks, scaling, levels):
         P, C = (np.concatenate([g(o) for o in obs]) for g in (effect_labels, lambda o: texts(o['context'])))
         models.append(extend_classical(f, P, C, V=np.concatenate([(atlas[n].X[masks[n]] - scaling[n][0]) / scaling[n][1] for n in mine]),
             effects=next((e for e in model.effects if f.screens[0] in e.screens), None), levels=levels))
-    return replace(model.stack, models=models)
+    def news(n): return masks[n] & ~np.isin(experiment_keys(atlas[n].obs), model.met.get(n, []))      # a repeat tells of nothing new
+    counts = {n: c + count_pairs(atlas[n], news(n)) if n in atlas else c for n, c in model.stack.counts.items()}
+    return replace(model.stack, models=models, counts=counts)
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #cbbd0c36
 def _check_more(model, atlas):

@@ -282,14 +282,15 @@ def _of_contexts(stack): # its weights go by contexts only
     return replace(stack, shifts=half)
 
 def _keep_shifts(stack, others, said):
-    "Weights go by how little was measured of a perturbation only if pairs that have had no say in them are predicted better so."
-    error, plain = {}, [_of_contexts(s) for s in others]
-    for i, h, n, base, answers, _ in said:
-        for k, s in enumerate((others[i], plain[i])):
+    "Weights that go by how little was measured: of contexts if pairs that have had no say in them are not predicted worse so, of perturbations as well if they are predicted better."
+    forms = _of_contexts, lambda s: s, lambda s: replace(s, shifts={})                  # in this order where nothing can tell
+    error, tried = {}, [[f(s) for f in forms] for s in others]
+    for i, h, n, base, answers, _ in said if len(others) > 1 else ():                   # one member alone would judge what it made
+        for k, s in enumerate(tried[i]):
             e = (s.mix(n, answers, base=base, net=h.answer, table=h.table)[0] - h.y)**2
-            error[n, k] = error.get((n, k), 0.) + np.nansum(e)
-    better = {n for n in stack.shifts if error.get((n, 0), 0) < error.get((n, 1), 0)}
-    def keep(s): return replace(s, shifts={n: x if n in better else _of_contexts(s).shifts[n] for n, x in s.shifts.items()})
+            error[n, k] = error.get((n, k), 0.) + float(np.nansum(e))
+    best = {n: min(range(3), key=lambda k, n=n: (error.get((n, k), 0.), k)) for n in stack.shifts}
+    def keep(s): return replace(s, shifts={n: f for n, k in best.items() if (f := forms[k](s).shifts.get(n)) is not None})
     return keep(stack), [keep(s) for s in others]
 
 def _trust_amounts(weights, kinds):
@@ -346,7 +347,7 @@ def fit_stack(
     def stacked(but=None):
         mine = {n: [(i, e) for i, _, k, *_, e in said if k == n] for n in names}
         weights = {n: _weights(mine[n], lambda p, e, n=n: weigh(n, p, e), but) for n in names}
-        shifts = {n: _weights(mine[n], lambda p, e, n=n: solve_shifts(e, weights[n][p], fading=len(known[n].readouts) < 20).tolist(), but) for n in names}
+        shifts = {n: _weights(mine[n], lambda p, e, n=n: solve_shifts(e, weights[n][p], fading='1' in p and len(known[n].readouts) < 20).tolist(), but) for n in names}
         _trust_amounts(weights, kinds)
         counted = {n: count_pairs(known[n], whole[n]) for n in names} if but is None else {n: c for (i, n), c in counts.items() if i == but}
         return Stack([final[k] for k in chosen if k in final], weights, counts=counted, shifts=shifts)

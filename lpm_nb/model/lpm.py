@@ -316,8 +316,9 @@ def _sum_where(total, n, where, x):
 def _crossed_levels(b, n_contexts, use):
     "Levels of contexts of few readouts: what an experiment there is beyond what its perturbation does elsewhere."
     of = np.unique(torch.cat([b.members, b.amount], 1).numpy(), axis=0, return_inverse=True)[1].ravel()
-    rows, Y = (torch.cat(x).numpy() for x in zip(*b.chunks(use)))
-    if not len(rows): return torch.zeros(n_contexts, b.n_readouts)
+    pieces = [x for x in b.chunks(use) if len(x[0])]
+    if not pieces: return torch.zeros(n_contexts, b.n_readouts)
+    rows, Y = (torch.cat(x).numpy() for x in zip(*pieces))
     mean, (_, level) = crossed_effects(Y, [of[rows], b.local.numpy()[rows]], [of.max() + 1, n_contexts])
     return torch.from_numpy((mean + level).astype(np.float32))
 

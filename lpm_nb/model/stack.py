@@ -9,6 +9,7 @@ __all__ = ['KNOTS', 'Equations', 'fold_equations', 'solve_weights', 'scarcity', 
 # %% ../../nbs/model/06d_stack.ipynb #7251a341
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 import numpy as np
 import pandas as pd
 from .classical import OTHER_AMOUNTS, ClassicalModel
@@ -97,16 +98,26 @@ class Counts:
     perturbation:dict[str, int]
     context:dict[str, int]
 
-    def scarcity(self, table): # (n, 6) of perturbations, then of contexts, beyond that of the median pair; 0 of combinations
-        out = []
+    @cached_property
+    def usual(self): # what the perturbation and the context of the median pair have
+        out = {}
         for k, counts in (('perturbation', self.perturbation), ('context', self.context)):
-            each = np.array(list(counts.values()), int)
-            usual = np.median(np.repeat(each, each)) if len(each) else 1
-            mine = table[k].astype(str).map(counts).fillna(0).to_numpy(float)
-            out.append(np.maximum(scarcity(mine) - scarcity([usual]), 0))
-        label = table['perturbation'].astype(str)
-        single = label.map({p: len(parse_perturbation(p)) == 1 for p in label.unique()}).to_numpy(bool)
-        return np.concatenate(out, 1) * single[:, None]
+            each = np.sort(np.array(list(counts.values()), int))
+            out[k] = each[np.searchsorted(each.cumsum(), each.sum() / 2)] if each.sum() else 1
+        return out
+
+    def __add__(self, other):
+        def both(a, b): return {**a, **{k: a.get(k, 0) + n for k, n in b.items()}}
+        return Counts(both(self.perturbation, other.perturbation), both(self.context, other.context))
+
+    def scarcity(self, table): # (n, 6) of perturbations, then of contexts, beyond that of the median pair; 0 of combinations
+        def of(k, counts): # steps of each label, then of each experiment
+            c = pd.Categorical(table[k])
+            single = np.array([k == 'context' or len(parse_perturbation(str(p))) == 1 for p in c.categories], bool)
+            steps = np.maximum(scarcity([counts.get(str(p), 0) for p in c.categories]) - scarcity([self.usual[k]]), 0)
+            return steps[c.codes], single[c.codes]
+        (p, single), (c, _) = (of(k, getattr(self, k)) for k in ('perturbation', 'context'))
+        return np.concatenate([p, c], 1) * single[:, None]
 
 def count_pairs(
     screen:Screen,    # what was measured
@@ -119,18 +130,20 @@ def count_pairs(
 
 def solve_shifts(
     equations:Equations, # with `scarce`
-    weights:Sequence[float], # (q,) of what is well known
+    weights:Sequence[float], # (q,) of all, most of which is well known
     *,
     fading:bool=False,   # the network is believed to know less of a context with every step, and nothing of one with a single experiment
     prior:float=20.,     # so many experiments that say so, or else that ask for no change; more where there are few: what few pairs say counts by the square of their number
 ) -> np.ndarray: # (steps, q)
     "What the weights change by where little was measured."
     q, n = len(weights), max(equations.n, 1)
-    prior = max(prior, 200**2 / n)
+    believed, prior = prior, max(prior, 200**2 / n)
     A, b = equations.A[q:, q:], equations.b[q:] - equations.A[q:, :q] @ np.asarray(weights)
     pull = np.tile(np.maximum(np.diag(equations.A)[:q], 1e-9), len(b) // q) * prior / n
     start = np.zeros((len(b) // q, q))
-    if fading: start[len(start) // 2:, 0] = -weights[0] / (len(KNOTS) - 1)
+    if fading:
+        at = slice(len(start) // 2 * q, None, q)                       # the network, by contexts
+        start.ravel()[at], pull[at] = -weights[0] / (len(KNOTS) - 1), pull[at] * believed / prior
     return np.linalg.solve(A + np.diag(pull), b + pull * start.ravel()).reshape(-1, q)
 
 # %% ../../nbs/model/06d_stack.ipynb #1842cd7b
