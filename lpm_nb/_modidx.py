@@ -1230,6 +1230,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'lpm_nb.model.ensemble._make_plan': ('model/ensemble.html#_make_plan', 'lpm_nb/model/ensemble.py'),
                                        'lpm_nb.model.ensemble._passes': ('model/ensemble.html#_passes', 'lpm_nb/model/ensemble.py'),
                                        'lpm_nb.model.ensemble._run_key': ('model/ensemble.html#_run_key', 'lpm_nb/model/ensemble.py'),
+                                       'lpm_nb.model.ensemble._tell_of_tails': ( 'model/ensemble.html#_tell_of_tails',
+                                                                                 'lpm_nb/model/ensemble.py'),
                                        'lpm_nb.model.ensemble._train_ensemble': ( 'model/ensemble.html#_train_ensemble',
                                                                                   'lpm_nb/model/ensemble.py'),
                                        'lpm_nb.model.ensemble._with_transfer': ( 'model/ensemble.html#_with_transfer',

@@ -6,7 +6,7 @@
 __all__ = ['default_config', 'map_config', 'fingerprint', 'choose_device', 'settle_levels', 'fit_lpm']
 
 # %% ../../nbs/model/06m_ensemble.ipynb #1f2c18cd
-import copy, hashlib, json, os, platform
+import copy, hashlib, json, os, platform, warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import nn
 import lpm_nb
-from ..core import DataError, rng
+from ..core import DataError, DataWarning, rng
 from ..data.effects import Effects, measure_effects
 from ..data.loaders import Block, Vocab, atlas_blocks, build_vocab, encode, make_block, standardise
 from ..data.screen import Atlas, Screen, as_atlas
@@ -268,6 +268,23 @@ def settle_levels(
         return replace(f, tables={**f.tables, 'level': level})
     return replace(model, networks=networks, stack=replace(model.stack, models=[moved(f) for f in model.stack.models]))
 
+# %% ../../nbs/model/06m_ensemble.ipynb #4a8a1124
+def _tell_of_tails(atlas, masks, rare=.01, most=.5, enough=500):
+    "Warn of readouts in which a few values have most of the variance."
+    for n, s in atlas.items():
+        rows = np.flatnonzero(masks[n])
+        if len(s.readouts) >= 20 or len(rows) < enough: continue
+        rows = rows[:: -(-len(rows) // 100_000)]
+        X = np.concatenate([x for _, x in row_chunks(s.X, rows=rows)]).astype(np.float64)
+        for r, x in zip(s.readouts, X.T):
+            x = x[~np.isnan(x)]
+            far = np.sort((x - x.mean())**2)[::-1] if len(x) else np.zeros(0)
+            share = far[:int(rare * len(far))].sum() / max(far.sum(), 1e-300)
+            if share > most:
+                warnings.warn(f"{rare:.0%} of the values of {r!r} in screen {n!r} has {share:.0%} of their variance, and the model would be fitted to "
+                    f"these (the furthest: {x[np.abs(x - x.mean()).argmax()]:.4g}, median {np.median(x):.4g}): "
+                    + ("take logarithms, or " if x.min() > 0 else "") + "leave out values that failed", DataWarning, stacklevel=3)
+
 # %% ../../nbs/model/06m_ensemble.ipynb #3d1ffff8
 def fit_lpm(
     atlas:Atlas|Screen, # what was measured
@@ -285,6 +302,7 @@ def fit_lpm(
     atlas = as_atlas(atlas)
     if split is not None: prove_split(atlas, split)
     known, train, valid = _known_part(atlas, split)                # from here on the test part does not exist
+    _tell_of_tails(known, train)
     config = config or default_config(known)
     if config.decoder == 'paper' and any(s.obs['dose'].nunique() > 1 for s in known.values()):
         raise DataError("the paper's decoder has the dose in the perturbation's symbol and knows no dose column; write the dose into the "
