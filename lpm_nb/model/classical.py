@@ -9,7 +9,7 @@ __all__ = ['ALONE', 'OF_MEMBERS', 'OTHER_AMOUNTS', 'OF_AMOUNTS', 'METHODS', 'OF_
 # %% ../../nbs/model/06c_classical.ipynb #a04a8b69
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
@@ -258,35 +258,68 @@ def _answers(method, contexts, level, D, seen, settings, usual=None):
     elsewhere = (seen.any(-1).sum(1)[:, None] - seen.any(-1)) > 0
     return np.where(elsewhere[..., None], full, np.nan).astype(np.float32)
 
-# %% ../../nbs/model/06c_classical.ipynb #724f8363
-def _methods(screens, contexts, perturbations, *, names, cells):
-    "Which methods fit a group; perturbations: with their amounts, names: without."
-    most, out = max(len(s.readouts) for s in screens), []
-    if any(is_large(s.X) for s in screens) and most < 20: return []
-    pairs = sum(len(m) > 1 for s in screens for m in s.members.values()) / max(1, sum(len(s.members) for s in screens))
-    atoms = len({a for s in screens for m in s.members.values() for a in m})          # tables of pairs have atoms × atoms entries
-    amounts = any(s.obs[k].nunique() > 1 for s in screens for k in ('dose', 'time'))
-    if pairs and most < 20 and contexts * most * max(atoms**2 / 10, atoms**3 / 1000) <= 1e6 and not amounts: out += list(PAIR_MODELS)
-    if pairs and most >= 20 and not amounts and not any(is_large(s.X) for s in screens) and max(atoms, 150) * contexts * most <= 3e7:
-        out += ['sums of members', ALONE]
-    if perturbations > names and pairs < .5 and cells * min(most, 150) <= 3e7: out += OF_AMOUNTS
-    if contexts > 1 and perturbations > 1 and most < 20 and pairs < .5 and perturbations * contexts * most <= 2e8: out.append('additive')
-    if contexts > 1 and perturbations > 1 and most >= 20 and max(perturbations * most,
-        perturbations * contexts * min(most, 150) / 7) <= 3e7:
-        out.append('sums of profiles')
-    if contexts < 2 or perturbations < 10 or perturbations * contexts * min(most, 150) > 2e8: return out
-    if most >= 20:
-        out += ['kernel', 'nearest'] * (perturbations <= 5000) + ['factors of profiles'] * (perturbations <= 3000
-            and contexts * min(most, 150) <= 6e4)
-        if 'sums of profiles' in out and perturbations <= 3000: out.append('low rank of profiles')
-        # inverts cells × cells; the noise of one experiment needs many readouts, likeness of contexts more than two
-        if contexts > 2 and most >= 100 and cells <= 1000 and perturbations * contexts * max(cells, most) <= 3e7: out.append(RELATED)
-    elif most < 20 and pairs < .5:
-        out.append('low rank')
-        if contexts >= 5 and perturbations * contexts <= 2e7:
-            for f in ['factors'] + ['related contexts'] * (contexts <= 3000):                # contexts × contexts are inverted
-                out += [f] * (len(screens) > 1) + [f'{f}, one screen']
+# %% ../../nbs/model/06c_classical.ipynb #7e8f45c1
+@dataclass(frozen=True)
+class _Shape:
+    "How large a group of screens is, and what is in it."
+    screens:int
+    readouts:int      # at most
+    contexts:int
+    perturbations:int # with their amounts
+    symbols:int       # without
+    cells:int         # treated experiments
+    atoms:int
+    pairs:float       # share of the perturbations that are combinations
+    amounts:bool      # several doses or times
+    large:bool        # on disk
+    @property
+    def growth(self): return self.readouts < 20
+    @property
+    def effects(self): return self.perturbations * self.contexts * min(self.readouts, 150)  # numbers in a table of them
+
+def _shape(g):
+    S, t = g.screens, g.treated
+    return _Shape(len(S), max(len(s.readouts) for s in S), len(set(g.C[t])), len(set(g.P[t])), g.symbols, int(t.sum()),
+        len({a for s in S for m in s.members.values() for a in m}),
+        sum(len(m) > 1 for s in S for m in s.members.values()) / max(1, sum(len(s.members) for s in S)),
+        any(s.obs[k].nunique() > 1 for s in S for k in ('dose', 'time')), g.large)
+
+# %% ../../nbs/model/06c_classical.ipynb #6dc89230
+def _of_pairs(s):
+    "Methods of combinations; growth has a table atoms × atoms of each context and readout."
+    if not s.pairs or s.amounts: return []
+    if s.growth: return list(PAIR_MODELS) * (s.contexts * s.readouts * max(s.atoms**2 / 10, s.atoms**3 / 1000) <= 1e6)
+    return ['sums of members', ALONE] * (not s.large and max(s.atoms, 150) * s.contexts * s.readouts <= 3e7)
+
+def _of_amounts(s):
+    return OF_AMOUNTS * (s.perturbations > s.symbols and s.pairs < .5 and s.cells * min(s.readouts, 150) <= 3e7)
+
+def _of_growth(s):
+    out = ['additive'] if s.contexts > 1 and s.perturbations > 1 and s.pairs < .5 and s.effects <= 2e8 else []
+    if s.contexts < 2 or s.perturbations < 10 or s.effects > 2e8 or s.pairs >= .5: return out
+    out.append('low rank')
+    if s.contexts < 5 or s.perturbations * s.contexts > 2e7: return out
+    for f in ['factors'] + ['related contexts'] * (s.contexts <= 3000):                     # contexts × contexts are inverted
+        out += [f] * (s.screens > 1) + [f'{f}, one screen']
     return out
+
+def _of_profiles(s):
+    fits = s.contexts > 1 and s.perturbations > 1 and max(s.perturbations * s.readouts, s.effects / 7) <= 3e7
+    out = ['sums of profiles'] * fits
+    if s.contexts < 2 or s.perturbations < 10 or s.effects > 2e8: return out
+    if s.perturbations <= 5000: out += ['kernel', 'nearest']
+    if s.perturbations <= 3000 and s.contexts * min(s.readouts, 150) <= 6e4: out.append('factors of profiles')
+    if s.perturbations <= 3000 and fits: out.append('low rank of profiles')
+    # inverts cells × cells; the noise of one experiment needs many readouts, likeness of contexts more than two
+    if (s.contexts > 2 and s.readouts >= 100 and s.cells <= 1000
+        and s.perturbations * s.contexts * max(s.cells, s.readouts) <= 3e7):
+        out.append(RELATED)
+    return out
+
+def _methods(s):
+    "Which methods fit a group of this shape."
+    if s.large and s.growth: return []
+    return [*_of_pairs(s), *_of_amounts(s), *(_of_growth(s) if s.growth else _of_profiles(s))]
 
 # %% ../../nbs/model/06c_classical.ipynb #6b582d25
 def _pieces(screens, treated, V):
@@ -302,7 +335,89 @@ def _pieces(screens, treated, V):
 
 def _whole(V): return [(np.arange(len(V)), V)]
 
-# %% ../../nbs/model/06c_classical.ipynb #3f1394cb
+# %% ../../nbs/model/06c_classical.ipynb #b619cbb4
+class _Material:
+    "What the methods of one group of screens are fitted to; each form of it is made once."
+    def __init__(self, atlas, names, rows, *, scaling, basis, levels):
+        self.names, self.rows, self.basis, self.levels, self._dense = names, rows, basis, levels, {}
+        self.screens, obs = [atlas[n] for n in names], [atlas[n].obs[rows[n]] for n in names]
+        self.P, self.C = (np.concatenate([f(o) for o in obs]) for f in (effect_labels, lambda o: texts(o['context'])))
+        self.treated, self.home = self.P != '', np.repeat(np.array(names, object), [len(o) for o in obs])
+        self.symbols = len({x for o in obs for x in o['perturbation'].unique()} - {''})     # perturbations without their amounts
+        self.large = any(is_large(s.X) for s in self.screens)
+        self._parts = [(s.X, np.flatnonzero(rows[n]), scaling[n]) for n, s in zip(names, self.screens)]
+
+    @cached_property
+    def V(self):
+        "(n, r) standardised values, or None where they are on disk."
+        return None if self.large else np.concatenate([(X[mine] - centre) / scale for X, mine, (centre, scale) in self._parts])
+    @property
+    def pieces(self): return partial(_pieces, self._parts, self.treated, self.V)
+    @property
+    def unit_basis(self): return None if self.basis is None else self.basis / (self.basis[0] @ self.basis[0])
+
+# %% ../../nbs/model/06c_classical.ipynb #1dc6b350
+@patch
+def dense(self:_Material, who):
+    "The tables of `_dense`, of some screens of the group."
+    if who not in self._dense:
+        mine = self.treated & np.isin(self.home, list(who))
+        pieces = self.pieces if len(who) == len(self.names) else partial(_whole, self.V[mine])
+        self._dense[who] = _dense(self.P[mine], self.C[mine], pieces, self.unit_basis, self.levels)
+    return self._dense[who]
+
+@patch(as_prop=True)
+def amounts(self:_Material):
+    "Rows, contexts and tables of models of amounts."
+    if 'amounts' not in self._dense:
+        self._dense['amounts'] = _amounts(self.P[self.treated], self.C[self.treated], self.pieces, self.basis, self.levels)
+    return self._dense['amounts']
+
+@patch
+def usual(self:_Material, level):
+    "(p, r) effects that come again in all contexts, readout by readout."
+    if 'usual' not in self._dense: self._dense['usual'] = _usual_profiles(self.P[self.treated], self.C[self.treated], self.pieces, level)
+    return self._dense['usual']
+
+@patch
+def cells(self:_Material):
+    "What was measured, as `_cells` lists it, in all readouts."
+    return _cells(self.P[self.treated], self.C[self.treated], self.pieces, None, self.levels)
+
+# %% ../../nbs/model/06c_classical.ipynb #564fbc7a
+def _fit_one(method, who, settings, g):
+    "One classical model of some screens of a group; None where the group has nothing to fit it to."
+    made = partial(ClassicalModel, method, settings=settings)
+    if method in OF_MEMBERS:
+        tables = OF_MEMBERS[method](split_labels(g.P)[0], g.C, g.V, **settings)            # one dose and one time, or none
+        return made(g.names, *tables) if tables else None
+    if method == RELATED: return made(g.names, *_related(*g.cells(), settings))
+    if method in OF_AMOUNTS: return made(g.names, *g.amounts)
+    rows, contexts, level, D, seen, usual = g.dense(who)
+    more = dict(basis=g.basis)                                                             # effects of profiles are in `Effects`
+    if g.basis is None: more = dict(basis=np.eye(D.shape[2], dtype=np.float32), measured=np.where(seen, D, np.nan))
+    if method in SUMS:
+        more['usual'] = g.usual(level)
+        usual = (more['usual'] @ g.unit_basis.T)[:, None]
+    answers = _answers(method, contexts, level, D, seen, settings, usual)
+    return made(list(who), rows, contexts, dict(level=level, answers=answers, **more))
+
+def _to_try(method, who, settings, g):
+    "The settings of one method: those that are given, or all that differ in what they do here."
+    if settings is not None: return [settings[method, who[0]]] if (method, who[0]) in settings else []
+    return [s for s in METHODS[method] if 'whole' not in s or s['whole'] != is_full(g.dense(who)[4])]
+
+# %% ../../nbs/model/06c_classical.ipynb #373b5e3e
+def _fit_group(g, settings):
+    "Settings and classical model of every method that fits a group of screens."
+    shape = _shape(g)
+    for method in _methods(shape):
+        directions = method in OF_PROFILES or (method in OF_AMOUNTS and len(g.screens[0].readouts) >= 20)
+        if directions and g.basis is None: continue
+        for who in [(n,) for n in g.names if g.rows[n].any()] if method in OF_ONE else [tuple(g.names)]:
+            for s in _to_try(method, who, settings, g):
+                if model := _fit_one(method, who, s, g): yield s, model
+
 def fit_classical(
     atlas:Atlas,                    # the screens
     masks:Mapping[str, np.ndarray], # screen -> (n_experiments,) boolean: what they may see
@@ -315,51 +430,10 @@ def fit_classical(
     "Fit the classical models that have a say on an atlas."
     out, basis = [], {n: e.basis for e in effects for n in e.screens}
     for names in screen_groups(atlas):
-        rows = {n: masks[n] for n in names}
-        if not any(m.any() for m in rows.values()) or (any(is_large(atlas[n].X) for n in names)
-            and max(len(atlas[n].perturbations) for n in names) > 5000):
-            continue
-        obs = [atlas[n].obs[rows[n]] for n in names]
-        P, C = (np.concatenate([f(o) for o in obs]) for f in (effect_labels, lambda o: texts(o['context'])))
-        treated = P != ''
-        methods = _methods([atlas[n] for n in names], len(set(C[treated])), len(set(P[treated])), cells=treated.sum(),
-            names=len({x for o in obs for x in o['perturbation'].unique()} - {''}))
-        large = any(is_large(atlas[n].X) for n in names)
-        V = np.concatenate([(atlas[n].X[rows[n]] - scaling[n][0]) / scaling[n][1] for n in names]) if methods and not large else None
-        pieces = partial(_pieces, [(atlas[n].X, np.flatnonzero(rows[n]), scaling[n]) for n in names], treated, V)
-        B = basis.get(names[0])
-        dense, of = {}, np.repeat(np.arange(len(names)), [len(o) for o in obs])
-        for method, who in [(f, w) for f in methods for w in ([(n,) for n in names if rows[n].any()] if f in OF_ONE
-            else [tuple(names)])]:
-            if method in OF_PROFILES and B is None: continue
-            for s in METHODS[method] if settings is None else [settings[method, who[0]]] if (method, who[0]) in settings else []:
-                if method in OF_MEMBERS:
-                    made = OF_MEMBERS[method](split_labels(P)[0], C, V, **s)            # one dose and one time, or none
-                    if made: out.append((s, ClassicalModel(method, names, *made, s)))
-                    continue
-                if method == RELATED:
-                    out.append((s, ClassicalModel(method, names, *_related(*_cells(P[treated], C[treated], pieces, None, levels), s), s)))
-                    continue
-                if method in OF_AMOUNTS:
-                    if B is None and len(atlas[names[0]].readouts) >= 20: continue
-                    if 'amounts' not in dense: dense['amounts'] = _amounts(P[treated], C[treated], pieces, B, levels)
-                    out.append((s, ClassicalModel(method, names, *dense['amounts'], s)))
-                    continue
-                if who not in dense:
-                    mine = treated & np.isin(of, [names.index(n) for n in who])
-                    dense[who] = _dense(P[mine], C[mine], pieces if len(who) == len(names) else partial(_whole, V[mine]), None if B is None
-                        else B / (B[0] @ B[0]), levels)
-                pu, cu, level, D, seen, usual = dense[who]
-                if settings is None and s.get('whole') == is_full(seen): continue                # as without
-                if method in SUMS:
-                    if 'usual' not in dense: dense['usual'] = _usual_profiles(P[treated], C[treated], pieces, level)
-                    usual = (dense['usual'] @ (B / (B[0] @ B[0])).T)[:, None]
-                tables = dict(level=level, answers=_answers(method, cu, level, D, seen, s, usual))
-                # those of profiles are in `Effects`
-                tables |= dict(basis=np.eye(D.shape[2], dtype=np.float32),
-                    measured=np.where(seen, D, np.nan)) if B is None else dict(basis=B)
-                if method in SUMS: tables['usual'] = dense['usual']
-                out.append((s, ClassicalModel(method, list(who), pu, cu, tables, s)))
+        rows, S = {n: masks[n] for n in names}, [atlas[n] for n in names]
+        if not any(m.any() for m in rows.values()): continue
+        if any(is_large(s.X) for s in S) and max(len(s.perturbations) for s in S) > 5000: continue
+        out += _fit_group(_Material(atlas, names, rows, scaling=scaling, basis=basis.get(names[0]), levels=levels), settings)
     return out
 
 # %% ../../nbs/model/06c_classical.ipynb #085b71c2
