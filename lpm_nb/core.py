@@ -121,11 +121,41 @@ def is_control(
     if label in set(extra) or low in CONTROLS: return True
     return re.sub(r'(?:_|[^\w+|&;,/])*(?:g|sg|guide)?\d*$', '', low) in CONTROLS or bool(re.match(r'(dmso|vehicle)(\s+[\d(]|\()', low))
 
-# %% ../nbs/00_core.ipynb #8d0ea3ae
+# %% ../nbs/00_core.ipynb #1de35385
 def _few(items, n=3):
     items = [repr(str(i)) for i in items]
     return ', '.join(items[:n]) + (f' and {len(items)-n} more' if len(items) > n else '')
 
+def _tell(text, stacklevel): warnings.warn(text, DataWarning, stacklevel=stacklevel + 2)
+
+def _tell_of_perturbations(raw, new, stacklevel):
+    "Members at a dose of 0, plus signs in brackets, and members that say control."
+    none = [r for r in raw if '@' in r and any(split_dose(a)[1] == 0 for a in parse_perturbation(r))]
+    if none: _tell(f"{len(none)} perturbations have a member at a dose of 0, which was not given and is left out: {_few(none)}", stacklevel)
+    odd = [r for r in new if '+' in r and any(a.count('(') != a.count(')') or a.count('[') != a.count(']') for a in parse_perturbation(r))]
+    if odd:
+        _tell(f"{len(odd)} perturbations were split at a '+' inside brackets: {_few(odd)}; if the plus belongs to the name write '\\+'", stacklevel)
+    like = [r for r in new if r and any(is_control(a.rpartition(':')[2]) for a in parse_perturbation(r))]
+    if like:
+        _tell(f"{_few(like)} {'says' if len(like) == 1 else 'say'} control but {'is' if len(like) == 1 else 'are'} taken for "
+            "a perturbation; leave the perturbation of controls empty, and out of combinations", stacklevel)
+
+def _tell_of_labels(raw, new, kind, stacklevel):
+    "Labels that were changed, or are nearly another one."
+    if spaced := [r for r in raw if r != r.strip()]:
+        _tell(f"surrounding whitespace removed from {len(spaced)} {kind} labels: {_few(spaced)}", stacklevel)
+    if kind == 'perturbation': _tell_of_perturbations(raw, new, stacklevel + 1)
+    lower = {}
+    for label in sorted(set(new)): lower.setdefault(label.lower(), []).append(label)
+    if cased := [v for v in lower.values() if len(v) > 1]:
+        _tell(f"{len(cased)} {kind} labels differ only in case and are kept apart: {_few('/'.join(v) for v in cased)}; "
+            "rename them if they are one thing", stacklevel)
+
+_CANONICAL = {'perturbation': lambda r: format_perturbation(spell_doses(parse_perturbation(r))), 'readout': str.strip,
+    'context': lambda r: format_context(parse_context(r))}
+
+
+# %% ../nbs/00_core.ipynb #e327550a
 def canonical_labels(
     labels:Sequence,  # (n,) text; None, NaN and '' mean control for perturbations and are an error elsewhere
     kind:str,         # 'perturbation', 'context' or 'readout'
@@ -139,33 +169,9 @@ def canonical_labels(
     if missing.any() and kind != 'perturbation':
         raise DataError(f"expected a {kind} in every row, got {int(missing.sum())} empty ones (first at row {int(np.argmax(missing))}); "
             "fill or drop them")
-    if kind == 'perturbation': new = [format_perturbation(spell_doses(parse_perturbation(r))) for r in raw]
-    elif kind == 'context':    new = [format_context(parse_context(r)) for r in raw]
-    else:                      new = [r.strip() for r in raw]
+    new = [_CANONICAL[kind](r) for r in raw]
     if kind == 'readout' and '' in new: raise DataError("expected a name for every readout, got an empty one; name or drop it")
-    spaced = [r for r, c in zip(raw, new) if r != r.strip()]
-    if spaced:
-        warnings.warn(f"surrounding whitespace removed from {len(spaced)} {kind} labels: {_few(spaced)}", DataWarning,
-            stacklevel=stacklevel)
-    if kind == 'perturbation':
-        none = [r for r in raw if '@' in r and any(split_dose(a)[1] == 0 for a in parse_perturbation(r))]
-        if none: warnings.warn(f"{len(none)} perturbations have a member at a dose of 0, which was not given and is left out: {_few(none)}", DataWarning,
-            stacklevel=stacklevel)
-        odd = [r for r in new if '+' in r and any(a.count('(') != a.count(')') or a.count('[') != a.count(']')
-            for a in parse_perturbation(r))]
-        if odd: warnings.warn(f"{len(odd)} perturbations were split at a '+' inside brackets: {_few(odd)}; if the plus belongs to the name "
-            "write '\\+'",
-                              DataWarning, stacklevel=stacklevel)
-        like = [r for r in new if r and any(is_control(a.rpartition(':')[2]) for a in parse_perturbation(r))]
-        if like:
-            warnings.warn(f"{_few(like)} {'says' if len(like) == 1 else 'say'} control but {'is' if len(like) == 1 else 'are'} taken for "
-                "a perturbation; leave the perturbation of controls empty, and out of combinations", DataWarning, stacklevel=stacklevel)
-    lower = {}
-    for label in sorted(set(new)): lower.setdefault(label.lower(), []).append(label)
-    cased = [v for v in lower.values() if len(v) > 1]
-    if cased: warnings.warn(f"{len(cased)} {kind} labels differ only in case and are kept apart: {_few('/'.join(v) for v in cased)}; "
-        "rename them if they are one thing",
-                            DataWarning, stacklevel=stacklevel)
+    _tell_of_labels(raw, new, kind, stacklevel)
     if missing.any(): new, codes = new + [''], np.where(missing, len(new), codes)
     cats = sorted(set(new))
     where = {c: i for i, c in enumerate(cats)}

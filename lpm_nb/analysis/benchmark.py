@@ -167,12 +167,54 @@ def _ceilings(noise, Y, table, reference, expected, readouts, wide):
             if expected is not None: out['interaction r', k] = r(noise[:, j], Y[:, j] - expected[:, j])
     return out
 
-# %% ../../nbs/analysis/10_benchmark.ipynb #eb2e47b6
+# %% ../../nbs/analysis/10_benchmark.ipynb #e6bc8f62
 def _answer(model, screen, table):
     "What a method says; one that refuses unknown symbols by default gets them as the average, as baselines give them."
     ask = model.predict_screen
     return ask(screen, table, unknown='prior') if 'unknown' in inspect.signature(ask).parameters else ask(screen, table)
 
+def _predictions(methods, screen, table, shape):
+    "{method: (mean, std or None)} of one screen, of the shape of what was measured."
+    out = {m: _answer(model, screen, table) for m, model in methods.items()}
+    for m, (P, _) in out.items():
+        if P.shape != shape: raise DataError(f"method {m!r} gave {P.shape} for the {shape} test values of screen {screen!r}")
+    return out
+
+def _tell_of_fit(name, model, atlas, split):
+    "Warn of a model that was trained on what the split holds out."
+    was = getattr(model, 'provenance', {})
+    known = was.get('screens', {}) if was.get('split') == 'all data' else {}
+    if seen := [n for n, s in atlas.items() if split.test[n].any() and known.get(n, {}).get('experiments') == s.n_experiments]:
+        warnings.warn(f"{name!r} was trained on every experiment of {', '.join(seen)}, those that the split holds out among them: its scores are "
+            "fit, not prediction; train with split=", DataWarning, stacklevel=3)
+
+
+# %% ../../nbs/analysis/10_benchmark.ipynb #e6eb884f
+def _means(scores, dataset, methods, champion, seed):
+    "Rows of the summary: each method's mean score and the champion's gain over it, with intervals over perturbations."
+    out = []
+    for (metric, readout), g in scores.groupby(['metric', 'readout'], sort=False):
+        w = g.pivot_table(index=['perturbation', 'context'], columns='method', values='value', sort=False, dropna=False)
+        who = _resampled(w.index.get_level_values(0))
+        for m in methods:
+            gain = (np.nan,) * 3
+            if m != champion: gain = bootstrap(METRICS[metric] * (w[champion] - w[m]), groups=who, seed=seed)
+            out.append((m, dataset, readout, metric, *bootstrap(w[m], groups=who, seed=seed), *gain))
+    return out
+
+def _pooled_summary(pooled, dataset, champion):
+    "The same of scores over all experiments, of which the resampling is at hand."
+    out = []
+    for metric, readout, names, r, draws in pooled:
+        c = names.index(champion)
+        for i, m in enumerate(names):
+            gain = (np.nan,) * 3
+            if m != champion: gain = (r[c] - r[i], *np.quantile(draws[:, c] - draws[:, i], [.025, .975]))
+            out.append((m, dataset, readout, metric, r[i], *np.quantile(draws[:, i], [.025, .975]), *gain))
+    return out
+
+
+# %% ../../nbs/analysis/10_benchmark.ipynb #77679240
 def evaluate(
     methods:Mapping[str, object], # name -> anything with predict_screen(screen, table) -> (mean, std or None)
     atlas:Atlas|Screen,           # the screens, or one, with the test values
@@ -189,12 +231,7 @@ def evaluate(
         raise DataError(f"expected methods by name, such as {{'LPM': model}}, got {type(methods).__name__}")
     if not methods: raise DataError("expected at least one method")
     prove_split(atlas, split)
-    for m, model in methods.items():
-        was = getattr(model, 'provenance', {})
-        known = was.get('screens', {}) if was.get('split') == 'all data' else {}
-        if seen := [n for n, s in atlas.items() if split.test[n].any() and known.get(n, {}).get('experiments') == s.n_experiments]:
-            warnings.warn(f"{m!r} was trained on every experiment of {', '.join(seen)}, those that the split holds out among them: its scores are "
-                "fit, not prediction; train with split=", DataWarning, stacklevel=2)
+    for m, model in methods.items(): _tell_of_fit(m, model, atlas, split)
     champion = champion or next(iter(methods))
     scores, summary, kept, ceiling = [], [], {}, {}
     check_known(list(noise or {}), list(atlas), 'screen')
@@ -202,33 +239,19 @@ def evaluate(
         test = split.test[n]
         if not test.any() or (screens is not None and n not in screens): continue
         table, Y, train = s.obs[test], s.X[test], split.train[n] | split.valid[n]
-        preds = {m: _answer(model, n, table) for m, model in methods.items()}
-        for m, (P, _) in preds.items():
-            if P.shape != Y.shape: raise DataError(f"method {m!r} gave {P.shape} for the {Y.shape} test values of screen {n!r}")
+        preds = _predictions(methods, n, table, Y.shape)
         kept[n] = (table.reset_index(drop=True), Y, preds)
         wide = Y.shape[1] >= PROFILE
         reference, expected = _reference(s, train) if wide else None, None if wide else _expected(table, s, train)
-        ceiling |= {(n, *k): v for k, v in _ceilings(_noise(s, test, (noise or {}).get(n)), Y, table, reference, expected, s.readouts,
-            wide).items()}
+        top = _ceilings(_noise(s, test, (noise or {}).get(n)), Y, table, reference, expected, s.readouts, wide)
+        ceiling |= {(n, *k): v for k, v in top.items()}
         t = pd.concat(_profile_scores(preds, Y, table, reference) if wide else _scalar_scores(preds, Y, table, s.readouts),
             ignore_index=True)
         t.insert(1, 'dataset', n)
         t.insert(2, 'split', split.name)
         scores.append(t)
-        for (metric, readout), g in t.groupby(['metric', 'readout'], sort=False):
-            w = g.pivot_table(index=['perturbation', 'context'], columns='method', values='value', sort=False, dropna=False)
-            who = _resampled(w.index.get_level_values(0))
-            for m in methods:
-                v, lo, hi = bootstrap(w[m], groups=who, seed=seed)
-                summary.append((m, n, readout, metric, v, lo, hi, *(bootstrap(METRICS[metric] * (w[champion] - w[m]), groups=who,
-                    seed=seed) if m != champion else (np.nan,) * 3)))
-        if not wide:
-            for metric, readout, names, r, draws in _pooled(preds, Y, table, s.readouts, expected, seed):
-                c = names.index(champion)
-                for i, m in enumerate(names):
-                    gain = draws[:, c] - draws[:, i]
-                    summary.append((m, n, readout, metric, r[i], *np.quantile(draws[:, i], [.025, .975]),
-                        *((r[c] - r[i], *np.quantile(gain, [.025, .975])) if m != champion else (np.nan,) * 3)))
+        summary += _means(t, n, methods, champion, seed)
+        if not wide: summary += _pooled_summary(_pooled(preds, Y, table, s.readouts, expected, seed), n, champion)
     if not scores: raise DataError(f"split {split.name!r} has no test experiment in the chosen screens")
     columns = ['method', 'dataset', 'readout', 'metric', 'value', 'low', 'high', 'gain', 'gain_low', 'gain_high']
     summary = pd.DataFrame(summary, columns=columns)

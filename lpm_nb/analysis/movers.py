@@ -70,7 +70,50 @@ def _usual(model, screen, atlas, most=1000):
     if not labels: labels = [format_perturbation([a]) for a in model.vocab.atoms]
     return labels if len(labels) <= most else [labels[i] for i in np.sort(rng(0, 'usual').choice(len(labels), most, replace=False))]
 
-# %% ../../nbs/analysis/12c_movers.ipynb #2c3637db
+# %% ../../nbs/analysis/12c_movers.ipynb #8c349220
+def _candidates(model, screen, atlas):
+    "Perturbations that a model can be asked for: those that the screen tried, else all atoms."
+    if atlas is None: return [format_perturbation([a]) for a in model.vocab.atoms]
+    tried, atoms = [p for p in atlas[screen].perturbations if p], set(model.vocab.atoms)
+    known = [p for p in tried if set(parse_perturbation(p)) <= atoms]
+    if lost := [p for p in tried if not set(parse_perturbation(p)) <= atoms]:
+        warnings.warn(f"{len(lost):,} of {len(tried):,} perturbations of screen {screen!r} are not known to the model (first: {lost[0]!r}) and "
+            "are left out; name candidates with perturbations=, or train on them", DataWarning, stacklevel=3)
+    return known
+
+def _experiments(perturbations, contexts, dose, time):
+    "All perturbations in the first context, in the second, …"
+    return pd.DataFrame(dict(perturbation=np.tile(np.array(perturbations, object), len(contexts)),
+        context=np.repeat(np.array(contexts, object), len(perturbations)), dose=np.nan if dose is None else dose,
+        time=np.nan if time is None else time))
+
+def _measured(s, readout, t, *, dose, time):
+    "Mean measured values of experiments, NaN where there are none; at one dose and time if they are given."
+    o = s.obs.assign(_v=np.asarray(s.X[:, s.readouts.index(readout)]))
+    for c, v in (('dose', dose), ('time', time)):
+        if v is not None: o = o[np.isclose(o[c], v) | o[c].isna()]
+    done = o.groupby([o['perturbation'].astype(str), o['context'].astype(str)])['_v'].mean().dropna()
+    return done.reindex(pd.MultiIndex.from_frame(t[['perturbation', 'context']])).to_numpy()
+
+# %% ../../nbs/analysis/12c_movers.ipynb #845ad7d7
+def _effects(model, screen, readout, perturbations, *, contexts, dose, time, atlas):
+    "(contexts, perturbations) effects and their std, the level of each context that they count from, and what that level is."
+    j = model.vocab.readouts[screen].index(readout)
+    t = _experiments(perturbations, contexts, dose, time)
+    if not len(t): raise DataError("expected at least one perturbation and one context")
+    model.check_experiments(t)
+    if far := outside_range(model.vocab, t): warnings.warn(far, DataWarning, stacklevel=3)
+    value, std = (x.reshape(len(contexts), -1) for x in _answers(model, screen, j, t))
+    known = screen in getattr(model, 'controls', {})
+    usual = [''] if known else _usual(model, screen, atlas)               # whoever the candidates are
+    if perturbations == usual: base = value.mean(1)
+    else:
+        level = _experiments(usual, contexts, None if known else dose, time)
+        base = _answers(model, screen, j, level)[0].reshape(len(contexts), -1).mean(1)
+    if known: std = np.sqrt(std**2 + _control_error(model, screen, j, contexts)[:, None])
+    return value - base[:, None], std, base, 'control' if known else 'mean of the perturbations'
+
+# %% ../../nbs/analysis/12c_movers.ipynb #647cc6f1
 def find_movers(
     model,                # a TrainedLPM
     readout:str,          # what is to move
@@ -92,54 +135,28 @@ def find_movers(
     check_known([direction], ['up', 'down'], 'direction')
     check_known([by], RANKS, 'order')
     screen = find_screen(model, readout, screen)
-    j = model.vocab.readouts[screen].index(readout)
-    sign = 1 if direction == 'up' else -1
     everywhere = list(model.vocab.screen_contexts[screen])
-    wanted = ([contexts] if isinstance(contexts, str)
-        else list(contexts)) if contexts is not None else everywhere
+    wanted = everywhere if contexts is None else [contexts] if isinstance(contexts, str) else list(contexts)
     if selective and len(everywhere) < 2: raise DataError(f"selective=True compares contexts, and screen {screen!r} has one")
     model.check_contexts(wanted, screen)
     if atlas is not None:
         check_known([screen], list(atlas), 'screen of the atlas')
         check_known([readout], atlas[screen].readouts, f'readout of the screen {screen!r} that was given')
-    if perturbations is None and atlas is None: perturbations = [format_perturbation([a]) for a in model.vocab.atoms]
-    elif perturbations is None:
-        tried, known = [p for p in atlas[screen].perturbations if p], set(model.vocab.atoms)
-        perturbations = [p for p in tried if set(parse_perturbation(p)) <= known]
-        if lost := [p for p in tried if not set(parse_perturbation(p)) <= known]:
-            warnings.warn(f"{len(lost):,} of {len(tried):,} perturbations of screen {screen!r} are not known to the model (first: {lost[0]!r}) and "
-                "are left out; name candidates with perturbations=, or train on them", DataWarning, stacklevel=2)
+    if perturbations is None: perturbations = _candidates(model, screen, atlas)
     perturbations = [perturbations] if isinstance(perturbations, str) else perturbations
     perturbations = list(dict.fromkeys(format_perturbation(parse_perturbation(p)) for p in perturbations))
     asked = [*everywhere, *(c for c in wanted if c not in set(everywhere))] if selective else wanted
-    t = pd.DataFrame(dict(perturbation=np.tile(np.array(perturbations, object), len(asked)),
-        context=np.repeat(np.array(asked, object), len(perturbations)), dose=np.nan if dose is None else dose, time=np.nan if time is None
-        else time))
-    if not len(t): raise DataError("expected at least one perturbation and one context")
-    model.check_experiments(t)
-    if far := outside_range(model.vocab, t): warnings.warn(far, DataWarning, stacklevel=2)
-    value, std = (x.reshape(len(asked), -1) for x in _answers(model, screen, j, t))
-    known = screen in getattr(model, 'controls', {})
-    def of(labels): # answers in each context
-        return _answers(model, screen, j, pd.DataFrame(dict(perturbation=np.tile(np.array(labels, object), len(asked)), context=np.repeat(np.array(asked, object), len(labels)),
-            dose=np.nan if labels == [''] or dose is None else dose, time=np.nan if time is None else time)))[0].reshape(len(asked), -1)
-    usual = [''] if known else _usual(model, screen, atlas)               # whoever the candidates are
-    base = (value if perturbations == usual else of(usual)).mean(1)
-    effect = value - base[:, None]
-    if known: std = np.sqrt(std**2 + _control_error(model, screen, j, asked)[:, None])
+    effect, std, base, against = _effects(model, screen, readout, perturbations, contexts=asked, dose=dose, time=time, atlas=atlas)
     if selective:
         k = len(asked) - 1
         effect, std = _beyond_others(effect), np.sqrt(std**2 + ((std**2).sum(0) - std**2) / k**2)
-    out = t[['perturbation', 'context']].assign(effect=effect.ravel(), std=std.ravel(), conservative=(sign * effect - 1.645 * std).ravel(),
-        optimistic=(sign * effect + 1.645 * std).ravel(), probability=norm.sf((least - sign * effect) / np.maximum(std, 1e-12)).ravel(),
-        against='control' if known else 'mean of the perturbations')
+    sign = 1 if direction == 'up' else -1
+    toward = sign * effect.ravel()
+    out = _experiments(perturbations, asked, None, None)[['perturbation', 'context']].assign(effect=effect.ravel(), std=std.ravel(),
+        conservative=toward - 1.645 * std.ravel(), optimistic=toward + 1.645 * std.ravel(),
+        probability=norm.sf((least - toward) / np.maximum(std.ravel(), 1e-12)), against=against)
     if atlas is not None:
-        s = atlas[screen]
-        o = s.obs.assign(_v=np.asarray(s.X[:, s.readouts.index(readout)]))
-        for c, v in (('dose', dose), ('time', time)):
-            if v is not None: o = o[np.isclose(o[c], v) | o[c].isna()]
-        done = o.groupby([o['perturbation'].astype(str), o['context'].astype(str)])['_v'].mean().dropna()
-        was = done.reindex(pd.MultiIndex.from_frame(out[['perturbation', 'context']])).to_numpy().reshape(effect.shape) - base[:, None]
+        was = _measured(atlas[screen], readout, out, dose=dose, time=time).reshape(effect.shape) - base[:, None]
         out['measured'] = (_beyond_others(was) if selective else was).ravel()
         if not measured: out = out[np.isnan(was.ravel())].drop(columns='measured')
     out = out[out['context'].isin(wanted)]

@@ -10,6 +10,7 @@ __all__ = ['texts', 'effect_labels', 'split_labels', 'screen_groups', 'fit_membe
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix, hstack
@@ -157,47 +158,56 @@ def _directions(screens, scalings, k):
     basis = (U.T @ V) / np.sqrt(w)[:, None] if wide else U.T
     return V @ basis.T, basis
 
-# %% ../../nbs/data/05b_effects.ipynb #3b8229fb
-def _directions_in_pieces(screens, scalings, k):
-    "The same of screens too large for memory: one pass for the levels, one for the directions, one for the effects."
-    levels, r = [], len(screens[0].readouts)
-    for s, (centre, scale) in zip(screens, scalings):
-        code, total, n = s.obs['context'].cat.codes.to_numpy(), np.zeros((len(s.contexts), r)), np.zeros((len(s.contexts), r))
+# %% ../../nbs/data/05b_effects.ipynb #dd0c7f78
+def _levels_in_pieces(s, centre, scale):
+    "Codes of contexts, their levels (c, r), and the effects of experiments whose context has combinations: row -> (r,)."
+    code, total, n = s.obs['context'].cat.codes.to_numpy(), np.zeros((len(s.contexts), len(s.readouts))), np.zeros((len(s.contexts), len(s.readouts)))
+    for at, x in row_chunks(s.X):
+        z = (x - centre) / scale
+        seen = ~np.isnan(z)
+        z[~seen] = 0
+        pick = csr_matrix((np.ones(len(at), np.float32), (code[at], np.arange(len(at)))), shape=(len(total), len(at)))
+        total += pick @ z
+        n += pick @ seen.astype(np.float32)
+    several = np.array([len(m) > 1 for m in s.members.values()])[s.obs['perturbation'].cat.codes]
+    level, combined = (total / np.maximum(n, 1)).astype(np.float32), {}
+    # contexts with combinations: their own additive model, from all of their experiments at once
+    for c in np.flatnonzero(np.bincount(code[several], minlength=len(total)) > 1):
+        rows = np.flatnonzero(code == c)
+        D = _effects_of_context((s.X[rows] - centre) / scale, _members_of(s)[rows])
+        combined |= {int(i): d for i, d in zip(rows[several[rows]], D[several[rows]])}
+    return code, level, combined
+
+def _effects_in_pieces(screens, scalings, levels):
+    "Effects of all experiments, a piece after the other."
+    for s, (centre, scale), (code, level, combined) in zip(screens, scalings, levels):
         for at, x in row_chunks(s.X):
-            z = (x - centre) / scale
-            seen = ~np.isnan(z)
-            z[~seen] = 0
-            pick = csr_matrix((np.ones(len(at), np.float32), (code[at], np.arange(len(at)))), shape=(len(total), len(at)))
-            total += pick @ z
-            n += pick @ seen.astype(np.float32)
-        several = np.array([len(m) > 1 for m in s.members.values()])[s.obs['perturbation'].cat.codes]
-        level, combined = (total / np.maximum(n, 1)).astype(np.float32), {}
-        # contexts with combinations: their own additive model, from all of their experiments at once
-        for c in np.flatnonzero(np.bincount(code[several], minlength=len(total)) > 1):
-            rows = np.flatnonzero(code == c)
-            D = _effects_of_context((s.X[rows] - centre) / scale, _members_of(s)[rows])
-            combined |= {int(i): d for i, d in zip(rows[several[rows]], D[several[rows]])}
-        levels.append((code, level, combined))
-    def effects():
-        for s, (centre, scale), (code, level, combined) in zip(screens, scalings, levels):
-            for at, x in row_chunks(s.X):
-                D = (x - centre) / scale - level[code[at]]
-                for j, i in enumerate(at) if combined else ():
-                    if int(i) in combined: D[j] = combined[int(i)]
-                yield np.nan_to_num(D, copy=False)
-    n = sum(s.n_experiments for s in screens)
-    if r <= k: return np.concatenate(list(effects())), np.eye(r)
+            D = (x - centre) / scale - level[code[at]]
+            for j, i in enumerate(at) if combined else ():
+                if int(i) in combined: D[j] = combined[int(i)]
+            yield np.nan_to_num(D, copy=False)
+
+def _basis_in_pieces(effects, n, r, k):
+    "(k, r) leading directions of n effects; `effects` is called for each pass over them."
     if r <= n:
         G = np.zeros((r, r), np.float32)
         for D in effects(): G += D.T @ D
-        basis = _leading(G, k)[1].T.astype(np.float32)
-    else:                                                              # fewer experiments than readouts: piece against piece
-        w, U = _leading(np.block([[A @ B.T for B in effects()] for A in effects()]), k)
-        at, basis = 0, np.zeros((len(w), r))
-        for D in effects():
-            basis += U[at:at + len(D)].T @ D
-            at += len(D)
-        basis /= np.sqrt(w)[:, None]
+        return _leading(G, k)[1].T.astype(np.float32)
+    w, U = _leading(np.block([[A @ B.T for B in effects()] for A in effects()]), k)     # fewer experiments than readouts: piece against piece
+    at, basis = 0, np.zeros((len(w), r))
+    for D in effects():
+        basis += U[at:at + len(D)].T @ D
+        at += len(D)
+    return basis / np.sqrt(w)[:, None]
+
+# %% ../../nbs/data/05b_effects.ipynb #bb56b8ed
+def _directions_in_pieces(screens, scalings, k):
+    "The same of screens too large for memory: one pass for the levels, one for the directions, one for the effects."
+    levels = [_levels_in_pieces(s, *scaling) for s, scaling in zip(screens, scalings)]
+    effects = partial(_effects_in_pieces, screens, scalings, levels)
+    n, r = sum(s.n_experiments for s in screens), len(screens[0].readouts)
+    if r <= k: return np.concatenate(list(effects())), np.eye(r)
+    basis = _basis_in_pieces(effects, n, r, k)
     if not basis.any(): basis = np.eye(*basis.shape)
     V, at = np.empty((n, len(basis)), np.float32), 0
     for D in effects():

@@ -186,32 +186,47 @@ def _aggregate(X, group, n, how):
             sd[these] = np.where((~np.isnan(block)).sum(1) > 1, np.nanstd(block, 1, ddof=1), np.nan)
     return out, as_spread(sd), rows
 
-# %% ../../nbs/data/01_screen.ipynb #08995cd6
-def _assemble(X, perturbation, context, dose, time, readouts, unit, name, replicates, meta, n_replicates=None):
+# %% ../../nbs/data/01_screen.ipynb #742d7431
+def _check_matrix(X, name, replicates):
+    "What is wrong with an argument, before anything is made of it."
     if replicates not in (None, 'mean', 'median'): raise DataError(f"expected replicates=None, 'mean' or 'median', got {replicates!r}")
     if not isinstance(name, str) or not name.strip() or '/' in name:
         raise DataError(f"expected a screen name without '/', got {name!r}; pass name='…'")
-    X = np.asarray(X)
     if X.ndim != 2 or not np.issubdtype(X.dtype, np.number) or np.issubdtype(X.dtype, np.complexfloating):
         raise DataError(f"expected a numeric matrix (n_experiments, n_readouts), got {X.dtype} of shape {X.shape}")
     if 0 in X.shape: raise DataError(f"expected at least one experiment and one readout, got a matrix of shape {X.shape}")
-    P, C, R = canonical_labels(perturbation, 'perturbation', stacklevel=5), canonical_labels(context, 'context',
-        stacklevel=5), [str(r).strip() for r in readouts]
-    for what, got, want in (('perturbations', len(P), len(X)), ('contexts', len(C), len(X)), ('readouts', len(R), X.shape[1])):
-        if got != want: raise DataError(f"expected {want} {what} for a matrix of shape {X.shape}, got {got}")
-    canonical_labels(R, 'readout', stacklevel=5)
+
+def _checked_labels(perturbation, context, readouts, shape):
+    "Canonical labels of rows and the names of columns, one for each of them."
+    P, C = (canonical_labels(x, kind, stacklevel=6) for x, kind in ((perturbation, 'perturbation'), (context, 'context')))
+    R = [str(r).strip() for r in readouts]
+    for what, got, want in (('perturbations', len(P), shape[0]), ('contexts', len(C), shape[0]), ('readouts', len(R), shape[1])):
+        if got != want: raise DataError(f"expected {want} {what} for a matrix of shape {shape}, got {got}")
+    canonical_labels(R, 'readout', stacklevel=6)
     twice = pd.Series(R)[pd.Series(R).duplicated()]
     if len(twice):
         raise DataError(
             f"expected every readout once, got {len(twice)} repeated names (first: {twice.iloc[0]!r}); rename or aggregate them")
-    dose, time = _treated_dose(_numbers(dose, 'dose', 'µM', len(X)), P), _numbers(time, 'time', 'h', len(X))
-    X = X.astype(np.float32, copy=False)
-    if np.isinf(X).any(): _check_values(X, R, name)
-    key = np.zeros(len(X), np.int64)
+    return P, C, R
+
+def _same_experiments(P, C, dose, time):
+    "(n,) number of the experiment that a row is of, by their first rows, and how many experiments there are."
+    key = np.zeros(len(P), np.int64)
     for codes in (P.codes, C.codes, *(pd.factorize(a, use_na_sentinel=False)[0] for a in (dose, time))):
         key = key * (int(codes.max()) + 1) + codes
     group, first = pd.factorize(key)
-    n, spread, count = len(first), None, np.ones(len(X), np.int64) if n_replicates is None else np.asarray(n_replicates)
+    return group, len(first)
+
+# %% ../../nbs/data/01_screen.ipynb #bf12de9a
+def _assemble(X, perturbation, context, dose, time, readouts, unit, name, replicates, meta, n_replicates=None):
+    X = np.asarray(X)
+    _check_matrix(X, name, replicates)
+    P, C, R = _checked_labels(perturbation, context, readouts, X.shape)
+    dose, time = _treated_dose(_numbers(dose, 'dose', 'µM', len(X)), P), _numbers(time, 'time', 'h', len(X))
+    X = X.astype(np.float32, copy=False)
+    if np.isinf(X).any(): _check_values(X, R, name)
+    group, n = _same_experiments(P, C, dose, time)
+    spread, count = None, np.ones(len(X), np.int64) if n_replicates is None else np.asarray(n_replicates)
     if n < len(X):
         if replicates is None:
             i = int(np.argmax(pd.Series(group).duplicated()))
