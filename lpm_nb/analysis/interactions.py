@@ -10,6 +10,7 @@ __all__ = ['pair_genes', 'Expectation', 'fit_expectation', 'genetic_interactions
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 import numpy as np
 import pandas as pd
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
@@ -231,7 +232,33 @@ def interaction_map(
         M, genes = M[np.ix_(o, o)], [genes[k] for k in o]
     return pd.DataFrame(M, genes, genes)
 
-# %% ../../nbs/analysis/13d_interactions.ipynb #ef810bc3
+# %% ../../nbs/analysis/13d_interactions.ipynb #20183756
+def _precision(hit, score, weight):
+    "Average precision, NaN where nothing is to be found."
+    return average_precision_score(hit, score, sample_weight=weight) if hit.any() else np.nan
+
+def _weighted_r(x, y, w):
+    mx, my = np.average(x, weights=w), np.average(y, weights=w)
+    sx, sy = np.average((x - mx)**2, weights=w), np.average((y - my)**2, weights=w)
+    return np.average((x - mx) * (y - my), weights=w) / np.sqrt(sx * sy) if sx > 1e-24 and sy > 0 else 0.
+
+def _interaction_stats(w, y, ranked, share):
+    "(n_methods, 3) r and the two average precisions of weighted pairs; ranked: predictions, and what ranks sick and buffering pairs."
+    use, (lo, hi) = w > 0, np.quantile(y, [share, 1 - share])
+    v, yy = w[use], y[use]
+    return np.array([[_weighted_r(x, yy, v), _precision(yy <= lo, -sick, v), _precision(yy >= hi, buffering, v)]
+        for x, sick, buffering in zip(*(m[use].T for m in ranked))])
+
+def _gene_draws(gene1, gene2, draws, seed):
+    "Weights of pairs, with genes resampled: a pair counts as often as its genes were drawn, multiplied."
+    codes, genes = pd.factorize(np.r_[gene1, gene2])
+    a, b = codes[:len(gene1)], codes[len(gene1):]
+    g = rng(seed, 'genes')
+    for _ in range(draws):
+        n = np.bincount(g.integers(len(genes), size=len(genes)), minlength=len(genes))
+        yield (n[a] * n[b]).astype(float)
+
+# %% ../../nbs/analysis/13d_interactions.ipynb #27a7775f
 def score_interactions(
     predicted:pd.DataFrame|np.ndarray, # (n,) or (n, n_methods) predicted interactions, columns are methods
     measured:np.ndarray, # (n,)
@@ -263,27 +290,9 @@ def score_interactions(
     for m in std if std is not None else ():
         j, u = list(P).index(m), np.maximum(std[m].to_numpy(float)[keep], 1e-12)
         sick[:, j], buffering[:, j] = (X[:, j] - low) / u, (X[:, j] - high) / u
-    codes, genes = pd.factorize(np.r_[np.asarray(gene1, object)[keep], np.asarray(gene2, object)[keep]])
-    a, b = codes[:len(y)], codes[len(y):]
-    lo, hi = np.quantile(y, [share, 1 - share])
-    def stats(w):
-        use = w > 0
-        v, yy = w[use], y[use]
-        out = []
-        for x, x_low, x_high in zip(X[use].T, sick[use].T, buffering[use].T):
-            mx, my = np.average(x, weights=v), np.average(yy, weights=v)
-            c = np.average((x - mx) * (yy - my), weights=v)
-            sx, sy = np.average((x - mx)**2, weights=v), np.average((yy - my)**2, weights=v)
-            out.append([c / np.sqrt(sx * sy) if sx > 1e-24 and sy > 0 else 0., average_precision_score(yy <= lo, -x_low, sample_weight=v)
-                if (yy <= lo).any() else np.nan, average_precision_score(yy >= hi, x_high, sample_weight=v) if (yy >= hi).any()
-                else np.nan])
-        return np.array(out)
-    value, g = stats(np.ones(len(y))), rng(seed, 'genes')
-    boot = []
-    for _ in range(draws):
-        n = np.bincount(g.integers(len(genes), size=len(genes)), minlength=len(genes))
-        boot.append(stats((n[a] * n[b]).astype(float)))
-    boot = np.array(boot)
+    stats = partial(_interaction_stats, y=y, ranked=(X, sick, buffering), share=share)
+    value = stats(np.ones(len(y)))
+    boot = np.array([stats(w) for w in _gene_draws(*(np.asarray(v, object)[keep] for v in (gene1, gene2)), draws, seed)])
     q = lambda x: np.nanquantile(x, [.025, .975], axis=0)
     names, rows = list(map(str, P)), []
     for m, name in enumerate(names):

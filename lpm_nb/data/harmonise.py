@@ -135,7 +135,7 @@ def base_name(
             return x
         x = m[1].strip(' (-')
 
-# %% ../../nbs/data/03c_harmonise.ipynb #10d4f9bf
+# %% ../../nbs/data/03c_harmonise.ipynb #0bacc06a
 class _Drugs(Resolver):
     def resolve(self, name):
         got = Resolver.resolve(self, name)
@@ -143,6 +143,42 @@ class _Drugs(Resolver):
         got = Resolver.resolve(self, base)
         return (got[0], 'salt', got[2]) if got[1] not in ('unknown', 'ambiguous') else (name, got[1], got[2])
 
+def _official_names(names, ref, base, key):
+    "Names that are their own: those of the reference, and of others that are spelled alike the shortest without a salt."
+    official, alike = {n for n in names if n in ref}, {}
+    for o in official: alike.setdefault(_plain(o), []).append(o)
+    for n in names:
+        if n in official or base[n] != n or any(_same(o, n, key) for o in alike.get(_plain(n), ())): continue
+        official.add(n)
+        alike.setdefault(_plain(n), []).append(n)
+    return official
+
+def _other_spellings(names, official, base, key):
+    "name -> (official names, how) of names that are spelled like one, as they are or without their salt; what is like none becomes official."
+    alike, other = {}, {}
+    for o in sorted(official): alike.setdefault(_plain(o), []).append(o)
+    for n in names:
+        if n in official: continue
+        for spelling, how in ((n, 'spelling'), (base[n], 'salt')):
+            if to := tuple(o for o in alike.get(_plain(spelling), ()) if _same(o, n, key)):
+                other[n] = (to, how)
+                break
+        else: official.add(n)
+    return other
+
+def _of_one_structure(official, ref, base, key):
+    "name -> (official name, how) of names that share an InChIKey with a better one."
+    by_key, other = {}, {}
+    for o in sorted(official):
+        if o in key: by_key.setdefault(key[o], []).append(o)
+    for same in (v for v in by_key.values() if len(v) > 1):
+        best = next((o for o in same if o in ref), same[0])
+        other |= {o: ((best,), 'InChIKey') for o in same if o != best and base[o] == o}
+    return other
+
+def _same(a, b, key): return not (a in key and b in key and key[a][:14] != key[b][:14])     # another skeleton: another compound
+
+# %% ../../nbs/data/03c_harmonise.ipynb #9373ab0a
 def drug_names(
     names:Iterable[str], # all drug names of the atlas, without 'drug:'
     *,
@@ -150,47 +186,51 @@ def drug_names(
     inchikey:Mapping[str, str]|None=None, # lower-case name -> InChIKey
 ) -> Resolver: # a name without a reference is its own, if it is the shortest of those that are spelled alike
     "One name for each compound."
-    # without the last letter: charge
-    names, key = sorted({str(n) for n in names}, key=lambda n: (len(base_name(n)), len(n), n)), {k.lower(): v[:25]
-        for k, v in (inchikey or {}).items() if isinstance(v, str)}
-    ref = {str(k).lower() for k in known}
-    official = {n for n in names if n in ref}
-    base, alike = {n: base_name(n) for n in names}, {}
-    for o in official: alike.setdefault(_plain(o), []).append(o)
-    for n in names:  # of names that are spelled alike the shortest without a salt is the name
-        if n not in official and base[n] == n and not any(_same(o, n, key) for o in alike.get(_plain(n), ())):
-            official.add(n)
-            alike.setdefault(_plain(n), []).append(n)
-    fold = {k: tuple(sorted(v)) for k, v in alike.items()}
-    other = {}
-    for n in names:
-        if n in official: continue
-        to = tuple(o for o in fold.get(_plain(n), ()) if _same(o, n, key))
-        b = () if to else tuple(o for o in fold.get(_plain(base[n]), ()) if _same(o, n, key))
-        if to: other[n] = (to, 'spelling')
-        elif b: other[n] = (b, 'salt')
-        else: official.add(n)
-    by_key = {}
-    for o in sorted(official):
-        if o in key: by_key.setdefault(key[o], []).append(o)
-    for same in by_key.values():                                        # two names of one structure
-        if len(same) > 1:
-            best = next((o for o in same if o in ref), same[0])
-            for o in same:
-                if o != best and base[o] == o:
-                    official.discard(o)
-                    other[o] = ((best,), 'InChIKey')
-    return _Drugs(frozenset(official), other, {}, _plain)
+    names = sorted({str(n) for n in names}, key=lambda n: (len(base_name(n)), len(n), n))
+    key = {k.lower(): v[:25] for k, v in (inchikey or {}).items() if isinstance(v, str)}       # without the last letter: charge
+    ref, base = {str(k).lower() for k in known}, {n: base_name(n) for n in names}
+    official = _official_names(names, ref, base, key)
+    other = _other_spellings(names, official, base, key)
+    twice = _of_one_structure(official, ref, base, key)
+    return _Drugs(frozenset(official - twice.keys()), other | twice, {}, _plain)
 
-def _same(a, b, key): return not (a in key and b in key and key[a][:14] != key[b][:14])     # another skeleton: another compound
-
-# %% ../../nbs/data/03c_harmonise.ipynb #2aa9b1f0
+# %% ../../nbs/data/03c_harmonise.ipynb #1874dd65
 HOW = ['genes', 'lines', 'drugs']   # what can be harmonised
 
 def _is_gene(kind): return kind not in ('drug', 'ligand', 'OEmut', '')
 
 def _gene_readout(r): return r[5:] if r.startswith('expr:') else None
 
+def _names_of(atlas):
+    "kind -> name -> {screen: places where it stands}."
+    names = {k: {} for k in HOW}
+    def note(kind, name, screen, place): names[kind].setdefault(name, {}).setdefault(screen, set()).add(place)
+    for n, s in atlas.items():
+        for a in sorted({a for m in s.members.values() for a in m}):
+            k, _, x = a.partition(':')
+            if k == 'drug': note('drugs', x, n, 'perturbation')
+            elif x and _is_gene(k): note('genes', x, n, k)
+        for r in s.readouts:
+            if _gene_readout(r): note('genes', _gene_readout(r), n, 'readout')
+        for c in s.contexts: note('lines', parse_context(c)[0], n, '|'.join(parse_context(c)[1:]))
+    return names
+
+def _changes(names, resolver):
+    "name -> new name, and for each that changed, was ambiguous or would have met another one (name, how, candidates)."
+    got, target, change, told = {x: resolver.resolve(x) for x in sorted(names)}, {}, {}, []
+    for x, (to, *_) in got.items(): target.setdefault(to, []).append(x)
+    for x, (to, how, options) in got.items():
+        if to == x and how != 'ambiguous': continue
+        # an alias that brings nothing together may as well mislead
+        if how == 'alias' and to not in names and len(target[to]) == 1: continue
+        others = [names[y] for y in target[to] if y != x] if to != x else []
+        if any(where & names[x].get(n, set()) for y in others for n, where in y.items()): how, options = 'both in one screen', (to,)
+        else: change[x] = to
+        told.append((x, how, options))
+    return change, told
+
+
+# %% ../../nbs/data/03c_harmonise.ipynb #f8f70ffc
 def harmonise(
     atlas:Atlas|Screen, # screens
     *,
@@ -200,36 +240,13 @@ def harmonise(
 ) -> tuple[Atlas, pd.DataFrame]: # the atlas; columns kind, was, now, how, candidates, screens: a row for each name that changed ('now' differs), was ambiguous, or would have met another in one screen
     "Bring the names of several screens together."
     atlas = atlas if isinstance(atlas, Atlas) else Atlas(atlas)
-    atoms = {n: sorted({a for m in s.members.values() for a in m}) for n, s in atlas.items()}
-    names = {k: {} for k in HOW}                                           # kind -> name -> {screen: places in it}
-    def note(kind, name, screen, place): names[kind].setdefault(name, {}).setdefault(screen, set()).add(place)
-    for n, s in atlas.items():
-        for a in atoms[n]:
-            k, _, x = a.partition(':')
-            if k == 'drug': note('drugs', x, n, 'perturbation')
-            elif x and _is_gene(k): note('genes', x, n, k)
-        for r in s.readouts:
-            if _gene_readout(r): note('genes', _gene_readout(r), n, 'readout')
-        for c in s.contexts: note('lines', parse_context(c)[0], n, '|'.join(parse_context(c)[1:]))
-    if genes is True: genes = gene_names() if names['genes'] else False
-    if lines is True: lines = line_names() if names['lines'] else False
-    if drugs is True: drugs = _default_drugs(names['drugs']) if names['drugs'] else False
-    change, rows = {k: {} for k in HOW}, []
+    names, change, rows = _names_of(atlas), {k: {} for k in HOW}, []
+    usual = dict(genes=lambda _: gene_names(), lines=lambda _: line_names(), drugs=_default_drugs)
     for kind, resolver in zip(HOW, (genes, lines, drugs)):
-        if resolver is False: continue
-        got = {x: resolver.resolve(x) for x in sorted(names[kind])}
-        target = {}
-        for x, (to, _, _) in got.items(): target.setdefault(to, []).append(x)
-        for x, (to, how, options) in got.items():
-            meets = sorted({n for y in target[to] if y != x for n, where in names[kind][y].items()
-                if where & names[kind][x].get(n, set())}) if to != x else []
-            if to == x and how != 'ambiguous': continue
-            # an alias that brings nothing together may as well mislead
-            if how == 'alias' and to not in names[kind] and len(target[to]) == 1: continue
-            if meets: how, options = 'both in one screen', (to,)
-            else: change[kind][x] = to
-            rows.append(dict(kind=kind, was=x, now=change[kind].get(x, x), how=how, candidates=', '.join(options),
-                screens=', '.join(sorted(names[kind][x]))))
+        if resolver is False or not names[kind]: continue
+        change[kind], told = _changes(names[kind], usual[kind](names[kind]) if resolver is True else resolver)
+        rows += [dict(kind=kind, was=x, now=change[kind].get(x, x), how=how, candidates=', '.join(options),
+            screens=', '.join(sorted(names[kind][x]))) for x, how, options in told]
     table = pd.DataFrame(rows, columns=['kind', 'was', 'now', 'how', 'candidates', 'screens'])
     return Atlas([_renamed(s, change) for s in atlas.values()]), table
 

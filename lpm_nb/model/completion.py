@@ -74,7 +74,39 @@ def _inverse(A):
         if not failed.any(): return torch.cholesky_inverse(L).numpy()
     return np.linalg.inv(A.astype(np.float64)).astype(np.float32)
 
-# %% ../../nbs/model/06a_completion.ipynb #19c276ef
+# %% ../../nbs/model/06a_completion.ipynb #1a975ae4
+def _leading_scores(flat, k):
+    "(n, k) scores of rows along the leading directions, of mean square 1; from the smaller Gram matrix."
+    n, m = flat.shape
+    if n <= m: U = np.linalg.eigh(flat @ flat.T)[1][:, ::-1][:, :k]
+    else:
+        w, R = np.linalg.eigh(flat.T @ flat)
+        U = flat @ R[:, ::-1][:, :k] / np.sqrt(np.maximum(w[::-1][:k], 1e-6 * w[-1] + 1e-12))
+    return U * np.float32(n**.5)
+
+def _symmetric_sums(k):
+    "(S, A) -> S @ A, of symmetric matrices A (n, k, k) by their upper halves."
+    i, j = np.triu_indices(k)
+    half, back = i * k + j, np.empty((k, k), int)
+    back[i, j] = back[j, i] = np.arange(len(half))
+    back = back.ravel()
+    return lambda S, A: np.take(S @ np.take(A.reshape(len(A), -1), half, 1), back, 1).reshape(-1, k, k)
+
+def _sums_of_views(views, m):
+    "(m,) number of the view of each column, columns of each view, and x (m, k) -> (views, k) sums."
+    of = np.unique(np.zeros(m, int) if views is None else np.asarray(views), return_inverse=True)[1]
+    size = np.bincount(of)[:, None]
+    def sums(x):
+        total = np.zeros((len(size), x.shape[1]), np.float32)
+        np.add.at(total, of, x)
+        return total
+    return of, size, sums
+
+def _usual_scale(square, count, noise):
+    "Mean squares of columns, each learned as if it had `noise` rows more, of the average one."
+    return (square + noise * square.sum() / (count.sum() * square.shape[1])) / (count + noise)
+
+# %% ../../nbs/model/06a_completion.ipynb #ccaaa179
 def bayesian_factors(
     Y:np.ndarray,    # (n, m) or (n, m, q), NaN = unknown
     *,
@@ -89,53 +121,36 @@ def bayesian_factors(
     n, m, q = Y.shape
     seen = ~np.isnan(Y).any(2)
     S = seen.astype(np.float32)
-    cells, k = S.sum() * q, min(k, n, m * q)
-    if not cells: raise DataError("expected a table with known cells, got none")
+    k = min(k, n, m * q)
+    if not S.any(): raise DataError("expected a table with known cells, got none")
     if k < 1 or steps < 1: raise DataError(f"expected k ≥ 1 and steps ≥ 1, got {k} and {steps}")
     if views is not None and len(views) != m: raise DataError(f"expected a view for each of the {m} columns, got {len(views)}")
     count, here = S.sum(0)[:, None], S[..., None]
     Y = np.where(seen[..., None], Y, 0).astype(np.float32)
     centre = Y.sum(0) / np.maximum(count + centred, 1)
     E = (Y - centre) * here
-    square = (E**2).sum(0)
-    scale = np.sqrt((square + noise * square.sum() / cells) / (count + noise)) + 1e-12
+    scale = np.sqrt(_usual_scale((E**2).sum(0), count, noise)) + 1e-12
     E /= scale
-    flat, eye = E.reshape(n, -1), np.eye(k, dtype=np.float32)
-    if n <= m * q: U = np.linalg.eigh(flat @ flat.T)[1][:, ::-1][:, :k]        # start: the leading directions, from the smaller Gram matrix
-    else:
-        w, R = np.linalg.eigh(flat.T @ flat)
-        U = flat @ R[:, ::-1][:, :k] / np.sqrt(np.maximum(w[::-1][:k], 1e-6 * w[-1] + 1e-12))
-    U = U * np.float32(n**.5)
-    V, T = (flat.T @ U / n).reshape(m, q, k), np.broadcast_to(.01 * eye, (m, q, k, k))                      # loadings: mean and covariance
-    of = np.unique(np.zeros(m, int) if views is None else np.asarray(views), return_inverse=True)[1]
-    size = np.bincount(of)[:, None] * q
-    sigma, alpha, level = np.full((m, q), .5, np.float32), np.ones((m, k), np.float32), np.zeros((m, q), np.float32)
-    usual = np.zeros((m, k), np.float32)                                                                    # loading of a column of which nothing is known
-    def of_views(x):
-        total = np.zeros((len(size), k), np.float32)
-        np.add.at(total, of, x)
-        return total
-    # symmetric matrices as their upper halves
-    i, j = np.triu_indices(k)
-    half = i * k + j
-    back = np.empty((k, k), int)
-    back[i, j] = back[j, i] = np.arange(len(half))
-    back = back.ravel()
-    def over(S, A): return np.take(S @ np.take(A.reshape(len(A), -1), half, 1), back, 1).reshape(-1, k, k)
+    flat, eye, add = E.reshape(n, -1), np.eye(k, dtype=np.float32), _symmetric_sums(k)
+    of, size, of_views = _sums_of_views(views, m)
+    V = (flat.T @ _leading_scores(flat, k) / n).reshape(m, q, k)               # loadings: mean, covariance, precision before the data
+    T, alpha = np.broadcast_to(.01 * eye, (m, q, k, k)), np.ones((m, k), np.float32)
+    usual = np.zeros((m, k), np.float32)                                       # loading of a column of which nothing is known
+    sigma, level = np.full((m, q), .5, np.float32), np.zeros((m, q), np.float32)
     for _ in range(steps):
         rest = here * (E - level)
-        spread = _inverse(over(S, np.einsum('mqij,mq->mij', T + V[..., None] * V[..., None, :], 1 / sigma)) + eye)
+        spread = _inverse(add(S, np.einsum('mqij,mq->mij', T + V[..., None] * V[..., None, :], 1 / sigma)) + eye)
         Z = (spread @ ((rest / sigma).reshape(n, -1) @ V.reshape(-1, k))[..., None])[..., 0]
-        B = over(S.T, Z[:, :, None] * Z[:, None] + spread)
+        B = add(S.T, Z[:, :, None] * Z[:, None] + spread)
         T = _inverse(B[:, None] / sigma[..., None, None] + alpha[:, None, :, None] * eye)
         V = (T @ ((rest.reshape(n, -1).T @ Z).reshape(m, q, k) / sigma[..., None] + (alpha * usual)[:, None])[..., None])[..., 0]
-        usual = (of_views(V.sum(1)) / (size + 1))[of].astype(np.float32)
+        usual = (of_views(V.sum(1)) / (size * q + 1))[of].astype(np.float32)
         fit = (Z @ V.reshape(-1, k).T).reshape(n, m, q)
         level = (here * (E - fit)).sum(0) / (count + 1)
         # the last two: what the rows' spread adds
         error = ((here * (E - level - fit))**2).sum(0) + np.einsum('mij,mqij->mq', B, T) + ((V @ B) * V).sum(2) - (here * fit**2).sum(0)
-        sigma = (error + noise * error.sum() / cells) / (count + noise)
-        alpha = (size / of_views(((V - usual[:, None])**2).sum(1) + np.einsum('mqii->mi', T))).astype(np.float32)[of]
+        sigma = _usual_scale(error, count, noise)
+        alpha = (size * q / of_views(((V - usual[:, None])**2).sum(1) + np.einsum('mqii->mi', T))).astype(np.float32)[of]
     return (fit + level) * scale + centre
 
 # %% ../../nbs/model/06a_completion.ipynb #73245f6f

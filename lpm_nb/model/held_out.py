@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from fastcore.basics import patch
 from scipy.stats import norm, t as student
 from ..core import DataWarning, parse_perturbation, rng, split_dose
 from ..data.effects import Effects
@@ -285,10 +286,8 @@ def _keep_shifts(stack, others, said):
     "Weights that go by how little was measured: of contexts if pairs that have had no say in them are not predicted worse so, of perturbations as well if they are predicted better."
     forms = _of_contexts, lambda s: s, lambda s: replace(s, shifts={})                  # in this order where nothing can tell
     error, tried = {}, [[f(s) for f in forms] for s in others]
-    for i, h, n, base, answers, _ in said if len(others) > 1 else ():                   # one member alone would judge what it made
-        for k, s in enumerate(tried[i]):
-            e = (s.mix(n, answers, base=base, net=h.answer, table=h.table)[0] - h.y)**2
-            error[n, k] = error.get((n, k), 0.) + float(np.nansum(e))
+    for x in said if len(others) > 1 else ():                                           # one member alone would judge what it made
+        for k, s in enumerate(tried[x.member]): error[x.screen, k] = error.get((x.screen, k), 0.) + x.error(s)
     best = {n: min(range(3), key=lambda k, n=n: (error.get((n, k), 0.), k)) for n in stack.shifts}
     def keep(s): return replace(s, shifts={n: f for n, k in best.items() if (f := forms[k](s).shifts.get(n)) is not None})
     return keep(stack), [keep(s) for s in others]
@@ -301,7 +300,97 @@ def _trust_amounts(weights, kinds):
             other = p[:j] + '1' + p[j + 1:]
             if other not in weights[n]: weights[n][other] = [0.] + [float(i == j) for i, on in enumerate(other) if on == '1']
 
-# %% ../../nbs/model/06l_held_out.ipynb #298ffb10
+# %% ../../nbs/model/06l_held_out.ipynb #535ec182
+def _of_folds(networks, vocab, *, folds, known, scaling, effects, blind):
+    "Of each member, the classical models that have not seen what it leaves out either."
+    made = []
+    for i, rest in enumerate(folds):
+        same = next((j for j in range(i) if all((folds[j][n] == rest[n]).all() for n in known)), None)
+        made.append(made[same] if same is not None else
+            fit_classical(known, rest, scaling, effects=effects if blind is None else blind[i],
+                levels=network_levels([networks[i]], vocab, known)))
+    return made
+
+class _StackFit:
+    "Classical models with and without the folds, and what the held-out experiments say of their weights."
+    def __init__(self, networks, vocab, held, *, folds, known, scaling, effects, blind):
+        self.networks, self.known, names = networks, known, list(known)
+        self.made = _of_folds(networks, vocab, folds=folds, known=known, scaling=scaling, effects=effects, blind=blind)
+        self.chosen = _settings_by_error(held, self.made, names)
+        whole = {n: np.ones(s.n_experiments, bool) for n, s in known.items()}
+        self.final = {(f.method, f.screens[0]): f for _, f in fit_classical(known, whole, scaling, effects=effects, settings=self.chosen,
+            levels=network_levels(networks, vocab, known))}
+        self.kinds = {n: [k for k in self.chosen if k in self.final and n in self.final[k].screens] for n in names}
+        self.counts = {(None, n): count_pairs(s, whole[n]) for n, s in known.items()}      # (member, screen), None = all that is known
+        self.counts |= {(i, names[h.block.screen]): count_pairs(known[names[h.block.screen]], folds[i][names[h.block.screen]])
+            for i, hs in enumerate(held) for h in hs}
+        self.said = [self._said(i, h, names[h.block.screen]) for i, hs in enumerate(held) for h in hs]
+
+# %% ../../nbs/model/06l_held_out.ipynb #4f722873
+@dataclass
+class _Said:
+    "What a member held out of a screen, and what those say of it who have not seen it."
+    member:int
+    held:Held
+    screen:str
+    base:np.ndarray    # (n, r) level
+    answers:list       # (n, r) of each classical model
+    equations:dict     # pattern -> normal equations of the weights
+    def mixed(self, stack):
+        "(n, r) answers, and (n,) how far the networks are trusted."
+        return stack.mix(self.screen, self.answers, base=self.base, net=self.held.answer, table=self.held.table)
+    def error(self, stack): return float(np.nansum((self.mixed(stack)[0] - self.held.y)**2))
+
+@patch
+def ask(self:_StackFit, i, n, block, table):
+    "Level, and answers of the classical models that have not seen what member i leaves out."
+    of = {(f.method, f.screens[0]): f for s, f in self.made[i] if self.chosen.get((f.method, f.screens[0])) == s and n in f.screens}
+    silent = np.full((len(table), len(self.known[n].readouts)), np.nan, np.float32)
+    return (common_level(base_of(self.networks[i], block), list(of.values()), table),
+        [of[k].predict(table) if k in of else silent for k in self.kinds[n]])
+
+@patch
+def _said(self:_StackFit, i, h, n):
+    base, answers = self.ask(i, n, h.block, h.table)
+    return _Said(i, h, n, base, answers, _equations(answers, h, base, self.counts[i, n]))
+
+# %% ../../nbs/model/06l_held_out.ipynb #1dc70bc6
+@patch
+def _weigh(self:_StackFit, n, pattern, e):
+    "Weights of those that speak in a pattern, from its equations."
+    speak, r = [k[0] for k, on in zip(self.kinds[n], pattern) if on == '1'], len(self.known[n].readouts)
+    prior, each = (1., 1.) if r >= 20 else (10., max(1., r / 4))
+    first = speak.index(OTHER_AMOUNTS) + 1 if OTHER_AMOUNTS in speak else 0
+    settled = 'additive' in speak and 'interactions' not in speak and not first
+    return solve_weights(e.first(len(speak) + 1), prior=10. if first else prior, each=each, settled=settled, first=first).tolist()
+
+@patch
+def _shift(self:_StackFit, n, pattern, e, weights):
+    "How these weights change with how little was measured."
+    return solve_shifts(e, weights, fading='1' in pattern and len(self.known[n].readouts) < 20).tolist()
+
+@patch
+def weighed(self:_StackFit, but=None):
+    "The stack, or one whose weights have not seen what a member held out."
+    mine = {n: [(x.member, x.equations) for x in self.said if x.screen == n] for n in self.known}
+    weights = {n: _weights(e, partial(self._weigh, n), but) for n, e in mine.items()}
+    shifts = {n: _weights(e, lambda p, e, n=n: self._shift(n, p, e, weights[n][p]), but) for n, e in mine.items()}
+    _trust_amounts(weights, self.kinds)
+    counts = {n: c for (i, n), c in self.counts.items() if i == but}
+    return Stack([self.final[k] for k in self.chosen if k in self.final], weights, counts=counts, shifts=shifts)
+
+# %% ../../nbs/model/06l_held_out.ipynb #a34dd7e6
+def _scale_answers(stack, others, said):
+    "How far answers on profiles are drawn to the level, by what was new to a member; screen -> scale joins the stack."
+    mine = {}
+    for x in said:
+        if x.held.y.shape[1] < 20 or x.screen not in stack.weights: continue
+        new, m = ~x.held.part, x.mixed(others[x.member])[0]
+        mine.setdefault(x.screen, []).append(((m - x.base)[new], (x.held.y - x.base)[new]))
+    for n, parts in mine.items():
+        if scale := effect_scale(*map(np.concatenate, zip(*parts))): stack.scales[n] = scale
+
+# %% ../../nbs/model/06l_held_out.ipynb #f1d80eb9
 def fit_stack(
     networks:Sequence,   # the members
     vocab:Vocab,         # their symbols
@@ -314,59 +403,20 @@ def fit_stack(
     blind:Sequence[Sequence[Effects]]|None=None, # of each member, directions without what it leaves out; None = `effects`
 ) -> Stack: # classical models of everything that is known, and the weights of all answers
     "Classical models, and how far to trust each beside the networks."
-    names, made = list(known), []
-    for i, rest in enumerate(folds):                                   # classical models that have not seen the fold either
-        same = next((j for j in range(i) if all((folds[j][n] == rest[n]).all() for n in names)), None)
-        made.append(made[same] if same is not None else
-            fit_classical(known, rest, scaling, effects=effects if blind is None else blind[i],
-                levels=network_levels([networks[i]], vocab, known)))
-    chosen = _settings_by_error(held, made, names)
-    whole = {n: np.ones(s.n_experiments, bool) for n, s in known.items()}
-    final = {(f.method, f.screens[0]): f for _, f in fit_classical(known, whole, scaling, effects=effects, settings=chosen,
-        levels=network_levels(networks, vocab, known))}
-    kinds = {n: [k for k in chosen if k in final and n in final[k].screens] for n in names}
-    def ask(i, n, block, table): # level and classical models of those who have not seen what member i leaves out
-        of = {(f.method, f.screens[0]): f for s, f in made[i] if chosen.get((f.method, f.screens[0])) == s and n in f.screens}
-        silent = np.full((len(table), len(known[n].readouts)), np.nan, np.float32)
-        return (common_level(base_of(networks[i], block), list(of.values()), table),
-            [of[k].predict(table) if k in of else silent for k in kinds[n]])
-    said, counts = [], {}
-    for i, hs in enumerate(held):
-        for h in hs:
-            n = names[h.block.screen]
-            base, answers = ask(i, n, h.block, h.table)
-            counts[i, n] = count_pairs(known[n], folds[i][n])
-            said.append((i, h, n, base, answers, _equations(answers, h, base, counts[i, n])))
-    def weigh(n, pattern, e):
-        speak = [k[0] for k, on in zip(kinds[n], pattern) if on == '1']
-        r = len(known[n].readouts)
-        prior, each = (1., 1.) if r >= 20 else (10., max(1., r / 4))
-        first = speak.index(OTHER_AMOUNTS) + 1 if OTHER_AMOUNTS in speak else 0
-        settled = 'additive' in speak and 'interactions' not in speak and not first
-        return solve_weights(e.first(len(speak) + 1), prior=10. if first else prior, each=each, settled=settled, first=first).tolist()
-    def stacked(but=None):
-        mine = {n: [(i, e) for i, _, k, *_, e in said if k == n] for n in names}
-        weights = {n: _weights(mine[n], lambda p, e, n=n: weigh(n, p, e), but) for n in names}
-        shifts = {n: _weights(mine[n], lambda p, e, n=n: solve_shifts(e, weights[n][p], fading='1' in p and len(known[n].readouts) < 20).tolist(), but) for n in names}
-        _trust_amounts(weights, kinds)
-        counted = {n: count_pairs(known[n], whole[n]) for n in names} if but is None else {n: c for (i, n), c in counts.items() if i == but}
-        return Stack([final[k] for k in chosen if k in final], weights, counts=counted, shifts=shifts)
-    stack, others = stacked(), [stacked(i) for i in range(len(held))]     # what a member says is judged with weights that have not seen it
-    stack, others = _keep_shifts(stack, others, said)
-    mixed = [others[i].mix(n, answers, base=base, net=h.answer, table=h.table) for i, h, n, base, answers, _ in said]
-    for n in names:
-        mine = [((m - base)[new], (h.y - base)[new]) for (m, _), (_, h, k, base, *_) in zip(mixed, said) if k == n for new in [~h.part]]
-        if len(known[n].readouts) < 20 or n not in stack.weights or not mine: continue
-        if scale := effect_scale(*map(np.concatenate, zip(*mine))): stack.scales[n] = scale
-    for i, h, n, base, answers, _ in said:
-        h.answer, h.trust = replace(others[i], scales=stack.scales).mix(n, answers, base=base, net=h.answer, table=h.table)
-    def alone(i, n, block, table, answer): # what one who has not seen some combinations says of their members
-        base, answers = ask(i, n, block, table)
-        return replace(others[i], scales=stack.scales).mix(n, answers, base=base, net=answer, table=table)[0]
-    stack.sums.update(fit_sums(known, scaling, folds=folds,
-        told=[(i, h, n, alone(i, n, *h.alone)) for i, h, n, *_ in said if h.alone is not None]))
-    for n in names:                    # where no pair of a context was ever seen, no fold can judge: its own singles count
-        methods = [k[0] for k in kinds[n]]
+    fit = _StackFit(networks, vocab, held, folds=folds, known=known, scaling=scaling, effects=effects, blind=blind)
+    # what a member says is judged with weights that have not seen it
+    stack, others = _keep_shifts(fit.weighed(), [fit.weighed(i) for i in range(len(held))], fit.said)
+    _scale_answers(stack, others, fit.said)
+    others = [replace(s, scales=stack.scales) for s in others]
+    for x in fit.said: x.held.answer, x.held.trust = x.mixed(others[x.member])
+    def alone(x): # what one who has not seen some combinations says of their members
+        block, table, net = x.held.alone
+        base, answers = fit.ask(x.member, x.screen, block, table)
+        return others[x.member].mix(x.screen, answers, base=base, net=net, table=table)[0]
+    told = [(x.member, x.held, x.screen, alone(x)) for x in fit.said if x.held.alone is not None]
+    stack.sums.update(fit_sums(known, scaling, folds=folds, told=told))
+    for n, kinds in fit.kinds.items():       # where no pair of a context was ever seen, no fold can judge: its own singles count
+        methods = [k[0] for k in kinds]
         if 'singles' in methods: stack.weights.setdefault(n, {})[''.join('01'[v == 'singles'] for v in methods)] = [0., 1.]
     return stack
 
