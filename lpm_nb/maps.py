@@ -100,10 +100,49 @@ def screens_of_model(
         warnings.simplefilter('ignore')
         return Atlas([given[n] if n in given else read_screen(n) for n in names])
 
-# %% ../nbs/15d_maps.ipynb #bff9fae3
+# %% ../nbs/15d_maps.ipynb #0fbe9965
 def _read_map(keep):
     return Embedding(pd.read_parquet(keep/'vectors.parquet'), 'LPM', tuple(pd.read_parquet(f) for f in sorted(keep.glob('seed*.parquet'))))
 
+def _to_embed(atlas, wanted, say):
+    "The screens that four of the wanted perturbations are in, less those that have one number for each."
+    many = [s for s in atlas.values() if len(set(wanted) & set(s.perturbations)) >= 4]
+    flat = [s for s in many if len(s.contexts) * len(s.readouts) == 1]               # one number for each perturbation has no directions
+    if flat and len(flat) < len(many):
+        many = [s for s in many if s not in flat]
+        if say: say(f"left out: {', '.join(s.name for s in flat)}, as one readout in one context does not say who is alike")
+    if not many: raise DataError("no screen of this model has four perturbations or more to put on a map")
+    return many
+
+def _embed_all(folder, atlas, wanted, *, power, say):
+    "[vectors of the ensemble, of each member]"
+    from lpm_nb.model.learner import load_lpm
+    model = load_lpm(folder)
+    if lost := [n for n in atlas if n not in model.vocab.readouts]:
+        raise DataError(f"the model of {folder} was not trained on {', '.join(map(repr, lost))}; it knows "
+            f"{', '.join(map(repr, model.vocab.readouts))}")
+    if say:
+        n = sum(len(s.contexts) for s in atlas.values())
+        say(f"predicting {len(wanted):,} perturbations in {n:,} context{'s' * (n != 1)} of the screens that tried them, by the ensemble"
+            + (f" and by each of its {len(model.networks)} members" if len(model.networks) > 1 else ''))
+    screens, these = _to_embed(atlas, wanted, say), set(wanted)
+    def vectors(m):
+        parts = [reduce_embedding(embed_responses(m, s, perturbations=[p for p in s.perturbations if p in these]),
+            components=100 if power else 300, power=power, name=s.name) for s in screens]
+        t = join_embeddings(parts).vectors
+        return t.set_axis([f'c{i}' for i in range(t.shape[1])], axis=1)
+    tables = [vectors(model)]
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')                                   # it was said of the ensemble
+        return tables + [vectors(model.member(i)) for i in range(len(model.networks))]
+
+def _keep_map(keep, tables):
+    with atomic_path(keep) as tmp:
+        tmp.mkdir(parents=True)
+        for i, t in enumerate(tables): t.to_parquet(tmp/('vectors.parquet' if i == 0 else f'seed{i - 1:03d}.parquet'))
+
+
+# %% ../nbs/15d_maps.ipynb #97ad12bc
 def prepare_map(
     folder:str|Path,     # of the model
     atlas:Atlas,         # its screens
@@ -116,44 +155,15 @@ def prepare_map(
     "The map of a model, from the cache if it was made before."
     folder = Path(folder)
     seal = json.loads((folder/'provenance.json').read_text()).get('seal', '')
-    ps = [p for p in atlas.perturbations if p]
-    asked = power
+    ps, asked = [p for p in atlas.perturbations if p], power
     if power is None: power = .5 if sum(p.startswith('drug:') for p in ps) > len(ps) / 2 else 0.
     if not 0 <= power <= 1: raise DataError(f"expected 0 ≤ power ≤ 1, got {power}")
     singles = [p for p in ps if '+' not in p]
     wanted = singles if len(singles) >= 4 else ps
     key = hashlib.sha256(json.dumps(['3', seal, sorted(atlas), wanted, power]).encode()).hexdigest()[:20]
     keep, layout = cache_home()/'maps'/key, cache_home()/'maps'/key/f'{method}-{seed}.parquet'
-    if (keep/'vectors.parquet').exists(): e = _read_map(keep)
-    else:
-        from lpm_nb.model.learner import load_lpm
-        model = load_lpm(folder)
-        lost = [n for n in atlas if n not in model.vocab.readouts]
-        if lost:
-            raise DataError(f"the model of {folder} was not trained on {', '.join(map(repr, lost))}; it knows "
-                f"{', '.join(map(repr, model.vocab.readouts))}")
-        if say:
-            n = sum(len(s.contexts) for s in atlas.values())
-            say(f"predicting {len(wanted):,} perturbations in {n:,} context{'s' * (n != 1)} of the screens that tried them, by the ensemble"
-                + (f" and by each of its {len(model.networks)} members" if len(model.networks) > 1 else ''))
-        def part(m, s):
-            return reduce_embedding(embed_responses(m, s, perturbations=[p for p in s.perturbations if p in keep_these]),
-                components=100 if power else 300, power=power, name=s.name)
-        keep_these, many = set(wanted), [s for s in atlas.values() if len(set(wanted) & set(s.perturbations)) >= 4]
-        flat = [s for s in many if len(s.contexts) * len(s.readouts) == 1]           # one number for each perturbation has no directions
-        if flat and len(flat) < len(many):
-            many = [s for s in many if s not in flat]
-            if say: say(f"left out: {', '.join(s.name for s in flat)}, as one readout in one context does not say who is alike")
-        if not many: raise DataError("no screen of this model has four perturbations or more to put on a map")
-        tables = [join_embeddings([part(model, s) for s in many]).vectors]
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')                               # it was said of the ensemble
-            tables += [join_embeddings([part(model.member(i), s) for s in many]).vectors for i in range(len(model.networks))]
-        for t in tables: t.columns = [f'c{i}' for i in range(t.shape[1])]
-        with atomic_path(keep) as tmp:
-            tmp.mkdir(parents=True)
-            for i, t in enumerate(tables): t.to_parquet(tmp/('vectors.parquet' if i == 0 else f'seed{i - 1:03d}.parquet'))
-        e = Embedding(tables[0], 'LPM', tuple(tables[1:]))
+    if not (keep/'vectors.parquet').exists(): _keep_map(keep, _embed_all(folder, atlas, wanted, power=power, say=say))
+    e = _read_map(keep)
     if not layout.exists():
         if say: say(f'laying out {len(e.symbols):,} points ({method})')
         points = lay_out(e, method=method, seed=seed)

@@ -315,8 +315,9 @@ def _contexts_as_rows(path, t, asked, readout):
     return _from_matrix(path, long[['_p', '_c']].set_axis(['perturbation', 'context'], axis=1), long[['_v']].set_axis([readout or 'value'], axis=1),
         {**asked, 'rest': [x for x in t.columns if x != c and x not in numeric], 'perturbation': 'perturbation', 'context': 'context'}, 'matrix', '')
 
-# %% ../../nbs/data/03e_own.ipynb #53f7657e
-def _from_table(path, t, asked, readout, value, columns):
+# %% ../../nbs/data/03e_own.ipynb #2ecc5125
+def _tidied(path, t):
+    "A table whose columns have names, each once, and the columns without a value."
     if not len(t): raise DataError(f"{path} has no rows")
     t = t.set_axis([str(c).strip() for c in t.columns], axis=1)
     if (d := pd.Index(t.columns)).has_duplicates:
@@ -326,7 +327,30 @@ def _from_table(path, t, asked, readout, value, columns):
     unnamed = [c for c in t.columns if _UNNAMED.fullmatch(c)]            # names of rows are names
     if len(unnamed) == 1: t = t.rename(columns={unnamed[0]: '(no name)'})
     empty = [c for c in t.columns if t[c].isna().all()]
-    t = t.drop(columns=empty)
+    return t.drop(columns=empty), empty
+
+def _outcome(t, free, numeric, *, value, readout):
+    "Columns of a long table: that of the outcome and that with the names of readouts; None where the table is wide."
+    text = [c for c in free if c not in numeric]
+    named = readout if readout in free else None
+    long = value or len(numeric) == 1 or find_role(text, 'readout', given=named)
+    v = find_role([c for c in free if c in numeric or not is_number(t[c])], 'value', given=value) if long else None
+    r = find_role([c for c in free if c != v], 'readout', given=named) if v else None
+    return v, None if r is not None and r != readout and is_number(t[r]) else r
+
+def _readouts_of(path, t, free, numeric, *, value, readout, used):
+    "The columns that are readouts."
+    if value is None and readout and readout not in t and len(numeric) > 1:
+        raise DataError(f"readout={readout!r} names the values of one column, and {path.name} has {len(numeric)} ({', '.join(numeric[:4])}); name the "
+            "one that has them, value=, or leave readout= out")
+    if not numeric:
+        raise DataError(f"no column of numbers is left in {path.name} beside the labels {', '.join(sorted(used))}; name it: value=")
+    X = t[numeric]
+    return X.set_axis([readout if readout and readout not in t.columns else numeric[0]], axis=1) if len(numeric) == 1 else X
+
+# %% ../../nbs/data/03e_own.ipynb #d58a5b5e
+def _from_table(path, t, asked, readout, value, columns):
+    t, empty = _tidied(path, t)
     asked = {**asked, 'empty': empty, 'again': int(t.duplicated().sum())}
     if columns == 'perturbations':
         if (u := _contexts_as_rows(path, t, asked, readout)) is not None: return u
@@ -343,22 +367,11 @@ def _from_table(path, t, asked, readout, value, columns):
         if isinstance(roles['context'], list) else [])
     free = [c for c in t.columns if c not in used]
     numeric = value_columns(t, free, roles=roles, named=(value, readout))
-    v = find_role([c for c in free if c in numeric or not is_number(t[c])], 'value',
-        given=value) if value or len(numeric) == 1 or find_role([c for c in free if c not in numeric], 'readout',
-        given=readout if readout in free else None) else None
-    r = find_role([c for c in free if c != v], 'readout', given=readout if readout in free else None) if v else None
-    if r is not None and r != readout and is_number(t[r]): r = None
-    rest = [c for c in free if c not in (r, v) and c.lower() not in FLAGS and (v is not None or c not in numeric)]
-    asked = {**asked, 'rest': rest}
+    v, r = _outcome(t, free, numeric, value=value, readout=readout)
+    asked = {**asked, 'rest': [c for c in free if c not in (r, v) and c.lower() not in FLAGS and (v is not None or c not in numeric)]}
     if v is not None and r is not None: return _long(path, t.assign(**{r: prefix + label_text(t[r])}), asked, roles, fixed, r, v)
     if v is not None: numeric = [v]
-    if v is None and readout and readout not in t and len(numeric) > 1:
-        raise DataError(f"readout={readout!r} names the values of one column, and {path.name} has {len(numeric)} ({', '.join(numeric[:4])}); name the "
-            "one that has them, value=, or leave readout= out")
-    if not numeric:
-        raise DataError(f"no column of numbers is left in {path.name} beside the labels {', '.join(sorted(used))}; name it: value=")
-    X = t[numeric]
-    if len(numeric) == 1: X = X.set_axis([readout if readout and readout not in t.columns else numeric[0]], axis=1)
+    X = _readouts_of(path, t, free, numeric, value=v, readout=readout, used=used)
     return _from_matrix(path, t[[c for c in t.columns if c not in numeric]], X, asked, 'wide table', prefix, roles, fixed)
 
 def _wide_warnings(names):
@@ -368,7 +381,7 @@ def _wide_warnings(names):
         out.append('readouts are Ensembl ids; other screens have symbols (genes= names a column with them; harmonise() translates)')
     return out
 
-# %% ../../nbs/data/03e_own.ipynb #a814d849
+# %% ../../nbs/data/03e_own.ipynb #8b972544
 def _far_off(X, far=20.):
     "Values much further from the rest than these are from each other; few, or they are hits."
     with warnings.catch_warnings():
@@ -382,54 +395,71 @@ def _far_off(X, far=20.):
         yield (f"{n:,} value{'s lie' if n > 1 else ' lies'} more than {far:g} robust standard deviations from the median (the furthest: {worst:.4g}): if wells failed there, "
             "drop them; a fit by least squares follows them, and takes all others for less certain")
 
-def _suspicions(o, kind, labels, X, asked):
-    "What to look at: labels, doses, controls, values."
-    out = [*_far_off(np.asarray(X, float))] if X is not None and X.ndim == 2 and X.shape[1] < 20 else []
+def _of_labels(kind, labels, asked):
+    "What is odd about the labels of perturbations."
     if d := [l for l in labels if spreadsheet_dates(str(l))]:
-        out.append(f"{len(d)} perturbations look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})")
-    if not (o['perturbation'] == '').any() and asked.get('no_effect') is None: out.append('no control was found; if there is one, name its label: control=' + _no_zero(X, asked))
+        yield f"{len(d)} perturbations look like dates that a spreadsheet made of gene symbols ({', '.join(map(repr, d[:3]))})"
     if asked['joined'] is None and kind not in ('drug', '') and (j := [str(l) for l in labels if '+' in str(l)]):
-        out.append(f"{len(j)} labels have a '+' ({', '.join(map(repr, j[:2]))}); if it joins perturbations, say joined='+' (--joined +)")
+        yield f"{len(j)} labels have a '+' ({', '.join(map(repr, j[:2]))}); if it joins perturbations, say joined='+' (--joined +)"
     for j, two in _others(labels, asked['joined']) if kind else ():
         if j != '+' or asked['joined'] is not None:
-            out.append(f"{len(two)} labels are others joined by {j!r} ({', '.join(map(repr, two[:2]))}); if they are combinations, name every "
+            yield (f"{len(two)} labels are others joined by {j!r} ({', '.join(map(repr, two[:2]))}); if they are combinations, name every "
                 f"text that joins them, joined={j!r} (--joined {j!r}, several times where there are several)")
-    if n := asked.get('none given'): out.append(f"{n:,} rows have a dose of 0: nothing was given there, and they are taken as control")
-    if kind != 'drug' and 'CTRL' in {str(l) for l in labels}: out.append("'CTRL' was taken as control; it is also the symbol of a gene")
-    if asked.get('empty'): out.append(f"columns without a value: {', '.join(map(str, asked['empty'][:8]))}")
-    if asked.get('again'):
-        out.append(f"{asked['again']} rows are the same as another one in every column, and count as replicates; if they are copies, drop them")
+    if kind != 'drug' and 'CTRL' in {str(l) for l in labels}: yield "'CTRL' was taken as control; it is also the symbol of a gene"
     if twice := vector_names([str(l) for l in labels]):
         l, half = next(iter(twice.items()))
-        out.append(f"every label says the same twice, as {l!r}; it is read as {half!r}"
+        yield (f"every label says the same twice, as {l!r}; it is read as {half!r}"
             + ('' if asked['joined'] else ", and if '_' joins members, say joined='_'" if '_' in half else ''))
-    if asked.get('one of several'):
-        out.append(f"{asked['one of several']!r} is read as the outcome; name another, value=, or name the members, perturbation=, and every column "
-            "of numbers is a readout")
-    if asked.get('rest'):
-        out.append(f"columns that are not read: {', '.join(map(str, asked['rest'][:8]))}{', …' if len(asked['rest']) > 8 else ''}")
+
+def _of_case(o):
+    "Names that differ only in case."
     for c, what in (('perturbation', 'perturbations'), ('context', 'contexts')):
         names = pd.Series(sorted({p for p in o[c] if p}), dtype=object)
         twice = names[names.str.lower().duplicated(keep=False)]
         if n := int(names.str.lower().duplicated().sum()):
-            out.append(f"{n} {what} differ only in case from another one ({', '.join(map(repr, twice.iloc[:2]))}); to a model they are "
+            yield (f"{n} {what} differ only in case from another one ({', '.join(map(repr, twice.iloc[:2]))}); to a model they are "
                 "different: write them alike")
-    near = asked.get('near')
-    if o.get('dose') is not None and not asked['nominal']: near = join_doses(o['perturbation'], o['dose'])[1].query("how == 'joined'")
+
+# %% ../../nbs/data/03e_own.ipynb #4ca92a7e
+def _of_columns(asked):
+    "What was not read, or read in one of several ways."
+    if n := asked.get('none given'): yield f"{n:,} rows have a dose of 0: nothing was given there, and they are taken as control"
+    if asked.get('empty'): yield f"columns without a value: {', '.join(map(str, asked['empty'][:8]))}"
+    if asked.get('again'):
+        yield f"{asked['again']} rows are the same as another one in every column, and count as replicates; if they are copies, drop them"
+    if asked.get('one of several'):
+        yield (f"{asked['one of several']!r} is read as the outcome; name another, value=, or name the members, perturbation=, and every column "
+            "of numbers is a readout")
+    if asked.get('rest'):
+        yield f"columns that are not read: {', '.join(map(str, asked['rest'][:8]))}{', …' if len(asked['rest']) > 8 else ''}"
+
+def _of_doses(o, asked):
+    "Doses that are nearly the same, or in another unit."
+    near, dose = asked.get('near'), o.get('dose')
+    if dose is not None and not asked['nominal']: near = join_doses(o['perturbation'], dose)[1].query("how == 'joined'")
     if near is not None and len(near):
         p, was, now = near.iloc[0][['perturbation', 'was', 'now']]
-        out.append(f"doses that differ by next to nothing ({p} at {was:g} and {now:g} µM, {len(near):,} such doses) are different "
+        yield (f"doses that differ by next to nothing ({p} at {was:g} and {now:g} µM, {len(near):,} such doses) are different "
             "experiments to a model; to join what differs by less than a fifth, say nominal=True (--nominal-doses)")
-    if o.get('dose') is not None and np.nanmax(np.r_[0, o['dose'].to_numpy(float)]) > 1000:
-        out.append(f"doses go up to {np.nanmax(o['dose'].to_numpy(float)):,.0f} µM; if they are nM, say dose_unit='nM'")
-    if X is not None:
-        v = X[np.isfinite(X)]
-        for code in (-666, -999, 9999, -9999):
-            if n := int((v == code).sum()): out.append(f'{n} values are {code}, which often means "not measured"; make them empty')
-        if n := int(np.isinf(X).sum()): out.append(f'{n} values are infinite and are taken as not measured')
-        if v.size and (v >= 0).all() and (v == np.round(v)).all() and v.max() > 20:
-            out.append('values are counts: bring them to one scale first (log, z)')
-    return out
+    if dose is not None and (most := np.nanmax(np.r_[0, dose.to_numpy(float)])) > 1000:
+        yield f"doses go up to {most:,.0f} µM; if they are nM, say dose_unit='nM'"
+
+def _of_values(X):
+    "Codes of what is missing, and counts."
+    v = X[np.isfinite(X)]
+    for code in (-666, -999, 9999, -9999):
+        if n := int((v == code).sum()): yield f'{n} values are {code}, which often means "not measured"; make them empty'
+    if n := int(np.isinf(X).sum()): yield f'{n} values are infinite and are taken as not measured'
+    if v.size and (v >= 0).all() and (v == np.round(v)).all() and v.max() > 20:
+        yield 'values are counts: bring them to one scale first (log, z)'
+
+# %% ../../nbs/data/03e_own.ipynb #4e085610
+def _suspicions(o, kind, labels, X, asked):
+    "What to look at: labels, doses, controls, values."
+    out = [*_far_off(np.asarray(X, float))] if X is not None and X.ndim == 2 and X.shape[1] < 20 else []
+    if not (o['perturbation'] == '').any() and asked.get('no_effect') is None:
+        out.append('no control was found; if there is one, name its label: control=' + _no_zero(X, asked))
+    return [*out, *_of_labels(kind, labels, asked), *_of_columns(asked), *_of_case(o), *_of_doses(o, asked), *(_of_values(X) if X is not None else ())]
 
 def _no_zero(X, asked):
     "What to say of values that never cross zero, of which nobody knows what they are where nothing was done."
