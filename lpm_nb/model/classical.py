@@ -228,16 +228,30 @@ def _low_rank(D, seen, usual, threshold):
     return usual + (soft_impute(E / scale, threshold=threshold) * scale).reshape(D.shape)
 
 # %% ../../nbs/model/06c_classical.ipynb #7a648901
-METHODS = {'kernel': [dict(reach=a, ridge=b) for a in (.5, 1., 3.) for b in (.3, 1., 3.)], 'nearest': [dict(k=15), dict(k=40)],
-    'sums of profiles': [{}], 'low rank of profiles': [dict(threshold=q) for q in (.1, .25, .6, 1.2)],
-    'additive': [{}], 'low rank': [dict(threshold=q) for q in (.25, .6, 1.2)],
-    'factors': [dict(k=100, steps=10), dict(k=100, steps=10, whole=True)],
-    'factors, one screen': [*(dict(k=q, steps=15) for q in (30, 60)), *(dict(k=30, steps=15, whole=q) for q in (True, False))],
-    **{f: [dict(k=60, steps=8, ridge=1.), dict(k=60, steps=8, ridge=1., whole=True)] for f in ('related contexts', 'related contexts, one screen')},
+METHODS = {                                                             # method -> settings that are tried
+    'kernel': [dict(reach=a, ridge=b) for a in (.5, 1., 3.) for b in (.3, 1., 3.)],
+    'nearest': [dict(k=15), dict(k=40)],
+    'sums of profiles': [{}],
+    'low rank of profiles': [dict(threshold=q) for q in (.1, .25, .6, 1.2)],
     'factors of profiles': [dict(k=40, steps=6), dict(k=60, steps=20)],
-    'related pairs': [dict(rounds=4)], **{k: [dict(ridge=q) for q in (.1, 1., 10.)] for k in ('sums of members', ALONE)}, 'doses and times': [{}], 'other amounts of a pair': [{}],
-    'interactions': [dict(noise=1.1)], 'singles': [dict(share=.2)], SINGLES: [{}], KNOWN_ALONE: [{}], 'factors of pairs': [dict(k=20)], 'same pairs': [dict(k=0), dict(k=20), dict(k=0, apart=20)],
-    'curves, nearest genes': [dict(k=20)], 'curves, low rank': [dict(noise=1.25), dict(noise=1.4)]}   # method -> settings that are tried
+    'related pairs': [dict(rounds=4)],
+    'additive': [{}],
+    'low rank': [dict(threshold=q) for q in (.25, .6, 1.2)],
+    'factors': [dict(k=100, steps=10), dict(k=100, steps=10, whole=True)],
+    'factors, one screen': [dict(k=30, steps=15), dict(k=60, steps=15), *(dict(k=30, steps=15, whole=q) for q in (True, False))],
+    **{f: [dict(k=60, steps=8, ridge=1.), dict(k=60, steps=8, ridge=1., whole=True)]
+        for f in ('related contexts', 'related contexts, one screen')},
+    'doses and times': [{}],
+    'other amounts of a pair': [{}],
+    **{f: [dict(ridge=q) for q in (.1, 1., 10.)] for f in ('sums of members', ALONE)},
+    'interactions': [dict(noise=1.1)],
+    'singles': [dict(share=.2)],
+    SINGLES: [{}],
+    KNOWN_ALONE: [{}],
+    'factors of pairs': [dict(k=20)],
+    'same pairs': [dict(k=0), dict(k=20), dict(k=0, apart=20)],
+    'curves, nearest genes': [dict(k=20)],
+    'curves, low rank': [dict(noise=1.25), dict(noise=1.4)]}
 
 OF_ONE = ['factors, one screen', 'related contexts, one screen']        # methods that each screen of a group has for itself
 ADDING = ['additive', 'low rank', 'factors', 'related contexts', *OF_ONE] # methods of few readouts, which know what adds up
