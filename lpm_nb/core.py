@@ -206,8 +206,9 @@ def check_known(
     raise UnknownSymbolError(f"unknown {kind}: {named}{more}; {len(have)} are known{few}{'. ' + hint if hint else ''}")
 
 # %% ../nbs/00_core.ipynb #393121ca
-LOOKS = {'dose': re.compile(r'(?i)(^|[ _.-]|^log10|^log|^ln|^pert_i|^i)(dose|dosage|conc|concentration)s?([ _.]*(\d|[abrc]))?([ _.(\[-].*)?$'),   # names of columns
-    'time': re.compile(r'(?i)^((log10|log|ln)[ _.]*)?(pert_)?i?(time|timepoint|hours?|hrs?|days?|minutes?|duration)([ _.(\[-].*)?$')}
+LOOKS = {'dose': re.compile(r'(?i)(^|[ _.-]|^log10|^log|^ln|^pert_i|^i)(dose|dosage|conc|concentration)s?([ _.]*(\d|[abrc]))?([ _.,/(\[-].*)?$|mmoles_per_liter'),   # names of columns
+    'time': re.compile(r'(?i)^((log10|log|ln)[ _.]*)?((pert|treatment|exposure|incubation)[ _.]+)?i?(time|timepoint|hours?|hrs?|days?|minutes?|duration)'
+        r'([ _.,/(\[-].*)?$|^(exposure|incubation)[ _.]+(h|d|min)$|^hp[it]$')}
 
 def check_columns(
     table:pd.DataFrame,       # the table that came

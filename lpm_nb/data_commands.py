@@ -144,6 +144,8 @@ _OPTIONS = {**{k: f'--{k}-key' for k in ('perturbation', 'context', 'value', 're
 def _as_options(text):
     "A message of `understand` in the words of the command line."
     text = text.replace('overwrite=True', '--overwrite').replace('nominal=True (--nominal-doses)', '--nominal-doses')
+    text = re.sub(r"\b(context|perturbation|dose|control|joined)=\[([^\]]*)\]", lambda m: ' '.join(f'{_OPTIONS[m[1]]} {x.strip()}'
+        for x in m[2].split(',') if x.strip() != '…'), text)
     text = re.sub(r" \(--[^)]*\)", '', text)                              # where the option stands beside it already
     return re.sub(rf"\b({'|'.join(_OPTIONS)})=(?=(['\w])?)", lambda m: _OPTIONS[m[1]] + (' ' if m[2] else ''), text)
 
@@ -164,7 +166,8 @@ def _in_options():
 # %% ../nbs/15f_data_commands.ipynb #9a84368a
 @data_app.command('add')
 def data_add(
-    file: Annotated[Path, typer.Argument(metavar='FILE', help='.h5ad, .zarr, .gct, .gctx, .csv, .tsv, .parquet or .xlsx')],
+    file: Annotated[list[Path], typer.Argument(metavar='FILE…', help=".h5ad, .zarr, .gct, .gctx, .csv, .tsv, .parquet or .xlsx; or several tables "
+        "with the same columns, such as one for each line, whose names are the column '(file)'.")],
     name: Annotated[Optional[str], typer.Option(help="Of the screen; default: the file's.")] = None,
     perturbation_key: Annotated[Optional[list[str]], typer.Option(help='Column with what was done (members of a combination in several '
         'columns: give it several times).')] = None,
@@ -178,14 +181,14 @@ def data_add(
     readout_key: Annotated[Optional[str], typer.Option(help="Column of readouts, or the name of the only one, or what is put before each, "
         "such as expr:")] = None,
     value_key: Annotated[Optional[str], typer.Option(help='Column of values.')] = None,
-    columns: Annotated[str, typer.Option(help="A matrix has 'readouts', 'contexts' or (pairs) 'perturbations' as its columns.")] = 'readouts',
+    columns: Annotated[str, typer.Option(help="A matrix has 'readouts', 'contexts' or 'perturbations' as its columns (its rows are pairs, contexts, or, with --readout-key, readouts).")] = 'readouts',
     dose_key: Annotated[Optional[list[str]], typer.Option(help='Column of doses (of members in several columns: give it several times, in '
         'the same order).')] = None,
     dose_unit: Annotated[str, typer.Option(help='Their unit, or the column that has it.')] = 'µM',
     time_key: Annotated[Optional[str], typer.Option(help='Column of times in h.')] = None,
     nominal_doses: Annotated[bool, typer.Option('--nominal-doses', help='Join doses of one drug that differ by less than a fifth.')] = False,
     batch_key: Annotated[Optional[str], typer.Option(help='Column of plates, wells or lanes.')] = None,
-    genes: Annotated[Optional[str], typer.Option(help='.h5ad: column of var with gene symbols.')] = None,
+    genes: Annotated[Optional[str], typer.Option(help='.h5ad, .gct: column with gene symbols.')] = None,
     layer: Annotated[Optional[str], typer.Option(help=".h5ad: a layer instead of X, such as counts; raw = scanpy's .raw.")] = None,
     scale: Annotated[Optional[str], typer.Option(help="Cells: 'as is', 'log' or 'z'.")] = None,
     unit: Annotated[str, typer.Option(help='Of the values.')] = '',
@@ -202,13 +205,14 @@ def data_add(
 ):
     """Say what is understood of a file, and add it as a screen.
 
-    Example: [bold]lpm data add my.h5ad --perturbation-key gene --context-key K562 --kind CRISPRi --control non-targeting --dry-run[/bold]
+    Examples: [bold]lpm data add my.h5ad --perturbation-key gene --context-key K562 --kind CRISPRi --control non-targeting --dry-run[/bold]   ·
+    [bold]lpm data add *.gene_summary.txt --name essential --context-key '(file)' --kind CRISPRko[/bold]
     """
     from lpm_nb.data.own import add_screen, understand
     contexts = list(context_key or [])
     ctx = contexts[0] if len(contexts) == 1 else contexts or None
     with _in_options():
-        u = understand(file, name=name, perturbation=perturbation_key or None, context=ctx, assay=assay, kind=kind, control=control or (),
+        u = understand(file[0] if len(file) == 1 else file, name=name, perturbation=perturbation_key or None, context=ctx, assay=assay, kind=kind, control=control or (),
             joined=joined or None, readout=readout_key, value=value_key, columns=columns, dose=dose_key or None, dose_unit=dose_unit, time=time_key,
             nominal=nominal_doses, batch=batch_key, genes=genes, layer=layer, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet,
             no_effect=_no_effect(no_effect))

@@ -44,7 +44,10 @@ def label_atoms(
     def atom(x): return drug_atom(x) if kind == 'drug' else f'{kind}:{escape(x)}'
     controls, out, short = set(controls), {}, vector_names(labels)
     for l in labels:
-        members = [m.strip() for m in (split_label(short.get(l, l), joined) if joined and not is_control(l, controls) else [str(short.get(l, l))])]
+        if is_control(l, controls):
+            out[l] = ''
+            continue
+        members = [m.strip() for m in (split_label(short.get(l, l), joined) if joined else [str(short.get(l, l))])]
         if '' in members:
             raise DataError(f"expected members joined by {joined!r}, got {l!r} with an empty one; choose what joins them with joined=")
         out[l] = '+'.join(sorted(atom(m) for m in members if not is_control(m, controls)))
@@ -91,12 +94,13 @@ def read_cells(
     rows = np.ones(len(obs), bool)
     for c, v in (keep or {}).items(): rows &= obs[c].isin(list(v)).to_numpy()
     label = obs[perturbation]
-    absent = label.isna().to_numpy() | label.astype(str).str.strip().str.lower().isin(['', 'nan', 'none']).to_numpy()
+    absent = label.isna() | (label.astype(str).str.strip().str.lower().isin(['', 'nan', 'none']) & ~label.isin(list(controls)))
+    label, absent = label.astype(object).where(~absent), absent.to_numpy()
     keys = obs[by].astype(object)
     labels = label_atoms([str(l) for l in label.dropna().unique()], kind=kind, joined=joined, controls=controls) if kind else {str(l): ''
         if is_control(str(l), controls) else str(l) for l in label.dropna().unique()}
     # guides and spellings of one perturbation count together
-    keys[perturbation] = label.astype(object).map(lambda l: labels[str(l)], na_action='ignore')
+    keys[perturbation] = label.map(lambda l: labels[str(l)], na_action='ignore')
     control_cells = keys[perturbation].eq('').to_numpy()
     if not fixed: absent |= obs[contexts].isna().any(axis=1).to_numpy()
     for c in (dose, time, unit_column):                                     # a control has no dose: it stays
