@@ -6,7 +6,7 @@
 __all__ = ['network_app', 'choose_context', 'network', 'interactions']
 
 # %% ../nbs/15g_network_commands.ipynb #41c28273
-import json
+import json, re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
@@ -129,6 +129,20 @@ def network(
     say(f"[green]{out}: edges.parquet, network.graphml, network.cyjs, modules.csv{', network.png' * drawn}[/green]"
         + ('' if drawn else '; no picture, as the graph has no edges'), quiet)
 
+# %% ../nbs/15g_network_commands.ipynb #f2e7d22e
+def _expectation(s, readout, how, every, sick):
+    "How pairs are expected to act, and which values are sick: as asked, else by their kind and the readout; in words, too."
+    check_known([sick or 'low'], ['low', 'high'], 'side of the sick')
+    j = s.readouts.index(readout) if readout in s.readouts else 0
+    name = f"{s.readouts[j]} {s.units[j]}".lower()
+    high = bool(re.search('inhib|kill|death|dead|apopto|toxic', name)) if sick is None else sick == 'high'
+    pairs = [m for m in s.members.values() if len(m) > 1]
+    how = how or ('bliss' if pairs and all(a.startswith('drug:') for m in pairs for a in m) else 'quadratic')
+    if how != 'bliss': every = None
+    elif every is None: every = 0. if not high else 100. if np.nanquantile(s.X[:, j], .95) > 2 else 1.
+    said = f"{'high' if high else 'low'} values of {s.readouts[j]} are sick; pairs are expected by {how}" + ('' if every is None else f', the whole effect is {every:g}')
+    return dict(how=how, every=every, sick='high' if high else 'low', said=said)
+
 # %% ../nbs/15g_network_commands.ipynb #497a09ae
 @network_app.command('interactions')
 def interactions(
@@ -140,9 +154,13 @@ def interactions(
     context: Annotated[Optional[str], typer.Option(help='One context of the screen; needed if it has several.')] = None,
     readout: Annotated[Optional[str], typer.Option(help='One readout of the screen; needed if it has several.')] = None,
     time: Annotated[Optional[float], typer.Option(help='h; needed if the screen was measured at several times.')] = None,
-    expectation: Annotated[str, typer.Option(help="'quadratic', 'additive' or 'members' (sums of effects over all pairs).")] = 'quadratic',
+    expectation: Annotated[Optional[str], typer.Option(help="'quadratic' (default for genes), 'bliss' (for drugs: independent effects), 'additive' or "
+        "'members' (sums of effects over all pairs).")] = None,
+    every: Annotated[Optional[float], typer.Option(help='Of bliss: what is read where all of the effect has happened; default: 0, of an inhibition 100, or 1 '
+        'where it is a fraction.')] = None,
     fdr: Annotated[float, typer.Option(min=0, max=1, help='False discovery rate of the calls.')] = .05,
-    sick: Annotated[str, typer.Option(help="Which values of the readout are sick: 'low' (growth, viability) or 'high' (% inhibition).")] = 'low',
+    sick: Annotated[Optional[str], typer.Option(help="Which values of the readout are sick: 'low' (growth, viability) or 'high' (inhibition); default: "
+        "by the name of the readout.")] = None,
     out: Annotated[Path, typer.Option(help='Table of the results (.csv, .tsv, .parquet).')] = Path('interactions.csv'),
     as_json: Json = False,
     quiet: Quiet = False,
@@ -153,7 +171,6 @@ def interactions(
     """
     from lpm_nb.analysis.interactions import all_pairs, call_interactions, fit_expectation, genetic_interactions, predict_interactions
     from lpm_nb.model.learner import load_lpm
-    check_known([sick], ['low', 'high'], 'side of the sick')
     trained, s = load_lpm(model), read_input(screen, quiet=quiet)
     check_known([s.name], list(trained.vocab.readouts), 'screen of the model')
     where = choose_context(s, context)
@@ -161,7 +178,10 @@ def interactions(
         at = s.obs['time'].eq(time).to_numpy()
         if not at.any(): raise DataError(f"expected a time of {s.name!r}, {', '.join(f'{x:g}' for x in sorted(s.obs['time'].dropna().unique())) or 'it has none'}; got {time:g}")
         s = s.select(at)
-    e = fit_expectation(s, context=where, readout=readout, how=expectation)
+    how = _expectation(s, readout, expectation, every, sick)
+    sick = how.pop('sick')
+    say(how.pop('said'), quiet or as_json)
+    e = fit_expectation(s, context=where, readout=readout, **how)
     measured = genetic_interactions(s, expectation=e).groupby('perturbation')['gi'].mean()
     if pairs is None:
         known = set(trained.vocab.atoms)
