@@ -510,6 +510,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'lpm_nb.console.Bars.__enter__': ('console.html#bars.__enter__', 'lpm_nb/console.py'),
                                 'lpm_nb.console.Bars.__exit__': ('console.html#bars.__exit__', 'lpm_nb/console.py'),
                                 'lpm_nb.console.Bars.__init__': ('console.html#bars.__init__', 'lpm_nb/console.py'),
+                                'lpm_nb.console._joined': ('console.html#_joined', 'lpm_nb/console.py'),
                                 'lpm_nb.console._numbers': ('console.html#_numbers', 'lpm_nb/console.py'),
                                 'lpm_nb.console.add_descriptors': ('console.html#add_descriptors', 'lpm_nb/console.py'),
                                 'lpm_nb.console.read_all_descriptors': ('console.html#read_all_descriptors', 'lpm_nb/console.py'),

@@ -69,6 +69,7 @@ def train(
         help='All members in one pass: faster on a GPU and where steps are small; they share the order of batches.')] = False,
     descriptors: Descriptors = None,
     context_descriptors: ContextDescriptors = None,
+    overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace the model that is in the folder.')] = False,
     nproc: Annotated[int,
         typer.Option(min=1, help='Processes on this machine that train together: one for each GPU. For several machines see the '
         'notebook on training together.')] = 1,
@@ -90,6 +91,7 @@ def train(
     check_known([recipe], ['predict', 'map'], 'recipe')
     if out.exists() and not (out/'provenance.json').exists() and any(out.iterdir() if out.is_dir() else [out]):
         raise StorageError(f"{out} exists and is no model folder; choose another name or remove it")
+    if (out/'provenance.json').exists() and not overwrite: raise StorageError(f"a model is in {out} already; choose another --out, or say --overwrite")
     result_folder(out)
     known = read_all_descriptors(descriptors, context_descriptors)          # a mistake in it should not cost a training
     atlas = Atlas([read_input(s, quiet=quiet) for s in screens])
@@ -106,7 +108,8 @@ def train(
         with bar: model = fit_lpm(atlas, config=config, seed=seed, device=device, together=together, checkpoint=keep, on_epoch=on_epoch)
     except ModelError as e:
         if 'other data or settings' not in str(e): raise
-        raise ModelError(f"an unfinished run with other data or settings is in {keep}; remove that folder to start anew") from e
+        raise ModelError(f"an unfinished run with other data or settings is in {keep}; choose another --out, or, if no other "
+            "run is at work there, remove that folder to start anew") from e
     model.provenance['command'] = ' '.join(['lpm train', *screens, '--out', str(out)])
     if first:
         model.save(out)

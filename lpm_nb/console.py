@@ -9,6 +9,7 @@ __all__ = ['talk', 'Quiet', 'Jobs', 'Json', 'Descriptors', 'ContextDescriptors',
 
 # %% ../nbs/15e_console.ipynb #7a0985f5
 import os, sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Optional
 import pandas as pd
@@ -135,6 +136,9 @@ def read_context_descriptors(
     if t.shape[1] < 2:
         raise DataError(f"{spec}: expected names of contexts or cell lines in the first column, then numbers, or columns tissue or "
             f"cancer_type; got the columns {', '.join(map(repr, t.columns[:4]))}")
+    usual = {'oncotreelineage': 'tissue', 'lineage': 'tissue', 'primary_tissue': 'tissue', 'oncotreeprimarydisease': 'cancer_type',
+        'primary_disease': 'cancer_type', 'disease': 'cancer_type'}                             # as DepMap calls them
+    if not {'tissue', 'cancer_type'} & set(t.columns[1:]): t = t.rename(columns={c: usual[c.lower()] for c in reversed(t.columns[1:]) if c.lower() in usual})
     if {'tissue', 'cancer_type'} & set(t.columns[1:]): return line_vectors(t.rename(columns={t.columns[0]: 'model_name'}))
     return _numbers(t.set_index(t.columns[0]), spec)
 
@@ -189,9 +193,9 @@ def write_table(
     return path
 
 # %% ../nbs/15e_console.ipynb #9520747c
-Descriptors = Annotated[Optional[str], typer.Option(metavar='TABLE', help="What is known of genes or drugs that no screen has, so that "
+Descriptors = Annotated[Optional[list[str]], typer.Option(metavar='TABLE', help="What is known of genes or drugs that no screen has, so that "
     "they can be predicted too: 'relations' (STRING, CORUM, Reactome), 'gdsc-structures', or a table (.csv, .tsv, .parquet) with names in "
-    "the first column, then numbers, or a column smiles.")]
+    "the first column, then numbers, or a column smiles. Give it several times to join tables of the same columns.")]
 ContextDescriptors = Annotated[Optional[str], typer.Option(metavar='TABLE', help="The same of cell lines or other contexts: 'tissues' "
     "(Cell Model Passports), 'screens' (what other screens of the model say of a line), or a table with names in the first column, then "
     "numbers, or columns tissue, cancer_type.")]
@@ -206,12 +210,21 @@ def read_perturbations(
     return list(dict.fromkeys(canonical_labels(t['perturbation'], 'perturbation').astype(str)))
 
 def read_all_descriptors(
-    descriptors:str|None, # of perturbations, see `read_descriptors`
+    descriptors:Sequence[str]|None, # of perturbations, see `read_descriptors`; of several the rows are joined
     contexts:str|None,    # of contexts, see `read_context_descriptors`
 ) -> tuple: # what was read of each; None where nothing was given
     "What is known beforehand of perturbations and of contexts."
-    return (None if descriptors is None else read_descriptors(descriptors), None if contexts is None
+    return (_joined([(d, read_descriptors(d)) for d in descriptors]) if descriptors else None, None if contexts is None
         else read_context_descriptors(contexts))
+
+def _joined(tables):
+    "Rows of tables that have the same columns; a name that is in two of them is taken from the first."
+    for spec, t in tables[1:]:
+        if list(t) != list(tables[0][1]):
+            raise DataError(f"expected descriptors with the same columns, {tables[0][0]} has {tables[0][1].shape[1]} and {spec} {t.shape[1]} others; join them "
+                "into one table")
+    t = pd.concat([t for _, t in tables])
+    return t[~t.index.duplicated()]
 
 def add_descriptors(
     model,            # a TrainedLPM

@@ -344,7 +344,8 @@ def _describe_perturbations(model, vectors, places):
                     **_usual(model, [kind])})), places=some)
     if not d.smoothers:
         raise DataError(f"no screen of the model has {LEAST} known perturbations of one kind with a vector ("
-            + '; '.join(f"{n}, {k or 'no kind'}: {q}" for (n, k), q in few.items()) + "); expected genes or drugs by name, such as "
+            + '; '.join(f"{n}, {k or 'no kind'}: {q}" for (n, k), q in few.items()) + "). What an unseen one does is told by known ones, which have to be "
+            "in the table as well; expected genes or drugs by name, such as "
             f"{gene_of(split_dose(model.vocab.atoms[0])[0])[1]!r}, the table has {', '.join(map(repr, vectors.index[:3]))}, …")
     return d
 
