@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
 from ..core import DataError, check_known, parse_perturbation, rng, split_dose
-from ..data.effects import effect_labels, fit_members, screen_groups, split_labels
+from ..data.effects import effect_labels, fit_members, related_screens, split_labels, with_related
 from ..data.loaders import standardise
 from ..data.screen import Atlas, Screen, as_atlas
 from ..data.split import Split
@@ -32,13 +32,14 @@ class _Group:
 def _groups(atlas, masks, scaling):
     "[(names of the screens, _Group)]"
     out = []
-    for names in screen_groups(atlas):
+    for names, near in related_screens(atlas):
         P, C, V = [], [], []
-        for n in names:
-            o, (centre, scale) = atlas[n].obs[masks[n]], scaling[n]
+        screens, scales = with_related(atlas, names, near, scaling=scaling, masks=masks)
+        for n, s in screens.items():
+            o, (centre, scale) = s.obs[masks[n]], scales[n]
             P.append(effect_labels(o))
             C.append(o['context'].astype(str).to_numpy(object))
-            V.append((atlas[n].X[masks[n]] - centre) / scale)
+            V.append((s.X[masks[n]] - centre) / scale)
         P, C, V = np.concatenate(P), np.concatenate(C), np.concatenate(V)
         pi, pu = pd.factorize(P, sort=True)
         ci, cu = pd.factorize(C, sort=True)

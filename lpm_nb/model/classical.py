@@ -15,12 +15,13 @@ import pandas as pd
 from fastcore.basics import patch
 from scipy.sparse import csr_matrix
 from ..core import format_perturbation, parse_perturbation
-from ..data.effects import Effects, effect_labels, screen_groups, split_labels, texts
+from ..data.effects import Effects, effect_labels, related_screens, split_labels, texts, with_related
 from ..data.screen import Atlas
 from ..data.stored import is_large, row_chunks
 from .amounts import predict_amounts, fit_amounts, log_amounts, fitted_amounts
 from .completion import additive_effects, assay_factors, bayesian_factors, is_full, kernel_effects, nearest_effects, related_pairs
 from .completion import shrunken_mean, soft_impute
+from .members import stay_on_one_side
 from .pair_models import KNOWN_ALONE, PAIR_MODELS, SINGLES, member_sums
 
 # %% ../../nbs/model/06c_classical.ipynb #812ce3cf
@@ -351,15 +352,15 @@ def _whole(V): return [(np.arange(len(V)), V)]
 
 # %% ../../nbs/model/06c_classical.ipynb #b619cbb4
 class _Material:
-    "What the methods of one group of screens are fitted to; each form of it is made once."
+    "What the methods of one group of screens are fitted to, `names`, and those that have something to say of it; each form of it is made once."
     def __init__(self, atlas, names, rows, *, scaling, basis, levels):
-        self.names, self.rows, self.basis, self.levels, self._dense = names, rows, basis, levels, {}
-        self.screens, obs = [atlas[n] for n in names], [atlas[n].obs[rows[n]] for n in names]
+        self.names, self.everyone, self.rows, self.basis, self.levels, self._dense = names, list(atlas), rows, basis, levels, {}
+        self.screens, obs = list(atlas.values()), [s.obs[rows[n]] for n, s in atlas.items()]
         self.P, self.C = (np.concatenate([f(o) for o in obs]) for f in (effect_labels, lambda o: texts(o['context'])))
-        self.treated, self.home = self.P != '', np.repeat(np.array(names, object), [len(o) for o in obs])
+        self.treated, self.home = self.P != '', np.repeat(np.array(list(atlas), object), [len(o) for o in obs])
         self.symbols = len({x for o in obs for x in o['perturbation'].unique()} - {''})     # perturbations without their amounts
         self.large = any(is_large(s.X) for s in self.screens)
-        self._parts = [(s.X, np.flatnonzero(rows[n]), scaling[n]) for n, s in zip(names, self.screens)]
+        self._parts = [(s.X, np.flatnonzero(rows[n]), scaling[n]) for n, s in atlas.items()]
 
     @cached_property
     def V(self):
@@ -375,8 +376,9 @@ class _Material:
 def dense(self:_Material, who):
     "The tables of `_dense`, of some screens of the group."
     if who not in self._dense:
-        mine = self.treated & np.isin(self.home, list(who))
-        pieces = self.pieces if len(who) == len(self.names) else partial(_whole, self.V[mine])
+        all_of_it = len(who) == len(self.everyone)
+        mine = self.treated & (all_of_it | np.isin(self.home, list(who)))
+        pieces = self.pieces if all_of_it else partial(_whole, self.V[mine])
         self._dense[who] = _dense(self.P[mine], self.C[mine], pieces, self.unit_basis, self.levels)
     return self._dense[who]
 
@@ -393,6 +395,16 @@ def usual(self:_Material, level):
     if 'usual' not in self._dense: self._dense['usual'] = _usual_profiles(self.P[self.treated], self.C[self.treated], self.pieces, level)
     return self._dense['usual']
 
+@patch(as_prop=True)
+def zero(self:_Material):
+    "context -> (r,) standardised 0, of screens without a control whose single perturbations do not stay on one side of it."
+    out = {}
+    for s, (_, rows, (centre, scale)) in zip(self.screens, self._parts):
+        size = np.array([len(s.members[p]) for p in s.perturbations])[s.obs['perturbation'].cat.codes.to_numpy()[rows]]
+        if (size == 0).any() or not (size == 1).any() or stay_on_one_side(s, rows[size == 1]): continue
+        out |= dict.fromkeys(s.obs['context'].iloc[rows].unique(), (-np.asarray(centre) / scale).astype(np.float32))
+    return out
+
 @patch
 def cells(self:_Material):
     "What was measured, as `_cells` lists it, in all readouts."
@@ -400,10 +412,11 @@ def cells(self:_Material):
 
 # %% ../../nbs/model/06c_classical.ipynb #564fbc7a
 def _fit_one(method, who, settings, g):
-    "One classical model of some screens of a group; None where the group has nothing to fit it to."
+    "One classical model, of a screen or of all that have something to say; None where there is nothing to fit it to."
     made = partial(ClassicalModel, method, settings=settings)
     if method in OF_MEMBERS:
-        tables = OF_MEMBERS[method](split_labels(g.P)[0], g.C, g.V, **settings)            # one dose and one time, or none
+        more = dict(zero=g.zero) if method == 'singles' else {}
+        tables = OF_MEMBERS[method](split_labels(g.P)[0], g.C, g.V, **settings, **more)    # one dose and one time, or none
         return made(g.names, *tables) if tables else None
     if method == RELATED: return made(g.names, *_related(*g.cells(), settings))
     if method in OF_AMOUNTS: return made(g.names, *g.amounts)
@@ -414,7 +427,7 @@ def _fit_one(method, who, settings, g):
         more['usual'] = g.usual(level)
         usual = (more['usual'] @ g.unit_basis.T)[:, None]
     answers = _answers(method, contexts, level, D, seen, settings, usual)
-    return made(list(who), rows, contexts, dict(level=level, answers=answers, **more))
+    return made(list(who) if method in OF_ONE else g.names, rows, contexts, dict(level=level, answers=answers, **more))
 
 def _to_try(method, who, settings, g):
     "The settings of one method: those that are given, or all that differ in what they do here."
@@ -428,7 +441,7 @@ def _fit_group(g, settings):
     for method in _methods(shape):
         directions = method in OF_PROFILES or (method in OF_AMOUNTS and len(g.screens[0].readouts) >= 20)
         if directions and g.basis is None: continue
-        for who in [(n,) for n in g.names if g.rows[n].any()] if method in OF_ONE else [tuple(g.names)]:
+        for who in [(n,) for n in g.names if g.rows[n].any()] if method in OF_ONE else [tuple(g.everyone)]:
             for s in _to_try(method, who, settings, g):
                 if model := _fit_one(method, who, s, g): yield s, model
 
@@ -443,11 +456,12 @@ def fit_classical(
 ) -> list[tuple[dict, ClassicalModel]]: # settings and classical model
     "Fit the classical models that have a say on an atlas."
     out, basis = [], {n: e.basis for e in effects for n in e.screens}
-    for names in screen_groups(atlas):
-        rows, S = {n: masks[n] for n in names}, [atlas[n] for n in names]
-        if not any(m.any() for m in rows.values()): continue
-        if any(is_large(s.X) for s in S) and max(len(s.perturbations) for s in S) > 5000: continue
-        out += _fit_group(_Material(atlas, names, rows, scaling=scaling, basis=basis.get(names[0]), levels=levels), settings)
+    for names, near in related_screens(atlas):
+        if not any(masks[n].any() for n in names): continue
+        if any(is_large(atlas[n].X) for n in names) and max(len(atlas[n].perturbations) for n in names) > 5000: continue
+        screens, scales = with_related(atlas, names, near, scaling=scaling, masks=masks)
+        own = {c: v for c, v in (levels or {}).items() if any(c in atlas[n].contexts for n in names)}
+        out += _fit_group(_Material(screens, names, {n: masks[n] for n in screens}, scaling=scales, basis=basis.get(names[0]), levels=own), settings)
     return out
 
 # %% ../../nbs/model/06c_classical.ipynb #085b71c2

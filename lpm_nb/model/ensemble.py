@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 import lpm_nb
 from ..core import DataError, DataWarning, rng
-from ..data.effects import Effects, measure_effects
+from ..data.effects import Effects, measure_effects, related_screens
 from ..data.loaders import Block, Vocab, atlas_blocks, build_vocab, encode, make_block, standardise
 from ..data.screen import Atlas, Screen, as_atlas
 from ..data.split import Split, prove_split
@@ -141,8 +141,8 @@ class _Plan:
 def _make_plan(known, train, valid, config, seed, device, leave):
     vocab = build_vocab(known, train)
     scaling = {n: standardise(s, train[n] if train[n].any() else np.ones(s.n_experiments, bool)) for n, s in known.items()}
-    profiles = [s for s in known.values() if len(s.readouts) >= 20] if config.transfer and config.decoder == 'lpm' else []
-    effects = measure_effects(Atlas(profiles), scaling, rank=config.transfer) if profiles else []
+    profiles = {n: s for n, s in known.items() if len(s.readouts) >= 20} if config.transfer and config.decoder == 'lpm' else {}
+    effects = measure_effects(profiles, scaling, rank=config.transfer) if profiles else []
     blocks = atlas_blocks(known, vocab, None, scaling, transfers=atlas_transfers(effects, known))
     plan = _Plan(known, config, seed, train, valid, leave, vocab, scaling, effects, blocks, device, [], {})
     if config.hold == 'values' and not plan.own_valid: plan.hiding = [n for n, s in known.items() if len(s.readouts) >= 20]
@@ -163,15 +163,16 @@ class _Member(NamedTuple):
 def _blind_effects(plan, rest):
     "Effects without what a member leaves out."
     key = tuple(rest[n].tobytes() for n in plan.known)
+    profiles = {n: s for n, s in plan.known.items() if len(s.readouts) >= 20}
     if key not in plan.blind:
         plan.blind.clear()
         plan.blind[key] = []
         for e in plan.effects:
-            screens = [plan.known[n] for n in e.screens]
-            kept = [s.select_lazily(rest[s.name]) for s in screens if rest[s.name].any()]
-            same = all(rest[s.name].all() for s in screens) or not kept
+            near = next(near for names, near in related_screens(profiles) if set(names) & set(e.screens))
+            same = all(rest[n].all() for n in [*e.screens, *near]) or not any(rest[n].any() for n in e.screens)
+            kept = {n: profiles[n].select_lazily(rest[n]) for n in [*e.screens, *near] if rest[n].any()}
             if same: plan.blind[key].append(e)
-            else: plan.blind[key].append(replace(measure_effects(Atlas(kept), plan.scaling, like=[e])[0], screens=e.screens))
+            else: plan.blind[key].append(replace(measure_effects(kept, plan.scaling, like=[e], only=e.screens)[0], screens=e.screens))
     return plan.blind[key]
 
 def _with_transfer(blocks, tables, plan, effects):

@@ -7,6 +7,7 @@ __all__ = ['SINGLES', 'KNOWN_ALONE', 'PAIR_MODELS', 'pair_interactions', 'pair_f
            'pair_curves', 'pairs_from_singles', 'singles_from_pairs', 'pairs_of_known_alone', 'member_sums']
 
 # %% ../../nbs/model/06b_pair_models.ipynb #5e90a8b3
+from collections.abc import Mapping
 from functools import partial
 import numpy as np
 import pandas as pd
@@ -198,14 +199,14 @@ def _carried_over(whole, measured, share):
     return out
 
 # %% ../../nbs/model/06b_pair_models.ipynb #9e62e290
-def _own_sums(members, here, V, atoms):
-    "Level (r,) and effects (a, r) of one context by its controls and singles, NaN where an atom was not measured alone."
+def _own_sums(members, here, V, atoms, zero=None):
+    "Level (r,) and effects (a, r) of one context by its controls and singles, NaN where an atom was not measured alone; `zero`: (r,) what controls would read, where there are none."
     n = np.array([len(members[i]) for i in here])
     control = here[n == 0]
     # one measurement each: little to shrink
     level, effects = _additive_from(members, here[n == 1], V, atoms, ridge=.1, nothing=np.nan)
     told = ~np.isnan(V[control]).all(0) if len(control) else np.zeros(V.shape[1], bool)
-    shift = np.zeros(V.shape[1])
+    shift = np.zeros(V.shape[1]) if zero is None else level - zero
     shift[told] = level[told] - np.nanmean(V[control][:, told], 0)       # effects count from the control where it was measured
     return level - shift, effects + shift
 
@@ -236,6 +237,7 @@ def pairs_from_singles(
     share:float=.2, # of the completed interactions of one context, believed in another
     noise:float=1.1, # see `complete_interactions`
     few:int=20,   # fewest pairs of a context that has some, and fewest singles of one that has none
+    zero:Mapping[str, np.ndarray]|None=None, # context -> (r,) what controls would read where there are none; else effects count from the mean of singles
 ): # as `pair_interactions`, of contexts that have singles but no pairs, and what to expect as squared error (c, r); None if there is no such context
     "What a context's own singles do together if they are independent, and what pairs add to that elsewhere, as far as contexts are alike in it."
     members, whole = [parse_perturbation(p) for p in P], ~np.isnan(V).all(1)
@@ -246,7 +248,7 @@ def pairs_from_singles(
     if known is None: return None
     atoms, names, t = known
     informed = np.flatnonzero(~np.isnan(t['level']).any(1))
-    def sums(c): return _own_sums(members, np.flatnonzero((C == c) & (n_members < 2) & whole), V, atoms)
+    def sums(c): return _own_sums(members, np.flatnonzero((C == c) & (n_members < 2) & whole), V, atoms, (zero or {}).get(c))
     def added(level, own): return (level + own[:, None] + own[None]).transpose(2, 0, 1)                  # (r, a, a)
     levels, effects = zip(*map(sums, contexts))
     effects = [np.where(np.isnan(x).any(1, keepdims=True), np.nan, x) for x in effects]
