@@ -226,7 +226,58 @@ def _weights(mine, weigh, but=None):
     def of(p, but): return sum(e[p] for i, e in mine if p in e and i != but)
     return {p: weigh(p, (of(p, but) or of(p, None)).as_many_as(of(p, None).n)) for p in dict.fromkeys(p for _, e in mine for p in e)}
 
-# %% ../../nbs/model/06l_held_out.ipynb #9988bdab
+# %% ../../nbs/model/06l_held_out.ipynb #61c0f2ef
+@dataclass
+class _HeldCombinations:
+    "Combinations that a member held out, in contexts of one class, and what they and their members say."
+    member:int
+    held:Held
+    rows:np.ndarray
+    ground:np.ndarray
+    said:list             # (m, r) the answer for the combination, then what its members say
+    equations:tuple       # see `sum_equations`
+    n:int                 # pairs of a combination and a context
+    def mixed(self, w): return self.ground + sum(a * (v - self.ground) for a, v in zip(w, self.said))
+    def error(self, w): return (self.mixed(w) - self.held.y[self.rows])**2
+
+def _classes(s):
+    "context -> class: those of which alike many combinations were measured; one more than four times as often begins another."
+    several = np.array([len(s.members[p]) > 1 for p in s.perturbations], bool)[s.obs['perturbation'].cat.codes]
+    n = s.obs['context'].astype(str)[several].value_counts().sort_values()
+    return dict(zip(n.index, np.r_[0, np.cumsum(n.to_numpy()[1:] > 4 * n.to_numpy()[:-1])])) if len(n) else {}
+
+def _judge_sums(s, sums, told, *, folds, scaling, classes):
+    "class -> what was held out of it."
+    out = {}
+    for i, h, n, alone in told:
+        if n != s.name or (mine := measure_sums(s, folds[i][n], scaling=scaling)) is None: continue
+        rows, table, A = members_alone(h.table, never=sums.never)
+        at = _same_rows(h.alone[1], table)
+        keep = A @ (at < 0) == 0
+        rows, A = rows[keep], A[keep]   # none whose member nobody was trained on
+        where = h.table['context'].iloc[rows].astype(str)
+        ground = mine.level(where)
+        said = [h.answer[rows], *mine.predict(A, alone[at], ground=ground, known=mine.measured(table))] if len(rows) else []
+        of = np.array([classes.get(c, 0) for c in where], int)
+        for k in np.unique(of):
+            j = of == k
+            r, g, v = rows[j], ground[j], [x[j] for x in said]
+            q = sum_equations(h.y[r], g, v, spread=(h.trust[:, None]**2 * h.spread)[r])
+            out.setdefault(int(k), []).append(_HeldCombinations(i, h, r, g, v, q, len(np.unique(_pairs(h.table.iloc[r])))))
+    return out
+
+def _weigh(judged, start):
+    "Weights of a class, and of each part those that have not seen it; those believed beforehand unless the others' are better on what they have not seen."
+    n = sum(x.n for x in judged)
+    def of(but): return weigh_sums([x.equations for x in judged if x.member != but] or [x.equations for x in judged], n=n, start=start)
+    ways = [of(x.member) for x in judged]
+    if len({x.member for x in judged}) > 1:
+        gain = np.concatenate([np.nanmean(x.error(start) - x.error(w), 1) for x, w in zip(judged, ways)])
+        gain = gain[~np.isnan(gain)]
+        if len(gain) > 1 and gain.mean() < gain.std(ddof=1) / np.sqrt(len(gain)): return start, [start] * len(judged)
+    return of(None), ways
+
+# %% ../../nbs/model/06l_held_out.ipynb #508f979b
 def fit_sums(
     known:Atlas,         # the screens, without any test part
     scaling:Mapping[str, tuple], # screen -> (centre, scale)
@@ -238,38 +289,25 @@ def fit_sums(
     out = {}
     for n, s in known.items():
         if (sums := measure_sums(s, np.ones(s.n_experiments, bool), scaling=scaling[n])) is None: continue
-        out[n], start, parts = sums, sums.weights, []
-        for i, h, _, alone in (x for x in told if x[2] == n):
-            mine = measure_sums(s, folds[i][n], scaling=scaling[n])
-            if mine is None: continue
-            rows, table, A = members_alone(h.table, never=sums.never)
-            at = _same_rows(h.alone[1], table)
-            keep = A @ (at < 0) == 0
-            rows, A = rows[keep], A[keep]   # none whose member nobody was trained on
-            if not len(rows): continue
-            ground = mine.level(h.table['context'].iloc[rows].astype(str))
-            said = [h.answer[rows], *mine.predict(A, alone[at], ground=ground, known=mine.measured(table))]
-            parts.append((i, h, rows, ground, said, sum_equations(h.y[rows], ground, said,
-                spread=(h.trust[:, None]**2 * h.spread)[rows]), len(np.unique(_pairs(h.table.iloc[rows])))))
-        if not parts: continue
-        total = sum(p[-1] for p in parts)
-        errors, count = np.zeros(len(s.readouts)), np.zeros(len(s.readouts))
-        weigh = partial(_weigh_but, parts, n=total, start=start)
-        for i, h, rows, ground, said, *_ in parts:
-            w = weigh(i)
-            h.answer[rows] = ground + sum(a * (v - ground) for a, v in zip(w, said))
-            h.trust[rows] *= w[0]
-            e = (h.answer[rows] - h.y[rows])**2
-            errors += np.nansum(e, 0)
-            count += (~np.isnan(e)).sum(0)
+        out[n], classes = sums, _classes(s)
+        judged = _judge_sums(s, sums, told, folds=folds, scaling=scaling[n], classes=classes)
+        if not judged: continue
+        errors, count, weights = np.zeros(len(s.readouts)), np.zeros(len(s.readouts)), {}
+        for k, parts in judged.items():
+            weights[k], ways = _weigh(parts, sums.weights)
+            for x, w in zip(parts, ways):
+                x.held.answer[x.rows] = x.mixed(w)
+                x.held.trust[x.rows] *= w[0]
+                e = x.error(w)
+                errors += np.nansum(e, 0)
+                count += (~np.isnan(e)).sum(0)
+        most = max(judged, key=lambda k: sum(x.n for x in judged[k]))                      # also of contexts without a combination
         error = None if sums.error is None else ((errors + _LIKE * sums.error) / (count + _LIKE)).astype(np.float32)
-        out[n] = replace(sums, weights=weigh(), error=error)
+        apart = {c: weights.get(k, sums.weights) for c, k in classes.items() if k != most}
+        out[n] = replace(sums, weights=weights[most], error=error, of_contexts=apart)
     return out
 
 # %% ../../nbs/model/06l_held_out.ipynb #003b2bc5
-def _weigh_but(parts, but=None, **settings): # weights without what one member held out, where others have held out some as well
-    return weigh_sums([p[5] for p in parts if p[0] != but] or [p[5] for p in parts], **settings)
-
 _LIKE = 5   # combinations that err as those of other screens do
 
 def _same_rows(table, wanted):

@@ -73,6 +73,10 @@ class Sums:
     span:np.ndarray|None=None  # (2, r) of few readouts, where effects end
     error:np.ndarray|None=None # (r,) squared error to expect of combinations of measured members
     guessed:bool=False     # no control says where effects of few readouts count from, and values never cross zero
+    of_contexts:dict[str, list[float]]=field(default_factory=dict) # weights of contexts of which many more or fewer combinations were measured than of others
+
+    def weights_of(self, contexts): # (q, m) weights in each of m contexts
+        return np.array([self.of_contexts.get(c, self.weights) for c in contexts], float).reshape(-1, len(self.weights)).T
 
     def level(self, contexts): # (m, r) where effects count from, NaN = a context that is new
         i = pd.Index(self.contexts).get_indexer(contexts)
@@ -147,6 +151,32 @@ def _from_all(screen, mask, scaling, atoms, alone, ground):
     out[mine[~lone], 0] = (ground[0] + np.linalg.solve(G, B))[~lone]
     return out
 
+# %% ../../nbs/model/06r_members.ipynb #3d99573f
+def _level_of_pairs(x, y, z, *, single, steps=61):
+    "The level from which x and y join to z best; single: all that was measured alone."
+    reach, n = np.ptp(single) + 1e-6, len(z)
+    A = csr_matrix((np.ones(2 * n), (np.repeat(np.arange(n), 2), np.arange(2 * n))), shape=(n, 2 * n))
+    def error(g): return np.square(z - g - joint_effects(A, np.column_stack([x, y]).reshape(-1, 1) - g, effect_span(single[:, None] - g))[:, 0]).mean()
+    tried = np.linspace(single.min() - reach, single.max() + reach, steps)
+    return tried[np.argmin([error(g) for g in tried])]
+
+def _ground_of_pairs(screen, mask, scaling, alone, *, atoms, contexts, fewest=10):
+    "(contexts, r) levels from which the members of measured pairs join to what the pairs do, NaN where fewer than `fewest` tell; None where none does."
+    o, (centre, scale), at = screen.obs, scaling, {a: k for k, a in enumerate(atoms)}
+    P, C = o['perturbation'].astype(str).to_numpy(object), pd.Index(contexts).get_indexer(o['context'].astype(str))
+    two = {p: [at.get(format_perturbation([a]), -1) for a in m] for p, m in screen.members.items() if len(m) == 2}
+    rows = np.array([i for i in np.flatnonzero(mask) if min(two.get(P[i], [-1])) >= 0], int)
+    if len(rows) < fewest: return
+    a, b = np.array([two[P[i]] for i in rows]).T
+    Y, one, other = (screen.X[rows] - centre) / scale, alone[a, C[rows]], alone[b, C[rows]]
+    out = np.full((len(contexts), Y.shape[1]), np.nan)
+    for c, q in np.ndindex(*out.shape):
+        x, y, z = (v[C[rows] == c, q] for v in (one, other, Y))
+        told = ~np.isnan(x + y + z)
+        if told.sum() < fewest: continue
+        out[c, q] = _level_of_pairs(x[told], y[told], z[told], single=alone[:, c, q][~np.isnan(alone[:, c, q])])
+    return None if np.isnan(out).all() else out
+
 # %% ../../nbs/model/06r_members.ipynb #cf83b110
 def measure_sums(
     screen:Screen,    # what was measured
@@ -190,6 +220,9 @@ def measure_sums(
         if len(contexts) > 1: return replace(out, atoms=atoms, alone=alone)
         rho = _signal(screen, singles, alone - ground, scale)
         return replace(out, atoms=atoms, alone=_from_all(screen, mask, scaling, atoms, alone, ground), weights=[0., 1 - rho, rho])
+    if guessed and (found := _ground_of_pairs(screen, mask, scaling, alone, atoms=atoms, contexts=contexts)) is not None:
+        ground, guessed = np.where(np.isnan(found), ground, found).astype(np.float32), bool(np.isnan(found).all())
+        out = replace(out, ground=ground)
     dosed = np.isnan(alone).all((1, 2))[k]
     E = (alone - ground).reshape(-1, r)
     if dosed.any():

@@ -156,12 +156,12 @@ def _add_up(model, screen, table, block, mean, var):
         none = model.predict_screen(screen, table.iloc[rows].assign(perturbation=''), unknown='prior')[0]
         ground = np.where(np.isnan(ground), (none - scaling[0]) / scaling[1], ground)
     said = s.predict(A, (m - scaling[0]) / scaling[1], ground=ground, known=known)
-    own, *added = s.weights
+    own, *added = s.weights_of(table['context'].iloc[rows].astype(str))[..., None]
     mean[rows] = ground + own * (mean[rows] - ground) + sum(w * (v - ground) for w, v in zip(added, said))
     size = np.asarray(A.sum(1)).ravel()
     two = np.maximum(size * (size - 1) / 2, 1) if model.vocab.max_members == 1 else np.ones(len(rows))   # pairs in it
     unsure = A @ np.where(np.isnan(known) | (s.span is None), (sd / scaling[1])**2, 0) + (0 if s.error is None else two[:, None] * s.error)
-    var[rows] = (own * var[rows] + sum(added) * unsure) / max(own + sum(added), 1e-9)
+    var[rows] = (own * var[rows] + sum(added) * unsure) / np.maximum(own + sum(added), 1e-9)
 
 # %% ../../nbs/model/06k_predict.ipynb #744fc3c7
 def _larger(vocab, block):
