@@ -1359,6 +1359,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'lpm_nb/model/ensemble.py'),
                                        'lpm_nb.model.ensemble._blind_effects': ( 'model/ensemble.html#_blind_effects',
                                                                                  'lpm_nb/model/ensemble.py'),
+                                       'lpm_nb.model.ensemble._carry_over': ('model/ensemble.html#_carry_over', 'lpm_nb/model/ensemble.py'),
                                        'lpm_nb.model.ensemble._decay': ('model/ensemble.html#_decay', 'lpm_nb/model/ensemble.py'),
                                        'lpm_nb.model.ensemble._known_part': ('model/ensemble.html#_known_part', 'lpm_nb/model/ensemble.py'),
                                        'lpm_nb.model.ensemble._make_member': ( 'model/ensemble.html#_make_member',
