@@ -190,7 +190,7 @@ def data_add(
     batch_key: Annotated[Optional[str], typer.Option(help='Column of plates, wells or lanes.')] = None,
     genes: Annotated[Optional[str], typer.Option(help='.h5ad, .gct: column with gene symbols.')] = None,
     layer: Annotated[Optional[str], typer.Option(help=".h5ad: a layer instead of X, such as counts; raw = scanpy's .raw.")] = None,
-    scale: Annotated[Optional[str], typer.Option(help="Cells: 'as is', 'log' or 'z'.")] = None,
+    scale: Annotated[Optional[str], typer.Option(help="Cells: 'as is', 'log' or 'z'. Wells: 'difference' from the controls of their batch, or 'z'.")] = None,
     unit: Annotated[str, typer.Option(help='Of the values.')] = '',
     no_effect: Annotated[Optional[list[str]], typer.Option(help='What is read where nothing was done, if no row is a control: 1 for viability, '
         '0 for inhibition (of one readout: viability=1; several times).')] = None,

@@ -544,8 +544,9 @@ def _by_group(total, count, group, shrink):
     t, c = (np.bincount(g, x) for x in (total, count))
     return ((t + shrink) / (c + shrink))[g]
 
-def _hardness(judged, vocab, kind, hard, shrink, but=None, much=None):
-    "`hard` with the factors of perturbations and contexts, from all folds but one; kind: (n_atoms+1,) of each atom, 0 = none."
+def _hardness(judged, vocab, kind, hard, shrinks, but=None, much=None):
+    "`hard` with the factors of perturbations and contexts, each with its shrinkage, from all folds but one; kind: (n_atoms+1,) of each atom, 0 = none."
+    shrink, at_contexts = shrinks
     n, screens, contexts = len(vocab.atoms) + 1, len(vocab.readouts), len(vocab.contexts) + 1
     by, where, used = np.zeros((2, n, screens)), np.zeros((2, contexts)), [j.weight * (j.fold != but) for j in judged]
     for j, w in zip(judged, used):
@@ -561,8 +562,8 @@ def _hardness(judged, vocab, kind, hard, shrink, but=None, much=None):
     out = hard | dict(perturbation=own.astype(np.float32), context=np.ones(contexts, np.float32))
     for j, w in zip(judged, used):
         where += [np.bincount(j.block.context.numpy(), x, contexts) for x in (w * j.ratio / noise_factor(out, j.block), w)]
-    usual = np.ones(contexts) if much is None else _by_group(*where, much.contexts, shrink)
-    where = usual * (where[0] / usual + shrink) / (where[1] + shrink)
+    usual = np.ones(contexts) if much is None else _by_group(*where, much.contexts, at_contexts)
+    where = usual * (where[0] / usual + at_contexts) / (where[1] + at_contexts)
     where[0] = 1.
     return out | dict(context=where.astype(np.float32))
 
@@ -571,18 +572,19 @@ _SHRINK = 10., 3., 30., 100.   # so many pairs of usual hardness are added, whic
 _FOLDS = 5
 
 def _choose_hardness(judged, vocab, hard, *, much=None, few=20.):
-    "Factors at the shrinkage that predicts a fifth of the errors best (Gaussian likelihood); (n_screens,) how much larger they were."
-    best, screens, kind = None, len(vocab.readouts), on_target_readouts(vocab)[0].numpy()
-    for shrink in _SHRINK:
+    "Factors at the shrinkages that predict a fifth of the errors best (Gaussian likelihood), first that of both, then that of contexts; (n_screens,) how much larger they were."
+    screens, kind = len(vocab.readouts), on_target_readouts(vocab)[0].numpy()
+    def tried(shrinks):
         z, n, logs = sums = np.zeros((3, screens))
         for f in range(_FOLDS):
-            made = _hardness(judged, vocab, kind, hard, shrink, but=f, much=much)
+            made = _hardness(judged, vocab, kind, hard, shrinks, but=f, much=much)
             for j in judged:
                 v, w = noise_factor(made, j.block), j.weight * (j.fold == f)
                 sums[:, j.block.screen] += (w * j.ratio / v).sum(), w.sum(), (w * np.log(v)).sum()
         beyond = (z + few) / (n + few)
-        loss = float((logs + n * np.log(beyond) + z / beyond).sum())
-        if best is None or loss < best[0]: best = loss, shrink, beyond
+        return float((logs + n * np.log(beyond) + z / beyond).sum()), shrinks, beyond
+    best = min((tried((q, q)) for q in _SHRINK), key=lambda x: x[0])
+    if len(vocab.contexts) > 1: best = min(best, *(tried((best[1][0], q)) for q in _SHRINK if q != best[1][0]), key=lambda x: x[0])
     return _hardness(judged, vocab, kind, hard, best[1], much=much), best[2]
 
 # %% ../../nbs/model/06l_held_out.ipynb #2b951f67
