@@ -18,7 +18,7 @@ from ..core import format_perturbation, parse_perturbation
 from ..data.effects import Effects, effect_labels, related_screens, split_labels, texts, with_related
 from ..data.screen import Atlas
 from ..data.stored import is_large, row_chunks
-from .amounts import predict_amounts, fit_amounts, log_amounts, fitted_amounts
+from .amounts import decades_beyond, predict_amounts, fit_amounts, log_amounts, fitted_amounts
 from .completion import additive_effects, assay_factors, bayesian_factors, is_full, kernel_effects, nearest_effects, related_pairs
 from .completion import shrunken_mean, soft_impute
 from .members import stay_on_one_side
@@ -113,6 +113,16 @@ def measured_pairs(self:ClassicalModel,
     at = np.searchsorted(mine, pair).clip(max=len(mine) - 1)
     same = _amount_cells(log_amounts(table), pair).isin(_amount_cells(t['x'], told))
     return np.flatnonzero((mine[at] == pair) & (count[at] > same))
+
+@patch
+def beyond_measured(self:ClassicalModel,
+    table:pd.DataFrame, # experiments
+) -> np.ndarray: # (n,) decades, see `decades_beyond`
+    "Of 'other amounts of a pair': how far experiments lie beyond the amounts that were measured of their pair."
+    p, c = pd.Index(self.rows).get_indexer(texts(table['perturbation'])), pd.Index(self.contexts).get_indexer(texts(table['context']))
+    t, n = self.tables, max(len(self.contexts), 1)
+    return decades_beyond(log_amounts(table), np.where((p >= 0) & (c >= 0), p.astype(np.int64) * n + c, -1), told=t['x'],
+        of=t['p'].astype(np.int64) * n + t['c'])
 
 @patch
 def _pairs(self:ClassicalModel, table, c):

@@ -64,7 +64,7 @@ def _names(model):
 
 _CONTROLS = ('values', 'offset', 'spread', 'count')
 _SUMS = ('ground', 'alone', 'span', 'error')
-_HARDNESS = ('perturbation', 'context', 'on_target', 'dose', 'time', 'part', 'seen', 'elsewhere')
+_HARDNESS = ('perturbation', 'context', 'on_target', 'dose', 'time', 'part', 'beyond', 'seen', 'elsewhere')
 _SMOOTHER = ('known', 'reach', 'ridge', 'mix', 'explained', 'places')
 
 # %% ../../nbs/model/06n_folder.ipynb #05c219ea

@@ -18,10 +18,11 @@ import torch
 from fastcore.basics import patch
 from scipy.stats import norm, t as student
 from ..core import DataWarning, parse_perturbation, rng, split_dose
-from ..data.effects import Effects
+from ..data.effects import Effects, texts
 from ..data.loaders import Block, Vocab
 from ..data.screen import Atlas, Screen
 from ..data.stored import row_chunks
+from .amounts import decades_beyond, log_amounts
 from .classical import OTHER_AMOUNTS, fit_classical
 from .lpm import LPMConfig, LPMDecoder, base_of, on_target_readouts, run_network
 from .members import Sums, measure_sums, members_alone, sum_equations, weigh_sums
@@ -649,6 +650,23 @@ def _elsewhere(held, folds, atlas, *, vocab, noise, hard, prior, shrink):
     return dict(seen=seen, elsewhere=np.where(guess > 0, share, 0).astype(np.float32))
 
 # %% ../../nbs/model/06l_held_out.ipynb #951a2bf0
+def _of_amounts(partly, names, noise, hard, atlas, shrink):
+    "Factors of pairs that were measured at other amounts: (n_screens,) between these, and (n_screens, 2) beyond them and how many decades that was."
+    sums, ends = np.full((2, len(names)), shrink), np.zeros((3, len(names)))
+    for h in partly:
+        b, w = h.block, _share_of_pair(h.table)
+        r = _mean_ratio(_beyond_spread(h), noise_factor(hard, b)[:, None] * noise[b.screen])
+        far = np.zeros(len(r))
+        if atlas is not None:
+            o = atlas[names[b.screen]].obs
+            code = pd.factorize(pd.MultiIndex.from_arrays([np.r_[texts(t[k]), texts(o[k])] for t in (h.table,) for k in ('perturbation', 'context')]))[0]
+            far = decades_beyond(log_amounts(h.table), code[:len(far)], told=log_amounts(o), of=code[len(far):])
+        sums[:, b.screen] += (w * r)[far == 0].sum(), w[far == 0].sum()
+        ends[:, b.screen] += (w * r)[far > 0].sum(), w[far > 0].sum(), (w * far)[far > 0].sum()
+    part = sums[0] / sums[1]
+    n = ends[1]
+    return dict(part=part.astype(np.float32), beyond=np.stack([(ends[0] + shrink * part) / (n + shrink), np.where(n > 0, ends[2] / np.maximum(n, 1e-9), 1.)], 1).astype(np.float32))
+
 def fit_noise(
     held:Sequence[list[Held]], # what the members say of what they have not seen
     network,                   # one of them
@@ -693,10 +711,5 @@ def fit_noise(
     own = (own[0] + shrink) / (own[1] + shrink)
     own[0] = 1.
     hard['on_target'] = own.astype(np.float32)
-    sums = np.full((2, len(screens)), shrink)
-    for h in partly:
-        b, w = h.block, _share_of_pair(h.table)
-        r = _mean_ratio(_beyond_spread(h), noise_factor(hard, b)[:, None] * usual[b.screen])
-        sums[:, b.screen] += (w * r).sum(), w.sum()
-    hard['part'] = (sums[0] / sums[1]).astype(np.float32)
+    hard |= _of_amounts(partly, list(vocab.readouts), usual, hard, atlas, shrink)
     return noise, hard | _elsewhere(of_members, folds, atlas, vocab=vocab, noise=noise, hard=hard, prior=prior, shrink=shrink)

@@ -84,6 +84,11 @@ def noise_factor(
 def _guess(model, screen): return model.prior.get(screen, np.float32(1))   # variance of the values of each readout
 
 # %% ../../nbs/model/06k_predict.ipynb #d20a1abc
+def _factor_of_amounts(model, screen, decades):
+    "(n,) factor of the variance of pairs that were measured at other amounts: between them, and the further beyond them the more."
+    part, (end, step) = model.hardness['part'][screen], model.hardness.get('beyond', [(0., 1.)] * (screen + 1))[screen]
+    return part + max(end - part, 0) * decades / step
+
 def _noise_of(model, screen, block, table):
     "(n, n_readouts) variance of what is measured around what can be known, standardised."
     by_perturbation = _perturbation_factor(model.hardness, block)
@@ -96,7 +101,8 @@ def _noise_of(model, screen, block, table):
         rows = ~there[block.members.numpy()].all(1)
         noise[rows] += model.hardness['elsewhere'][block.screen] * np.maximum(_guess(model, screen) - noise[rows], 0)
     for f in model.stack.base_models(screen):
-        if f.method == OTHER_AMOUNTS: noise[f.measured_pairs(table)] *= model.hardness['part'][block.screen]
+        if f.method == OTHER_AMOUNTS and len(i := f.measured_pairs(table)):
+            noise[i] *= _factor_of_amounts(model, block.screen, f.beyond_measured(table.iloc[i]))[:, None]
     for f in model.stack.base_models(screen):                                       # no fold has judged pairs of a context without any
         rows, error = f.expected_error(table)
         noise[rows] = by_perturbation[rows, None] * error

@@ -44,7 +44,7 @@ class TrainedLPM:
     noise:dict[str, np.ndarray] # screen -> (n_readouts,) held-out mean squared error, standardised
     # factors of the noise: 'perturbation' -> (n_atoms+1, n_screens), 'context' -> (n_contexts+1,), 'on_target' -> (n_kinds+1,), 0 = unknown;
     # 'seen' -> (n_atoms+1, n_screens) which atoms a screen has, 'elsewhere' -> (n_screens,) how near to a guess the others are there, 0 to 1.5;
-    # 'dose' and 'time' -> (n_screens, 2, knots) standardised log amounts and the factors there; 'part' -> (n_screens,) of pairs that were
+    # 'dose' and 'time' -> (n_screens, 2, knots) standardised log amounts and the factors there; 'part' -> (n_screens,) and 'beyond' -> (n_screens, 2: factor, decades) of pairs that were
     # measured at another dose or time
     hardness:dict[str, np.ndarray]
     units:dict[str, list[str]] # screen -> unit per readout
