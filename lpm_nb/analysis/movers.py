@@ -130,7 +130,7 @@ def find_movers(
     by:str='conservative',        # 'conservative', 'effect' or 'optimistic'
     least:float=0.,       # smallest effect that is wanted, in the readout's unit
     top:int|None=50,      # rows; None = all
-) -> pd.DataFrame: # perturbation, context, effect, std (of a new measurement of it, and of the control), conservative, optimistic, probability (that the effect is beyond `least`), against (the control, or the mean of the screen's perturbations) [, measured: the effect that was, counted likewise]; best first
+) -> pd.DataFrame: # perturbation, context, effect, std (of a new measurement of it, and of the control), conservative, optimistic, probability (that the effect is beyond `least`), against (the control, or the mean of the screen's perturbations; if selective the other contexts as well) [, measured: the effect that was, counted likewise]; best first
     "Rank perturbations by what they are predicted to do to a readout."
     check_known([direction], ['up', 'down'], 'direction')
     check_known([by], RANKS, 'order')
@@ -150,6 +150,7 @@ def find_movers(
     if selective:
         k = len(asked) - 1
         effect, std = _beyond_others(effect), np.sqrt(std**2 + ((std**2).sum(0) - std**2) / k**2)
+        against += ', and the mean of its effects in the other contexts'
     sign = 1 if direction == 'up' else -1
     toward = sign * effect.ravel()
     out = _experiments(perturbations, asked, None, None)[['perturbation', 'context']].assign(effect=effect.ravel(), std=std.ravel(),
@@ -159,6 +160,8 @@ def find_movers(
         was = _measured(atlas[screen], readout, out, dose=dose, time=time).reshape(effect.shape) - base[:, None]
         out['measured'] = (_beyond_others(was) if selective else was).ravel()
         if not measured: out = out[np.isnan(was.ravel())].drop(columns='measured')
+        if not measured and not out['context'].isin(wanted).any():
+            warnings.warn("all of these experiments were measured; measured=True (--measured) lists them too", DataWarning, stacklevel=2)
     out = out[out['context'].isin(wanted)]
     order = sign * out['effect'] if by == 'effect' else out[by]
     out = out.iloc[np.argsort(-order.to_numpy(), kind='stable')].reset_index(drop=True)
