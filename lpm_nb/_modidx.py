@@ -584,6 +584,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'lpm_nb.data.effects._levels_in_pieces': ( 'data/effects.html#_levels_in_pieces',
                                                                                 'lpm_nb/data/effects.py'),
                                      'lpm_nb.data.effects._members_of': ('data/effects.html#_members_of', 'lpm_nb/data/effects.py'),
+                                     'lpm_nb.data.effects._same_readouts': ('data/effects.html#_same_readouts', 'lpm_nb/data/effects.py'),
                                      'lpm_nb.data.effects._told_by': ('data/effects.html#_told_by', 'lpm_nb/data/effects.py'),
                                      'lpm_nb.data.effects._turn': ('data/effects.html#_turn', 'lpm_nb/data/effects.py'),
                                      'lpm_nb.data.effects.effect_labels': ('data/effects.html#effect_labels', 'lpm_nb/data/effects.py'),

@@ -83,7 +83,7 @@ def find_role(
     if role == 'perturbation' and any(n.startswith('neg|') for n in lower): lower.setdefault('gene', lower.get('id'))  # of MAGeCK
     return next((lower[n] for n in ROLES[role] if lower.get(n) is not None and lower[n] not in taken), None)
 
-# %% ../../nbs/data/03b_columns.ipynb #f5659be4
+# %% ../../nbs/data/03b_columns.ipynb #641eb430
 def where_not_what(
     columns:Sequence[str], # of a table
     found:str,             # the column that looks like the perturbation
@@ -93,6 +93,7 @@ def where_not_what(
     lower = {plain_name(c): c for c in reversed(list(columns)) if c != found}
     return next((lower[n] for n in _GENES if n in lower), None)
 
+# %% ../../nbs/data/03b_columns.ipynb #f5659be4
 _MARKS = [('1', '2', '3', '4'), ('a', 'b', 'c', 'd'), ('row', 'col'), ('r', 'c')]   # of a first member, a second, …
 _WHO = ('drug', 'compound', 'nsc', 'treatment', 'perturbation', 'pert', 'gene', 'target', 'guide', 'sgrna')
 _WHO_IS = re.compile(rf"_?({'|'.join(_WHO)})_?(?:name_?)?(\d|[a-d]|row|col)(?:_?(name|id))?", re.I)

@@ -61,21 +61,27 @@ def screen_groups(
     return list(sets.values())
 
 # %% ../../nbs/data/05b_effects.ipynb #e6363858
+def _same_readouts(one, other):
+    "(n_readouts of one,) where the other has them in the same unit, or in one that is not said; -1 = nowhere."
+    at = pd.Index(other.readouts).get_indexer(one.readouts)
+    a, b = (s.adata.var['unit'].astype(str).str.strip().str.casefold().to_numpy() for s in (one, other))
+    return np.where((at >= 0) & ((a == b[at]) | (a == '') | (b[at] == '')), at, -1)
+
 def related_screens(
     atlas:Mapping[str, Screen], # name -> screen
     *,
     least:int=3,     # perturbations that two screens must share
     share:float=.2,  # of profiles, of the readouts of a screen, that another must have
-) -> list[tuple[list[str], list[str]]]: # of each group of `screen_groups` its screens, and those of other groups that measured some of its readouts, in the same unit, of some of its perturbations
+) -> list[tuple[list[str], list[str]]]: # of each group of `screen_groups` its screens, and those of other groups that measured some of its readouts, in the same unit or one that is not said, of some of its perturbations
     "Which screens have something to say of which."
     groups, out = screen_groups(atlas), []
-    def units(n): return dict(zip(atlas[n].readouts, (str(u).strip().casefold() for u in atlas[n].adata.var['unit'])))
     large = {n for n, s in atlas.items() if is_large(s.X)}
     for names in groups:
-        mine, tried, near = units(names[0]), {p for n in names for p in atlas[n].perturbations if p}, []
+        mine, tried, near = atlas[names[0]], {p for n in names for p in atlas[n].perturbations if p}, []
+        size = len(mine.readouts)
         for n in (n for g in groups if g is not names for n in g):
-            common = len(mine.items() & units(n).items())
-            enough = common >= max(20, share * len(mine)) if len(mine) >= 20 else common > 0 and len(atlas[n].readouts) < 20
+            common = (_same_readouts(mine, atlas[n]) >= 0).sum()
+            enough = common >= max(20, share * size) if size >= 20 else common > 0 and len(atlas[n].readouts) < 20
             if enough and not large & {n, *names} and len(tried & set(atlas[n].perturbations)) >= least: near.append(n)
         out.append((names, near))
     return out
@@ -113,7 +119,7 @@ def with_related(
     effects = np.concatenate(parts)
     for n in near:
         s, (centre, scale) = atlas[n], scaling[n]
-        Z, at = (s.X - centre) / scale, pd.Index(s.readouts).get_indexer(panel)
+        Z, at = (s.X - centre) / scale, _same_readouts(atlas[names[0]], s)
         X = np.full((len(Z), len(panel)), np.nan, np.float32)
         X[:, at >= 0] = Z[:, at[at >= 0]]
         if len(panel) >= 20 and (at < 0).any() and len(effects):
