@@ -138,7 +138,7 @@ def read_context_descriptors(
             f"cancer_type; got the columns {', '.join(map(repr, t.columns[:4]))}")
     usual = {'oncotreelineage': 'tissue', 'lineage': 'tissue', 'primary_tissue': 'tissue', 'oncotreeprimarydisease': 'cancer_type',
         'primary_disease': 'cancer_type', 'disease': 'cancer_type'}                             # as DepMap calls them
-    if not {'tissue', 'cancer_type'} & set(t.columns[1:]): t = t.rename(columns={c: usual[c.lower()] for c in reversed(t.columns[1:]) if c.lower() in usual})
+    if not {'tissue', 'cancer_type'} & set(t.columns[1:]): t = t.rename(columns={c: n for n, c in {usual[c.lower()]: c for c in reversed(t.columns[1:]) if c.lower() in usual}.items()})
     if {'tissue', 'cancer_type'} & set(t.columns[1:]): return line_vectors(t.rename(columns={t.columns[0]: 'model_name'}))
     return _numbers(t.set_index(t.columns[0]), spec)
 

@@ -130,6 +130,14 @@ def network(
         + ('' if drawn else '; no picture, as the graph has no edges'), quiet)
 
 # %% ../nbs/15g_network_commands.ipynb #f2e7d22e
+def _has_an_end(s, j, every):
+    "Do effects stay within the whole one, as of viability and inhibition, and not of logarithms and z-scores?"
+    size = np.array([len(s.members[p]) for p in s.perturbations])[s.obs['perturbation'].cat.codes]
+    control, single = (s.X[size == k, j] for k in (0, 1))
+    if not (~np.isnan(control)).any() or not (~np.isnan(single)).any(): return False
+    level = np.nanmean(control)
+    return bool(np.nanquantile(np.abs(single - level), .9) <= 1.5 * abs(level - every))
+
 def _expectation(s, readout, how, every, sick):
     "How pairs are expected to act, and which values are sick: as asked, else by their kind and the readout; in words, too."
     check_known([sick or 'low'], ['low', 'high'], 'side of the sick')
@@ -137,9 +145,10 @@ def _expectation(s, readout, how, every, sick):
     name = f"{s.readouts[j]} {s.units[j]}".lower()
     high = bool(re.search('inhib|kill|death|dead|apopto|toxic', name)) if sick is None else sick == 'high'
     pairs = [m for m in s.members.values() if len(m) > 1]
-    how = how or ('bliss' if pairs and all(a.startswith('drug:') for m in pairs for a in m) else 'quadratic')
-    if how != 'bliss': every = None
-    elif every is None: every = 0. if not high else 100. if np.nanquantile(s.X[:, j], .95) > 2 else 1.
+    end = every if every is not None else 0. if not high else 100. if np.nanquantile(s.X[:, j], .95) > 2 else 1.
+    drugs = bool(pairs) and all(a.startswith('drug:') for m in pairs for a in m)
+    how = how or ('bliss' if drugs and _has_an_end(s, j, end) else 'quadratic')
+    every = end if how == 'bliss' else None
     said = f"{'high' if high else 'low'} values of {s.readouts[j]} are sick; pairs are expected by {how}" + ('' if every is None else f', the whole effect is {every:g}')
     return dict(how=how, every=every, sick='high' if high else 'low', said=said)
 

@@ -147,6 +147,9 @@ def fit_expectation(
     if how == 'bliss':
         if every == level: raise DataError(f"expected a whole effect (every={every:g}) that differs from the control's value, {level:g}"
             + ('' if len(control) else '; the screen has no control: say what is read where nothing was done, screen.with_no_effect(1)'))
+        if len(single) and np.quantile(single.abs(), .9) > 1.5 * abs(level - every):
+            raise DataError(f"single effects go up to {single.abs().max():.3g}, beyond the whole effect, from {level:.3g} to every={every:g}: are the values "
+                "logarithms or z-scores? Those add up, how='additive' (--expectation additive)")
         return Expectation(how, context, readout, level, single, None, counts, len(control), when, float(every))
     curves = _parabolas(labels, y, single, context=context, least=least)
     return Expectation(how, context, readout, level, single, curves, counts, len(control), when)

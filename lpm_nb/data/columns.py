@@ -24,7 +24,7 @@ ROLES = {   # role -> usual names of its column, the most telling first
         'pert_idose'),
     'dose_unit': ('dose_unit', 'concentration_unit', 'pert_dose_unit', 'unit_dose'),
     'time': ('time', 'time_h', 'timepoint', 'time_point', 'timepoint_hr', 'time_value', 'pert_time', 'hours', 'hour', 'hrs', 'days', 'day',
-        'duration', 'treatment_time', 'exposure_time', 'incubation_time', 'exposure', 'hpt', 'hpi', 'pert_itime'),
+        'duration', 'treatment_time', 'exposure_time', 'incubation_time', 'hpt', 'hpi', 'pert_itime'),
     'batch': ('batch', 'gem_group', 'gemgroup', 'plate', 'plate_name', 'library', 'lane', 'batch_var', 'well', 'donor', 'donor_id',
         'replicate'),
     'readout': ('readout', 'feature', 'measurement', 'gene_symbol', 'gene_name', 'symbol', 'phenotype', 'assay', 'metric', 'endpoint',

@@ -92,11 +92,10 @@ def _told_by(effects, common, missing, rows=3000):
     K = E[:, common] @ E[:, common].T
     return E[:, common].T @ np.linalg.solve(K + (np.trace(K) / max(len(K), 1) + 1e-9) * np.eye(len(K)), E[:, missing])
 
-def _about_context(s, Z):
-    "(n, r) values less the mean of their context, 0 where nothing was measured."
-    code = s.obs['context'].cat.codes.to_numpy()
-    pick = csr_matrix((np.ones(len(Z)), (code, np.arange(len(Z)))), shape=(len(s.contexts), len(Z)))
-    seen = ~np.isnan(Z)
+def _about_context(s, Z, mask=None):
+    "(n, r) values less the mean of their context, taken over what may be seen; 0 where nothing was measured."
+    code, seen = s.obs['context'].cat.codes.to_numpy(), ~np.isnan(Z)
+    pick = csr_matrix((np.ones(len(Z)) if mask is None else mask.astype(float), (code, np.arange(len(Z)))), shape=(len(s.contexts), len(Z)))
     level = (pick @ np.where(seen, Z, 0)) / np.maximum(pick @ seen, 1)
     return np.where(seen, Z - level[code], 0)
 
@@ -114,8 +113,9 @@ def with_related(
     panel, var = atlas[names[0]].readouts, atlas[names[0]].adata.var
     contexts, parts = {c for n in names for c in atlas[n].contexts}, []
     for s in out.values():
-        Z = _about_context(s, (s.X - scaling[s.name][0]) / scaling[s.name][1])
-        parts.append(Z if masks is None else Z[masks[s.name]])
+        mask = None if masks is None else masks[s.name]
+        Z = _about_context(s, (s.X - scaling[s.name][0]) / scaling[s.name][1], mask)
+        parts.append(Z if masks is None else Z[mask])
     effects = np.concatenate(parts)
     for n in near:
         s, (centre, scale) = atlas[n], scaling[n]
@@ -123,8 +123,9 @@ def with_related(
         X = np.full((len(Z), len(panel)), np.nan, np.float32)
         X[:, at >= 0] = Z[:, at[at >= 0]]
         if len(panel) >= 20 and (at < 0).any() and len(effects):
-            told = _about_context(s, Z[:, at[at >= 0]]) @ _told_by(effects, at >= 0, at < 0)
-            X[:, at < 0] = np.where(np.isnan(Z).all(1)[:, None], np.nan, told)
+            common = Z[:, at[at >= 0]]
+            told = _about_context(s, common, None if masks is None else masks[n]) @ _told_by(effects, at >= 0, at < 0)
+            X[:, at < 0] = np.where(np.isnan(common).all(1)[:, None], np.nan, told)
         obs = s.obs.copy()
         obs['context'] = s.obs['context'].cat.rename_categories({c: f'{c}|{n}' for c in s.contexts if c in contexts})
         out[n] = Screen(ad.AnnData(X, obs=obs, var=var.copy(), uns=dict(s.adata.uns)))

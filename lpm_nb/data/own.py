@@ -146,6 +146,7 @@ def _understood(files, asked, context, readout, value, columns, genes, scale, mi
     if ends.endswith(('.h5ad', '.zarr')) or path.is_dir(): return _from_h5ad(path, asked, genes, scale, min_cells, cells, layer)
     if layer is not None: raise DataError(f"layer={layer!r} is of .h5ad and .zarr files; {path.name} has no layers")
     if ends.endswith('.gctx'):
+        if asked['scale'] not in (None, 'as is'): raise DataError(f"scale={asked['scale']!r} is of cells and wells; signatures in {path.name} are scaled already")
         with MatrixFile(path) as m: o = m.obs
         return Understood(path, 'experiments', dict(perturbation='pert_iname or cmap_name', context='cell_id or cell_iname'),
             {'signatures': f'{len(o):,}'}, [], name, lambda **go: read_gctx(path, name=name, assay=assay, **go))
@@ -343,13 +344,21 @@ def _usual_members(t, asked, readout, value):
     more = [c for c in numbers if c not in (out, *members) and not LOOKS['dose'].search(c) and plain_name(c) not in STATISTICS]
     return {**asked, 'one of several': out if more else None}, out
 
+def _measured_columns(t, labels):
+    "Columns of numbers that are measurements, not numbers about a row."
+    about = re.compile('n_cells|n_guides|replicate|rep|well|plate|batch')
+    return [c for c in t.columns if c not in labels and is_number(t[c]) and not is_statistic(c) and not _ABOUT.search(plain_name(c))
+        and not about.fullmatch(plain_name(c))]
+
 def _readouts_as_rows(path, t, asked, readout):
     "A matrix of readouts × perturbations as rows of a perturbation, a readout and a value."
     _no_numbers(t, [readout])
-    numeric = [c for c in t.columns if c != readout and is_number(t[c])]
+    ctx = asked['context']
+    where = [c for c in ([ctx] if isinstance(ctx, str) else ctx or [find_role(t.columns, 'context')]) if c in t]
+    numeric = _measured_columns(t, [readout, *where])
     if not numeric: raise DataError(f"no column of numbers in {path.name}: expected a column for each perturbation")
-    long = t[[readout, *numeric]].rename(columns={readout: 'readout'}).melt(id_vars='readout', var_name='perturbation', value_name='value')
-    rest = [c for c in t.columns if c not in (readout, *numeric)]
+    long = t[[readout, *where, *numeric]].rename(columns={readout: 'readout'}).melt(id_vars=['readout', *where], var_name='perturbation', value_name='value')
+    rest = [c for c in t.columns if c not in (readout, *where, *numeric)]
     return long.dropna(subset=['value', 'readout']).reset_index(drop=True), {**asked, 'perturbation': 'perturbation', 'left': rest}
 
 def _pairs_as_columns(path, t, asked):
@@ -382,7 +391,7 @@ def _contexts_as_rows(path, t, asked, readout):
         c = '(no name)'
     if c is None: return
     _no_numbers(t, [c])
-    numeric = [x for x in t.columns if x != c and is_number(t[x]) and not _ABOUT.search(plain_name(x))]
+    numeric = _measured_columns(t, [c])
     if not numeric: raise DataError(f"no column of numbers in {path.name}: expected a column for each perturbation")
     symbols = {x: re.sub(r' \(\d+\)$', '', x) for x in numeric}           # DepMap writes SYMBOL (Entrez id)
     if len(set(symbols.values())) < len(symbols): symbols = {x: x for x in numeric}
@@ -409,6 +418,7 @@ def _one_unit(t, c, by=None):
     wanted = {f'{plain_name(c)}_unit', f'{plain_name(c)}_units', 'unit', 'units', 'value_unit', 'readout_unit'}
     for u in (x for x in t.columns if plain_name(x) in wanted):
         said = label_text(t[u]).str.lower()
+        if plain_name(u) in ('unit', 'units') and set(said.dropna()) <= DOSE_UNITS.keys(): continue            # of doses
         if (said.nunique() if by is None else said.groupby(t[by]).nunique().max()) > 1:
             raise DataError(f"values of {c!r} are in several units, {', '.join(map(str, label_text(t[u]).dropna().unique()[:4]))} (column {u!r}); "
                 "write them in one")
@@ -456,11 +466,14 @@ def _from_table(path, t, asked, readout, value, columns):
     if '(no name)' in t and find_role(t.columns, 'perturbation', given=asked['perturbation']) is None:
         asked = {**asked, 'perturbation': '(no name)'}
     roles, fixed = _labels(t, asked)
+    check_known([asked['scale'] or 'as is'], SCALED, 'scale of wells')
     used = {x for r in ('perturbation', 'dose', 'time', 'batch', 'dose_unit') if (x := roles.get(r))} | set(roles['context']
         if isinstance(roles['context'], list) else [])
     free = [c for c in t.columns if c not in used]
     numeric = value_columns(t, free, roles=roles, named=(value, readout))
     v, r = _outcome(t, free, numeric, value=value, readout=readout)
+    of_each = r is not None and r != readout and plain_name(r) == 'protein' and t.groupby(roles['perturbation'])[r].nunique().max() < 2 <= t[r].nunique()
+    if of_each: r = None                                                  # such as the target of each drug, which is no readout
     asked = {**asked, 'rest': [*asked.get('left', ()), *(c for c in free if c not in (r, v) and c.lower() not in FLAGS and (v is not None or c not in numeric))]}
     if v is not None and r is not None: return _long(path, t.assign(**{r: prefix + label_text(t[r])}), asked, roles, fixed, r, v)
     if v is not None: numeric = [v]
@@ -623,9 +636,15 @@ def _experiment(t, roles, fixed, asked):
     if roles['time']: o['time'] = to_hours(label_text(t[roles['time']]), roles.get('time_unit_is', 'h'))
     return o, kind, labels, flag, unnamed
 
-_TECHNICAL = re.compile(r'(^|_)(rep|repl|replicates?|batch|plate|well|row|col|column|sample|guide|guides|grna|sgrna|barcode|bc|cells?|lane|library|date|run|'
-    r'ids?|index|idx|position|pos|donor|file|filename|experiment|exp|seed|sequence|seq|umi|screen|source|reference|pmid|doi|vendor|lot|catalog|'
-    r'comments?|notes?|user|operator|site|lab|qc|pass|flag|number|no|num|name|description)(_|\d|$)')   # columns of which rows are replicates
+# columns of which rows are replicates: words of their names, and ends of words
+_TECHNICAL = set("""rep repl reps replicate replicates repeat trial batch plate well row col column sample guide guides grna sgrna hairpin spacer barcode bc cell
+    cells lane library date timestamp run index idx position pos donor patient animal mouse clone passage pool file filename experiment exp seed sequence seq umi
+    hash screen source reference pmid doi vendor lot catalog comment comments note notes user operator researcher site lab qc flag number no num name
+    description ensembl entrez hgnc refseq uniprot accession probe transcript isoform""".split())
+
+def _is_technical(column):
+    words = re.split(r'[\W_\d]+', re.sub(r'([a-z])([A-Z])', r'\1_\2', str(column)).lower())
+    return any(w in _TECHNICAL or w.endswith(('id', 'ids', 'rep', 'reps')) for w in words if w)
 
 def _parting(t, o, used):
     "Columns that are not read, and in which rows of one experiment differ as if they were several: (column, a row, another)."
@@ -634,15 +653,19 @@ def _parting(t, o, used):
     if not again.any(): return
     group, many = group[again], int(again.sum())
     for c in t.columns:
-        if c in used or is_statistic(c) or c.lower() in FLAGS or (c != FILE and _TECHNICAL.search(plain_name(c))): continue
+        amount = any(LOOKS[r].search(c) for r in LOOKS)
+        if c in used or is_statistic(c) or c.lower() in FLAGS or (c != FILE and not amount and _is_technical(c)): continue
         x = label_text(t[c][again]).fillna('').to_numpy(object)
         few = len(np.unique(x.astype(str)))
-        if few < 2 or (few > 20 and (is_number(t[c]) or few > many / 2)): continue
+        number = is_number(t[c])
+        decimal = number and (pd.to_numeric(t[c], errors='coerce') % 1 > 0).any()
+        if few < 2 or (not amount and (decimal or (few > max(2, many / 3) and (number or few > 20)))): continue
         extra, left = many - len(np.unique(group)), many - len(pd.unique(pd.MultiIndex.from_arrays([group, x])))
         if left <= .1 * extra:
-            i = np.flatnonzero(group == group[0])
-            j = next((k for k in i if x[k] != x[i[0]]), None)
-            yield c, extra, np.flatnonzero(again)[i[0]], x[i[0]], x[j] if j is not None else x[i[0]]
+            differ = pd.Series(x).groupby(group).transform('nunique').to_numpy() > 1
+            i = np.flatnonzero(differ)[0]
+            other = next(v for v in x[group == group[i]] if v != x[i])
+            yield c, extra, np.flatnonzero(again)[i], x[i], other
 
 def _told_apart(t, o, roles, *more):
     "Rows that differ in a column which is not read are no replicates."
@@ -652,7 +675,7 @@ def _told_apart(t, o, roles, *more):
         parts = [*(roles['context'] if isinstance(roles['context'], list) else []), c]
         raise DataError(f"{n:,} rows repeat an experiment and differ in column {c!r} ({where}: {one!r} and {other!r}), which is not read, so they "
             f"would be averaged. Say what it is: a part of the context, context={parts}; the name of the readout, readout={c!r}; "
-            f"replicates, batch={c!r}; or keep the rows that are meant")
+            f"replicates, batch={c!r}, or drop the column; or keep the rows that are meant")
 
 def _facts(o, n_readouts, X, rows):
     key = [c for c in ('perturbation', 'context', 'dose', 'time') if c in o]
@@ -710,8 +733,10 @@ def _make(o, X, readouts, asked):
 SCALED = ('as is', 'difference', 'z')   # values of wells: as they are; less the mean of the controls beside them; in standard deviations of these
 
 def _beside(o, t, roles, *more):
-    "(n,) wells that are compared: of one context and batch, and of a long table of one readout."
-    keys = [o['context'].astype(str), *([t[roles['batch']].astype(str)] if roles.get('batch') else []), *more]
+    "(n,) wells that are compared: of one context, batch and time, and of a long table of one readout."
+    keys = [o['context'].astype(str), *more]
+    if (b := roles.get('batch')) and plain_name(b) not in ('well', 'replicate'): keys.append(t[b].astype(str))
+    if 'time' in o and o['time'][o['perturbation'] == ''].notna().all(): keys.append(o['time'].astype(str))
     return pd.Series(list(zip(*keys)), index=o.index)
 
 def _scaled(X, o, beside, how, fewest=3):
@@ -733,6 +758,9 @@ def _scaled(X, o, beside, how, fewest=3):
     if bare:
         raise DataError(f"scale={how!r} needs {'three controls' if how == 'z' else 'a control'} on every plate, {len(bare)} of {beside.nunique()} have "
             f"fewer (first: {bare[0]}); drop them, or name another batch=")
+    if lost := int((np.isnan(out).all(0) & ~np.isnan(X).all(0)).sum()):
+        raise DataError(f"scale={how!r}: the controls of {lost} of {X.shape[1]} readouts do not vary or were not read on any plate; leave these readouts out"
+            + (", or say scale='difference'" if how == 'z' else ''))
     return out
 
 # %% ../../nbs/data/03e_own.ipynb #d44d41ce
@@ -857,6 +885,7 @@ def _controls_by_flag(f, flag, label, asked):
 # %% ../../nbs/data/03e_own.ipynb #04126719
 def _scale_of_cells(f, scale, control):
     "How a profile is made of cells: 'z', 'log' or 'as is'."
+    check_known([scale or 'as is'], ['as is', 'log', 'z'], 'scale of cells')
     if scale in ('z', 'log') and not f.counts and np.nanmax(f.sample) < 15:
         raise DataError(f"scale={scale!r} is made from counts, and {'X' if f.layer is None else f'layer {f.layer!r}'} has values up to "
             f"{np.nanmax(f.sample):.3g} that look like logarithms; say scale='as is', or name the layer with counts, layer= (there are: "

@@ -363,7 +363,7 @@ def _whole(V): return [(np.arange(len(V)), V)]
 # %% ../../nbs/model/06c_classical.ipynb #b619cbb4
 class _Material:
     "What the methods of one group of screens are fitted to, `names`, and those that have something to say of it; each form of it is made once."
-    def __init__(self, atlas, names, rows, *, scaling, basis, levels):
+    def __init__(self, atlas, *, names, rows, scaling, basis, levels):
         self.names, self.everyone, self.rows, self.basis, self.levels, self._dense = names, list(atlas), rows, basis, levels, {}
         self.screens, obs = list(atlas.values()), [s.obs[rows[n]] for n, s in atlas.items()]
         self.P, self.C = (np.concatenate([f(o) for o in obs]) for f in (effect_labels, lambda o: texts(o['context'])))
@@ -445,10 +445,9 @@ def _to_try(method, who, settings, g):
     return [s for s in METHODS[method] if 'whole' not in s or s['whole'] != is_full(g.dense(who)[4])]
 
 # %% ../../nbs/model/06c_classical.ipynb #373b5e3e
-def _fit_group(g, settings):
-    "Settings and classical model of every method that fits a group of screens."
-    shape = _shape(g)
-    for method in _methods(shape):
+def _fit_group(g, settings, methods):
+    "Settings and classical model of every method, of a group of screens."
+    for method in methods:
         directions = method in OF_PROFILES or (method in OF_AMOUNTS and len(g.screens[0].readouts) >= 20)
         if directions and g.basis is None: continue
         for who in [(n,) for n in g.names if g.rows[n].any()] if method in OF_ONE else [tuple(g.everyone)]:
@@ -470,8 +469,14 @@ def fit_classical(
         if not any(masks[n].any() for n in names): continue
         if any(is_large(atlas[n].X) for n in names) and max(len(atlas[n].perturbations) for n in names) > 5000: continue
         screens, scales = with_related(atlas, names, near, scaling=scaling, masks=masks)
-        own = {c: v for c, v in (levels or {}).items() if any(c in atlas[n].contexts for n in names)}
-        out += _fit_group(_Material(screens, names, {n: masks[n] for n in screens}, scaling=scales, basis=basis.get(names[0]), levels=own), settings)
+        size, there = len(atlas[names[0]].readouts), {c for n in names for c in atlas[n].contexts}
+        make = partial(_Material, names=names, rows=masks, basis=basis.get(names[0]),
+            levels={c: v for c, v in (levels or {}).items() if c in there and len(v) == size})
+        alone = make({n: atlas[n] for n in names}, scaling=scaling)
+        together = make(screens, scaling=scales) if near else alone
+        methods = _methods(_shape(together))
+        out += _fit_group(together, settings, methods)
+        out += _fit_group(alone, settings, [m for m in _methods(_shape(alone)) if m not in methods])   # those that others would be too much for
     return out
 
 # %% ../../nbs/model/06c_classical.ipynb #085b71c2

@@ -190,7 +190,9 @@ def _extend_noise(model, atlas, held, network, *, vocab, prior, enough):
     "How hard it is to predict what is new, by the noise that is known: `noise` and `hardness` of old and new symbols."
     noise, hard = fit_noise(held, network, vocab, known=model.noise, prior=prior, atlas=atlas)
     if not enough:                                                                # too little was held out to tell
-        def at_least_usual(name, v): return np.stack([v[:, 0], np.ones_like(v[:, 1])], 1) if name in ('dose', 'time') else 1.
+        def at_least_usual(name, v):
+            if name == 'beyond': return np.stack([np.ones(len(v)), np.zeros(len(v))], 1)                # a factor, and decades
+            return np.stack([v[:, 0], np.ones_like(v[:, 1])], 1) if name in ('dose', 'time') else 1.
         noise = {n: np.maximum(v, prior.get(n, np.float32(1))) for n, v in noise.items()}
         hard = {k: v if k == 'seen' else np.maximum(v, at_least_usual(k, v)).astype(np.float32) for k, v in hard.items()}
     for k, v in model.hardness.items():                                           # what was known stays; of atoms, what either has
