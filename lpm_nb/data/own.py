@@ -319,7 +319,9 @@ def _members(t, asked):
     elif asked['dose'] and (more := [c for c in t.columns if c != asked['dose'] and is_number(t[c]) and one_of_doses(c)]):
         raise DataError(f"one dose was named, dose={asked['dose']!r}, of {len(m)} members, and {more[0]!r} looks like another; name one for "
             "each member, dose=")
-    label = parts.apply(lambda row: joined.join(row.dropna()) or None, axis=1)
+    label = pd.Series('', t.index, dtype=object)
+    for x in (parts[c].fillna('').astype(str) for c in parts): label += np.where((label != '') & (x != ''), joined, '') + x
+    label = label.where(label != '', None)
     said = [asked['joined']] if isinstance(asked['joined'], str) else list(asked['joined'] or [])
     return t.drop(columns=m).assign(**{name: label}), {**asked, 'perturbation': name, 'joined': [joined, *said]}
 
