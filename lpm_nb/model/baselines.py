@@ -29,12 +29,12 @@ class _Group:
     Y:np.ndarray # (n_perturbations, n_contexts, n_readouts) float32, NaN = not trained on
     readouts:list # names
 
-def _groups(atlas, masks, scaling):
-    "[(names of the screens, _Group)]"
+def _groups(atlas, masks, scaling, related=True):
+    "[(names of the screens, _Group)]; `related`: with what screens of other panels say of them."
     out = []
     for names, near in related_screens(atlas):
         P, C, V = [], [], []
-        screens, scales = with_related(atlas, names, near, scaling=scaling, masks=masks)
+        screens, scales = with_related(atlas, names, near if related else [], scaling=scaling, masks=masks)
         for n, s in screens.items():
             o, (centre, scale) = s.obs[masks[n]], scales[n]
             P.append(effect_labels(o))
@@ -340,6 +340,18 @@ def _inner(atlas, train, seed, share=.1):
     return {n: h & train[n] & (s.obs['perturbation'] != '').to_numpy() for (n, s), h in zip(atlas.items(), np.split(held, cut))}
 
 # %% ../../nbs/model/08_baselines.ipynb #96c04035
+def _loss(method, params, g, goal, knowledge):
+    "Mean squared error on the validation pairs of each screen, standardised."
+    m = _prepare(method, params, g, knowledge)
+    return np.mean([np.nanmean((_answer(method, m, m['p'].get_indexer(effect_labels(o)),
+        m['c'].get_indexer(o['context'].astype(str).to_numpy(object)), o) - y)**2) for _, o, y in goal])
+
+def _usable(method, g):
+    "The settings that are tried on a group: few readouts choose the shrinkage themselves."
+    out, few = _GRID.get(method, [{}]), g.Y.shape[2] < 20
+    out = [q for q in out if (q.get('how') != 'denoise' or g.Y.shape[2] > 50) and (not few or method not in ('additive', 'additive + low rank') or q['lam'] == 4)]
+    return out + [q | dict(whole=True) for q in out] if method == 'factor analysis' and few and not is_full(~np.isnan(g.Y)) else out
+
 def fit_baseline(
     method:str,        # one of `BASELINES`
     atlas:Atlas|Screen, # the screens, or one
@@ -359,23 +371,18 @@ def fit_baseline(
     rest = {n: split.train[n] & ~valid[n] for n in atlas}
     whole = {n: split.train[n] | split.valid[n] for n in atlas}
     scaling = {n: standardise(s, whole[n]) for n, s in atlas.items()}
-    grid, final, home, chosen = _GRID.get(method, [{}]), [], {}, []
-    tuned = _groups(atlas, rest, scaling) if len(grid) > 1 else None
-    for i, (names, g) in enumerate(_groups(atlas, whole, scaling)):
-        best = grid[0]
-        if tuned is not None:
-            h = tuned[i][1]
-            goal = [(n, atlas[n].obs[valid[n]], (atlas[n].X[valid[n]] - scaling[n][0]) / scaling[n][1]) for n in names if valid[n].any()]
-            def loss(params, h=h, goal=goal):
-                m = _prepare(method, params, h, knowledge)
-                return np.mean([np.nanmean((_answer(method, m, m['p'].get_indexer(effect_labels(o)),
-                    m['c'].get_indexer(o['context'].astype(str).to_numpy(object)), o) - y)**2) for _, o, y in goal])
-            # few readouts choose the shrinkage themselves
-            usable = [q for q in grid if (q.get('how') != 'denoise' or h.Y.shape[2] > 50)
-                and (h.Y.shape[2] >= 20 or method not in ('additive', 'additive + low rank') or q['lam'] == 4)]
-            if method == 'factor analysis' and h.Y.shape[2] < 20 and not is_full(~np.isnan(h.Y)): usable += [q | dict(whole=True) for q in usable]
-            if goal: best = min(usable, key=loss)
-        final.append(_prepare(method, best, g, knowledge))
+    final, home, chosen = [], {}, []
+    ways = [True, False][:1 + any(near for _, near in related_screens(atlas))]                # with and without related screens
+    groups = [_groups(atlas, whole, scaling, related=w) for w in ways]
+    tune = len(_GRID.get(method, [{}])) > 1 or len(ways) > 1
+    tuned = [_groups(atlas, rest, scaling, related=w) for w in ways] if tune else None
+    for i, (names, _) in enumerate(groups[0]):
+        way, best = 0, _GRID.get(method, [{}])[0]
+        goal = [(n, atlas[n].obs[valid[n]], (atlas[n].X[valid[n]] - scaling[n][0]) / scaling[n][1]) for n in names if valid[n].any()]
+        if tune and goal:
+            tried = [(k, q) for k, h in enumerate(tuned) for q in _usable(method, h[i][1])]
+            way, best = min(tried, key=lambda x: _loss(method, x[1], tuned[x[0]][i][1], goal, knowledge))
+        final.append(_prepare(method, best, groups[way][i][1], knowledge))
         chosen.append(best)
         for n in names: home[n] = i
     return Baseline(method, chosen[0] if len(chosen) == 1 else dict(enumerate(chosen)), final, scaling, home)
