@@ -896,7 +896,7 @@ def _scale_of_cells(f, scale, control):
 
 def _few_controls(f, o, batch):
     "Batches in which a z-score has too few controls to be made from."
-    lane = o['context'] + (' | ' + f.t[batch].astype(str) if batch else '')
+    lane = o['context'] + (' | ' + f.t[batch].astype(str).loc[o.index] if batch else '')
     bare = [b for b, n in (o['perturbation'] == '').groupby(lane).sum().items() if n < 10]
     if bare: yield (f"{len(bare)} {'batches' if batch else 'contexts'} have fewer than 10 control cells ({', '.join(bare[:3])}): "
         "scale='z' needs them in each; name another batch column, or scale='log'")
@@ -918,13 +918,13 @@ def _from_cells(f, o, per, look, *, roles, fixed, kind, labels, odd, flag, unnam
     if asked.get('none given'):
         raise DataError(f"expected the label of control for cells that were given nothing, {asked['none given']:,} cells of a perturbation have "
             f"a dose of 0 in {roles['dose']!r}; write control as their {p!r}")
-    how = _scale_of_cells(f, scale, (o['perturbation'] == '').any())
+    how = _scale_of_cells(f, scale, (o['perturbation'][~unnamed] == '').any())                  # cells without a label are no controls
     small = int((per < min_cells).sum())
     if small == len(per): raise DataError(f"no experiment of {f.path.name} has {min_cells} cells; lower min_cells")
     if odd:
         raise DataError(f"column {flag!r} says that some cells of {odd[0]!r} are controls and others are not; cells are averaged by their labels, "
             "so give controls a label of their own")
-    if how == 'z': look += _few_controls(f, o, batch)
+    if how == 'z': look += _few_controls(f, o[~unnamed], batch)
     if unnamed.any(): look.append(f'{int(unnamed.sum())} cells have no perturbation or no context and are left out')
     if small: look.append(f'{small} of {len(per)} experiments have fewer than {min_cells} cells and will be left out')
     look += _odd_values(f, scale)
@@ -959,7 +959,7 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells, layer):
     per = o.groupby([c for c in ('perturbation', 'context', 'dose', 'time') if c in o], dropna=False, observed=True).size()
     many = bool(per.median() >= min_cells or f.counts) if cells is None else cells
     odd = [] if flag is None else _controls_by_flag(f, flag, roles['perturbation'], asked)
-    look = [*_second_perturbations(f.t, asked), *_design(f.t, o, roles), *_suspicions(o, kind, labels, None, asked), *_wide_warnings(symbol)]
+    look = [*_second_perturbations(f.t, asked), *_design(f.t, o, roles), *_suspicions(o[~unnamed], kind, labels, None, asked), *_wide_warnings(symbol)]
     look += _conditions(f.t, o, roles)
     if many:
         return _from_cells(f, o, per, look, roles=roles, fixed=fixed, kind=kind, labels=labels, odd=odd, flag=flag, unnamed=unnamed, genes=genes,
