@@ -119,7 +119,8 @@ def is_control(
     "Does this say control?"
     low = str(label).strip().lower()
     if label in set(extra) or low in CONTROLS: return True
-    return re.sub(r'(?:_|[^\w+|&;,/])*(?:g|sg|guide)?\d*$', '', low) in CONTROLS or bool(re.match(r'(dmso|vehicle)(\s+[\d(]|\()', low))
+    base, apart = re.match(r'(.*?)((?:_|[^\w+|&;,/])*)(?:g|sg|guide)?\d*$', low, re.DOTALL).groups()
+    return (base in CONTROLS and bool(apart or base not in ('nt', 'pbs') or re.search(r'g\d+$', low))) or bool(re.match(r'(dmso|vehicle)(\s+[\d(]|\()', low))
 
 # %% ../nbs/00_core.ipynb #1de35385
 def _few(items, n=3):
@@ -240,24 +241,25 @@ def atomic_path(
     *,
     overwrite:bool=True, # replace what is there; False raises instead
 ):
-    "Yield a temporary path beside `path`; on success it takes `path`'s place, on failure nothing is left."
+    "Yield a temporary path beside `path`; on success it takes `path`'s place, on failure all is as it was."
     path = Path(path)
     if path.exists() and not overwrite: raise StorageError(f"{path} exists already; choose another name, remove it, or pass overwrite=True")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         box = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
     except OSError as e: raise StorageError(f"cannot write to {path.parent}: {e.strerror or e}; choose a folder that can be written") from e
-    tmp = box/path.name
+    tmp, old = box/path.name, box/'.replaced'
     try:
         yield tmp
         if not tmp.exists(): raise StorageError(f"nothing was written for {path}")
-        old = box/'.replaced'
         if path.is_dir(): os.replace(path, old)
         os.replace(tmp, path)
     except OSError as e:
         if isinstance(e, LPMError): raise
         raise StorageError(f"cannot write {path}: {e.strerror or e}; nothing was left behind") from e
-    finally: shutil.rmtree(box, ignore_errors=True)
+    finally:
+        if old.exists() and not path.exists(): os.replace(old, path)   # the new one did not get there: the old one goes back
+        shutil.rmtree(box, ignore_errors=True)
 
 # %% ../nbs/00_core.ipynb #8b07a889
 def sha256(

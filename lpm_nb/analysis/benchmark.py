@@ -7,7 +7,7 @@ __all__ = ['PROFILE', 'METRICS', 'HEADLINE', 'Evaluation', 'within_r', 'evaluate
 
 # %% ../../nbs/analysis/10_benchmark.ipynb #2c77166d
 import inspect, warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from ..core import DataError, DataWarning, check_known, parse_perturbation, spli
 from ..data.effects import fit_members
 from ..data.screen import Atlas, Screen, as_atlas
 from ..data.split import Split, prove_split
+from ..data.stored import row_chunks
 
 # %% ../../nbs/analysis/10_benchmark.ipynb #4c43cd79
 @dataclass(frozen=True)
@@ -27,6 +28,10 @@ class Evaluation:
     summary:pd.DataFrame
     predictions:dict         # screen -> (table of test experiments, truth, {method: (mean, std)})
     champion:str             # the method that the gains compare with each other one
+
+    def __repr__(self):
+        held = ', '.join(f'{len(Y):,} of {n}' for n, (_, Y, _) in self.predictions.items())
+        return f"Evaluation of {', '.join(self.summary['method'].unique())} on held-out experiments ({held}); see league_table(evaluation, dataset)"
 
 PROFILE = 20   # a screen with at least this many readouts is a profile screen
 # metric -> 1 if larger is better
@@ -45,7 +50,13 @@ def _reference(screen, train):
         mean = {k: np.nanmean(X[train & (c == k)], 0) if (train & (c == k)).any() else whole for k in np.unique(c)}
     return {k: np.where(np.isnan(m), whole, m) for k, m in mean.items()}
 
-def _profile_scores(preds, Y, table, reference):
+def _own_score(name, f, P, Y):
+    "Of a metric that the caller brings."
+    v = np.asarray(f(P, Y), np.float64)
+    if v.shape != (len(Y),): raise DataError(f"metric {name!r} gave {v.shape} for {len(Y)} rows; expected a score for each")
+    return v
+
+def _profile_scores(preds, Y, table, reference, own):
     ref = np.stack([reference[c] for c in table['context'].astype(str)])
     for method, (P, _) in preds.items():
         values = {'delta r': delta_pearson(P, Y, reference=ref), 'delta r top 50': delta_pearson(P, Y, reference=ref, top=50),
@@ -55,17 +66,20 @@ def _profile_scores(preds, Y, table, reference):
         for c in table['context'].unique():
             rows = (table['context'] == c).to_numpy()
             d[rows] = discrimination(P[rows], Y[rows], reference=ref[rows])
-        values['discrimination'] = d
+        values |= {'discrimination': d, **{k: _own_score(k, f, P, Y) for k, f in own.items()}}
         yield from (pd.DataFrame(dict(method=method, context=table['context'].astype(str).to_numpy(),
             perturbation=table['perturbation'].astype(str).to_numpy(), readout='all', metric=k, value=v)) for k, v in values.items())
 
-def _scalar_scores(preds, Y, table, readouts, least=5):
+def _scalar_scores(preds, Y, table, readouts, own, least=5):
     codes, names = pd.factorize(table['perturbation'].astype(str).to_numpy())
     parts, many = _rows_of(codes), max(map(len, _rows_of(_amounts(table))))
     for method, (P, _) in preds.items():
         for j, r in enumerate(readouts):
             yield pd.DataFrame(dict(method=method, context='all', perturbation=names, readout=r, metric='mse',
                 value=[np.nanmean((P[i, j] - Y[i, j])**2) if (~np.isnan(Y[i, j])).any() else np.nan for i in parts]))
+            for k, f in own.items():
+                yield pd.DataFrame(dict(method=method, context='all', perturbation=names, readout=r, metric=k,
+                    value=[_own_score(k, f, P[i, j][None], Y[i, j][None])[0] for i in parts]))
             if many >= least:
                 yield pd.DataFrame(dict(method=method, context='all', perturbation=names, readout=r, metric='within r',
                     value=within_r(P[:, j], Y[:, j], table, least=least)[names].to_numpy()))
@@ -134,9 +148,14 @@ def _noise(screen, test, sd):
     n = np.maximum(screen.obs['n_replicates'].to_numpy(float), 1)[:, None]
     if sd is None:
         if screen.spread is None: return None
-        v = np.asarray(screen.spread, np.float32)**2
-        if np.isfinite(v).any(1).mean() < .5: return None  # what is repeated now and then is repeated for a reason, and not like the rest
-        v = np.array([c[np.isfinite(c)].mean() if np.isfinite(c).any() else np.nan for c in v.T])
+        total, count, repeated = np.zeros(len(screen.readouts)), np.zeros(len(screen.readouts)), 0
+        for _, x in row_chunks(screen.spread):
+            seen = np.isfinite(x)
+            total += (np.where(seen, x, 0).astype(np.float64)**2).sum(0)
+            count += seen.sum(0)
+            repeated += seen.any(1).sum()
+        if repeated < .5 * screen.n_experiments: return None  # what is repeated now and then is repeated for a reason, and not like the rest
+        with np.errstate(all='ignore'): v = np.where(count > 0, total / count, np.nan)
     else:
         v = np.asarray(sd, np.float64)**2
         if v.shape not in ((), (len(screen.readouts),)) or not (np.asarray(sd) >= 0).all():
@@ -173,20 +192,34 @@ def _answer(model, screen, table):
     ask = model.predict_screen
     return ask(screen, table, unknown='prior') if 'unknown' in inspect.signature(ask).parameters else ask(screen, table)
 
-def _predictions(methods, screen, table, shape):
+_CONTRACT = 'predict_screen(screen, table) -> (mean (n, n_readouts), std of that shape or None)'
+
+def _predictions(methods, screen, table, Y):
     "{method: (mean, std or None)} of one screen, of the shape of what was measured."
-    out = {m: _answer(model, screen, table) for m, model in methods.items()}
-    for m, (P, _) in out.items():
-        if P.shape != shape: raise DataError(f"method {m!r} gave {P.shape} for the {shape} test values of screen {screen!r}")
+    out = {}
+    for m, model in methods.items():
+        if not hasattr(model, 'predict_screen'): raise DataError(f"method {m!r} is a {type(model).__name__} without {_CONTRACT}")
+        said = _answer(model, screen, table)
+        if not (isinstance(said, tuple) and len(said) == 2): raise DataError(f"method {m!r}: expected {_CONTRACT}, got {type(said).__name__}")
+        out[m] = P, std = tuple(None if x is None else np.asarray(x) for x in said)
+        if P is None or P.shape != Y.shape or (std is not None and std.shape != Y.shape):
+            raise DataError(f"method {m!r} gave {getattr(P if P is None or P.shape != Y.shape else std, 'shape', None)} for the {Y.shape} test values "
+                f"of screen {screen!r}")
+        if std is not None and (std < 0).any(): raise DataError(f"method {m!r} gave {int((std < 0).sum())} standard deviations below 0")
+        if lost := int((np.isnan(P) & ~np.isnan(Y)).sum()):
+            warnings.warn(f"method {m!r} predicts nothing for {lost:,} of the {int((~np.isnan(Y)).sum()):,} test values of screen {screen!r}; its scores "
+                "are of the others, and not to be compared with those of methods that answer all", DataWarning, stacklevel=3)
     return out
 
 def _tell_of_fit(name, model, atlas, split):
     "Warn of a model that was trained on what the split holds out."
-    was = getattr(model, 'provenance', {})
-    known = was.get('screens', {}) if was.get('split') == 'all data' else {}
-    if seen := [n for n, s in atlas.items() if split.test[n].any() and known.get(n, {}).get('experiments') == s.n_experiments]:
-        warnings.warn(f"{name!r} was trained on every experiment of {', '.join(seen)}, those that the split holds out among them: its scores are "
-            "fit, not prediction; train with split=", DataWarning, stacklevel=3)
+    if not hasattr(model, 'was_trained_on'): return
+    for n, s in atlas.items():
+        held = s.obs[split.test[n]]
+        seen = int(model.was_trained_on(held, screen=n).sum()) if len(held) else 0
+        if seen:
+            warnings.warn(f"{name!r} was trained on {seen:,} of the {len(held):,} experiments of {n!r} that the split holds out: its scores are fit, not "
+                "prediction; train with this split", DataWarning, stacklevel=3)
 
 
 # %% ../../nbs/analysis/10_benchmark.ipynb #e6eb884f
@@ -194,11 +227,11 @@ def _means(scores, dataset, methods, champion, seed):
     "Rows of the summary: each method's mean score and the champion's gain over it, with intervals over perturbations."
     out = []
     for (metric, readout), g in scores.groupby(['metric', 'readout'], sort=False):
-        w = g.pivot_table(index=['perturbation', 'context'], columns='method', values='value', sort=False, dropna=False)
+        w = g.groupby(['perturbation', 'context', 'method'], sort=False)['value'].mean().unstack('method')        # doses are averaged
         who = _resampled(w.index.get_level_values(0))
         for m in methods:
             gain = (np.nan,) * 3
-            if m != champion: gain = bootstrap(METRICS[metric] * (w[champion] - w[m]), groups=who, seed=seed)
+            if m != champion: gain = bootstrap(METRICS.get(metric, 1) * (w[champion] - w[m]), groups=who, seed=seed)
             out.append((m, dataset, readout, metric, *bootstrap(w[m], groups=who, seed=seed), *gain))
     return out
 
@@ -222,6 +255,7 @@ def evaluate(
     split:Split,                  # its test part is scored; its training part gives the references
     champion:str|None=None,       # the method that is compared with each other one; None = the first
     screens:list|None=None,       # only these
+    metrics:Mapping[str, Callable]|None=None, # of your own: name -> function(pred (n, k), true (n, k) with NaN) -> (n,) scores, larger is better; a row is a profile, in screens of few readouts a perturbation over its experiments
     noise:Mapping[str, float|np.ndarray]|None=None, # screen -> standard deviation of one measurement (of each readout); where it is not given, replicates tell
     seed:int=0,                   # of the resampling
 ) -> Evaluation:
@@ -232,20 +266,22 @@ def evaluate(
     if not methods: raise DataError("expected at least one method")
     prove_split(atlas, split)
     for m, model in methods.items(): _tell_of_fit(m, model, atlas, split)
-    champion = champion or next(iter(methods))
+    champion, own = champion or next(iter(methods)), dict(metrics or {})
+    check_known([champion], list(methods), 'method')
+    if taken := set(own) & set(METRICS): raise DataError(f"metric {sorted(taken)[0]!r} is there already; give yours another name")
     scores, summary, kept, ceiling = [], [], {}, {}
     check_known(list(noise or {}), list(atlas), 'screen')
     for n, s in atlas.items():
         test = split.test[n]
         if not test.any() or (screens is not None and n not in screens): continue
         table, Y, train = s.obs[test], s.X[test], split.train[n] | split.valid[n]
-        preds = _predictions(methods, n, table, Y.shape)
+        preds = _predictions(methods, n, table, Y)
         kept[n] = (table.reset_index(drop=True), Y, preds)
         wide = Y.shape[1] >= PROFILE
         reference, expected = _reference(s, train) if wide else None, None if wide else _expected(table, s, train)
         top = _ceilings(_noise(s, test, (noise or {}).get(n)), Y, table, reference, expected, s.readouts, wide)
         ceiling |= {(n, *k): v for k, v in top.items()}
-        t = pd.concat(_profile_scores(preds, Y, table, reference) if wide else _scalar_scores(preds, Y, table, s.readouts),
+        t = pd.concat(_profile_scores(preds, Y, table, reference, own) if wide else _scalar_scores(preds, Y, table, s.readouts, own),
             ignore_index=True)
         t.insert(1, 'dataset', n)
         t.insert(2, 'split', split.name)
@@ -273,7 +309,8 @@ def league_table(
     t = evaluation.summary[evaluation.summary['dataset'] == dataset]
     def there(m, r): return ((t['metric'] == m) & ((t['readout'] == r) if r else True)).any()
     out = {}
-    for metric, readout in [x for x in HEADLINE if there(*x)] or [('mse', None)]:     # the error, where too few are held out for a correlation
+    mine = [(k, None) for k in dict.fromkeys(t['metric']) if k not in METRICS]
+    for metric, readout in ([x for x in HEADLINE if there(*x)] or [('mse', None)]) + mine:     # the error, where too few are held out for a correlation
         for r in dict.fromkeys(t.loc[(t['metric'] == metric) & ((t['readout'] == readout) if readout else True), 'readout']):
             q = t[(t['metric'] == metric) & (t['readout'] == r)].set_index('method')
             out[metric if r == 'all' else f'{metric} {r}'] = {m: f"{x.value:.{digits}f} [{x.low:.{digits}f}, {x.high:.{digits}f}]"

@@ -26,7 +26,7 @@ def embed_contexts(
 ) -> Embedding: # (n_contexts, n_perturbations × n_readouts); 0 where not measured
     "How each context responds, beyond what all do."
     check_known(readouts or [], screen.readouts, 'readout')
-    at = [screen.readouts.index(r) for r in (readouts or screen.readouts)]
+    at = pd.Index(screen.readouts).get_indexer(readouts or screen.readouts)
     o = screen.obs
     P, C = o['perturbation'].cat.categories, o['context'].cat.categories
     if len(C) < 3: raise DataError(f"expected at least 3 contexts to compare, screen {screen.name!r} has {len(C)}")

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from fastcore.basics import patch
-from .embedding import Embedding, without_kind, enrich_neighbours, neighbours, short_name, similarity
+from .embedding import Embedding, without_kind, enrich_neighbours, neighbours, short_name, similarity, typical_amounts
 from .mechanism import name_symbols
 from ..core import INK, PALETTE, DataError, UnknownSymbolError, check_known
 from ..data.screen import Atlas, Screen
@@ -46,8 +46,8 @@ def effect_table(
     measured = np.where(n > 0, got / np.maximum(n, 1) - level, np.nan)
     mean = std = np.full_like(measured, np.nan)
     if model is not None:
-        usual = o.loc[(o['perturbation'] == symbol).to_numpy(), ['dose', 'time']].median() if (o['perturbation']
-            == symbol).any() else o[['dose', 'time']].median()
+        tried = o[(o['perturbation'] == symbol).to_numpy()]
+        usual = typical_amounts(tried if len(tried) else o.assign(perturbation=symbol)).iloc[0]
         t = pd.DataFrame(dict(perturbation=pd.Categorical([symbol] * len(cs)), context=pd.Categorical(cs, cs), dose=usual['dose'],
             time=usual['time']))
         mean, std = (np.asarray(a, np.float64) for a in model.predict_screen(screen.name, t))

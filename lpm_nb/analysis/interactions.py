@@ -376,8 +376,8 @@ def bliss_excess(
     key = pd.MultiIndex.from_arrays([[format_perturbation([a]) for m in members for a in m], *(asked[c].to_numpy()[at] for c in ('context', 'dose', 'time'))])
     expected = 1 - pd.Series(left.reindex(key).to_numpy()).groupby(at).agg(lambda x: x.prod(skipna=False)).to_numpy()
     out = asked[['perturbation', 'context']].assign(effect=effect, expected=expected, excess=effect - expected)
-    if 'std' in screen.adata.layers:
-        out['std'] = np.asarray(screen.adata.layers['std'])[rows][:, screen.readouts.index(readout or screen.readouts[0])] / abs(every - none)
+    if 'std' in screen.layers:
+        out['std'] = np.asarray(screen.layers['std'][rows])[:, screen.readouts.index(readout or screen.readouts[0])] / abs(every - none)
     if lost := int(np.isnan(expected).sum()):
         warnings.warn(f"{lost:,} of {len(rows):,} combinations have a member that was not measured alone in their context, and are left out "
             f"(first: {out['perturbation'][np.isnan(expected)].iloc[0]!r})", DataWarning, stacklevel=2)

@@ -276,7 +276,7 @@ def _renamed(s, change):
         obs[c] = pd.Categorical(pd.Series(new, dtype=object).iloc[obs[c].cat.codes.to_numpy()].to_numpy(), categories=sorted(set(new)))
     var = a.var.copy()
     var.index = [readout(r) for r in a.var_names]
-    return Screen(ad.AnnData(a.X, obs=obs, var=var, layers=dict(a.layers), uns=dict(a.uns)))
+    return Screen(ad.AnnData(a.X, obs=obs, var=var, layers=dict(a.layers), uns=dict(a.uns)), stored=s.stored, layers=s.layers)
 
 # %% ../../nbs/data/03c_harmonise.ipynb #4a6cc024
 def join_doses(
@@ -325,7 +325,7 @@ def nominal_doses(
     group = group.to_numpy()
     head = np.unique(group, return_index=True)[1]
     if len(head) == len(obs): return Screen(ad.AnnData(a.X, obs=obs, var=a.var, layers=dict(a.layers), uns=dict(a.uns)),
-        stored=screen.stored), told
+        stored=screen.stored, layers=screen.layers), told
     if screen.stored is not None:
         raise DataError(f"{len(obs) - len(head)} experiments of screen {screen.name!r} would become one with another, and their values are on "
             "disk; bring the doses together before the screen is written, or load it with Screen.read")

@@ -82,7 +82,7 @@ class MatrixFile:
         layer:str|None=None,  # of an .h5ad or .zarr: a layer instead of X; 'raw' = the matrix that scanpy keeps as `.raw`, with its own genes
         labels:bool=True,     # read obs and var; without them only `shape` and `blocks` are there
     ):
-        self.path, self._turned, self.obs, self.var = Path(path), None, None, None
+        self.path, self.layer, self._turned, self.obs, self.var = Path(path), layer, None, None, None
         if not self.path.exists(): raise StorageError(f"no file {path}")
         try: self._open(layer, labels)
         except (OSError, KeyError, zarr.errors.BaseZarrError) as e:

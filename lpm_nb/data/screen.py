@@ -30,7 +30,8 @@ class Screen:
         adata:'ad.AnnData', # (n_experiments, n_readouts) in the form that the constructors make
         *,
         stored=None,      # values that stay on disk, see `Screen.open`; `adata` then has none
-    ): self.adata, self.stored = adata, stored
+        layers:Mapping|None=None, # of such a screen: name -> what lies beside the values, on disk as well
+    ): self.adata, self.stored, self._layers = adata, stored, dict(layers or {})
 
     def __repr__(self): return (f"Screen {self.name!r}: {self.n_experiments:,} experiments × {len(self.readouts):,} readouts "
         f"({len(self.perturbations):,} perturbations, {len(self.contexts):,} contexts; unit {'/'.join(dict.fromkeys(self.units))})")
@@ -57,9 +58,14 @@ def obs(self:Screen) -> pd.DataFrame:
     return self.adata.obs
 
 @patch(as_prop=True)
+def layers(self:Screen) -> Mapping:
+    "Name -> (n_experiments, n_readouts) what lies beside the values, such as 'spread', or the 'std' of a prediction."
+    return self.adata.layers if self.stored is None else self._layers
+
+@patch(as_prop=True)
 def spread(self:Screen) -> np.ndarray|None:
     "(n_experiments, n_readouts) standard deviation between replicates, NaN where there was one; None without replicates."
-    return self.adata.layers.get('spread')
+    return self.layers.get('spread')
 
 @patch(as_prop=True)
 def n_experiments(self:Screen) -> int:
@@ -438,7 +444,8 @@ def select(
     a = self.adata[rows].copy()
     for c in ('perturbation', 'context'): a.obs[c] = a.obs[c].cat.remove_unused_categories()
     a.uns['lpm'] = {**self.adata.uns['lpm'], **({'name': name} if name else {})}
-    return Screen(a, stored=None if self.stored is None else self.stored.select(rows))
+    if self.stored is None: return Screen(a)
+    return Screen(a, stored=self.stored.select(rows), layers={n: l.select(rows) for n, l in self.layers.items()})
 
 # %% ../../nbs/data/01_screen.ipynb #661990e7
 @patch

@@ -78,9 +78,14 @@ def prove_split(
     f = _frame(atlas)
     names, contexts = f['perturbation'].cat.categories, f['context'].cat.categories
     for n, s in atlas.items():
-        if n not in split.test or len(split.test[n]) != s.n_experiments:
-            raise DataError(f"split {split.name!r} is of another atlas: for screen {n!r} expected masks of {s.n_experiments:,} "
-                f"experiments, got {len(split.test[n]) if n in split.test else 'none'}; make the split from this atlas")
+        for k in ('train', 'valid', 'test'):
+            m = getattr(split, k).get(n)
+            if m is None or np.shape(m) != (s.n_experiments,):
+                raise DataError(f"split {split.name!r} is of another atlas: for screen {n!r} expected a {k} mask of {s.n_experiments:,} "
+                    f"experiments, got {'none' if m is None else len(m)}; make the split from this atlas")
+            if np.asarray(m).dtype != bool:
+                raise DataError(f"split {split.name!r}: expected the {k} mask of {n!r} as booleans, got {np.asarray(m).dtype}; of positions make a "
+                    "mask with np.isin(np.arange(n_experiments), positions)")
     part = {k: np.concatenate([getattr(split, k)[n] for n in atlas]) for k in ('train', 'valid', 'test')}
     both = sum(m.astype(np.int8) for m in part.values()) > 1
     if both.any():

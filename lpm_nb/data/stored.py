@@ -46,7 +46,12 @@ class Stored:
     def select(self, rows) -> 'Stored': # the same values, fewer rows
         return Stored(self.source, np.arange(len(self))[rows] if self.rows is None else self.rows[rows])
 
-    def __getitem__(self, rows) -> np.ndarray: # (n, k) float32
+    def __getitem__(self, rows) -> np.ndarray: # (n, k) float32; of [rows, columns] only these
+        if isinstance(rows, tuple):
+            rows, columns = rows
+            if np.ndim(np.arange(len(self))[rows]) != 1: raise DataError(f"expected rows as a slice, a mask or positions, got {rows!r}")
+            parts = [x[:, columns] for _, x in row_chunks(self.select(rows))]
+            return np.concatenate(parts or [np.empty((0, self.shape[1]), np.float32)[:, columns]])
         at = self.rows if self.rows is not None else None
         if isinstance(rows, slice) and at is None and not isinstance(self.source, np.ndarray):
             return np.asarray(self.source[rows], np.float32)
@@ -124,7 +129,7 @@ def open_screen(
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             obs, var, uns = (ad.io.read_elem(root[k]) for k in ('obs', 'var', 'uns'))
-        source = root['X']
+        source, layers = root['X'], root['layers'] if 'layers' in root else {}
     except Exception as e:
         raise StorageError(f"{path} cannot be opened as a screen: {type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}; it is "
             "damaged or of another kind") from e
@@ -134,7 +139,7 @@ def open_screen(
     if not hasattr(source, 'shape') or source.shape != (len(obs), len(var)):
         raise DataError(f"expected the values of {path} as a dense matrix of {len(obs)} × {len(var)}; write them with Screen.write")
     for c in ('perturbation', 'context'): obs[c] = obs[c].astype('category')
-    return Screen(ad.AnnData(obs=obs, var=var, uns=dict(uns)), stored=Stored(source))
+    return Screen(ad.AnnData(obs=obs, var=var, uns=dict(uns)), stored=Stored(source), layers={n: Stored(layers[n]) for n in layers if hasattr(layers[n], 'shape')})
 
 @patch
 def load(
@@ -142,10 +147,8 @@ def load(
 ) -> Screen:
     "The same screen with its values in memory."
     if self.stored is None: return self
-    X = np.empty(self.stored.shape, np.float32)
-    for at, x in row_chunks(self.stored): X[at[0]:at[-1] + 1] = x
-    a = ad.AnnData(X, obs=self.obs, var=self.adata.var, uns=self.adata.uns)
-    return Screen(a)
+    X, layers = self.stored[:], {n: l[:] for n, l in self.layers.items()}
+    return Screen(ad.AnnData(X, obs=self.obs, var=self.adata.var, uns=self.adata.uns, layers=layers))
 
 @patch
 def select_lazily(
@@ -154,8 +157,9 @@ def select_lazily(
 ) -> Screen:
     "`select` without a copy of the values: of a large screen, its rows stay where they are."
     if not is_large(self.X): return self.select(rows)
-    stored = self.stored if self.stored is not None else Stored(self.adata.X)
-    return Screen(ad.AnnData(obs=self.obs, var=self.adata.var, uns=self.adata.uns), stored=stored).select(rows)
+    values, beside = (self.stored, self.layers) if self.stored is not None else (Stored(self.adata.X), {n: Stored(l)
+        for n, l in self.layers.items()})
+    return Screen(ad.AnnData(obs=self.obs, var=self.adata.var, uns=self.adata.uns), stored=values, layers=beside).select(rows)
 
 # %% ../../nbs/data/01b_stored.ipynb #c6474ddc
 class ScreenWriter:
@@ -268,6 +272,6 @@ def copy_screen(
 ) -> Path:
     "Write a screen that lies on disk to another place, piece by piece."
     w = ScreenWriter(path, screen.obs, readouts=screen.readouts, name=screen.name, unit=screen.adata.var['unit'].astype(str).tolist(),
-        **{k: v for k, v in screen.meta.items() if v})
-    for at, x in row_chunks(screen.X): w.put(int(at[0]), x)
+        layers=list(screen.layers), **{k: v for k, v in screen.meta.items() if v})
+    for at, x in row_chunks(screen.X): w.put(int(at[0]), x, **{n: l[at] for n, l in screen.layers.items()})
     return w.close()

@@ -93,21 +93,20 @@ def _totals_of(path, layer, a, b):
 def cell_totals(
     m:MatrixFile,          # the matrix
     *,
-    layer:str|None=None,   # that it was opened with
     client=None,           # a `distributed.Client`; None = this process
 ) -> np.ndarray: # (n_rows,) sum of each row
     "The sum of every row."
     if client is None: return np.concatenate([x.sum(1, dtype=np.float64) for _, x in m.blocks()])
     cut = _stretches(client, m.shape[0])
-    return np.concatenate(client.gather([client.submit(_totals_of, str(m.path.resolve()), layer, a, b, pure=False) for a, b in cut]))
+    return np.concatenate(client.gather([client.submit(_totals_of, str(m.path.resolve()), m.layer, a, b, pure=False) for a, b in cut]))
 
-def _on_cluster(client, m, layer, group, columns, change, on_rows):
+def _on_cluster(client, m, group, columns, change, on_rows):
     "One pass by the workers of a Dask cluster: stretches of rows, added up in a tree. What a lost worker was doing, another does again."
     import dask
     n, G = len(group), int(group.max()) + 1
     path, parts = str(m.path.resolve()), []
     for a, b in _stretches(client, n):
-        parts.append(dask.delayed(_sum_rows)(path, layer, a, (group[a:b].astype(np.int32), G), columns, None if change is None
+        parts.append(dask.delayed(_sum_rows)(path, m.layer, a, (group[a:b].astype(np.int32), G), columns, None if change is None
             else change.part(a, b)))
     while len(parts) > 1:
         parts = [dask.delayed(_join)(parts[i:i + 4]) if len(parts[i:i + 4]) > 1 else parts[i] for i in range(0, len(parts), 4)]
@@ -136,20 +135,19 @@ def sum_groups(
     on_rows:Callable|None=None, # called with (rows so far, rows in all)
     megabytes:float=64,    # of a block as it is read
     client=None,           # a `distributed.Client`: its workers take the sums; None = this process
-    layer:str|None=None,   # for the workers: the layer that `m` was opened with
 ) -> Totals:
     "Sums of the rows of each group, in one pass."
     group = np.asarray(group)
     if len(group) != m.shape[0]: raise DataError(f"expected a group for each of {m.shape[0]} rows, got {len(group)}")
     rows = np.flatnonzero(group >= 0)
     if not len(rows): raise DataError(f"no row of {m.path.name} belongs to a group")
-    if client is not None: return _on_cluster(client, m, layer, group, columns, change, on_rows)
+    if client is not None: return _on_cluster(client, m, group, columns, change, on_rows)
     G, k = int(group.max()) + 1, m.shape[1] if columns is None else len(columns)
     kind = np.float64 if G * k <= 5e7 else np.float32
     t, done, keep = Totals(np.zeros(G, np.int64), None, np.zeros((G, k), kind), np.zeros((G, k), kind)), 0, None
     if checkpoint is not None:
         was = m.path.stat()
-        key = json.dumps([str(m.path.resolve()), was.st_size, was.st_mtime_ns, getattr(change, 'key', ''), k])
+        key = json.dumps([str(m.path.resolve()), was.st_size, was.st_mtime_ns, m.layer or '', getattr(change, 'key', ''), k])
         h = hashlib.sha256(key.encode())
         h.update(np.ascontiguousarray(group).tobytes())
         h.update(b'' if columns is None else np.ascontiguousarray(columns).tobytes())
@@ -178,8 +176,11 @@ SCALES = ['as is', 'log', 'z']   # what is averaged
 class _Counts:
     "Counts to log1p of a fixed total per cell, then z-scores within the batch."
     def __init__(self, total, sums=None, batch=None, centre=None, width=None):
-        self.total, self.sums, self.batch, self.centre, self.width, self.key = (total, sums, batch, centre, width,
-            f'{total}{"" if batch is None else f"z{zlib.crc32(np.ascontiguousarray(batch))}"}')
+        self.total, self.sums, self.batch, self.centre, self.width = total, sums, batch, centre, width
+    @property
+    def key(self): # of all that it does: sums of something else are not gone on with
+        parts = (self.total, self.sums, self.batch, self.centre, self.width)
+        return '/'.join(str(v) if np.ndim(v) == 0 else f'{zlib.crc32(np.ascontiguousarray(v)):x}' for v in parts)
     def part(self, a, b): # the same for a stretch of the rows
         return _Counts(self.total, *(None if v is None else v[a:b] for v in (self.sums, self.batch)), self.centre, self.width)
     def __call__(self, x, rows):
@@ -226,15 +227,15 @@ def pseudobulk(
         to[keep] = np.arange(len(keep))
         group = np.where(use, to[code], -1)
         cols = None if columns is None else np.asarray(columns)
-        how = dict(columns=cols, checkpoint=checkpoint, on_rows=on_rows, client=client, layer=layer)
+        how = dict(columns=cols, checkpoint=checkpoint, on_rows=on_rows, client=client)
         change = None
         if scale != 'as is':
-            sums = None if cols is None else cell_totals(m, layer=layer, client=client)              # a cell's total is over all genes
+            sums = None if cols is None else cell_totals(m, client=client)              # a cell's total is over all genes
             change = _Counts(total, sums)
         if variable is not None and variable < (m.shape[1] if cols is None else len(cols)):
             spread = sum_groups(m, np.where(group >= 0, 0, -1), change=change, **how).sd[0]
             best = np.sort(np.argsort(-np.nan_to_num(spread), kind='stable')[:variable])
-            if change is not None and change.sums is None: change.sums = cell_totals(m, layer=layer, client=client)
+            if change is not None and change.sums is None: change.sums = cell_totals(m, client=client)
             cols = best if cols is None else cols[best]
             how['columns'] = cols
         if scale == 'z': change = _yardstick(m, change, batches, control, group, how)

@@ -82,10 +82,12 @@ def experiment_keys(
 @patch
 def was_trained_on(self:TrainedLPM,
     experiments:pd.DataFrame, # (n,) perturbation, context [, dose µM, time h]
+    *,
+    screen:str|None=None,     # only in this one
 ) -> np.ndarray: # (n,) boolean
     "Which experiments the model has seen, in any of its screens."
     keys = experiment_keys(canonical_experiments(experiments))
-    return np.isin(keys, np.concatenate([np.zeros(0, np.int64), *self.met.values()]))
+    return np.isin(keys, np.concatenate([np.zeros(0, np.int64), *(k for n, k in self.met.items() if screen in (None, n))]))
 
 
 # %% ../../nbs/model/06i_trained.ipynb #e1c3c9b5

@@ -64,7 +64,7 @@ class _OnDevice(Metric):
     def value(self):                    # fastai keeps one of each step: on the CPU a number, as small tensors would lie between large ones
         if not self.count: return None
         v = self.sum if self.smooth else self.sum / self.count
-        return v if v.is_cuda else v.item()
+        return v if v.is_cuda else np.float64(v.item())                  # which has `.item()`, as fastai's progress bar asks
 
 # %% ../../nbs/model/06h_training.ipynb #0d0161ba
 class _Run(Callback):
