@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent
 
 def write_readme():
     "README.md: the prose and the shown code of nbs/index.ipynb, with its text outputs."
-    nb, out = json.loads((ROOT/'nbs/index.ipynb').read_text()), []
+    nb, out = json.loads((ROOT/'nbs/index.ipynb').read_text(encoding='utf-8')), []
     for c in nb['cells']:
         s = ''.join(c['source']).strip()
         if c['cell_type'] == 'markdown':
@@ -26,7 +26,7 @@ def write_readme():
             for o in c.get('outputs', []):
                 t = ''.join(o.get('text', o.get('data', {}).get('text/markdown', o.get('data', {}).get('text/plain', '')))).rstrip()
                 if t: out.append('```text\n' + t + '\n```')
-    (ROOT/'README.md').write_text('\n\n'.join(out) + '\n')
+    (ROOT/'README.md').write_text('\n\n'.join(out) + '\n', encoding='utf-8')
 
 def front_matter(nb):
     for c in nb['cells'][:2]:
@@ -76,11 +76,11 @@ def align(table):
 def align_tables(proc):
     "All data frames of the processed notebooks."
     for f in proc.rglob('*.ipynb'):
-        nb, before = json.loads(f.read_text()), f.read_text()
+        nb, before = json.loads(f.read_text(encoding='utf-8')), f.read_text(encoding='utf-8')
         for o in (o for c in nb['cells'] for o in c.get('outputs', [])):
             t = ''.join(o.get('data', {}).get('text/html', ''))
             if 'class="dataframe"' in t and '<tbody>' in t: o['data']['text/html'] = align(t)
-        if (after := json.dumps(nb)) != before: f.write_text(after)
+        if (after := json.dumps(nb)) != before: f.write_text(after, encoding='utf-8')
 
 def with_smalldocs(proc, out):
     "The fallback where Quarto cannot be had: the same pages and the same sidebar."
@@ -88,26 +88,26 @@ def with_smalldocs(proc, out):
     stage = proc.parent/'_stage'
     shutil.rmtree(stage, ignore_errors=True)
     shutil.copytree(proc, stage, ignore=shutil.ignore_patterns('_docs', '.*', 'nbs'))
-    config = (proc/'_quarto.yml').read_text()
+    config = (proc/'_quarto.yml').read_text(encoding='utf-8')
     for f in sorted(stage.rglob('*.ipynb')):
-        to = front_matter(json.loads(f.read_text())).get('output-file')
+        to = front_matter(json.loads(f.read_text(encoding='utf-8'))).get('output-file')
         if to:
             new = f.with_name(Path(to).with_suffix('.ipynb').name)
             config = re.sub(rf'(?<![\w/]){re.escape(str(f.relative_to(stage)))}', str(new.relative_to(stage)), config)
             f.rename(new)
-    (stage/'_quarto.yml').write_text(config)
+    (stage/'_quarto.yml').write_text(config, encoding='utf-8')
     for f in sorted(stage.rglob('*.ipynb')):                           # links to notebooks follow their new names
-        nb = json.loads(f.read_text())
+        nb = json.loads(f.read_text(encoding='utf-8'))
         for c in nb['cells']:
             if c['cell_type'] == 'markdown':
                 c['source'] = re.sub(r'(\]\((?:(?:\w+|\.\.)/)*)\d+[a-z]?_(\w+\.ipynb(?:#[\w-]+)?\))', r'\1\2', ''.join(c['source']))
-        f.write_text(json.dumps(nb))
+        f.write_text(json.dumps(nb), encoding='utf-8')
     subprocess.run([str(Path(sys.executable).with_name('smalldocs')), 'render', str(stage)], check=True)
     def math(m): return convert(html.unescape(m[3]), display='block' if m[1] == 'display' else 'inline')
     for f in (stage/'_docs').rglob('*.html'):
-        s = f.read_text()
+        s = f.read_text(encoding='utf-8')
         s = re.sub(r'<span class="math (inline|display)">\\([(\[])(.*?)\\[)\]]</span>', math, s, flags=re.S)
-        f.write_text(re.sub(r'<(?:link|script)[^>]*(?:katex)[^>]*>(?:</script>)?', '', s))
+        f.write_text(re.sub(r'<(?:link|script)[^>]*(?:katex)[^>]*>(?:</script>)?', '', s), encoding='utf-8')
     shutil.rmtree(out, ignore_errors=True)
     shutil.move(stage/'_docs', out)
     shutil.rmtree(stage)

@@ -273,6 +273,8 @@ def _make_split(atlas, how, test, seed, context, only=None):
                     doses=lambda: S.split_doses(atlas, test=test, seed=seed))
     check_known([how], list(ways), 'split')
     if how == 'target' and not context: raise DataError("the split 'target' needs --context, the target context")
+    if how != 'target' and context: raise DataError(f"--context is of the split 'target', and this is {how!r}")
+    if only and how not in ('pairs', 'systems'): raise DataError(f"--only is of the splits 'pairs' and 'systems'; {how!r} holds out in all screens")
     return ways[how]()
 
 # %% ../nbs/16_cli.ipynb #feac77dc
@@ -361,7 +363,11 @@ def evaluate(
     from lpm_nb.model.learner import default_config, load_lpm
     atlas = Atlas([read_input(s, quiet=quiet) for s in screens])
     result_folder(out)
-    if model is not None: return _score_model(load_lpm(model), atlas, out, as_json, quiet)
+    if model is not None:
+        if split != 'pairs' or test != .15 or any((context, only, members, epochs)):
+            raise DataError("--model scores a trained model on all experiments of the screens; --split, --test, --context, --only, --members and --epochs "
+                "are for training one: leave them out")
+        return _score_model(load_lpm(model), atlas, out, as_json, quiet)
     changes = {k: v for k, v in dict(members=members, epochs=epochs).items() if v is not None}
     e = run_evaluation(atlas, _make_split(atlas, split, test, seed, context, only), out=out, seed=seed,
         config=default_config(atlas, **changes), paper_epochs=paper_epochs, quiet=quiet, title='What an LPM predicts: ' + ', '.join(atlas))

@@ -146,6 +146,9 @@ def _tell_of_labels(raw, new, kind, stacklevel):
     if spaced := [r for r in raw if r != r.strip()]:
         _tell(f"surrounding whitespace removed from {len(spaced)} {kind} labels: {_few(spaced)}", stacklevel)
     if kind == 'perturbation': _tell_of_perturbations(raw, new, stacklevel + 1)
+    if blank := [r for r in raw if r.strip().lower() in ('nan', 'none', '<na>', 'nat', 'null')]:
+        _tell(f"{_few(blank)} {'is' if len(blank) == 1 else 'are'} taken for {'the name' if len(blank) == 1 else 'names'} of a {kind}; a label that is "
+            "missing is an empty one" + (', and means control' if kind == 'perturbation' else ''), stacklevel)
     lower = {}
     for label in sorted(set(new)): lower.setdefault(label.lower(), []).append(label)
     if cased := [v for v in lower.values() if len(v) > 1]:
@@ -227,6 +230,8 @@ def check_columns(
     if lost:
         raise DataError(f"expected the columns {', '.join(need)}{may}, got {', '.join(map(str, table.columns)) or 'none'}; missing: "
             f"{', '.join(lost)}{hint and '; ' + hint}")
+    if twice := [c for c in (*need, *optional) if (table.columns == c).sum() > 1]:
+        raise DataError(f"the column {twice[0]!r} is there {(table.columns == twice[0]).sum()} times; keep one")
     for c in {'dose', 'time'} & set(optional):
         like = [x for x in table.columns if str(x) not in (*need, *optional) and LOOKS[c].search(str(x))]
         if like:

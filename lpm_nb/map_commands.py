@@ -238,7 +238,7 @@ def explore(
     from lpm_nb import serve
     check_known([layout], ['umap', 'tsne', 'pca'], 'layout')
     if not serve.map_note(model, method=layout, power=power).exists(): _map(model, screens, layout, power, quiet)
-    begin = find_symbol(start, json.loads((model/'vocab.json').read_text())['atoms']) if start else None
+    begin = find_symbol(start, json.loads((model/'vocab.json').read_text(encoding='utf-8'))['atoms']) if start else None
     with tempfile.TemporaryDirectory() as tmp:
         files = [f if f.suffix in ('.h5ad', '.zarr') else read_input(str(f), quiet=True).write(Path(tmp)/f'{f.stem}.h5ad')
             or Path(tmp)/f'{f.stem}.h5ad' for f in screens or []]

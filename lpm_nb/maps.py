@@ -87,7 +87,7 @@ def screens_of_model(
     "The screens that a model was trained on."
     file = Path(folder)/'provenance.json'
     if not file.exists(): raise ModelError(f"{folder} is no model folder (no provenance.json); train one with `lpm train`")
-    names = list(json.loads(file.read_text())['screens'])
+    names = list(json.loads(file.read_text(encoding='utf-8'))['screens'])
     given = {s.name: s for s in screens}
     unknown = [n for n in given if n not in names]
     if unknown:
@@ -154,7 +154,7 @@ def prepare_map(
 ) -> tuple[Embedding, pd.DataFrame]: # vectors with seeds; points x, y
     "The map of a model, from the cache if it was made before."
     folder = Path(folder)
-    seal = json.loads((folder/'provenance.json').read_text()).get('seal', '')
+    seal = json.loads((folder/'provenance.json').read_text(encoding='utf-8')).get('seal', '')
     ps, asked = [p for p in atlas.perturbations if p], power
     if power is None: power = .5 if sum(p.startswith('drug:') for p in ps) > len(ps) / 2 else 0.
     if not 0 <= power <= 1: raise DataError(f"expected 0 ≤ power ≤ 1, got {power}")
@@ -170,7 +170,7 @@ def prepare_map(
         with atomic_path(layout) as tmp: points.to_parquet(tmp)
     if seal and seed == 0:                                                   # what a page needs to know before any screen is read
         labels = {n: dict(perturbations=s.perturbations, contexts=s.contexts, readouts=s.readouts) for n, s in atlas.items()}
-        with atomic_path(map_note(folder, method=method, power=asked)) as tmp: tmp.write_text(json.dumps(dict(map=key, screens=labels)))
+        with atomic_path(map_note(folder, method=method, power=asked)) as tmp: tmp.write_text(json.dumps(dict(map=key, screens=labels)), encoding='utf-8')
     return e, pd.read_parquet(layout)
 
 # %% ../nbs/15d_maps.ipynb #02625861
@@ -178,7 +178,7 @@ def _known_map(folder, method, power):
     "Map, points and labels of the screens from the note of `prepare_map`; None where there is none, or where the map has been deleted since."
     note = map_note(folder, method=method, power=power)
     if not note.exists(): return None
-    known = json.loads(note.read_text())
+    known = json.loads(note.read_text(encoding='utf-8'))
     keep = cache_home()/'maps'/known['map']
     layout = keep/f'{method}-0.parquet'
     return (_read_map(keep), pd.read_parquet(layout), known['screens']) if layout.exists() and (keep/'vectors.parquet').exists() else None

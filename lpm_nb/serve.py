@@ -30,7 +30,7 @@ def write_app(
     cell = dict(cell_type='code', id='explorer', execution_count=None, metadata={}, outputs=[], source=source)
     with atomic_path(path) as tmp:
         tmp.write_text(json.dumps(dict(cells=[cell], metadata=dict(kernelspec=dict(name='python3', language='python',
-            display_name='Python 3'), title='LPM explorer'), nbformat=4, nbformat_minor=5)))
+            display_name='Python 3'), title='LPM explorer'), nbformat=4, nbformat_minor=5)), encoding='utf-8')
     return Path(path)
 
 # %% ../nbs/15c_serve.ipynb #516347c6
@@ -64,6 +64,10 @@ def serve_app(
 ) -> tuple[subprocess.Popen, str]: # the server, which `terminate()` ends, and the address of the page
     "Serve a notebook as a page."
     from lpm_nb.core import StorageError
+    if port is not None:
+        with socket.socket() as s:
+            if s.connect_ex(('127.0.0.1', port)) == 0:
+                raise StorageError(f"port {port} is taken by another program; choose another with port=, or none for a free one")
     port = port or free_port()
     server = server or begin_server()
     said, begun = [], threading.Event()
@@ -88,6 +92,9 @@ def serve_app(
                 begun.wait(10)
                 break
         time.sleep(.05)
+    else:
+        server.terminate()
+        raise StorageError(f"the page did not come up on port {port} in 30 s; try again, or another port")
     return server, f'http://127.0.0.1:{port}'
 
 # %% ../nbs/15c_serve.ipynb #81a4fd47
@@ -103,5 +110,5 @@ def map_note(
     file = Path(folder)/'provenance.json'
     if not file.exists(): raise ModelError(f"{folder} is no model folder (no provenance.json); train one with `lpm train`")
     home = Path(os.environ.get('LPM_CACHE_HOME') or pooch.os_cache('lpm_nb'))
-    seal = json.loads(file.read_text()).get('seal', '')
+    seal = json.loads(file.read_text(encoding='utf-8')).get('seal', '')
     return home/'maps'/f'{seal[:20]}-{method}-{power}-3.json'

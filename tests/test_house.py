@@ -33,6 +33,13 @@ def test_only_training_knows_fastai():
 def test_analysis_takes_no_learner(module):
     assert not any(o.startswith('lpm_nb.model') for o in imports(module)), f'{module} must work for anything with predict'
 
+def test_text_is_utf8():
+    "Names such as drug:β-… would stop a save after training where the system's encoding is another."
+    for f in [*(ROOT/'lpm_nb').rglob('*.py'), ROOT/'setup.py', ROOT/'build_docs.py']:
+        for node in ast.walk(ast.parse(f.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.Call) and getattr(node.func, 'attr', '') in ('read_text', 'write_text'):
+                assert 'encoding' in {k.arg for k in node.keywords}, f'{f.name}, line {node.lineno}: say encoding='
+
 def test_plot_takes_tables():
     assert not any(o.startswith(('lpm_nb.model', 'torch')) for o in imports('lpm_nb.analysis.plot'))
 

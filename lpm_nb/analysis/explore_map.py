@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from .embedding import Embedding, without_kind, enrich_neighbours, neighbours, short_name, similarity, typical_amounts
 from .mechanism import name_symbols
 from ..core import INK, PALETTE, DataError, UnknownSymbolError, check_known
-from ..data.screen import Atlas, Screen
+from ..data.screen import Atlas, Screen, as_atlas
 
 # %% ../../nbs/analysis/15b_explore_map.ipynb #87267a0b
 def effect_table(
@@ -89,7 +89,7 @@ class MapExplorer(W.VBox):
         e:Embedding,          # vectors, with seeds if their agreement is to be shown
         points:pd.DataFrame,  # (n, 2) x, y from `lay_out`
         *,
-        screens:Atlas|Mapping[str, Screen]|None=None, # what was measured: contexts to choose, effects to see
+        screens:Atlas|Mapping[str, Screen]|Screen|None=None, # what was measured: contexts to choose, effects to see
         model=None,           # has `predict_screen(screen, table)`
         sets:pd.DataFrame|None=None, # columns set, gene: what neighbours may have in common, and the colours of the map
         start:str|None=None,  # chosen first; None = the first symbol
@@ -98,8 +98,8 @@ class MapExplorer(W.VBox):
     ):
         check_known(points.index, e.symbols, 'symbol of this embedding')
         if len(points) != len(e.symbols): raise DataError(f"expected a point for each of the {len(e.symbols)} symbols, got {len(points)}")
-        self.e, self.points, self.screens, self.model, self.sets, self.n, self.enrich = e, points.loc[e.symbols], dict(screens
-            or {}), model, sets, n, enrich
+        screens = dict(as_atlas(screens) if isinstance(screens, Screen) else screens or {})
+        self.e, self.points, self.screens, self.model, self.sets, self.n, self.enrich = e, points.loc[e.symbols], screens, model, sets, n, enrich
         self.meant = {}                                                        # what people type, in lower case -> the symbols it can mean
         for s in e.symbols:
             for k in dict.fromkeys((short_name(s).lower(), s.lower())): self.meant.setdefault(k, []).append(s)

@@ -7,8 +7,9 @@ __all__ = ['build_graph', 'similarity_graph', 'find_communities', 'name_communit
            'find_routes', 'write_graph', 'layout_graph']
 
 # %% ../../nbs/analysis/13c_graph.ipynb #2f55a2cd
-import json
+import heapq, json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 import networkx as nx
 import numpy as np
@@ -160,6 +161,23 @@ def compare_contexts(
     return out.reindex(out['difference'].abs().sort_values(ascending=False, kind='stable').index[:top]).reset_index(drop=True)
 
 # %% ../../nbs/analysis/13c_graph.ipynb #b15a1ee6
+def _short_paths(L, start, end, most):
+    "Paths of at most so many edges and no node twice, the shortest first."
+    left = [{end: 0.}]                                                 # of k edges at the most: node -> length of what is left to go
+    for _ in range(most):
+        step = dict(left[-1])
+        for v, d in left[-1].items():
+            for u, e in L.pred[v].items(): step[u] = min(step.get(u, np.inf), d + e['weight'])
+        left.append(step)
+    heap = [(left[most][start], 0., (start,))] if start in left[most] else []
+    while heap:
+        _, gone, path = heapq.heappop(heap)
+        if path[-1] == end: yield path
+        else:
+            rest = left[most - len(path)]
+            for v, e in L.succ[path[-1]].items():
+                if v in rest and v not in path: heapq.heappush(heap, (gone + e['weight'] + rest[v], gone + e['weight'], (*path, v)))
+
 def find_routes(
     G:nx.DiGraph,         # from `build_graph`
     start:Iterable[str],  # genes, such as a drug's targets
@@ -178,14 +196,11 @@ def find_routes(
     L.add_weighted_edges_from((u, v, 1 / max(d['score'], 1e-12)) for u, v, d in G.edges(data=True))
     rows = []
     for s in here:
-        if s == end or not nx.has_path(L, s, end): continue
-        for n, path in enumerate(nx.shortest_simple_paths(L, s, end, weight='weight')):
-            if n >= 20 * most: break
-            if len(path) - 1 > max_edges: continue
+        if s == end: continue
+        for path in islice(_short_paths(L, s, end, max_edges), most):
             d = [G[u][v] for u, v in zip(path, path[1:])]
             rows.append(dict(route=' → '.join(path), edges=len(d), strength=min(x['score'] for x in d),
                 sign=int(np.prod([x.get('sign', 0) for x in d])), length=sum(1 / max(x['score'], 1e-12) for x in d)))
-            if sum(r['route'].startswith(s + ' ') for r in rows) >= most: break
     t = pd.DataFrame(rows, columns=['route', 'edges', 'strength', 'sign', 'length'])
     return t.sort_values('length', kind='stable').head(most).drop(columns='length').reset_index(drop=True)
 
@@ -210,13 +225,28 @@ def write_graph(
             if isinstance(d[k], float) and np.isnan(d[k]): del d[k]        # what is not known is left out: NaN is no JSON
     with atomic_path(path) as tmp:
         if path.suffix == '.graphml': nx.write_graphml(H, tmp)
-        elif path.suffix == '.cyjs': Path(tmp).write_text(json.dumps(nx.cytoscape_data(H)))
+        elif path.suffix == '.cyjs': Path(tmp).write_text(json.dumps(nx.cytoscape_data(H)), encoding='utf-8')
         else:
             e = nx.to_pandas_edgelist(H)
             e.to_parquet(tmp, index=False) if path.suffix == '.parquet' else e.to_csv(tmp, index=False)
     return path
 
 # %% ../../nbs/analysis/13c_graph.ipynb #f8072d56
+def _pack(radii, gap=1.12, step=.3):
+    "(n, 2) centres of circles without overlap, the largest first: along a spiral outwards, as close in as there is room."
+    centre, angle = np.zeros((len(radii), 2)), 0.
+    for n in range(1, len(radii)):
+        apart = gap * (np.asarray(radii[:n]) + radii[n])
+        if radii[n] < radii[n - 1]: angle = 0.                           # a smaller one may fit further in; an equal one does not
+        while True:
+            a = angle + np.arange(1, 257) * .1
+            at = np.stack([np.cos(a), np.sin(a)], 1) * a[:, None] * step
+            free = (np.hypot(*(at[:, None] - centre[:n]).transpose(2, 0, 1)) > apart).all(1)
+            if free.any(): break
+            angle = a[-1]
+        centre[n], angle = at[free.argmax()], a[free.argmax()] - .1
+    return centre
+
 def layout_graph(
     G:nx.Graph,                # the graph
     communities:pd.DataFrame|None=None, # from `find_communities`; genes in none are placed around the outside
@@ -248,14 +278,7 @@ def layout_graph(
         inner[k], radius[k] = xy / max(np.quantile(far, .9), 1e-9) * size * np.minimum(1,
             1.3 * np.quantile(far, .9) / np.maximum(far, 1e-9))[:, None], size * 1.3
     big = sorted((k for k in groups if k >= 0), key=lambda k: -len(groups[k]))
-    centre, placed = {}, []
-    for n, k in enumerate(big):                                                       # a spiral outwards, as close in as there is room
-        if not n: centre[k] = np.zeros(2)
-        else:
-            angle = next(a for a in np.arange(0, 400, .1) if all(np.hypot(*(np.array([np.cos(a), np.sin(a)]) * a * .3 - centre[o]))
-                > 1.12 * (radius[o] + radius[k]) for o in placed))
-            centre[k] = np.array([np.cos(angle), np.sin(angle)]) * angle * .3
-        placed.append(k)
+    centre = dict(zip(big, _pack([radius[k] for k in big])))
     out = max((np.hypot(*centre[k]) + radius[k] for k in big), default=0.) + 2
     rows = []
     for k, members in groups.items():

@@ -114,7 +114,7 @@ def read_sign(
     "Does an action take a function away or add to it?"
     text = str(action).lower()
     takes = any(w in text for w in _TAKES)
-    for w in ('antagonist', 'inverse agonist', 'partial agonist'): text = text.replace(w, '')     # each has 'agonist' in it
+    for w in ('antagonist', 'inverse agonist', 'partial agonist', 'inactivator'): text = text.replace(w, '')     # they have 'agonist' or 'activator' in them
     adds = any(w in text for w in _ADDS)
     return int(adds) - int(takes)
 

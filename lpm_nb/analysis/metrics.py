@@ -62,7 +62,8 @@ def r2(
     "Share of the row's variance that is explained."
     p, t, seen = _pair(pred, true)
     total = _mean((t - _mean(t, seen)[:, None])**2, seen)
-    with np.errstate(all='ignore'): return np.where(total > 0, 1 - _mean((p - t)**2, seen) / total, np.nan)
+    varies = total > 1e-26 * _mean(t**2, seen)                             # of a constant row rounding leaves a little
+    with np.errstate(all='ignore'): return np.where(varies, 1 - _mean((p - t)**2, seen) / total, np.nan)
 
 # %% ../../nbs/analysis/09_metrics.ipynb #def1e041
 def delta_pearson(

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.stats import norm
 from ..core import DataError, DataWarning, check_known, format_perturbation, parse_perturbation, rng
 from ..data.loaders import outside_range
-from ..data.screen import Atlas
+from ..data.screen import Atlas, Screen, as_atlas
 
 # %% ../../nbs/analysis/12c_movers.ipynb #87328a71
 RANKS = ('conservative', 'effect', 'optimistic')   # unfavourable end of the interval, its middle, its favourable end
@@ -125,7 +125,7 @@ def find_movers(
     dose:float|None=None, # µM, of drugs
     time:float|None=None, # h
     selective:bool=False, # count only what an effect exceeds the mean of that in the screen's other contexts by
-    atlas:Atlas|None=None,# the measurements: their effects stand beside the predictions
+    atlas:Atlas|Screen|None=None,# the measurements: their effects stand beside the predictions
     measured:bool=False,  # list experiments that were done too
     by:str='conservative',        # 'conservative', 'effect' or 'optimistic'
     least:float=0.,       # smallest effect that is wanted, in the readout's unit
@@ -140,6 +140,7 @@ def find_movers(
     if selective and len(everywhere) < 2: raise DataError(f"selective=True compares contexts, and screen {screen!r} has one")
     model.check_contexts(wanted, screen)
     if atlas is not None:
+        atlas = as_atlas(atlas)
         check_known([screen], list(atlas), 'screen of the atlas')
         check_known([readout], atlas[screen].readouts, f'readout of the screen {screen!r} that was given')
     if perturbations is None: perturbations = _candidates(model, screen, atlas)

@@ -63,9 +63,9 @@ def _dataset(e, name, screen):
         f'{e.champion}: held-out values, predicted against measured{"" if wide else ", " + last}.'))
     score = 'delta r' if wide else 'within r'
     t = e.scores[(e.scores['dataset'] == name) & (e.scores['metric'] == score) & (e.scores['readout'] == ('all' if wide else last))]
-    if len(t) and t['value'].notna().any():
-        rival = s[(s['metric'] == score) & (s['method'] != e.champion)
-            & (s['readout'] == ('all' if wide else last))].sort_values('value')['method'].iloc[-1]
+    rivals = s[(s['metric'] == score) & (s['method'] != e.champion) & (s['readout'] == ('all' if wide else last))].sort_values('value')
+    if len(rivals) and t['value'].notna().any():
+        rival = rivals['method'].iloc[-1]
         figures.append(_figure(lambda: plot_paired(t, a=e.champion, b=rival),
             f'{score} of each perturbation: {e.champion} against the best other method, {rival}.'))
     note = f"{len(Y):,} held-out experiments. " + ('Scores per experiment over its readouts; delta r against the mean of the training '

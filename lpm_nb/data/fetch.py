@@ -91,7 +91,7 @@ class _Resume:
 
     def _once(self, url, note):
         import requests
-        have, known = self._have(), json.loads(note.read_text()) if note.exists() else {}
+        have, known = self._have(), json.loads(note.read_text(encoding='utf-8')) if note.exists() else {}
         if have and (known.get('url') != url or not known.get('validator')):
             self.part.unlink()
             have = 0
@@ -103,7 +103,7 @@ class _Resume:
                 if r.status_code != 206: have = 0
                 etag = r.headers.get('ETag', '')
                 note.write_text(json.dumps(dict(url=url, validator=etag if etag and not etag.startswith('W/')
-                    else r.headers.get('Last-Modified', ''), total=total)))
+                    else r.headers.get('Last-Modified', ''), total=total)), encoding='utf-8')
                 if self.on_bytes: self.on_bytes(have, total)
                 with open(self.part, 'ab' if have else 'wb') as f:
                     for block in r.iter_content(1 << 16):
@@ -157,13 +157,13 @@ def _stamp(path, remote, origin):
     note, was = path.with_name(f'.{path.name}.json'), path.stat()
     with atomic_path(note) as tmp:
         tmp.write_text(json.dumps(dict(url=remote.url, origin=origin, sha256=sha256(path), size=was.st_size, mtime_ns=was.st_mtime_ns,
-            fetched=time.strftime('%Y-%m-%d'))))
+            fetched=time.strftime('%Y-%m-%d'))), encoding='utf-8')
 
 # %% ../../nbs/data/02b_fetch.ipynb #db8f4fc1
 def _verify(path, remote):
     "Refuse what is not the file of the catalogue, nor the one that was first fetched."
     note = path.with_name(f'.{path.name}.json')
-    known = json.loads(note.read_text()) if note.exists() else None
+    known = json.loads(note.read_text(encoding='utf-8')) if note.exists() else None
     now = path.stat()
     if known and (known['size'], known['mtime_ns']) == (now.st_size, now.st_mtime_ns) and not remote.digest: return
     if remote.size and now.st_size != remote.size:
@@ -208,7 +208,7 @@ def fetch_file(
         url = _check_url(f'{str(mirror).rstrip("/")}/{remote.name}' if mirror else remote.url)
         pooch.get_logger().setLevel('ERROR')
         note = target.with_name(f'.{target.name}.json')
-        first = json.loads(note.read_text())['sha256'] if note.exists() else None
+        first = json.loads(note.read_text(encoding='utf-8'))['sha256'] if note.exists() else None
         try:
             pooch.retrieve(url, remote.digest or (f'sha256:{first}' if first else None), fname=remote.name, path=folder,
                 downloader=_Resume(remote, folder/f'.{remote.name}.part', tries, timeout, on_bytes))
@@ -221,7 +221,7 @@ def fetch_file(
 
 def _check_copy(tmp, target, remote):
     note = target.with_name(f'.{target.name}.json')
-    if note.exists() and not remote.digest and sha256(tmp) != json.loads(note.read_text())['sha256']:
+    if note.exists() and not remote.digest and sha256(tmp) != json.loads(note.read_text(encoding='utf-8'))['sha256']:
         raise FetchError(f"{remote.name} of the mirror is not the file that was fetched before; remove {note} if it should be another one")
     if (remote.size and tmp.stat().st_size != remote.size) or (remote.digest and not pooch.hashes.hash_matches(str(tmp), remote.digest)):
         raise FetchError(f"checksum mismatch: {remote.name} of the mirror is not what the catalogue says")

@@ -117,7 +117,7 @@ def _positive(s):
         return ('AUROC of essential genes', _auroc(x, y), int(y.sum())) if 5 <= y.sum() < len(y) else None
     if drug.any():
         if growth is not None:
-            X = s.X[:, [growth]].astype(float) * (-1 if 'gamma' not in s.readouts[growth] else 1)
+            X = -s.X[:, [growth]].astype(float)                             # whatever the scale, strong is low
             C = s.obs['context'].cat.codes.to_numpy()
             v = pd.Series((X - pd.DataFrame(X).groupby(C).transform('mean').to_numpy())[:, 0]).groupby(code).mean()
         else:

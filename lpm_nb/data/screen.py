@@ -31,7 +31,11 @@ class Screen:
         *,
         stored=None,      # values that stay on disk, see `Screen.open`; `adata` then has none
         layers:Mapping|None=None, # of such a screen: name -> what lies beside the values, on disk as well
-    ): self.adata, self.stored, self._layers = adata, stored, dict(layers or {})
+    ):
+        if not isinstance(getattr(adata, 'uns', None), Mapping) or 'lpm' not in adata.uns:
+            raise DataError(f"expected an AnnData that a constructor of Screen has made, got {type(adata).__name__}; of one of your own make a screen "
+                "with Screen.from_anndata(adata, perturbation_key=…, context_key=…, name=…)")
+        self.adata, self.stored, self._layers = adata, stored, dict(layers or {})
 
     def __repr__(self): return (f"Screen {self.name!r}: {self.n_experiments:,} experiments × {len(self.readouts):,} readouts "
         f"({len(self.perturbations):,} perturbations, {len(self.contexts):,} contexts; unit {'/'.join(dict.fromkeys(self.units))})")
@@ -105,6 +109,7 @@ def _numbers(values, what, unit, n):
     "A float32 column of positive numbers, NaN where there is none."
     if values is None: return np.full(n, np.nan, np.float32)
     raw = pd.Series(np.full(n, values) if np.ndim(values) == 0 else np.asarray(values))     # one for all, or one for each
+    if raw.dtype.kind in 'mMc': raise DataError(f"expected {what} as numbers in {unit}, got {raw.dtype}; convert to {unit}")
     num = pd.to_numeric(raw, errors='coerce')
     bad = num.isna() & raw.notna() & (raw.astype(str).str.strip() != '')
     if bad.any():
@@ -131,6 +136,8 @@ def canonical_experiments(
     "A table of experiments as all of the library writes them; other columns are left out."
     check_columns(table, ['perturbation', 'context'], optional=['dose', 'time'])
     if len(table) == 0: raise DataError("the table of experiments is empty")
+    if n := int(table['perturbation'].isna().sum()):
+        warnings.warn(f"{n:,} of {len(table):,} rows have no perturbation and are taken as controls; write '' there to say so", DataWarning, stacklevel=4)
     t = pd.DataFrame({c: canonical_labels(table[c], c, stacklevel=5) for c in ('perturbation', 'context')})
     for c, u in (('dose', 'µM'), ('time', 'h')): t[c] = _numbers(table[c] if c in table.columns else None, c, u, len(t))
     t['dose'] = _treated_dose(t['dose'].to_numpy(), t['perturbation'].array)
@@ -225,8 +232,13 @@ def _same_experiments(P, C, dose, time):
 
 # %% ../../nbs/data/01_screen.ipynb #bf12de9a
 def _assemble(X, perturbation, context, dose, time, readouts, unit, name, replicates, meta, n_replicates=None):
-    X = np.asarray(X)
+    if isinstance(X, pd.DataFrame) and list(X.columns.astype(str)) != [str(r) for r in readouts]:
+        raise DataError(f"the columns of the table ({', '.join(map(str, X.columns[:3]))}, …) are not the readouts that were given "
+            f"({', '.join(map(str, list(readouts)[:3]))}, …); pass readouts=table.columns, or the values as an array")
+    X = X.toarray() if hasattr(X, 'toarray') else np.asarray(X)
     _check_matrix(X, name, replicates)
+    if n_replicates is not None and not (np.shape(n_replicates) == (len(X),) and (np.asarray(n_replicates) >= 1).all()):
+        raise DataError(f"expected n_replicates as {len(X)} whole numbers from 1 on, got {n_replicates!r}")
     P, C, R = _checked_labels(perturbation, context, readouts, X.shape)
     dose, time = _treated_dose(_numbers(dose, 'dose', 'µM', len(X)), P), _numbers(time, 'time', 'h', len(X))
     X = X.astype(np.float32, copy=False)
@@ -272,7 +284,7 @@ def from_arrays(
     **meta,                     # source, licence, citation, checksum, note
 ) -> Screen:
     "A screen from a matrix and its labels."
-    perturbation, context = ([v] * len(X) if isinstance(v, str) else v for v in (perturbation, context))
+    perturbation, context = ([v] * np.shape(X)[0] if isinstance(v, str) else v for v in (perturbation, context))
     return _assemble(X, perturbation, context, dose, time, [readouts] if isinstance(readouts, str) else list(readouts), unit, name,
         replicates, meta, n_replicates)
 
@@ -291,6 +303,8 @@ def from_long(
     check_columns(table, ['perturbation', 'context', 'readout', 'value'], optional=['dose', 'time', 'unit'],
         hint='rename them, or let `lpm data add FILE` (`understand`) read the table as it comes')
     if len(table) == 0: raise DataError(f"the table of screen {name!r} is empty: expected one row per measured value")
+    if getattr(table['value'].dtype, 'kind', 'O') in 'mMc':
+        raise DataError(f"expected numbers in column 'value', got {table['value'].dtype}; convert them")
     value = pd.to_numeric(table['value'], errors='coerce')
     text = value.isna() & table['value'].notna()
     if text.any():
@@ -369,6 +383,32 @@ def to_long(
         readout=pd.Categorical.from_codes(j, categories=self.readouts), value=self.X[i, j], unit=self.adata.var['unit'].to_numpy()[j],
             n_replicates=o['n_replicates'].to_numpy()[i]))
 
+# %% ../../nbs/data/01_screen.ipynb #6682efe1
+def _check_keys(obs, perturbation, contexts, control, dose, time):
+    "What is wrong with the columns that were named."
+    from lpm_nb.data.columns import named_unit
+    check_known(control, list(map(str, obs[perturbation].dropna().unique())), 'label of control')
+    lost = int(obs[perturbation].isna().sum())
+    if lost and control:
+        raise DataError(f"{lost:,} rows have no {perturbation!r}, and controls are called {', '.join(map(repr, control))}: leave these rows out "
+            f"(adata[adata.obs[{perturbation!r}].notna()]), or give them a label")
+    for k in contexts:
+        if n := int(obs[k].isna().sum()): raise DataError(f"{n:,} rows have no {k!r}, which makes their context; fill or drop them")
+    for k, role, unit in ((dose, 'dose', 'µM'), (time, 'time', 'h')):
+        said = named_unit(role, k) if k else None
+        if said and said.lower() not in ('um', 'µm', 'μm', 'h', 'hr', 'hrs', 'hour', 'hours'):
+            raise DataError(f"the column {k!r} is in {said} by its name, and {role}s are in {unit}; convert it, and name the new column")
+
+def _tell_of_cells(X, obs, keys, replicates, many=10):
+    "Rows that are cells are no replicates."
+    n = len(obs) / max(obs.groupby(keys, observed=True, dropna=False).ngroups, 1)
+    some = X[:1000]
+    if n < many or not (np.issubdtype(X.dtype, np.number) and (some >= 0).all() and (some == np.rint(some)).all() and some.max(initial=0) > 1): return
+    said = (f"{n:.0f} rows on average make one experiment, and their values are whole numbers: if these are counts of single cells, write the AnnData to "
+        "a file and let understand(file) make profiles of it, normalised and within batches")
+    if replicates is None: raise DataError(said + "; if they are replicates pass replicates='mean' or 'median'")
+    warnings.warn(said, DataWarning, stacklevel=3)
+
 # %% ../../nbs/data/01_screen.ipynb #d76704ad
 @patch(cls_method=True)
 def from_anndata(
@@ -378,30 +418,36 @@ def from_anndata(
     perturbation_key:str,             # column of `obs` with the perturbation
     context_key:str|Sequence[str],    # column(s) of `obs` that make the context, the system first
     name:str,                         # name of the screen
-    control:Iterable[str]=(),         # labels of `perturbation_key` that mean control
+    control:str|Iterable[str]=(),     # label(s) of `perturbation_key` that mean control
     kind:str='',                      # prefix for atoms, such as 'CRISPRi' or 'drug'
     readout_kind:str='',              # prefix for readouts, such as 'expr'
     literal:bool=False,               # True: a `+` in a label belongs to the name; False: it joins members
     dose_key:str|None=None,           # column with µM
     time_key:str|None=None,           # column with h
     unit:str='',                      # unit of the values
+    layer:str|None=None,              # a layer in the place of X
     scale:float=1.,                   # values are multiplied by this, for integer-coded files
     missing:float|None=None,          # a code in X that means "not measured"
     replicates:str|None=None,         # None, 'mean' or 'median'
     **meta,                           # source, licence, citation, checksum, note
 ) -> Screen:
-    "A screen from an AnnData of experiments."
-    keys = [context_key] if isinstance(context_key, str) else list(context_key)
+    "A screen from an AnnData whose rows are experiments or replicates; of single cells make profiles with `understand` (`lpm data add`)."
+    keys, nothing = [context_key] if isinstance(context_key, str) else list(context_key), [control] if isinstance(control, str) else list(control)
     check_known([k for k in [perturbation_key, *keys, dose_key, time_key] if k], list(adata.obs.columns), 'column of obs',
         hint='Name an existing column')
-    X = adata.X.toarray() if hasattr(adata.X, 'toarray') else np.asarray(adata.X)
+    _check_keys(adata.obs, perturbation_key, keys, nothing, dose_key, time_key)
+    if layer is not None: check_known([layer], list(adata.layers), 'layer')
+    if adata.isbacked: adata = adata.to_memory()
+    X = adata.X if layer is None else adata.layers[layer]
+    X = X.toarray() if hasattr(X, 'toarray') else np.asarray(X)
     gap = X == missing if missing is not None else None
+    _tell_of_cells(X, adata.obs, [perturbation_key, *keys, *(k for k in (dose_key, time_key) if k)], replicates)
     X = X.astype(np.float32) * np.float32(scale)
     if gap is not None: X[gap] = np.nan
-    nothing = set(control)
     def atoms(label):
         return '' if pd.isna(label) or label in nothing else '+'.join(sorted(add_kind(m, kind)
             for m in ([escape(label)] if literal else split_text(label))))
+    nothing = set(nothing)
     named = {l: atoms(l) for l in adata.obs[perturbation_key].unique()}
     obs = adata.obs
     context = obs[keys].astype(str).agg('|'.join, axis=1).to_numpy() if len(keys) > 1 else obs[keys[0]].to_numpy()
@@ -519,6 +565,7 @@ def read(
         a.var['unit'].astype(str).tolist(), str(a.uns['lpm']['name']),
                   None, {k: str(v) for k, v in a.uns['lpm'].items() if k in META}, a.obs['n_replicates'])
     for k, x in a.layers.items(): s.adata.layers[k] = x                    # std of a prediction, spread between cells
+    for k in a.obs.columns.difference(OBS, sort=False): s.adata.obs[k] = a.obs[k].to_numpy()      # what somebody wrote beside it
     return s
 
 # %% ../../nbs/data/01_screen.ipynb #d25ec0fc
@@ -553,9 +600,9 @@ class Atlas(Mapping):
     "Several screens that share perturbations, contexts or readouts; a mapping from name to screen."
     def __init__(
         self,
-        screens:Iterable[Screen]|Screen, # one or several, with distinct names
+        screens:Iterable[Screen]|Mapping[str, Screen]|Screen, # one or several, with distinct names
     ):
-        screens = [screens] if isinstance(screens, Screen) else list(screens)
+        screens = [screens] if isinstance(screens, Screen) else list(screens.values() if isinstance(screens, Mapping) else screens)
         if not screens: raise DataError("expected at least one screen, got none")
         odd = [s for s in screens if not isinstance(s, Screen)]
         if odd:

@@ -193,8 +193,8 @@ class ScreenWriter:
             index=False).to_numpy().tobytes()).hexdigest(), labels.adata.uns['lpm'], self.readouts['unit'].astype(str).to_dict(),
             self.layers, self.chunk])
         note = self.partial/'progress.json'
-        if note.exists() and json.loads(note.read_text())['key'] == self.key:
-            self.done = np.array(json.loads(note.read_text())['done'], np.int64).reshape(-1, 2).tolist()
+        if note.exists() and json.loads(note.read_text(encoding='utf-8'))['key'] == self.key:
+            self.done = np.array(json.loads(note.read_text(encoding='utf-8'))['done'], np.int64).reshape(-1, 2).tolist()
             self.root = zarr.open_group(self.partial, mode='r+', use_consolidated=False)
             return
         if self.partial.exists(): shutil.rmtree(self.partial)
@@ -217,7 +217,7 @@ def _array(self:ScreenWriter, l): return self.root['X' if l == 'X' else f'layers
 @patch
 def _note(self:ScreenWriter):
     tmp = self.partial/'progress.tmp'
-    tmp.write_text(json.dumps(dict(key=self.key, done=self.done)))
+    tmp.write_text(json.dumps(dict(key=self.key, done=self.done)), encoding='utf-8')
     tmp.replace(self.partial/'progress.json')
 
 @patch

@@ -82,11 +82,11 @@ def save(self:TrainedLPM,
     with atomic_path(folder) as tmp:
         tmp.mkdir()
         save_file(_tensors(self), tmp/_FILES[0])
-        (tmp/_FILES[1]).write_text(json.dumps(_names(self), ensure_ascii=False, indent=0))
-        (tmp/_FILES[2]).write_text(json.dumps(self.config.dict(), indent=1))
+        (tmp/_FILES[1]).write_text(json.dumps(_names(self), ensure_ascii=False, indent=0), encoding='utf-8')
+        (tmp/_FILES[2]).write_text(json.dumps(self.config.dict(), indent=1), encoding='utf-8')
         self.history.to_csv(tmp/_FILES[3], index=False)
         p = {**self.provenance, 'format': FORMAT, 'files': {f: sha256(tmp/f) for f in _FILES}}
-        (tmp/'provenance.json').write_text(json.dumps({**p, 'seal': _seal(p)}, ensure_ascii=False, indent=1))
+        (tmp/'provenance.json').write_text(json.dumps({**p, 'seal': _seal(p)}, ensure_ascii=False, indent=1), encoding='utf-8')
     return folder
 
 # %% ../../nbs/model/06n_folder.ipynb #0152a908
@@ -94,7 +94,7 @@ def _checked(folder):
     "The provenance of a model folder that is whole, unchanged and of a version that can be read."
     lost = [f for f in [*_FILES, 'provenance.json'] if not (folder/f).is_file()]
     if lost: raise ModelError(f"{folder} is no complete model folder: {', '.join(lost)} missing")
-    try: p = json.loads((folder/'provenance.json').read_text())
+    try: p = json.loads((folder/'provenance.json').read_text(encoding='utf-8'))
     except ValueError as e: raise ModelError(f"{folder}/provenance.json is not readable: {e}") from e
     if not isinstance(p, dict): raise ModelError(f"{folder}/provenance.json is not what `TrainedLPM.save` writes; restore the folder")
     if p.get('format') != FORMAT:
@@ -145,13 +145,13 @@ def load_lpm(
     "Read a model, refusing one that does not fit."
     folder = Path(folder)
     p = _checked(folder)
-    v, t = json.loads((folder/'vocab.json').read_text()), load_file(folder/'weights.safetensors')
+    v, t = json.loads((folder/'vocab.json').read_text(encoding='utf-8')), load_file(folder/'weights.safetensors')
     own = {n: {int(k): x for k, x in o.items()} for n, o in v.pop('own', {}).items()}
     units, effects, stack = v.pop('units'), _read_effects(v.pop('effects'), t), _read_stack(v.pop('stack'), t)
     # older folders have none
     controls, described = _read_controls(v.pop('controls', {}), t), _read_descriptors(v.pop('descriptors', []), t)
     vocab = Vocab(**{**v, 'pairs': [tuple(x) for x in v['pairs']], **{k: v[k] and tuple(v[k]) for k in ('dose', 'time')}})
-    config = LPMConfig(**json.loads((folder/'config.json').read_text()))
+    config = LPMConfig(**json.loads((folder/'config.json').read_text(encoding='utf-8')))
     def of_screens(what): return {n: t[f'{what}.{n}'].numpy() for n in vocab.readouts}
     centre, scale = of_screens('centre'), of_screens('scale')
     return TrainedLPM(_read_networks(folder, vocab, config, effects, t), vocab, config, {n: (centre[n], scale[n]) for n in vocab.readouts},

@@ -423,6 +423,14 @@ def warn_shared(
             break
 
 # %% ../../nbs/model/06k_predict.ipynb #62a3c1a2
+def _check_readouts(model, home, readouts):
+    "Whether each context has one of the wanted readouts."
+    for c, names in home.items():
+        if any(set(readouts) & set(model.vocab.readouts[n]) for n in names): continue
+        other = next(n for n, rs in model.vocab.readouts.items() if set(readouts) & set(rs))
+        raise DataError(f"context {c!r} is of {', '.join(map(repr, names))}, where {readouts[0]!r} is not measured; predict_screen({other!r}, …) asks as "
+            f"if {other!r} had this context")
+
 @patch
 def predict(self:TrainedLPM,
     experiments:pd.DataFrame, # perturbation, context [, dose µM, time h]
@@ -446,8 +454,9 @@ def predict(self:TrainedLPM,
     names = list(dict.fromkeys(n for ns in home.values() for n in ns))
     columns = list(dict.fromkeys(r for n in names for r in self.vocab.readouts[n]))
     if readouts is not None:
-        check_known(readouts, columns, 'readout')
+        check_known(readouts, list(dict.fromkeys(r for rs in self.vocab.readouts.values() for r in rs)), 'readout')
         columns = list(dict.fromkeys(readouts))
+        _check_readouts(self, home, columns)
     at = {r: j for j, r in enumerate(columns)}
     warn_shared(self, home, columns)
     mean, std = np.full((len(t), len(columns)), np.nan, np.float32), np.full((len(t), len(columns)), np.nan, np.float32)

@@ -174,13 +174,13 @@ class _Checkpoint(Callback):
         with atomic_path(self.folder) as tmp:
             tmp.mkdir()
             save_file({k: v.detach().contiguous().cpu().clone() for k, v in state.items()}, tmp/'state.safetensors')
-            (tmp/'state.json').write_text(json.dumps(note))
+            (tmp/'state.json').write_text(json.dumps(note), encoding='utf-8')
 
 # %% ../../nbs/model/06h_training.ipynb #250218dc
 def _restore(folder, key, run, opt):
     "Load a checkpoint; the number of epochs that are done."
     if not (folder/'state.json').exists(): return 0
-    note, state = json.loads((folder/'state.json').read_text()), load_file(folder/'state.safetensors')
+    note, state = json.loads((folder/'state.json').read_text(encoding='utf-8')), load_file(folder/'state.safetensors')
     if note['key'] != key:
         raise ModelError(f"the checkpoint in {folder} belongs to other data or settings; remove it, or train into another folder")
     def part(m, what): return {k.split('.', 2)[2]: v for k, v in state.items() if k.startswith(f'{m}.{what}.')}
