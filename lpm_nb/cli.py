@@ -70,6 +70,7 @@ def train(
     descriptors: Descriptors = None,
     context_descriptors: ContextDescriptors = None,
     overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace the model that is in the folder.')] = False,
+    jobs: Annotated[Optional[int], typer.Option(min=1, help='Processes that members learn in, on a CPU; default: as many as save time.')] = None,
     nproc: Annotated[int,
         typer.Option(min=1, help='Processes on this machine that train together: one for each GPU. For several machines see the '
         'notebook on training together.')] = 1,
@@ -105,7 +106,7 @@ def train(
     start = time.perf_counter()
     bar, on_epoch = _progress(config.epochs, config.members, quiet)
     try:
-        with bar: model = fit_lpm(atlas, config=config, seed=seed, device=device, together=together, checkpoint=keep, on_epoch=on_epoch)
+        with bar: model = fit_lpm(atlas, config=config, seed=seed, device=device, together=together, checkpoint=keep, on_epoch=on_epoch, jobs=jobs)
     except ModelError as e:
         if 'other data or settings' not in str(e): raise
         raise ModelError(f"an unfinished run with other data or settings is in {keep}; choose another --out, or, if no other "

@@ -317,8 +317,8 @@ def suite_table(
 # %% ../nbs/15_suite.ipynb #a862098a
 _TEMPLATE = jinja2.Template("""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Does the LPM work?</title>
 <style>body{font:16px/1.55 system-ui,sans-serif;color:#222;max-width:74rem;margin:2.5rem auto;padding:0 1.2rem}h1{font-size:1.7rem}h2{font-size:1.2rem;margin-top:2.2rem;border-bottom:1px solid #ddd}table{border-collapse:collapse;font-size:.84rem;display:block;overflow-x:auto}th,td{padding:.28rem .7rem;text-align:left;border-bottom:1px solid #eee;font-variant-numeric:tabular-nums}thead th{vertical-align:bottom;max-width:7rem}.note{color:#555;max-width:46rem;font-size:.9rem}figure{display:inline-block;vertical-align:top;margin:.6rem;max-width:23rem}figure.wide{max-width:100%}img{max-width:100%}figcaption{font-size:.84rem;color:#555}</style>
-<h1>Does the LPM work?</h1><p class="note">{{ lead }}</p>{{ table }}{% for t in tasks %}<h2>{{ t.name }}</h2><p class="note">{{ t.note }}</p>{% for f in t.figures %}<figure><img alt="{{ f.caption }}" src="data:image/png;base64,{{ f.png }}"><figcaption>{{ f.caption }}</figcaption></figure>{% endfor %}{% endfor %}
-{% if scaling %}<h2>More data</h2><figure class="wide"><img alt="{{ scaling.caption }}" src="data:image/png;base64,{{ scaling.png }}"><figcaption>{{ scaling.caption }}</figcaption></figure>{% endif %}</html>""", autoescape=False)
+<h1>Does the LPM work?</h1><p class="note">{{ lead }}</p>{{ table|safe }}{% for t in tasks %}<h2>{{ t.name }}</h2><p class="note">{{ t.note }}</p>{% for f in t.figures %}<figure><img alt="{{ f.caption }}" src="data:image/png;base64,{{ f.png }}"><figcaption>{{ f.caption }}</figcaption></figure>{% endfor %}{% endfor %}
+{% if scaling %}<h2>More data</h2><figure class="wide"><img alt="{{ scaling.caption }}" src="data:image/png;base64,{{ scaling.png }}"><figcaption>{{ scaling.caption }}</figcaption></figure>{% endif %}</html>""", autoescape=True)
 
 def _drawn(draw, caption):
     with plt.rc_context({'font.size': 9}):

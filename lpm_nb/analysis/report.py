@@ -25,11 +25,11 @@ _PAGE = jinja2.Template("""<!doctype html><html lang="en"><meta charset="utf-8">
 table{border-collapse:collapse;font-size:.86rem;margin:.8rem 0;display:block;overflow-x:auto}th,td{padding:.28rem .7rem;text-align:left;border-bottom:1px solid #eee;font-variant-numeric:tabular-nums;white-space:nowrap}th{background:#f6f7f9;font-weight:600}
 tbody tr:first-child td,tbody tr:first-child th{font-weight:600}.note{color:#555;font-size:.9rem;max-width:46rem}figure{margin:1rem 0;display:inline-block;vertical-align:top;max-width:100%}img{max-width:100%}figcaption{color:#555;font-size:.85rem;max-width:30rem}.lead{color:#444}</style>
 <h1>{{ title }}</h1><p class="lead">{{ lead }}</p>
-<h2>What was measured</h2>{{ overview }}<p class="note">{{ question }}</p>{{ proof }}
-{% for d in datasets %}<h2>{{ d.name }}</h2><p class="note">{{ d.note }}</p>{{ d.table }}<p class="note">Brackets: 95 % bootstrap interval over perturbations. A star marks a method that {{ champion }} beats with the whole interval of the paired difference above zero.</p>
+<h2>What was measured</h2>{{ overview|safe }}<p class="note">{{ question }}</p>{{ proof|safe }}
+{% for d in datasets %}<h2>{{ d.name }}</h2><p class="note">{{ d.note }}</p>{{ d.table|safe }}<p class="note">Brackets: 95 % bootstrap interval over perturbations. A star marks a method that {{ champion }} beats with the whole interval of the paired difference above zero.</p>
 {% for f in d.figures %}<figure><img alt="{{ f.caption }}" src="data:image/png;base64,{{ f.png }}"><figcaption>{{ f.caption }}</figcaption></figure>{% endfor %}{% endfor %}
 <h2>How sure it is, what it learned</h2>{% for f in figures %}<figure><img alt="{{ f.caption }}" src="data:image/png;base64,{{ f.png }}"><figcaption>{{ f.caption }}</figcaption></figure>{% endfor %}
-<h2>Provenance</h2>{{ sources }}<pre style="font-size:.78rem;background:#f6f7f9;padding:.8rem;overflow-x:auto">{{ provenance }}</pre></html>""", autoescape=False)
+<h2>Provenance</h2>{{ sources|safe }}<pre style="font-size:.78rem;background:#f6f7f9;padding:.8rem;overflow-x:auto">{{ provenance }}</pre></html>""", autoescape=True)      # a name from a file stays text
 
 # %% ../../nbs/analysis/14b_report.ipynb #6ffe472e
 def _figure(draw, caption):

@@ -383,7 +383,7 @@ def to_long(
         readout=pd.Categorical.from_codes(j, categories=self.readouts), value=self.X[i, j], unit=self.adata.var['unit'].to_numpy()[j],
             n_replicates=o['n_replicates'].to_numpy()[i]))
 
-# %% ../../nbs/data/01_screen.ipynb #6682efe1
+# %% ../../nbs/data/01_screen.ipynb #4dfad45c
 def _check_keys(obs, perturbation, contexts, control, dose, time):
     "What is wrong with the columns that were named."
     from lpm_nb.data.columns import named_unit

@@ -19,7 +19,7 @@ from torch import nn
 import lpm_nb
 from ..core import DataError, DataWarning, rng
 from ..data.effects import Effects, measure_effects, related_screens
-from ..data.loaders import Block, Vocab, atlas_blocks, build_vocab, encode, make_block, standardise
+from ..data.loaders import Block, Vocab, atlas_blocks, batch_size, build_vocab, encode, make_block, standardise
 from ..data.screen import Atlas, Screen, as_atlas
 from ..data.split import Split, prove_split
 from ..data.stored import is_large, row_chunks
@@ -32,6 +32,7 @@ from .stack import Stack
 from .together import rank_and_size
 from .trained import TrainedLPM, atlas_transfers, transfer_widths, experiment_keys, transfer_inputs
 from .training import train_members
+from .workers import run_tasks, useful_workers
 
 # %% ../../nbs/model/06m_ensemble.ipynb #bea1837e
 def _any_pair_repeats(atlas):
@@ -216,24 +217,50 @@ def _make_member(plan, m, here):
     return _Member(net, here, valid, [plan.train[n] & ~rest[n] for n in names], rest, judged, directions)
 
 # %% ../../nbs/model/06m_ensemble.ipynb #54865ae3
-def _train_ensemble(plan, together, *, checkpoint, key, progress, on_epoch):
-    "Networks, their history, and of each what it trained on, what it is judged by, and the directions that it is judged along."
-    here = [b.to(plan.device) for b in plan.blocks] if str(plan.device) != 'cpu' else plan.blocks
-    rows, members = [np.flatnonzero(plan.train[n]) for n in plan.known], range(plan.config.members)
-    networks, history, folds, judged, blind = [], [], [], [], []
-    for group in [members] if together else [[m] for m in members]:
-        team = [_make_member(plan, m, here) for m in group]
-        folder = Path(checkpoint)/('members' if together else f'member{group[0]}') if checkpoint else None
-        tell = on_epoch and (lambda i, row, group=group: on_epoch(group[i], row))
-        nets, said = train_members([t.network for t in team], team[0].train, [t.valid for t in team], config=plan.config, rows=rows,
-            skip=[t.skip for t in team], seeds=[plan.seed * 1000 + m for m in group], order=plan.seed * 1000 + group[0],
-            device=plan.device, key=key, progress=progress, checkpoint=folder, on_epoch=tell)
-        networks += nets
-        folds += [t.rest for t in team]
-        judged += [t.judged for t in team]
-        blind += [t.directions for t in team]
-        history += [dict(member=m, **r) for m, h in zip(group, said) for r in h]
-    return networks, history, folds, judged, blind
+class _Trained(NamedTuple):
+    "Networks, and of each what it trained on, what it is judged by and along which directions, and its history."
+    networks:list
+    folds:list
+    judged:list
+    directions:list
+    history:list
+
+def _train_group(shared, group, tell):
+    "Members that learn in one pass."
+    plan, here, how = shared
+    team = [_make_member(plan, m, plan.blocks if here is None else here) for m in group]
+    folder = how['checkpoint'] and Path(how['checkpoint'])/('members' if len(group) > 1 else f'member{group[0]}')
+    rows = [np.flatnonzero(plan.train[n]) for n in plan.known]
+    nets, said = train_members([t.network for t in team], team[0].train, [t.valid for t in team], config=plan.config, rows=rows,
+        skip=[t.skip for t in team], seeds=[plan.seed * 1000 + m for m in group], order=plan.seed * 1000 + group[0], device=plan.device,
+        key=how['key'], progress=how['progress'], checkpoint=folder, on_epoch=lambda i, row: tell(group[i], row))
+    return _Trained(nets, [t.rest for t in team], [t.judged for t in team], [t.directions for t in team],
+        [dict(member=m, **r) for m, h in zip(group, said) for r in h])
+
+def _train_ensemble(plan, together, *, checkpoint, key, progress, on_epoch, jobs):
+    "All members."
+    here = [b.to(plan.device) for b in plan.blocks] if str(plan.device) != 'cpu' else None
+    members, how = range(plan.config.members), dict(checkpoint=checkpoint, key=key, progress=progress)
+    parts = run_tasks(_train_group, [list(members)] if together else [[m] for m in members], shared=(plan, here, how), jobs=jobs,
+        on_message=on_epoch)
+    return _Trained(*(sum(p, []) for p in zip(*parts)))
+
+def _seconds(plan):
+    "About how long one member takes on one core, with the classical models that judge it: steps, multiplications, and the optimiser's weights."
+    c, out = plan.config, 0.
+    for b in plan.blocks:
+        steps = len(b) / min(c.batch or batch_size(len(b)), max(len(b), 1))
+        each = c.hidden * (6 * c.width + c.rank) + c.rank * b.n_readouts if c.decoder == 'lpm' else b.n_readouts * c.hidden * (c.width + c.layers * c.hidden)
+        out += c.epochs * (steps * (5e-3 + 3e-9 * b.n_readouts * c.rank) + len(b) * each / 1e10) + 1.5e-5 * len(b) * min(b.n_readouts, 30) * c.stack
+    return out
+
+def _processes(plan, together, progress, jobs):
+    "In how many processes members learn."
+    alone = together or progress or rank_and_size()[1] > 1 or str(plan.device) != 'cpu' or any(b.on_disk for b in plan.blocks)
+    large = sum(s.X.nbytes for s in plan.known.values()) > 1e9             # each process has a copy
+    if alone and (jobs or 1) > 1:
+        raise DataError("jobs > 1 is for members one by one on a CPU, from screens in memory, without progress bars and without torchrun; leave it out")
+    return 1 if alone or (large and jobs is None) else useful_workers(plan.config.members, _seconds(plan), jobs=jobs)
 
 # %% ../../nbs/model/06m_ensemble.ipynb #d6ae551e
 def settle_levels(
@@ -312,8 +339,9 @@ def fit_lpm(
     device:str|None=None,     # 'cpu' or 'cuda'; None = CUDA where there is one
     together:bool=False,      # members side by side in one pass, with one order of batches: faster on CUDA and where steps are small
     checkpoint:str|Path|None=None, # folder for checkpoints: an interrupted run started again with the same folder goes on
-    progress:bool=False,      # progress bars
+    progress:bool=False,      # progress bars; members then learn one after the other
     on_epoch=None,            # called with (member, row of the history)
+    jobs:int|None=None,       # processes that members learn in, on a CPU; None = as many as save time, at most one for each core
 ) -> TrainedLPM:
     "Train an ensemble of LPMs on an atlas."
     atlas = as_atlas(atlas)
@@ -330,13 +358,14 @@ def fit_lpm(
         prints = {n: fingerprint(s) for n, s in known.items()}
         key = _run_key(config, seed, bool(together), prints, train)
         together = together and config.members > 1 and config.decoder == 'lpm' and not plan.hiding and rank_and_size()[1] == 1
-        networks, history, folds, judged, directions = _train_ensemble(plan, together, checkpoint=checkpoint, key=key, progress=progress,
-            on_epoch=on_epoch)
+        jobs = _processes(plan, together, progress, jobs)
+        networks, folds, judged, directions, history = _train_ensemble(plan, together, checkpoint=checkpoint, key=key, progress=progress,
+            on_epoch=on_epoch, jobs=jobs)
         told, stack = hold_out(networks, judged), Stack([], {}, fit_sums(known, plan.scaling) if config.decoder == 'lpm' else {})
         blind = plan.own_valid or (config.hold == 'pairs' and enough)  # only what no member has trained on can weigh them
         if blind and config.stack and config.decoder == 'lpm':
             stack = fit_stack(networks, plan.vocab, told, folds=folds, known=known, scaling=plan.scaling, effects=plan.effects,
-                blind=directions)
+                blind=directions, jobs=jobs)
         elif config.hold == 'values' and config.decoder == 'lpm' and (carried := _carry_over(known, plan.scaling)):
             stack = replace(carried, sums=stack.sums)
         prior = {n: value_variance(s, plan.scaling[n]) for n, s in known.items()}

@@ -28,6 +28,7 @@ from .lpm import LPMConfig, LPMDecoder, base_of, on_target_readouts, run_network
 from .members import Sums, measure_sums, members_alone, sum_equations, weigh_sums
 from .predict import amount_factor, noise_factor, on_target_cells
 from .stack import Stack, answer_patterns, common_level, count_pairs, effect_scale, fold_equations, solve_shifts, solve_weights
+from .workers import run_tasks
 
 # %% ../../nbs/model/06l_held_out.ipynb #be2ac881
 WHOLE = .25   # share of the combinations that are left out of all contexts together
@@ -340,21 +341,23 @@ def _trust_amounts(weights, kinds):
             if other not in weights[n]: weights[n][other] = [0.] + [float(i == j) for i, on in enumerate(other) if on == '1']
 
 # %% ../../nbs/model/06l_held_out.ipynb #535ec182
-def _of_folds(networks, vocab, *, folds, known, scaling, effects, blind):
+def _of_fold(shared, task, tell):
+    known, scaling = shared
+    rest, effects, levels = task
+    return fit_classical(known, rest, scaling, effects=effects, levels=levels)
+
+def _of_folds(networks, vocab, *, folds, known, scaling, effects, blind, jobs):
     "Of each member, the classical models that have not seen what it leaves out either."
-    made = []
-    for i, rest in enumerate(folds):
-        same = next((j for j in range(i) if all((folds[j][n] == rest[n]).all() for n in known)), None)
-        made.append(made[same] if same is not None else
-            fit_classical(known, rest, scaling, effects=effects if blind is None else blind[i],
-                levels=network_levels([networks[i]], vocab, known)))
-    return made
+    first = [next(j for j in range(i + 1) if all((folds[j][n] == folds[i][n]).all() for n in known)) for i in range(len(folds))]
+    tasks = {i: (folds[i], effects if blind is None else blind[i], network_levels([networks[i]], vocab, known)) for i in sorted(set(first))}
+    made = dict(zip(tasks, run_tasks(_of_fold, list(tasks.values()), shared=(known, scaling), jobs=jobs)))
+    return [made[i] for i in first]
 
 class _StackFit:
     "Classical models with and without the folds, and what the held-out experiments say of their weights."
-    def __init__(self, networks, vocab, held, *, folds, known, scaling, effects, blind):
+    def __init__(self, networks, vocab, held, *, folds, known, scaling, effects, blind, jobs):
         self.networks, self.known, names = networks, known, list(known)
-        self.made = _of_folds(networks, vocab, folds=folds, known=known, scaling=scaling, effects=effects, blind=blind)
+        self.made = _of_folds(networks, vocab, folds=folds, known=known, scaling=scaling, effects=effects, blind=blind, jobs=jobs)
         self.chosen = _settings_by_error(held, self.made, names)
         whole = {n: np.ones(s.n_experiments, bool) for n, s in known.items()}
         self.final = {(f.method, f.screens[0]): f for _, f in fit_classical(known, whole, scaling, effects=effects, settings=self.chosen,
@@ -440,9 +443,10 @@ def fit_stack(
     scaling:Mapping[str, tuple], # screen -> (centre, scale)
     effects:Sequence[Effects], # what was measured elsewhere
     blind:Sequence[Sequence[Effects]]|None=None, # of each member, directions without what it leaves out; None = `effects`
+    jobs:int=1,          # processes
 ) -> Stack: # classical models of everything that is known, and the weights of all answers
     "Classical models, and how far to trust each beside the networks."
-    fit = _StackFit(networks, vocab, held, folds=folds, known=known, scaling=scaling, effects=effects, blind=blind)
+    fit = _StackFit(networks, vocab, held, folds=folds, known=known, scaling=scaling, effects=effects, blind=blind, jobs=jobs)
     # what a member says is judged with weights that have not seen it
     stack, others = _keep_shifts(fit.weighed(), [fit.weighed(i) for i in range(len(held))], fit.said)
     _scale_answers(stack, others, fit.said)
