@@ -1170,6 +1170,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'lpm_nb/model/baselines.py'),
                                         'lpm_nb.model.baselines._fit_members': ( 'model/baselines.html#_fit_members',
                                                                                  'lpm_nb/model/baselines.py'),
+                                        'lpm_nb.model.baselines._fit_one': ('model/baselines.html#_fit_one', 'lpm_nb/model/baselines.py'),
                                         'lpm_nb.model.baselines._gene': ('model/baselines.html#_gene', 'lpm_nb/model/baselines.py'),
                                         'lpm_nb.model.baselines._groups': ('model/baselines.html#_groups', 'lpm_nb/model/baselines.py'),
                                         'lpm_nb.model.baselines._inner': ('model/baselines.html#_inner', 'lpm_nb/model/baselines.py'),

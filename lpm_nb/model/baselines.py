@@ -17,8 +17,10 @@ from ..data.effects import effect_labels, fit_members, related_screens, split_la
 from ..data.loaders import standardise
 from ..data.screen import Atlas, Screen, as_atlas
 from ..data.split import Split
+from ..data.stored import is_large
 from .completion import additive_effects, assay_factors, bayesian_factors, complete_interactions, is_full, nearest_effects
 from .completion import shrunken_mean, soft_impute
+from .workers import run_tasks, useful_workers
 
 # %% ../../nbs/model/08_baselines.ipynb #d90ce2b4
 @dataclass
@@ -388,6 +390,8 @@ def fit_baseline(
     return Baseline(method, chosen[0] if len(chosen) == 1 else dict(enumerate(chosen)), final, scaling, home)
 
 # %% ../../nbs/model/08_baselines.ipynb #610c46c3
+def _fit_one(shared, method, tell): return fit_baseline(method, shared[0], **shared[1])
+
 def suitable(
     atlas:Atlas|Screen, # the screens, or one
     knowledge:pd.DataFrame|None=None, # vectors of genes, if there are any
@@ -412,7 +416,12 @@ def fit_baselines(
     methods:list|None=None, # some of `BASELINES`; None = all that fit the data
     seed:int=0,   # of the tuning pairs
     knowledge:pd.DataFrame|None=None, # (n_genes, k) vectors of genes; without them none of `INFORMED`
+    jobs:int|None=None, # processes; None = as many as save time, at most one for each core
 ) -> dict[str, Baseline]: # by name
     "Fit all baselines."
     atlas = as_atlas(atlas)
-    return {m: fit_baseline(m, atlas, split=split, seed=seed, knowledge=knowledge) for m in methods or suitable(atlas, knowledge)}
+    methods = list(methods or suitable(atlas, knowledge))
+    about = 2e-5 * sum(s.n_experiments * min(len(s.readouts), 30) for s in atlas.values())     # seconds of one
+    large = any(is_large(s.X) for s in atlas.values())                     # each process has a copy
+    jobs = 1 if large and jobs is None else useful_workers(len(methods), about, jobs=jobs)
+    return dict(zip(methods, run_tasks(_fit_one, methods, shared=(atlas, dict(split=split, seed=seed, knowledge=knowledge)), jobs=jobs)))

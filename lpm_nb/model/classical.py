@@ -331,8 +331,8 @@ def _of_growth(s):
 def _of_profiles(s):
     fits = s.contexts > 1 and s.perturbations > 1 and max(s.perturbations * s.readouts, s.effects / 7) <= 3e7
     out = ['sums of profiles'] * fits
-    if s.contexts < 2 or s.perturbations < 10 or s.effects > 2e8: return out
-    if s.perturbations <= 5000: out += ['kernel', 'nearest']
+    if s.contexts < 2 or s.perturbations < 2 or s.cells < 30 or s.effects > 2e8: return out
+    if 10 <= s.perturbations <= 5000: out += ['kernel', 'nearest']
     if s.perturbations <= 3000 and s.contexts * min(s.readouts, 150) <= 6e4: out.append('factors of profiles')
     if s.perturbations <= 3000 and fits: out.append('low rank of profiles')
     # inverts cells × cells; the noise of one experiment needs many readouts, likeness of contexts more than two

@@ -314,7 +314,7 @@ def _sum_where(total, n, where, x):
     return total.index_put_(where, x.nan_to_num(), accumulate=True), n.index_put_(where, seen.to(n.dtype), accumulate=True)
 
 def _crossed_levels(b, n_contexts, use):
-    "Levels of contexts of few readouts: what an experiment there is beyond what its perturbation does elsewhere."
+    "Levels of contexts: what an experiment there is beyond what its perturbation does elsewhere."
     of = np.unique(torch.cat([b.members, b.amount], 1).numpy(), axis=0, return_inverse=True)[1].ravel()
     pieces = [x for x in b.chunks(use) if len(x[0])]
     if not pieces: return torch.zeros(n_contexts, b.n_readouts)
@@ -368,7 +368,7 @@ def start_levels(
     with torch.no_grad():
         for b, u in zip(blocks, use or [None] * len(blocks)):
             level = network.level[b.screen]
-            if b.n_readouts < 20 and not len(network.single[b.screen]): level.copy_(_crossed_levels(b, len(level), u))
+            if not len(network.single[b.screen]) and (b.n_readouts < 20 or len(b) * b.n_readouts <= 2e7): level.copy_(_crossed_levels(b, len(level), u))
             else:
                 total, n = torch.zeros_like(level), torch.zeros_like(level)
                 for rows, y in b.chunks(u):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['START', 'useful_workers', 'run_tasks']
 
-# %% ../../nbs/model/06t_workers.ipynb #35b94e9c
+# %% ../../nbs/model/06t_workers.ipynb #f1bb1842
 import json, multiprocessing, os, tempfile, warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, wait
@@ -16,7 +16,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from ..core import DataError, DataWarning, LPMError
 
-# %% ../../nbs/model/06t_workers.ipynb #1078893c
+# %% ../../nbs/model/06t_workers.ipynb #b80bb0a3
 START = 10.   # seconds until a process can begin
 
 def useful_workers(
@@ -34,7 +34,7 @@ def useful_workers(
     rounds = -(-tasks // max(n, 1))
     return n if seconds * (tasks - rounds) > 2 * START else 1
 
-# %% ../../nbs/model/06t_workers.ipynb #16035476
+# %% ../../nbs/model/06t_workers.ipynb #05bb9717
 _read = {}      # of the last work, what its pieces share
 
 def _shared(path):
@@ -61,7 +61,7 @@ class _Mail:
                 self.at = f.tell()
                 yield json.loads(line)
 
-# %% ../../nbs/model/06t_workers.ipynb #15de0617
+# %% ../../nbs/model/06t_workers.ipynb #83583eae
 def run_tasks(
     work:Callable,     # (shared, task, tell) -> result; `tell(…)` sends numbers and text to `on_message`
     tasks:Sequence,    # one piece of work each
