@@ -712,6 +712,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'lpm_nb.data.loaders._may_have_dose': ('data/loaders.html#_may_have_dose', 'lpm_nb/data/loaders.py'),
                                      'lpm_nb.data.loaders._moments': ('data/loaders.html#_moments', 'lpm_nb/data/loaders.py'),
                                      'lpm_nb.data.loaders._room': ('data/loaders.html#_room', 'lpm_nb/data/loaders.py'),
+                                     'lpm_nb.data.loaders._scales': ('data/loaders.html#_scales', 'lpm_nb/data/loaders.py'),
                                      'lpm_nb.data.loaders._share': ('data/loaders.html#_share', 'lpm_nb/data/loaders.py'),
                                      'lpm_nb.data.loaders._stand_in': ('data/loaders.html#_stand_in', 'lpm_nb/data/loaders.py'),
                                      'lpm_nb.data.loaders._times': ('data/loaders.html#_times', 'lpm_nb/data/loaders.py'),
