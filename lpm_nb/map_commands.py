@@ -184,8 +184,10 @@ def rank_movers(
     screen: Annotated[Optional[str], typer.Option('--in', help='The screen that reads it, if several of the model do.')] = None,
     context: Annotated[Optional[list[str]], typer.Option(help='Only in this context; may be repeated.')] = None,
     selective: Annotated[bool, typer.Option(help='More than in the other contexts of the screen.')] = False,
-    by: Annotated[str, typer.Option(help="'conservative' (unfavourable end of the interval), 'effect', or 'optimistic' (favourable end: "
-        "what to measure next).")] = 'conservative',
+    by: Annotated[str, typer.Option(help="'conservative' (unfavourable end of the interval), 'effect', 'optimistic' (favourable end), or "
+        "'z' (effect in standard deviations).")] = 'conservative',
+    against: Annotated[Optional[str], typer.Option(help="'nothing': values are effects already (growth relative to the vehicle, ln IC50), so that how "
+        "sensitive a context is counts; default: the control, where there is none the mean of the perturbations.")] = None,
     dose: Annotated[Optional[float], typer.Option(help='µM.')] = None,
     time: Annotated[Optional[float], typer.Option(help='h.')] = None,
     measured: Annotated[bool, typer.Option(help='List experiments that were done too, with what was measured.')] = False,
@@ -212,10 +214,10 @@ def rank_movers(
     atlas = Atlas([screens_of_model(model, screens=[read_input(str(s), quiet=quiet) for s in screens or []])[where]])
     _tell_changed(trained, atlas[where], quiet)
     t = find_movers(trained, readout, direction=direction, screen=where, contexts=context or None, perturbations=wanted,
-        selective=selective, by=by, dose=dose, time=time, atlas=atlas, measured=measured, top=top)
+        selective=selective, by=by, against=against, dose=dose, time=time, atlas=atlas, measured=measured, top=top)
     if as_json: return print(t.to_json(orient='records', force_ascii=False))
     show_table(t.drop(columns='against').set_index('perturbation'),
-        title=f"{readout} {direction} in {where}: effect against the {t['against'].iloc[0]}; conservative and optimistic: the ends of its 90 % interval, "
+        title=f"{readout} {direction} in {where}: effect, counted from: {t['against'].iloc[0]}; conservative and optimistic: the ends of its 90 % interval, "
             f"counted {direction}" if len(t) else 'nothing is left to predict')
 
 # %% ../nbs/15h_map_commands.ipynb #2bec07ff

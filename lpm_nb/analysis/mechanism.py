@@ -288,16 +288,20 @@ def suggest_targets(
     return t.iloc[np.lexsort((-t['direct'].fillna(0), -order))].head(top).reset_index(drop=True)
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #44c12b8f
-def _running_sum(profiles, hit):
-    "(n,) weighted enrichment score of one list in each ranked profile."
-    order = np.argsort(-profiles, axis=1, kind='stable')
-    v = np.abs(np.take_along_axis(profiles, order, 1))
-    h = hit[order]
-    w = np.where(h, v, 0)
-    w = w / np.maximum(w.sum(1, keepdims=True), 1e-12)
-    run = np.cumsum(w - ~h / max((~hit).sum(), 1), 1)
-    top, low = run.max(1), run.min(1)
-    return np.where(top >= -low, top, low)
+class _RunningSum:
+    "Weighted enrichment scores of lists in profiles, which are ranked once."
+    def __init__(self, profiles):
+        order = np.argsort(-profiles, axis=1, kind='stable')
+        self.rank, self.size = np.empty_like(order), np.abs(profiles)
+        np.put_along_axis(self.rank, order, np.arange(profiles.shape[1])[None], 1)
+    def __call__(self, hit): # (n,) score of each profile
+        at = np.flatnonzero(hit)
+        by = np.argsort(self.rank[:, at], 1)
+        rank, w = (np.take_along_axis(x[:, at], by, 1) for x in (self.rank, self.size))
+        w = w / np.maximum(w.sum(1, keepdims=True), 1e-12)
+        run, missed = np.cumsum(w, 1), (rank - np.arange(len(at))) / max(len(hit) - len(at), 1)
+        top, low = np.maximum((run - missed).max(1), 0), np.minimum((run - w - missed).min(1), 0)     # it turns at hits only
+        return np.where(top >= -low, top, low)
 
 def query_signature(
     e:Embedding,               # of profiles: the columns are (context, readout), see `embed_profiles` and `embed_responses`
@@ -333,10 +337,11 @@ def query_signature(
     value[[named[k] for k in there]] = [float(wanted[k]) for k in there]
     if not np.isfinite(value).all(): raise DataError("the signature has values that are not finite")
     X = v.to_numpy(np.float64)
+    ranked = _RunningSum(X) if method == 'connectivity' else None
     def score(x):
         if method == 'cosine': return X @ x / np.maximum(np.linalg.norm(X, axis=1) * np.linalg.norm(x), 1e-12)
         u, d = x > 0, x < 0
-        a, b = (_running_sum(X, s) if s.any() else None for s in (u, d))
+        a, b = (ranked(s) if s.any() else None for s in (u, d))
         if a is None or b is None: return a if b is None else -b
         return np.where(np.sign(a) != np.sign(b), (a - b) / 2, 0)
     got, g = score(value), rng(seed, 'signature')

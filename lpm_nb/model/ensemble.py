@@ -27,7 +27,7 @@ from .classical import fit_classical
 from .held_out import FEW, choose_folds, fit_noise, fit_stack, fit_sums, hide_values, hold_out, judged_blocks, value_variance
 from .lpm import LPMConfig, make_network, start_levels
 from .members import members_alone
-from .predict import measure_controls, measure_on_target
+from .predict import find_unmeasured, measure_controls, measure_on_target
 from .stack import Stack
 from .together import rank_and_size
 from .trained import TrainedLPM, atlas_transfers, transfer_widths, experiment_keys, transfer_inputs
@@ -382,4 +382,4 @@ def fit_lpm(
             provenance)
         model = settle_levels(model, known, seen, seed=seed)
         return replace(model, controls=measure_controls(model, known, seen), prior=prior, own=measure_on_target(model, known, seen),
-            met={n: np.unique(experiment_keys(s.obs[seen[n]])) for n, s in known.items()})
+            unmeasured=find_unmeasured(known, seen), met={n: np.unique(experiment_keys(s.obs[seen[n]])) for n, s in known.items()})

@@ -23,7 +23,7 @@ from .ensemble import choose_device, fingerprint
 from .held_out import FEW, choose_folds, fit_noise, fit_sums, hold_out, judged_blocks, network_levels, value_variance
 from .lpm import LPMDecoder, base_of, dose_rungs, make_network, start_levels
 from .members import extend_sums
-from .predict import measure_controls, measure_on_target
+from .predict import find_unmeasured, measure_controls, measure_on_target
 from .stack import common_level, count_pairs
 from .trained import Controls, TrainedLPM, atlas_transfers, transfer_widths, experiment_keys
 from .training import train_member
@@ -201,6 +201,13 @@ def _extend_noise(model, atlas, held, network, *, vocab, prior, enough):
     return {**noise, **model.noise}, hard
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #69c59f38
+def _still_unmeasured(before, now, known):
+    "Readouts that neither the old experiments of a context had nor the new ones; `known`: the contexts of old ones."
+    out = {n: dict(cs) for n, cs in before.items()}
+    for n, cs in now.items():
+        for c, lost in cs.items(): out.setdefault(n, {})[c] = sorted(set(lost) & set(out[n].get(c, []))) if c in known.get(n, []) else lost
+    return {n: kept for n, cs in out.items() if (kept := {c: r for c, r in cs.items() if r})}
+
 @patch
 def fine_tune(self:TrainedLPM,
     atlas:Atlas|Screen, # new experiments; screens known by name keep their scaling
@@ -239,7 +246,8 @@ def fine_tune(self:TrainedLPM,
         history=pd.concat([self.history.assign(stage='train'), pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True),
         provenance={**self.provenance, 'fine_tuned_on': {n: fingerprint(s) for n, s in atlas.items()}})
     controls = {n: _join_controls(self.controls.get(n), c) for n, c in measure_controls(made, atlas, whole).items()}
-    made = replace(made, controls={**self.controls, **controls}, own={**measure_on_target(made, atlas, whole), **self.own})
+    made = replace(made, controls={**self.controls, **controls}, own={**measure_on_target(made, atlas, whole), **self.own},
+        unmeasured=_still_unmeasured(self.unmeasured, find_unmeasured(atlas, whole), self.vocab.screen_contexts))
     if not (self.descriptors or self.context_descriptors): return made
     # those that were unseen may be known now
     given = next((d.vectors for d in self.context_descriptors if d.given), 'screens')

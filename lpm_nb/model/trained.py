@@ -57,6 +57,7 @@ class TrainedLPM:
     context_descriptors:list[Descriptors]=field(default_factory=list) # the same of contexts; the first that knows one answers
     prior:dict[str, np.ndarray]=field(default_factory=dict) # screen -> (n_readouts,) variance of the training values, standardised: what a guess would err by; absent = 1
     own:dict[str, dict[int, float]]=field(default_factory=dict) # screen -> kind -> variance of the perturbed genes' own transcripts around what is usual, standardised
+    unmeasured:dict[str, dict[str, list[int]]]=field(default_factory=dict) # screen -> context -> readouts (positions) that were never measured there
     met:dict[str, np.ndarray]=field(default_factory=dict) # screen -> sorted numbers of the experiments it was trained on, see `experiment_keys`
 
     def __repr__(self): return f"TrainedLPM: {len(self.networks)} × {self.config.decoder} decoder; {self.vocab!r}"
