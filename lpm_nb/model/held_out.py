@@ -397,14 +397,25 @@ def _said(self:_StackFit, i, h, n):
     return _Said(i, h, n, base, answers, _equations(answers, h, base, self.counts[i, n]))
 
 # %% ../../nbs/model/06l_held_out.ipynb #1dc70bc6
+def _better_free(parts, solve):
+    "Do weights without a belief in what adds up err less on what they have not seen, by more than that differs between members?"
+    if len(parts) < 3: return False
+    n, gain = sum(e.n for e in parts), []
+    for i, e in enumerate(parts):
+        others = sum(p for k, p in enumerate(parts) if k != i).as_many_as(n)
+        gain.append((e.error(solve(others, True)) - e.error(solve(others, False))) / max(e.n, 1))
+    return np.mean(gain) > 2 * np.std(gain, ddof=1) / np.sqrt(len(gain))
+
 @patch
-def _weigh(self:_StackFit, n, pattern, e):
+def _weigh(self:_StackFit, n, pattern, e, but=None):
     "Weights of those that speak in a pattern, from its equations."
     speak, r = [k[0] for k, on in zip(self.kinds[n], pattern) if on == '1'], len(self.known[n].readouts)
     prior, each = (1., 1.) if r >= 20 else (10., max(1., r / 4))
     first = speak.index(OTHER_AMOUNTS) + 1 if OTHER_AMOUNTS in speak else 0
-    settled = 'additive' in speak and 'interactions' not in speak and not first
-    return solve_weights(e.first(len(speak) + 1), prior=10. if first else prior, each=each, settled=settled, first=first).tolist()
+    def solve(e, settled): return solve_weights(e, prior=10. if first else prior, each=each, settled=settled, first=first)
+    parts = [x.equations[pattern].first(len(speak) + 1) for x in self.said if x.screen == n and x.member != but and pattern in x.equations]
+    settled = 'additive' in speak and 'interactions' not in speak and not first and not _better_free(parts, solve)
+    return solve(e.first(len(speak) + 1), settled).tolist()
 
 @patch
 def _shift(self:_StackFit, n, pattern, e, weights):
@@ -415,7 +426,7 @@ def _shift(self:_StackFit, n, pattern, e, weights):
 def weighed(self:_StackFit, but=None):
     "The stack, or one whose weights have not seen what a member held out."
     mine = {n: [(x.member, x.equations) for x in self.said if x.screen == n] for n in self.known}
-    weights = {n: _weights(e, partial(self._weigh, n), but) for n, e in mine.items()}
+    weights = {n: _weights(e, partial(self._weigh, n, but=but), but) for n, e in mine.items()}
     shifts = {n: _weights(e, lambda p, e, n=n: self._shift(n, p, e, weights[n][p]), but) for n, e in mine.items()}
     _trust_amounts(weights, self.kinds)
     counts = {n: c for (i, n), c in self.counts.items() if i == but}

@@ -250,7 +250,7 @@ def measure_controls(
             offset.astype(np.float32), np.where(np.isnan(spread), 1., spread).astype(np.float32), replicates.astype(np.float32))
     return out
 
-# %% ../../nbs/model/06k_predict.ipynb #adf7f33d
+# %% ../../nbs/model/06k_predict.ipynb #773ee1dd
 def find_unmeasured(
     atlas:Atlas,      # the screens
     masks:Mapping[str, np.ndarray], # screen -> (n_experiments,) boolean: what the model has seen

@@ -28,6 +28,7 @@ class Equations:
     n:int=0               # experiments, those of one pair counted once
     c:float=0.            # square of the truth
 
+    def error(self, w): return self.c - 2 * self.b @ w + w @ self.A @ w    # sum of squares that weights leave
     def first(self, q): return Equations(self.A[:q, :q], self.b[:q], self.n, self.c)
     def __add__(self, other): return Equations(self.A + other.A, self.b + other.b, self.n + other.n, self.c + other.c)
     def __radd__(self, zero): return self              # so that `sum` adds them up
