@@ -387,7 +387,7 @@ def cluster_embedding(
     seed:int=0,           # of the halves
 ) -> pd.DataFrame: # symbol, cluster (1 = largest), size, stability (0…1)
     "Groups of symbols, and how far each can be trusted."
-    from sklearn.cluster import AgglomerativeClustering                # here, and below: rank_and_size only looks need not load scikit-learn
+    from sklearn.cluster import AgglomerativeClustering                # here, and below: who only looks at a map need not load scikit-learn
     from sklearn.metrics import silhouette_score
     N = len(e.vectors)
     if N < 4: raise DataError(f"expected at least 4 symbols to cluster, got {N}")
@@ -423,7 +423,7 @@ LAYOUTS = ['umap', 'tsne', 'pca']   # ways to draw vectors on a plane
 def lay_out(
     e:Embedding,         # vectors
     *,
-    method:str='umap',   # one of `LAYOUTS`
+    method:str='umap',   # one of `LAYOUTS`; the first UMAP of a process compiles for half a minute
     reach:int=15,        # neighbours that shape the map (UMAP), perplexity (t-SNE)
     seed:int=0,          # of the layout
 ) -> pd.DataFrame: # (n_symbols, 2) columns x, y

@@ -170,7 +170,7 @@ def understand(
     context:str|Sequence[str]|None=None, # column(s) with the cell line or tissue; or a text, such as 'K562', for all rows
     assay:str|None=None,      # last part of each context; None = the screen's name
     kind:str|None=None,       # 'drug', 'CRISPRi', 'CRISPRa', 'CRISPRko', 'shRNA', 'OE'
-    control:Iterable[str]=(), # labels of control, beside the usual ones
+    control:str|Iterable[str]=(), # label(s) of control, beside the usual ones
     joined:str|Sequence[str]|None=None, # what joins members of a combination, such as '_' or '+', or several such texts
     readout:str|None=None,    # long table: column of readouts; else: the readout's name where there is one value column; or what is put before each, such as 'expr:'
     value:str|None=None,      # long table: column of values
@@ -191,13 +191,16 @@ def understand(
     cells:bool|None=None,     # .h5ad: are rows cells? None = by their number
 ) -> Understood:
     "Read the labels of a file, and say what would be made of them. Nothing is written."
+    if not isinstance(path, (str, Path, list, tuple)):
+        raise DataError(f"expected a file, got {type(path).__name__}: write it first (table.to_csv, adata.write_h5ad), or make the screen yourself with "
+            "Screen.from_long, from_arrays or from_anndata")
     files = [Path(p) for p in ([path] if isinstance(path, (str, Path)) else path)]
     if not files: raise DataError("expected a file, got an empty list")
     if lost := [p for p in files if not p.exists()]: raise StorageError(f"no file {lost[0]}")
     if len(files) > 1 and not name: raise DataError(f"expected a name for the screen of {len(files)} files: name=")
     name = name or files[0].name.split('.')[0]
     asked = dict(name=name, perturbation=perturbation, context=context, assay=assay or name, assay_said=assay is not None, kind=kind,
-        control=tuple(control), joined=joined, dose=dose, dose_unit=dose_unit, time=time, batch=batch, unit=unit, replicates=replicates,
+        control=(control,) if isinstance(control, str) else tuple(control), joined=joined, dose=dose, dose_unit=dose_unit, time=time, batch=batch, unit=unit, replicates=replicates,
         nominal=nominal, no_effect=no_effect, scale=scale)
     check_known([columns], ['readouts', 'contexts', 'perturbations'], 'columns')
     if not isinstance(perturbation, str) and perturbation is not None:

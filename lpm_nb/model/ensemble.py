@@ -349,6 +349,7 @@ def fit_lpm(
     known, train, valid = _known_part(atlas, split)                # from here on the test part does not exist
     _tell_of_tails(known, train)
     config = config or default_config(known)
+    if not isinstance(config, LPMConfig): raise DataError(f"expected config=LPMConfig(…) or default_config(atlas, members=2, …), got {type(config).__name__}")
     if config.decoder == 'paper' and any(s.obs['dose'].nunique() > 1 for s in known.values()):
         raise DataError("the paper's decoder has the dose in the perturbation's symbol and knows no dose column; write the dose into the "
             "label, as in 'drug:x@10', or use decoder='lpm'")

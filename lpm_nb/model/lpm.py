@@ -50,6 +50,8 @@ class LPMConfig:
         check_known([self.schedule], ['one_cycle', 'exponential'], 'schedule')
         check_known([self.keep], ['best', 'last'], 'keep')
         check_known([self.hold], ['pairs', 'values'], 'way to hold out')
+        for k in ('width', 'hidden', 'rank', 'epochs', 'members', 'layers'):
+            if not isinstance(getattr(self, k), (int, np.integer)): raise DataError(f"expected {k} as a whole number, got {getattr(self, k)!r}")
         for k in ('width', 'hidden', 'rank', 'epochs', 'members'):
             if getattr(self, k) < 1: raise DataError(f"expected {k} ≥ 1, got {getattr(self, k)}")
         for k, top in (('dropout', 1), ('valid', .5)):
@@ -88,7 +90,7 @@ def _table(n, width, std):
 
 # %% ../../nbs/model/06_lpm.ipynb #7805e118
 class Drop(nn.Module):
-    "Dropout; the mask is drawn, or given as a buffer (see `Side`)."
+    "Dropout; the mask is drawn, or given as a buffer (see `SideBySide`)."
     def __init__(self, share):
         super().__init__()
         self.share = share
