@@ -102,7 +102,8 @@ def screens_of_model(
 
 # %% ../nbs/15d_maps.ipynb #0fbe9965
 def _read_map(keep):
-    return Embedding(pd.read_parquet(keep/'vectors.parquet'), 'LPM', tuple(pd.read_parquet(f) for f in sorted(keep.glob('seed*.parquet'))))
+    doubt = pd.read_parquet(keep/'doubt.parquet')['doubt'] if (keep/'doubt.parquet').exists() else None
+    return Embedding(pd.read_parquet(keep/'vectors.parquet'), 'LPM', tuple(pd.read_parquet(f) for f in sorted(keep.glob('seed*.parquet'))), doubt=doubt)
 
 def _to_embed(atlas, wanted, say):
     "The screens that four of the wanted perturbations are in, less those that have one number for each."
@@ -115,7 +116,7 @@ def _to_embed(atlas, wanted, say):
     return many
 
 def _embed_all(folder, atlas, wanted, *, power, say):
-    "[vectors of the ensemble, of each member]"
+    "[vectors of the ensemble, of each member], and the doubt of the ensemble's."
     from lpm_nb.model.learner import load_lpm
     model = load_lpm(folder)
     if lost := [n for n in atlas if n not in model.vocab.readouts]:
@@ -129,16 +130,17 @@ def _embed_all(folder, atlas, wanted, *, power, say):
     def vectors(m):
         parts = [reduce_embedding(embed_responses(m, s, perturbations=[p for p in s.perturbations if p in these]),
             components=100 if power else 300, power=power, name=s.name) for s in screens]
-        t = join_embeddings(parts).vectors
-        return t.set_axis([f'c{i}' for i in range(t.shape[1])], axis=1)
-    tables = [vectors(model)]
+        e = join_embeddings(parts)
+        return e.vectors.set_axis([f'c{i}' for i in range(e.vectors.shape[1])], axis=1), e.doubt
+    whole, doubt = vectors(model)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')                                   # it was said of the ensemble
-        return tables + [vectors(model.member(i)) for i in range(len(model.networks))]
+        return [whole, *(vectors(model.member(i))[0] for i in range(len(model.networks)))], doubt
 
-def _keep_map(keep, tables):
+def _keep_map(keep, tables, doubt):
     with atomic_path(keep) as tmp:
         tmp.mkdir(parents=True)
+        if doubt is not None: doubt.rename('doubt').to_frame().to_parquet(tmp/'doubt.parquet')
         for i, t in enumerate(tables): t.to_parquet(tmp/('vectors.parquet' if i == 0 else f'seed{i - 1:03d}.parquet'))
 
 
@@ -160,9 +162,9 @@ def prepare_map(
     if not 0 <= power <= 1: raise DataError(f"expected 0 ≤ power ≤ 1, got {power}")
     singles = [p for p in ps if '+' not in p]
     wanted = singles if len(singles) >= 4 else ps
-    key = hashlib.sha256(json.dumps(['3', seal, sorted(atlas), wanted, power]).encode()).hexdigest()[:20]
+    key = hashlib.sha256(json.dumps(['4', seal, sorted(atlas), wanted, power]).encode()).hexdigest()[:20]
     keep, layout = cache_home()/'maps'/key, cache_home()/'maps'/key/f'{method}-{seed}.parquet'
-    if not (keep/'vectors.parquet').exists(): _keep_map(keep, _embed_all(folder, atlas, wanted, power=power, say=say))
+    if not (keep/'vectors.parquet').exists(): _keep_map(keep, *_embed_all(folder, atlas, wanted, power=power, say=say))
     e = _read_map(keep)
     if not layout.exists():
         if say: say(f'laying out {len(e.symbols):,} points ({method})')

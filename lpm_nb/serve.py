@@ -111,4 +111,4 @@ def map_note(
     if not file.exists(): raise ModelError(f"{folder} is no model folder (no provenance.json); train one with `lpm train`")
     home = Path(os.environ.get('LPM_CACHE_HOME') or pooch.os_cache('lpm_nb'))
     seal = json.loads(file.read_text(encoding='utf-8')).get('seal', '')
-    return home/'maps'/f'{seal[:20]}-{method}-{power}-3.json'
+    return home/'maps'/f'{seal[:20]}-{method}-{power}-4.json'
