@@ -559,6 +559,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'lpm_nb.core.check_known': ('core.html#check_known', 'lpm_nb/core.py'),
                              'lpm_nb.core.format_context': ('core.html#format_context', 'lpm_nb/core.py'),
                              'lpm_nb.core.format_perturbation': ('core.html#format_perturbation', 'lpm_nb/core.py'),
+                             'lpm_nb.core.ink': ('core.html#ink', 'lpm_nb/core.py'),
                              'lpm_nb.core.is_control': ('core.html#is_control', 'lpm_nb/core.py'),
                              'lpm_nb.core.parse_context': ('core.html#parse_context', 'lpm_nb/core.py'),
                              'lpm_nb.core.parse_perturbation': ('core.html#parse_perturbation', 'lpm_nb/core.py'),

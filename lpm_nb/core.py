@@ -6,7 +6,7 @@
 __all__ = ['CONTROLS', 'DIRECTION', 'LOOKS', 'PALETTE', 'INK', 'LPMError', 'DataError', 'UnknownSymbolError', 'ModelError',
            'StorageError', 'FetchError', 'LeakageError', 'DataWarning', 'parse_perturbation', 'format_perturbation',
            'split_dose', 'spell_doses', 'parse_context', 'format_context', 'is_control', 'canonical_labels',
-           'check_known', 'check_columns', 'atomic_path', 'sha256', 'rng']
+           'check_known', 'check_columns', 'atomic_path', 'sha256', 'ink', 'rng']
 
 # %% ../nbs/00_core.ipynb #0dd7d01a
 import difflib, hashlib, os, re, shutil, tempfile, warnings
@@ -279,6 +279,12 @@ def sha256(
 # %% ../nbs/00_core.ipynb #5a1992d2
 PALETTE = ['#0072B2', '#999999', '#E69F00', '#56B4E9', '#009E73', '#CC79A7', '#D55E00', '#F0E442']   # Okabe–Ito, the model first
 INK = '#222222'   # text and axes
+
+def ink(
+) -> str: # a colour
+    "Of text and lines in a figure: `INK`, or what the style in use says, so that a dark one is not dark on dark."
+    from matplotlib import rcParams
+    return INK if rcParams['text.color'] == 'black' else rcParams['text.color']
 
 # %% ../nbs/00_core.ipynb #88060cca
 def rng(

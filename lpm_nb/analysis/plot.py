@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from ..core import INK, PALETTE, DataError
+from ..core import ink, PALETTE, DataError
 
 # %% ../../nbs/analysis/14_plot.ipynb #ba18407e
 def _axes(ax, width=4.5, height=3.2):
@@ -38,7 +38,7 @@ def plot_methods(
     ax.hlines(y, t['low'], t['high'], color=colour, lw=2.2)
     ax.scatter(t['value'], y, c=colour, s=42, zorder=3)
     for i, v in zip(y, t['value']):
-        ax.annotate(f'{v:.3f}', (v, i), xytext=(0, 6), textcoords='offset points', ha='center', fontsize=8, color=INK)
+        ax.annotate(f'{v:.3f}', (v, i), xytext=(0, 6), textcoords='offset points', ha='center', fontsize=8, color=ink())
     ax.set_yticks(y, t['method'])
     ax.set_ylim(-.6, len(t) - .3)
     ax.set_xlabel(label or metric)
@@ -61,7 +61,7 @@ def plot_agreement(
     lo, hi = np.quantile(np.r_[m, p], [.0005, .9995]) if len(m) else (0, 1)
     if len(m) > 3000: ax.hexbin(m, p, gridsize=70, bins='log', cmap='Blues', extent=(lo, hi, lo, hi), linewidths=0, mincnt=1)
     else: ax.scatter(m, p, s=8, alpha=.5, color=PALETTE[0], linewidths=0)
-    ax.plot([lo, hi], [lo, hi], color=INK, lw=.8, ls='--')
+    ax.plot([lo, hi], [lo, hi], color=ink(), lw=.8, ls='--')
     ax.set(xlim=(lo, hi), ylim=(lo, hi), xlabel=f"measured{', ' + unit if unit else ''}", ylabel=f"predicted{', ' + unit if unit else ''}")
     ax.set_aspect('equal')
     return ax
@@ -83,12 +83,12 @@ def plot_paired(
     ax.scatter(w[b], w[a], s=12, alpha=.6, color=PALETTE[0], linewidths=0)
     lo, hi = float(w.min().min()), float(w.max().max())
     pad = .03 * (hi - lo or 1)
-    ax.plot([lo - pad, hi + pad], [lo - pad, hi + pad], color=INK, lw=.8, ls='--')
+    ax.plot([lo - pad, hi + pad], [lo - pad, hi + pad], color=ink(), lw=.8, ls='--')
     ax.set(xlabel=b, ylabel=a, xlim=(lo - pad, hi + pad), ylim=(lo - pad, hi + pad))
     ax.set_aspect('equal')
     from lpm_nb.analysis.benchmark import METRICS                      # here, so that a figure does not load torch
     better = w[a] < w[b] if METRICS.get(scores['metric'].iloc[0] if 'metric' in scores else None, 1) < 0 else w[a] > w[b]
-    ax.set_title(f"{a} better for {better.mean():.0%} of {len(w)}", fontsize=9, color=INK)
+    ax.set_title(f"{a} better for {better.mean():.0%} of {len(w)}", fontsize=9, color=ink())
     return ax
 
 # %% ../../nbs/analysis/14_plot.ipynb #68fa2e5c
@@ -126,7 +126,7 @@ def plot_calibration(
 ) -> Axes:
     "Share of held-out values inside the interval, against the interval's nominal level."
     ax = _axes(ax, 3.6, 3.4)
-    ax.plot([0, 1], [0, 1], color=INK, lw=.8, ls='--')
+    ax.plot([0, 1], [0, 1], color=ink(), lw=.8, ls='--')
     for i, (n, g) in enumerate(table.groupby('dataset', sort=False)):
         ax.plot(g['level'], g['coverage'], marker='o', ms=3, lw=1.5, color=PALETTE[i % len(PALETTE)], label=n)
     ax.set(xlabel='nominal coverage', ylabel='true coverage', xlim=(0, 1), ylim=(0, 1))

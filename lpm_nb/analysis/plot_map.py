@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage
 from scipy.spatial.distance import squareform
 from .embedding import short_name
-from ..core import INK, PALETTE, DataError, check_columns, check_known
+from ..core import INK, ink, PALETTE, DataError, check_columns, check_known
 
 # %% ../../nbs/analysis/14d_plot_map.ipynb #c9a638d3
 def _within(points, most=.02):
@@ -57,7 +57,7 @@ def plot_map(
         mine = (group == k).to_numpy()
         ax.scatter(*xy[mine].T, s=size * 2.2, color=c, edgecolors='white', linewidths=.4, label=f'{k} ({mine.sum()})', zorder=3)
     if len(highlight):
-        ax.scatter(*points.loc[list(highlight)].to_numpy().T, s=size * 7, facecolors='none', edgecolors=INK, linewidths=1.2, zorder=4)
+        ax.scatter(*points.loc[list(highlight)].to_numpy().T, s=size * 7, facecolors='none', edgecolors=ink(), linewidths=1.2, zorder=4)
     pad = .04 * np.ptp(xy, 0)
     ax.set(xticks=[], yticks=[], xlim=(xy[:, 0].min() - pad[0], xy[:, 0].max() + pad[0]),
         ylim=(xy[:, 1].min() - pad[1], xy[:, 1].max() + pad[1]))
@@ -67,7 +67,7 @@ def plot_map(
     if len(label):
         from adjustText import adjust_text
         ax.figure.draw_without_rendering()
-        texts = [ax.text(*points.loc[s], short_name(s), fontsize=7.5, color=INK, zorder=5) for s in dict.fromkeys(label)]
+        texts = [ax.text(*points.loc[s], short_name(s), fontsize=7.5, color=ink(), zorder=5) for s in dict.fromkeys(label)]
         near = points.loc[list(dict.fromkeys(label))].to_numpy()
         adjust_text(texts, x=near[:, 0], y=near[:, 1], ax=ax, arrowprops=dict(arrowstyle='-', color='#888888', lw=.5), expand=(1.2, 1.5),
             force_text=(.4, .6), iter_lim=600)
@@ -126,7 +126,7 @@ def plot_retrieval(
         x = np.sort(t['percentile'].to_numpy())
         ax.step(np.r_[0, x, 100], np.r_[0, np.arange(1, len(x) + 1) / len(x), 1], where='post', color=PALETTE[i % len(PALETTE)], lw=1.6,
             label=m)
-    ax.plot([0, 100], [0, 1], color=INK, ls='--', lw=.8)
+    ax.plot([0, 100], [0, 1], color=ink(), ls='--', lw=.8)
     ax.set(xlim=(0, 100), ylim=(0, 1.02), xlabel='share of the ranking, %', ylabel='share of the targets found')
     sns.despine(ax=ax)
     ax.legend(frameon=False, fontsize=8, loc='lower right')
@@ -152,15 +152,15 @@ def plot_volcano(
     sure = (np.abs(v) >= size) & (s >= z)
     for keep, c in ((~sure, '#c9c9c9'), (sure & (v > 0), PALETTE[6]), (sure & (v < 0), PALETTE[0])):
         ax.scatter(v[keep], s[keep], s=9, color=c, linewidths=0)
-    ax.axhline(z, color=INK, lw=.6, ls=':')
-    for x in (-size, size): ax.axvline(x, color=INK, lw=.6, ls=':')
+    ax.axhline(z, color=ink(), lw=.6, ls=':')
+    for x in (-size, size): ax.axvline(x, color=ink(), lw=.6, ls=':')
     ax.set(xlabel=f"predicted effect{', ' + unit if unit else ''}", ylabel='|effect| / its standard deviation')
     sns.despine(ax=ax)
     top = np.flatnonzero(sure)[np.argsort(-(np.abs(v) * s)[sure], kind='stable')][:label]
     if len(top):
         from adjustText import adjust_text
         ax.figure.draw_without_rendering()
-        adjust_text([ax.text(v[i], s[i], str(t['readout'].iloc[i]).removeprefix('expr:'), fontsize=7.5, color=INK) for i in top], ax=ax,
+        adjust_text([ax.text(v[i], s[i], str(t['readout'].iloc[i]).removeprefix('expr:'), fontsize=7.5, color=ink()) for i in top], ax=ax,
             arrowprops=dict(arrowstyle='-', color='#888888', lw=.5), iter_lim=200)
     return ax
 

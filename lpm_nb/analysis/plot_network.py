@@ -14,7 +14,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.patheffects import withStroke
-from ..core import INK, PALETTE, DataError, check_columns
+from ..core import ink, PALETTE, DataError, check_columns
 
 # %% ../../nbs/analysis/14c_plot_network.ipynb #933e2f69
 RAISES, LOWERS = PALETTE[0], PALETTE[6]   # colours of signed edges
@@ -101,7 +101,7 @@ def _name_modules(ax, nodes, places, span):
     for r in named.sort_values('community').itertuples():
         x, y = (nodes.loc[nodes['community'] == r.community, k] for k in 'xy')
         def write(x, y, ha, va, name=r.name):
-            return ax.text(x, y, name, ha=ha, va=va, fontsize=8.5, fontweight='bold', color=INK, zorder=6, linespacing=1.05,
+            return ax.text(x, y, name, ha=ha, va=va, fontsize=8.5, fontweight='bold', color=ink(), zorder=6, linespacing=1.05,
                 bbox=dict(facecolor='white', alpha=.75, edgecolor='none', pad=.8))
         places.put(write, [(x.mean(), y.max() + .015 * span, 'center', 'bottom'), (x.mean(), y.min() - .015 * span, 'center', 'top'),
             (x.max() + .01 * span, y.mean(), 'left', 'center'), (x.min() - .01 * span, y.mean(), 'right', 'center')], framed=True)
@@ -115,7 +115,7 @@ def _name_genes(ax, nodes, places, at, labels, focus):
         if shown >= labels and gene not in focus: break
         if gene not in at.index: continue
         def write(x, y, ha, va, gene=gene):
-            return ax.annotate(gene, at.loc[gene], xytext=(x, y), textcoords='offset points', ha=ha, va=va, fontsize=7, color=INK, zorder=5,
+            return ax.annotate(gene, at.loc[gene], xytext=(x, y), textcoords='offset points', ha=ha, va=va, fontsize=7, color=ink(), zorder=5,
                 path_effects=[withStroke(linewidth=1.8, foreground='white')])
         shown += places.put(write, around, most=np.inf if gene in focus else 1)
 
@@ -144,7 +144,7 @@ def plot_network(
     ax.scatter(nodes['x'], nodes['y'], s=size, c=[colour[k] for k in nodes['community']], edgecolors='white', linewidths=.4, zorder=3)
     if len(focus):
         ring = nodes[nodes['gene'].isin(list(focus))]
-        ax.scatter(ring['x'], ring['y'], s=90, facecolors='none', edgecolors=INK, linewidths=1.4, zorder=4)
+        ax.scatter(ring['x'], ring['y'], s=90, facecolors='none', edgecolors=ink(), linewidths=1.4, zorder=4)
     span = max(np.ptp(nodes['x']), np.ptp(nodes['y']), 1e-9)
     ends = {f'{k}lim': (nodes[k].min() - .07 * span, nodes[k].max() + .07 * span) for k in 'xy'}
     ax.set(**ends, xticks=[], yticks=[])

@@ -13,7 +13,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from ..core import INK, PALETTE, DataError, check_columns
+from ..core import ink, PALETTE, DataError, check_columns
 
 # %% ../../nbs/analysis/14e_plot_screen.ipynb #cafaca61
 def _axes(ax): return plt.subplots(figsize=(4.2, 3.1), layout='constrained', dpi=120)[1] if ax is None else ax
@@ -28,7 +28,7 @@ def plot_on_target(
     check_columns(own, ['percentile', 'context'], rows=True)
     ax = _axes(ax)
     ax.hist(own['percentile'], bins=np.linspace(0, 1, 21), color=PALETTE[0])
-    ax.axhline(len(own) / 20, color=INK, ls='--', lw=.8)
+    ax.axhline(len(own) / 20, color=ink(), ls='--', lw=.8)
     ax.set(xlim=(0, 1), xlabel='percentile of the perturbed gene (1 = moved most)', ylabel='perturbations', title='on-target readout')
     sns.despine(ax=ax)
     return ax
@@ -48,7 +48,7 @@ def plot_reliability(
         ax.set(xlim=(min(0, r.min()), 1), xlabel='variance that replicates agree on', title='replicates')
     else:
         ax.hist(r, bins=30, color=PALETTE[2])
-        ax.axvline(r.median(), color=INK, ls='--', lw=.8)
+        ax.axvline(r.median(), color=ink(), ls='--', lw=.8)
         ax.set(xlabel='variance that replicates agree on', ylabel='readouts', title='replicates')
     sns.despine(ax=ax)
     return ax
@@ -65,7 +65,7 @@ def plot_context_agreement(
     weak = agreement['strength'] <= agreement['strength'].quantile(1 / 3)
     for k, c, label in ((~weak, '#c9c9c9', None), (weak, PALETTE[6], f"weakest third: mean {agreement.loc[weak, 'agreement'].mean():.2f}")):
         ax.scatter(agreement.loc[k, 'strength'], agreement.loc[k, 'agreement'], s=10, color=c, linewidths=0, label=label)
-    ax.axhline(0, color=INK, ls='--', lw=.8)
+    ax.axhline(0, color=ink(), ls='--', lw=.8)
     ax.set(ylim=(min(-.2, agreement['agreement'].min() - .05), 1), xlabel='strength (root mean square)',
         ylabel='correlation between contexts', title='alike in all contexts?')
     sns.despine(ax=ax)
