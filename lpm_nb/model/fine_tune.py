@@ -201,11 +201,14 @@ def _extend_noise(model, atlas, held, network, *, vocab, prior, enough):
     return {**noise, **model.noise}, hard
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #69c59f38
-def _still_unmeasured(before, now, known):
-    "Readouts that neither the old experiments of a context had nor the new ones; `known`: the contexts of old ones."
+def _still_unmeasured(before, now, *, known, met):
+    "Readouts that neither the old experiments of a context had nor the new ones; `known`: contexts of old ones, `met`: of new ones."
     out = {n: dict(cs) for n, cs in before.items()}
-    for n, cs in now.items():
-        for c, lost in cs.items(): out.setdefault(n, {})[c] = sorted(set(lost) & set(out[n].get(c, []))) if c in known.get(n, []) else lost
+    for n, cs in met.items():
+        old = out.setdefault(n, {})
+        for c in cs:
+            lost = now.get(n, {}).get(c, [])
+            old[c] = sorted(set(lost) & set(old.get(c, []))) if c in known.get(n, []) else lost
     return {n: kept for n, cs in out.items() if (kept := {c: r for c, r in cs.items() if r})}
 
 @patch
@@ -247,7 +250,8 @@ def fine_tune(self:TrainedLPM,
         provenance={**self.provenance, 'fine_tuned_on': {n: fingerprint(s) for n, s in atlas.items()}})
     controls = {n: _join_controls(self.controls.get(n), c) for n, c in measure_controls(made, atlas, whole).items()}
     made = replace(made, controls={**self.controls, **controls}, own={**measure_on_target(made, atlas, whole), **self.own},
-        unmeasured=_still_unmeasured(self.unmeasured, find_unmeasured(atlas, whole), self.vocab.screen_contexts))
+        unmeasured=_still_unmeasured(self.unmeasured, find_unmeasured(atlas, whole), known=self.vocab.screen_contexts,
+            met={n: s.contexts for n, s in atlas.items()}))
     if not (self.descriptors or self.context_descriptors): return made
     # those that were unseen may be known now
     given = next((d.vectors for d in self.context_descriptors if d.given), 'screens')
