@@ -1293,6 +1293,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                   'lpm_nb/model/classical.py')},
             'lpm_nb.model.completion': { 'lpm_nb.model.completion._covariance': ( 'model/completion.html#_covariance',
                                                                                   'lpm_nb/model/completion.py'),
+                                         'lpm_nb.model.completion._crossed_effects': ( 'model/completion.html#_crossed_effects',
+                                                                                       'lpm_nb/model/completion.py'),
                                          'lpm_nb.model.completion._inverse': ( 'model/completion.html#_inverse',
                                                                                'lpm_nb/model/completion.py'),
                                          'lpm_nb.model.completion._leading_scores': ( 'model/completion.html#_leading_scores',

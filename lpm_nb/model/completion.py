@@ -179,26 +179,21 @@ def best_linear(
     return out
 
 # %% ../../nbs/model/06a_completion.ipynb #aae4f9d7
-def crossed_effects(
-    Y:np.ndarray,    # (n, r) values, NaN = not measured
-    groups:Sequence[np.ndarray], # of each part, (n,) which of its effects a row has
-    sizes:Sequence[int], # of each part, how many effects it has
-    *,
-    steps:int=60,    # most rounds
-    tol:float=1e-3,  # stop when no part changes by more, in standard deviations
-    few:float=2.,    # variances are learned as if so many effects and rows more had an equal share each
-) -> tuple[np.ndarray, list[np.ndarray]]: # mean (r,), effects (size, r) of each part
-    "Values as a mean and a sum of random effects, one of each part, every readout for itself."
+def _crossed_effects(Y, groups, sizes, *, shares, few, pooled, steps, tol):
+    "Mean, effects, and the share that each part and the noise have of the variance: of all readouts together if `pooled`."
     seen = ~np.isnan(Y)
     n = np.maximum(seen.sum(0), 1)
     rest = np.where(seen, Y, 0).astype(np.float64)
     mean = rest.sum(0) / n
     rest = np.where(seen, rest - mean, 0)
     total = np.maximum((rest**2).sum(0) / n, 1e-12)
-    start = total / (len(groups) + 1)
     add = [csr_matrix((np.ones(len(Y)), (g, np.arange(len(Y)))), shape=(k, len(Y))) for g, k in zip(groups, sizes)]
     count = [a @ seen.astype(np.float64) for a in add]
-    noise, size, effect = start, [start] * len(add), [np.zeros((k, Y.shape[1])) for k in sizes]
+    *size, noise = [s * total for s in shares]
+    effect = [np.zeros((k, Y.shape[1])) for k in sizes]
+    def variance(squares, k, share): # (r,) from sums of squares of k each
+        if pooled: squares, k = (squares / total).sum() * total, k.sum()
+        return np.maximum((squares + few * share * total) / (k + few), 1e-3 * total)
     for _ in range(steps):
         moved, unsure = 0., []
         for j, g in enumerate(groups):
@@ -211,11 +206,28 @@ def crossed_effects(
         shift = rest.sum(0) / n
         mean = mean + shift
         rest -= np.where(seen, shift, 0)
-        noise = np.maximum(((rest**2).sum(0) + sum((c * u).sum(0) for c, u in zip(count, unsure)) + few * start) / (n + few), 1e-3 * total)
-        size = [np.maximum((np.where(c > 0, e**2 + u, 0).sum(0) + few * start) / ((c > 0).sum(0) + few), 1e-3 * total)
-            for e, u, c in zip(effect, unsure, count)]
+        noise = variance((rest**2).sum(0) + sum((c * u).sum(0) for c, u in zip(count, unsure)), n, shares[-1])
+        size = [variance(np.where(c > 0, e**2 + u, 0).sum(0), (c > 0).sum(0), s) for e, u, c, s in zip(effect, unsure, count, shares)]
         if moved < tol: break
-    return mean, effect
+    return mean, effect, [float((v / total).mean()) for v in (*size, noise)]
+
+def crossed_effects(
+    Y:np.ndarray,    # (n, r) values, NaN = not measured
+    groups:Sequence[np.ndarray], # of each part, (n,) which of its effects a row has
+    sizes:Sequence[int], # of each part, how many effects it has
+    *,
+    steps:int=60,    # most rounds
+    tol:float=1e-3,  # stop when no part changes by more, in standard deviations
+    few:float=2.,    # variances are learned as if so many effects and rows more had an equal share each; of profiles, five times as many with the shares that all readouts have together
+    sample:int=200,  # readouts of profiles that these shares are learned from
+) -> tuple[np.ndarray, list[np.ndarray]]: # mean (r,), effects (size, r) of each part
+    "Values as a mean and a sum of random effects, one of each part, every readout for itself."
+    shares, r = [1 / (len(groups) + 1)] * (len(groups) + 1), Y.shape[1]
+    if r >= 20:
+        some = Y[:, np.unique(np.linspace(0, r - 1, sample).astype(int))]
+        shares = _crossed_effects(some, groups, sizes, shares=shares, few=few, pooled=True, steps=5 * steps, tol=tol / 10)[2]
+        few = 5 * few
+    return _crossed_effects(Y, groups, sizes, shares=shares, few=few, pooled=False, steps=steps, tol=tol)[:2]
 
 # %% ../../nbs/model/06a_completion.ipynb #a1de3980
 def additive_effects(

@@ -412,7 +412,8 @@ def _weigh(self:_StackFit, n, pattern, e, but=None):
     speak, r = [k[0] for k, on in zip(self.kinds[n], pattern) if on == '1'], len(self.known[n].readouts)
     prior, each = (1., 1.) if r >= 20 else (10., max(1., r / 4))
     first = speak.index(OTHER_AMOUNTS) + 1 if OTHER_AMOUNTS in speak else 0
-    def solve(e, settled): return solve_weights(e, prior=10. if first else prior, each=each, settled=settled, first=first)
+    most = 1. if r >= 20 else 5.       # of profiles the same experiments chose the best epoch: what they say of more than the network's answer is too good to be true
+    def solve(e, settled): return solve_weights(e, prior=10. if first else prior, each=each, settled=settled, first=first, most=most)
     parts = [x.equations[pattern].first(len(speak) + 1) for x in self.said if x.screen == n and x.member != but and pattern in x.equations]
     settled = 'additive' in speak and 'interactions' not in speak and not first and not _better_free(parts, solve)
     return solve(e.first(len(speak) + 1), settled).tolist()

@@ -67,6 +67,7 @@ def solve_weights(
     each:float=1.,       # experiments that one experiment counts for: a few readouts say more than one
     settled:bool=False,  # what adds up is the base: trust that, until many experiments say otherwise
     first:int=0,         # who is trusted before there are any: the network, or another base model
+    most:float=5.,       # largest weight of the network; of the others 5
 ) -> np.ndarray: # (q,) non-negative
     "The weights of the network and the classical models."
     q, n = len(equations.b), max(equations.n * each, 1)
@@ -80,8 +81,11 @@ def solve_weights(
     if q == 1: prior = max(prior, 10)                      # of those that only the network knows there are few
     pull = np.diag(np.maximum(np.diag(equations.A), 1e-9)) * prior / n
     if q == 1: pull = np.maximum(pull, equations.c / equations.n)        # where the network says next to nothing, nothing is learned of it
-    out = non_negative(equations.A + pull, equations.b + pull @ start)
-    return np.clip(out, .02, 1) if q == 1 else np.minimum(out, 5)        # what is tiny in one fold need not be so in the next
+    A, b = equations.A + pull, equations.b + pull @ start
+    out = non_negative(A, b)
+    if q == 1: return np.clip(out, .02, 1)                               # what is tiny in one fold need not be so in the next
+    if out[0] > most: out = np.r_[most, non_negative(A[1:, 1:], b[1:] - most * A[1:, 0])]
+    return np.minimum(out, 5)
 
 # %% ../../nbs/model/06d_stack.ipynb #c5e38d2e
 KNOTS = 32, 8, 3, 1   # experiments of a perturbation or of a context
