@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['CONTROLS', 'DIRECTION', 'LOOKS', 'PALETTE', 'INK', 'LPMError', 'DataError', 'UnknownSymbolError', 'ModelError',
-           'StorageError', 'FetchError', 'LeakageError', 'DataWarning', 'parse_perturbation', 'format_perturbation',
-           'split_dose', 'spell_doses', 'parse_context', 'format_context', 'is_control', 'canonical_labels',
-           'check_known', 'check_columns', 'atomic_path', 'sha256', 'ink', 'rng']
+           'StorageError', 'FetchError', 'LeakageError', 'DataWarning', 'parse_perturbation', 'is_single',
+           'format_perturbation', 'split_dose', 'spell_doses', 'parse_context', 'format_context', 'is_control',
+           'canonical_labels', 'listed', 'check_known', 'check_columns', 'atomic_path', 'sha256', 'ink', 'rng']
 
 # %% ../nbs/00_core.ipynb #0dd7d01a
 import difflib, hashlib, os, re, shutil, tempfile, warnings
@@ -69,6 +69,12 @@ def parse_perturbation(
     return tuple(sorted(parts))
 
 # %% ../nbs/00_core.ipynb #38b79ab4
+def is_single(
+    text:str, # a perturbation
+) -> bool: # neither control nor a combination
+    "Is this one atom?"
+    return len(parse_perturbation(text)) == 1
+
 def format_perturbation(
     atoms:Iterable[str], # members in any order
 ) -> str: # canonical text: sorted, joined by `+`, literal pluses escaped
@@ -186,6 +192,12 @@ def canonical_labels(
 DIRECTION = {'CRISPRi': -1, 'CRISPRko': -1, 'CRISPR': -1, 'KO': -1, 'shRNA': -1, 'siRNA': -1, 'CRISPRa': 1, 'OE': 1}
 
 # %% ../nbs/00_core.ipynb #7f7b0e8b
+def listed(
+    x:str|Iterable|None, # one text, several, or nothing
+) -> list|None: # None stays None
+    "What may be one or several, as a list."
+    return x if x is None else [x] if isinstance(x, str) else list(x)
+
 def check_known(
     wanted:Iterable[str],   # symbols asked for
     known:Sequence[str],    # symbols there are

@@ -13,7 +13,7 @@ from typing import Annotated, Optional
 import typer
 from .console import ContextDescriptors, Descriptors, Json, Quiet, read_all_descriptors, read_input, read_perturbations, read_table
 from .console import result_folder, say, show_table, add_descriptors, write_table
-from .core import DIRECTION, DataError, check_known
+from .core import DIRECTION, DataError, check_known, is_single, parse_perturbation
 from .data.screen import Atlas
 
 # %% ../nbs/15h_map_commands.ipynb #95029b29
@@ -38,11 +38,11 @@ def find_symbol(
     "The symbol that was meant; several or none is an error that names them."
     symbols = list(symbols)
     if text in symbols: return text
-    same = [s for s in symbols if s.lower() == text.lower() or s.partition(':')[2].lower() == text.lower()]
+    def spelled(s): return s, s.partition(':')[2], *(x for a in parse_perturbation(s)[:1] for x in (a, a.partition(':')[2]) if is_single(s))
+    same = [s for s in symbols if text.lower() in map(str.lower, spelled(s))]
     if len(same) == 1: return same[0]
     if same: raise DataError(f"{text!r} could be {' or '.join(map(repr, same))}; write it with its kind")
     kinds = {s.partition(':')[2]: s for s in symbols if ':' in s}
-    if text in kinds: return kinds[text]
     check_known([text], symbols if ':' in text else list(kinds) or symbols, 'perturbation')
 
 # %% ../nbs/15h_map_commands.ipynb #b360cef7
@@ -211,7 +211,7 @@ def rank_movers(
     trained = add_descriptors(load_lpm(model), read_all_descriptors(descriptors, context_descriptors), quiet=quiet)
     where = find_screen(trained, readout, screen)
     wanted = None if perturbations is None else read_perturbations(perturbations)
-    atlas = Atlas([screens_of_model(model, screens=[read_input(str(s), quiet=quiet) for s in screens or []])[where]])
+    atlas = screens_of_model(model, screens=[read_input(str(s), quiet=quiet) for s in screens or []], only=where)
     _tell_changed(trained, atlas[where], quiet)
     t = find_movers(trained, readout, direction=direction, screen=where, contexts=context or None, perturbations=wanted,
         selective=selective, by=by, against=against, dose=dose, time=time, atlas=atlas, measured=measured, top=top)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from .analysis.embedding import Embedding, embed_responses, join_embeddings, lay_out, reduce_embedding
-from .core import DataError, FetchError, ModelError, atomic_path
+from .core import DataError, FetchError, ModelError, atomic_path, check_known, is_single
 from .data.screen import Atlas, Screen
 from .data.fetch import cache_home
 from .data.sources import CATALOGUE, added_screens, read_screen
@@ -83,6 +83,7 @@ def screens_of_model(
     folder:str|Path,  # of the model
     *,
     screens:Sequence[Screen]=(), # instead of the catalogue's
+    only:str|None=None, # one of them; None = all
 ) -> Atlas:
     "The screens that a model was trained on."
     file = Path(folder)/'provenance.json'
@@ -92,6 +93,9 @@ def screens_of_model(
     unknown = [n for n in given if n not in names]
     if unknown:
         raise DataError(f"the model of {folder} was not trained on {', '.join(map(repr, unknown))}; it knows {', '.join(map(repr, names))}")
+    if only is not None:
+        check_known([only], names, 'screen of the model')
+        names = [only]
     lost = [n for n in names if n not in given and n not in CATALOGUE and n not in added_screens()]
     if lost:
         raise DataError(f"the model was trained on {', '.join(map(repr, lost))}, which the catalogue does not have; name the file of each "
@@ -160,7 +164,7 @@ def prepare_map(
     ps, asked = [p for p in atlas.perturbations if p], power
     if power is None: power = .5 if sum(p.startswith('drug:') for p in ps) > len(ps) / 2 else 0.
     if not 0 <= power <= 1: raise DataError(f"expected 0 ≤ power ≤ 1, got {power}")
-    singles = [p for p in ps if '+' not in p]
+    singles = [p for p in ps if is_single(p)]
     wanted = singles if len(singles) >= 4 else ps
     key = hashlib.sha256(json.dumps(['4', seal, sorted(atlas), wanted, power]).encode()).hexdigest()[:20]
     keep, layout = cache_home()/'maps'/key, cache_home()/'maps'/key/f'{method}-{seed}.parquet'

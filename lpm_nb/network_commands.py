@@ -119,7 +119,7 @@ def network(
         relations) if relations is not None else None
     if as_json:
         return print(json.dumps(dict(folder=str(out), genes=len(G), edges=G.number_of_edges(), modules=len(named),
-            precision=None if precision is None else precision.round(4).to_dict('records'))))
+            precision=None if precision is None else json.loads(precision.round(4).to_json(orient='records')))))
     cols = [c for c in ('community', 'genes', 'agreement', 'set', 'hits', 'fold', 'q') if c in named]
     show_table(named[cols].set_index('community'), title='modules')
     if G.is_directed(): show_table(find_hubs(G, top=10).query('targets > 0').set_index('gene'), title='hubs')

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from .metrics import bootstrap, delta_pearson, discrimination, direction_accuracy, mse, pearson, pooled_pearson, r2, spearman
-from ..core import DataError, DataWarning, check_known, parse_perturbation, split_dose
+from ..core import DataError, DataWarning, check_known, listed, parse_perturbation, split_dose
 from ..data.effects import fit_members
 from ..data.screen import Atlas, Screen, as_atlas
 from ..data.split import Split, prove_split
@@ -254,7 +254,7 @@ def evaluate(
     *,
     split:Split,                  # its test part is scored; its training part gives the references
     champion:str|None=None,       # the method that is compared with each other one; None = the first
-    screens:list|None=None,       # only these
+    screens:str|list|None=None,   # only these
     metrics:Mapping[str, Callable]|None=None, # of your own: name -> function(pred (n, k), true (n, k) with NaN) -> (n,) scores, larger is better; a row is a profile, in screens of few readouts a perturbation over its experiments
     noise:Mapping[str, float|np.ndarray]|None=None, # screen -> standard deviation of one measurement (of each readout); where it is not given, replicates tell
     seed:int=0,                   # of the resampling
@@ -268,6 +268,8 @@ def evaluate(
     for m, model in methods.items(): _tell_of_fit(m, model, atlas, split)
     champion, own = champion or next(iter(methods)), dict(metrics or {})
     check_known([champion], list(methods), 'method')
+    screens = listed(screens)
+    check_known(screens or [], list(atlas), 'screen')
     if taken := set(own) & set(METRICS): raise DataError(f"metric {sorted(taken)[0]!r} is there already; give yours another name")
     scores, summary, kept, ceiling = [], [], {}, {}
     check_known(list(noise or {}), list(atlas), 'screen')
@@ -330,6 +332,7 @@ def calibration(
     "Nominal against true coverage of a method's intervals."
     from scipy.stats import norm
     rows = []
+    check_known([method or evaluation.champion], evaluation.summary['method'].unique().tolist(), 'method')
     for n, (_, Y, preds) in evaluation.predictions.items():
         P, std = preds[method or evaluation.champion]
         if std is None: raise DataError(f"method {method or evaluation.champion!r} gives no standard deviation")

@@ -74,6 +74,7 @@ def score_grouping(
     labels = labels[[s for s in e.symbols if s in labels.index]]
     size = labels.value_counts()
     groups = sorted(size.index[size >= min_size])
+    if permutations < 1: raise DataError(f"expected permutations ≥ 1, got {permutations}: p-values are counted against them")
     if len(groups) < 2: raise DataError(f"expected at least 2 groups of {min_size} or more labelled symbols, got {len(groups)}")
     labels = labels[labels.isin(groups)]
     S = similarity(e).loc[labels.index, labels.index].to_numpy().copy()

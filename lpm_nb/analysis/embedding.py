@@ -17,10 +17,10 @@ import pandas as pd
 import scipy
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
-from ..core import DataError, DataWarning, check_known, parse_perturbation, rng
+from ..core import DataError, DataWarning, check_known, listed, parse_perturbation, rng
 from .knowledge import enrich_sets
 from .metrics import bootstrap
-from ..data.screen import Atlas, Screen
+from ..data.screen import Atlas, Screen, as_atlas
 
 # %% ../../nbs/analysis/11_embedding.ipynb #d028bf71
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Embedding:
     @property
     def symbols(self) -> list[str]: return self.vectors.index.tolist()
     def keep(self, symbols:Sequence[str]) -> 'Embedding': # of these symbols, in this order
-        cut = [symbols] if isinstance(symbols, str) else list(symbols)
+        cut = listed(symbols)
         check_known(cut, self.symbols, 'symbol of this embedding')
         def of(t): return (t if self.centred else t - t.mean()).loc[cut]            # how alike they are does not depend on who is kept
         return replace(self, vectors=of(self.vectors), seeds=tuple(map(of, self.seeds)), centred=True,
@@ -147,9 +147,9 @@ def _join(pieces, perturbations):
 
 def _layout(atlas, perturbations, readouts, against):
     "The atlas, who is wanted, everyone that is looked at, which of these effects are counted against, and [screen, its wanted readouts]."
-    atlas = Atlas(atlas) if isinstance(atlas, Screen) else atlas
+    atlas = as_atlas(atlas)
     known = [p for p in atlas.perturbations if p]
-    wanted, usual, readouts = ([x] if isinstance(x, str) else x for x in (perturbations, against, readouts))
+    wanted, usual, readouts = map(listed, (perturbations, against, readouts))
     check_known([*(wanted or []), *(usual or [])], known, 'perturbation')
     check_known(readouts or [], atlas.readouts, 'readout')
     wanted, usual = (known if x is None else list(x) for x in (wanted, usual))
@@ -380,7 +380,7 @@ def short_name(
     symbol:str, # such as 'drug:vorinostat' or 'CRISPRi:PSMB5'
 ) -> str: # 'vorinostat', 'PSMB5'
     "A symbol as a label."
-    return '+'.join(p.partition(':')[2] or p for p in str(symbol).split('+'))
+    return '+'.join(p.partition(':')[2] or p for p in parse_perturbation(str(symbol)))
 
 def without_kind(
     symbol:str, # such as 'CRISPRi:PSMB5' or 'drug:x'
@@ -417,9 +417,8 @@ def cluster_embedding(
     from sklearn.metrics import silhouette_score
     N = len(e.vectors)
     if N < 4: raise DataError(f"expected at least 4 symbols to cluster, got {N}")
-    both = np.outer(_belief(e), _belief(e))
     def cut(v, k):
-        D = np.clip(1 - similarity(v).to_numpy() * both, 0, None)
+        D = np.clip(1 - similarity(replace(e, vectors=v, seeds=())).to_numpy(), 0, None)
         np.fill_diagonal(D, 0)
         return AgglomerativeClustering(k, metric='precomputed', linkage='average').fit_predict(D)
     if n is None:
@@ -501,13 +500,14 @@ def recover_relations(
     i, j = np.triu_indices(len(shared), 1)
     S = {}
     for m, e in embeddings.items():
-        v = e.vectors.set_axis([without_kind(s) for s in e.symbols])
-        if v.index.has_duplicates:
-            raise DataError(f"gene {v.index[v.index.duplicated()][0]!r} is in {m!r} more than once, with several kinds of perturbation; "
+        genes = pd.Index([without_kind(s) for s in e.symbols])
+        if genes.has_duplicates:
+            raise DataError(f"gene {genes[genes.duplicated()][0]!r} is in {m!r} more than once, with several kinds of perturbation; "
                 "keep() one kind")
-        S[m] = similarity(v).loc[shared, shared].to_numpy()[i, j]
+        at = genes.get_indexer(shared)
+        S[m] = similarity(e).to_numpy()[at[i], at[j]]
     code = {s: k for k, s in enumerate(shared)}
-    t = relations[relations['gene1'].isin(code) & relations['gene2'].isin(code)]
+    t = relations[relations['gene1'].isin(code) & relations['gene2'].isin(code) & (relations['gene1'] != relations['gene2'])]
     a, b = t['gene1'].map(code).to_numpy(int), t['gene2'].map(code).to_numpy(int)
     flat = np.zeros((len(shared),) * 2, int)
     flat[i, j] = np.arange(len(i))
@@ -596,7 +596,7 @@ def annotate_function(
         Z = (Z - Z.mean(0)) / np.sqrt((Z.std(0)**2).mean())
         parts = []
         for train, test in KFold(folds, shuffle=True, random_state=seed).split(Z):
-            said = RidgeCV(alphas=np.logspace(-1, 4, 11), alpha_per_target=True).fit(Z[train], Y[train]).predict(Z[test])
+            said = RidgeCV(alphas=np.logspace(-1, 4, 11), alpha_per_target=True).fit(Z[train], Y[train]).predict(Z[test]).reshape(len(test), -1)
             parts.append((test, said, Y[test]))
         scores[m], drawn[m] = _set_aurocs(parts, W[:1])[0], np.nanmean(_set_aurocs(parts, W[1:]), 1)
     each = pd.DataFrame(scores, index=pd.Index(names, name='set'))

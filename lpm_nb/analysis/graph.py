@@ -30,7 +30,7 @@ def build_graph(
 ) -> nx.DiGraph: # edges with score, weight, sign and what else the table has
     "The best edges as a directed graph."
     check_columns(edges, ['source', 'target', 'score'])
-    t = edges.sort_values('score', ascending=False, kind='stable')
+    t = edges.sort_values('score', ascending=False, kind='stable').drop_duplicates(['source', 'target'])    # of one edge twice, the stronger
     if min_score is not None: t = t[t['score'] >= min_score]
     if max_q is not None:
         if 'q' not in t: raise DataError("max_q needs a false-discovery rate: use a method that tests, or edge_significance")
@@ -222,7 +222,7 @@ def write_graph(
     for _, d in [*H.nodes(data=True), *((0, d) for *_, d in H.edges(data=True))]:
         for k, v in list(d.items()):
             d[k] = v.item() if isinstance(v, np.generic) else v            # plain numbers, which every reader knows
-            if isinstance(d[k], float) and np.isnan(d[k]): del d[k]        # what is not known is left out: NaN is no JSON
+            if d[k] is None or d[k] is pd.NA or (isinstance(d[k], float) and np.isnan(d[k])): del d[k]     # what is not known is left out: NaN is no JSON
     with atomic_path(path) as tmp:
         if path.suffix == '.graphml': nx.write_graphml(H, tmp)
         elif path.suffix == '.cyjs': Path(tmp).write_text(json.dumps(nx.cytoscape_data(H)), encoding='utf-8')

@@ -269,6 +269,7 @@ def _weighted_r(x, y, w):
 def _interaction_stats(w, y, ranked, share):
     "(n_methods, 3) r and the two average precisions of weighted pairs; ranked: predictions, and what ranks sick and buffering pairs."
     use, (lo, hi) = w > 0, np.quantile(y, [share, 1 - share])
+    if not use.any(): return np.full((ranked[0].shape[1], 3), np.nan)             # no pair of the genes that were drawn
     v, yy = w[use], y[use]
     return np.array([[_weighted_r(x, yy, v), _precision(yy <= lo, -sick, v), _precision(yy >= hi, buffering, v)]
         for x, sick, buffering in zip(*(m[use].T for m in ranked))])
@@ -313,6 +314,7 @@ def score_interactions(
     low, high = (np.broadcast_to(x, len(keep))[keep] for x in strong or (0., 0.))
     for m in std if std is not None else ():
         j, u = list(P).index(m), np.maximum(std[m].to_numpy(float)[keep], 1e-12)
+        if np.isnan(u).any(): raise DataError(f"expected a standard deviation of {m!r} for every pair, got {int(np.isnan(u).sum())} missing ones")
         sick[:, j], buffering[:, j] = (X[:, j] - low) / u, (X[:, j] - high) / u
     stats = partial(_interaction_stats, y=y, ranked=(X, sick, buffering), share=share)
     value = stats(np.ones(len(y)))

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom, rankdata, t as student
-from ..core import DIRECTION, DataError, check_columns, check_known, rng
+from ..core import DIRECTION, DataError, check_columns, check_known, is_single, listed, parse_perturbation, rng
 from .embedding import Embedding, without_kind, embed_profiles, embed_responses, neighbours, similarity, unit_vectors
 from .metrics import bootstrap
-from ..data.screen import Atlas
+from ..data.screen import Atlas, as_atlas
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #c69b43f8
 RANKS = (1, 5, 10, 50)   # places looked at in a ranking
@@ -80,7 +80,7 @@ def compare_kinds(
     kinds:Sequence[str]|None=None, # kinds of genetic perturbation; None = all there are
 ) -> pd.DataFrame: # (n_drugs, n_genetic) cosine, each kind counted from its own mean, drawn to zero as if five more were there
     "How alike drugs and genetic perturbations are."
-    of = pd.Series([s.partition(':')[0] if '+' not in s else '' for s in e.symbols], e.symbols)
+    of = pd.Series([s.partition(':')[0] if is_single(s) else '' for s in e.symbols], e.symbols)
     drugs = list(drugs) if drugs is not None else of.index[of == 'drug'].tolist()
     check_known(drugs, e.symbols, 'symbol of this embedding')
     there = [k for k in DIRECTION if (of == k).any()]
@@ -190,6 +190,8 @@ def retrieve_targets(
             "expected at least 2")
     asking = sorted(t['drug'].unique())
     d, k = pd.Index(asking).get_indexer(t['drug']), pd.Index(genes).get_indexer(t['gene'])
+    if signed and not t['sign'].isin([-1, 0, 1]).all():
+        raise DataError(f"expected -1 (takes away), 1 (adds) or 0 (unknown) in column 'sign', got {t.loc[~t['sign'].isin([-1, 0, 1]), 'sign'].iloc[0]!r}; signed=False does without")
     sign = t['sign'].to_numpy(int) if signed else np.zeros(len(t), int)
     ways = {'drug to target': (d, len(genes)), 'target to drug': (k, len(asking))}    # who asks, among how many
     g, each, scores, chance = rng(seed, 'targets'), [], {}, {}
@@ -214,10 +216,10 @@ def embed_shared(
     name:str|None=None, # for tables and legends
 ) -> Embedding: # (n_perturbations, n_readouts): readouts that every kind has; mean over the contexts of a perturbation's own screens
     "Every perturbation in its own screens, on the readouts that all kinds of perturbation share."
-    if not isinstance(atlas, Atlas): raise DataError(f"expected an Atlas, got {type(atlas).__name__}")
+    atlas = as_atlas(atlas)
     of, tables = {}, {}
     for n, s in atlas.items():
-        for k in dict.fromkeys(p.partition(':')[0] for p in s.perturbations if p and '+' not in p): of.setdefault(k, []).append(n)
+        for k in dict.fromkeys(p.partition(':')[0] for p in s.perturbations if is_single(p)): of.setdefault(k, []).append(n)
     if len(of) < 2: raise DataError(f"expected several kinds of perturbation, the atlas has only {', '.join(map(repr, of)) or 'controls'}")
     common = set.intersection(*(set().union(*(atlas[n].readouts for n in ns)) for ns in of.values()))
     if len(common) < 10: raise DataError(f"the kinds {', '.join(map(repr, of))} share {len(common)} readouts; expected at least 10")
@@ -225,7 +227,7 @@ def embed_shared(
         s = atlas[n]
         mine = [r for r in s.readouts if r in common]
         for k in (k for k, ns in of.items() if n in ns):
-            ps = [p for p in s.perturbations if p.partition(':')[0] == k and '+' not in p]
+            ps = [p for p in s.perturbations if p.partition(':')[0] == k and is_single(p)]
             if not mine: continue
             usual = ps if len(ps) >= 5 else [p for p in s.perturbations if p]       # the mean of a few is no effect to count from
             if len(usual) < 2: continue
@@ -244,7 +246,8 @@ def embed_shared(
 def _as_known(names, symbols):
     "Names as the symbols write them: annotation is in lower case, a user's drugs often are not."
     exact, lower = set(symbols), {}
-    for s in symbols: lower.setdefault(s.lower(), s)
+    for s in symbols:
+        for x in (s, *(parse_perturbation(s) if is_single(s) else ())): lower.setdefault(x.lower(), s)   # a literal plus is escaped in symbols
     return names.map(lambda x: x if x in exact else lower.get(str(x).lower(), x))
 
 def suggest_targets(
@@ -258,8 +261,9 @@ def suggest_targets(
 ) -> pd.DataFrame: # gene, known (True if it is among the drug's own), direct (standard deviations above the mean gene; NaN if not perturbed), votes (0…1), voters; best first
     "Candidate targets of a drug."
     check_known([drug], e.symbols, 'symbol of this embedding')
+    if not drug.startswith('drug:'): raise DataError(f"expected a drug, such as 'drug:bortezomib', got {drug!r}")
     check_columns(targets, ['drug', 'gene'])
-    targets = targets.assign(drug=_as_known(targets['drug'], e.symbols))
+    targets = targets.assign(drug=_as_known(targets['drug'], e.symbols)).drop_duplicates(['drug', 'gene'])
     others = [s for s in e.symbols if s != drug and s.startswith('drug:') and s in set(targets['drug'])]
     votes, voters, where, loss = {}, {}, e if direct is True or direct is None else direct, pd.Series(dtype=float)
     if where is not False: check_known([drug], where.symbols, 'symbol of the embedding of direct evidence')
@@ -303,6 +307,17 @@ class _RunningSum:
         top, low = np.maximum((run - missed).max(1), 0), np.minimum((run - w - missed).min(1), 0)     # it turns at hits only
         return np.where(top >= -low, top, low)
 
+def _signature_values(signature, up, down):
+    "gene -> value, from a signature or from lists."
+    up, down = list(dict.fromkeys(listed(up))), list(dict.fromkeys(listed(down)))
+    if (signature is None) == (not up and not down): raise DataError("expected either a signature (gene -> value) or lists `up` and `down`")
+    if both := set(up) & set(down): raise DataError(f"{sorted(both)[0]!r} is both up and down")
+    if signature is None: return {**dict.fromkeys(up, 1.), **dict.fromkeys(down, -1.)}
+    if isinstance(signature, pd.Series) and signature.index.has_duplicates:
+        raise DataError(f"{signature.index[signature.index.duplicated()][0]!r} has several values in the signature; average them or keep one: "
+            "signature.groupby(level=0).mean()")
+    return dict(signature)
+
 def query_signature(
     e:Embedding,               # of profiles: the columns are (context, readout), see `embed_profiles` and `embed_responses`
     signature:Mapping|pd.Series|None=None, # readout or gene symbol -> value; or give lists
@@ -324,11 +339,7 @@ def query_signature(
         v = v.xs(context, axis=1, level='context')
     else: v = v.T.groupby(level='readout').mean().T
     named = {r.removeprefix('expr:'): j for j, r in enumerate(v.columns)} | {r: j for j, r in enumerate(v.columns)}
-    up, down = list(dict.fromkeys(up)), list(dict.fromkeys(down))
-    if (signature is None) == (not up and not down): raise DataError("expected either a signature (gene -> value) or lists `up` and `down`")
-    both = set(up) & set(down)
-    if both: raise DataError(f"{sorted(both)[0]!r} is both up and down")
-    wanted = dict(signature) if signature is not None else {**dict.fromkeys(up, 1.), **dict.fromkeys(down, -1.)}
+    wanted = _signature_values(signature, up, down)
     value = np.zeros(v.shape[1])
     there = [k for k in wanted if k in named]
     if len(there) < 2:
@@ -368,7 +379,8 @@ def name_symbols(
     "Sets of symbols."
     check_columns(sets, ['set', 'gene'])
     named = pd.DataFrame(dict(gene=[without_kind(s) for s in symbols], symbol=list(symbols)))
-    named = pd.concat([named, named.assign(gene=named['symbol'])]).drop_duplicates()
+    plain = [parse_perturbation(s)[0] if is_single(s) else s for s in symbols]                # a literal plus is escaped in symbols
+    named = pd.concat([named, named.assign(gene=named['symbol']), named.assign(gene=plain)]).drop_duplicates()
     return sets[['set', 'gene']].merge(named, on='gene').drop_duplicates(['set', 'symbol']).reset_index(drop=True)
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #adf6956b
@@ -390,6 +402,7 @@ def find_surprises(
     names = sorted(size.index[size >= min_size])
     symbols = sorted(t['symbol'].unique())
     N = len(symbols)
+    if permutations < 1: raise DataError(f"expected permutations ≥ 1, got {permutations}: p-values are counted against them")
     if not names or N <= n + 1:
         raise DataError(f"{N} annotated symbols and {len(names)} classes of {min_size} or more; expected more than n + 1 = {n + 1} symbols "
             "and at least one class")
@@ -432,7 +445,7 @@ def explain_likeness(
             "embed_responses)")
     check_known([symbol, *others], e.symbols, 'symbol of this embedding')
     if not len(others): raise DataError("expected at least one other symbol")
-    v = e.vectors - e.vectors.mean()
+    v = e.vectors if e.centred else e.vectors - e.vectors.mean()
     a, b = v.loc[symbol].to_numpy(np.float64), v.loc[list(others)].mean().to_numpy(np.float64)
     share = a * b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12)
     top = np.argsort(-share, kind='stable')[:n]
@@ -459,7 +472,7 @@ def find_off_targets(
     Z = Z - Z.mean()
     rest = pd.DataFrame([Z.loc[d].to_numpy() - np.median(Z.loc[[x for x in mates[k] if x != d]].to_numpy(), 0)
         for k, d in zip(t['set'], t['gene'])], t['gene'].tolist())
-    others = e.vectors.loc[[s for s in e.symbols if s.partition(':')[0] in DIRECTION and '+' not in s]]
+    others = e.vectors.loc[[s for s in e.symbols if s.partition(':')[0] in DIRECTION and is_single(s)]]
     S = compare_kinds(Embedding(pd.concat([rest.set_axis(e.vectors.columns, axis=1), others]), e.name), drugs=rest.index.tolist())
     G = _gene_scores(S)
     z = G.to_numpy()

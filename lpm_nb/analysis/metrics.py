@@ -174,7 +174,7 @@ def paired_bootstrap(
 
 # %% ../../nbs/analysis/09_metrics.ipynb #bc57ff5a
 def pooled_pearson(
-    pred:np.ndarray,   # (n,) or (n, k) for k methods
+    pred:np.ndarray,   # (n,) or (n, k) for k methods; each is judged by the rows that it answers (not NaN)
     true:np.ndarray,   # (n,)
     groups:np.ndarray, # (n,) what is resampled together; or (n, m) codes of the members of combinations, -1 = none
     *,
@@ -183,20 +183,24 @@ def pooled_pearson(
 ) -> tuple[np.ndarray, np.ndarray]: # (k,) correlations; (draws, k) resampled ones, paired over methods
     "Pooled Pearson correlation of one or several methods and its bootstrap over groups."
     P, t = np.asarray(pred, np.float64).reshape(len(true), -1), np.asarray(true, np.float64)
-    keep = ~np.isnan(t) & ~np.isnan(P).any(1)
-    P, t, codes = P[keep] - P[keep].mean(0), t[keep] - t[keep].mean(), _rows_of(groups, keep)
+    keep = ~np.isnan(t)
+    P, t, codes = P[keep], t[keep], _rows_of(groups, keep)
+    said = ~np.isnan(P)                                                                                # each method by what it answers
+    def centred(x, on): return np.where(on, x - np.where(on, x, 0).sum() / max(on.sum(), 1), 0)
     def total(x): return np.bincount(codes, x) if codes.ndim == 1 else x
-    S = np.stack([total(np.ones(len(t))), total(t), total(t * t)], 1)                                  # (g, 3)
-    Q = np.stack([np.stack([total(p), total(p * p), total(p * t)], 1) for p in P.T])                   # (k, g, 3)
+    def sums(p, on):
+        p, y = centred(p, on), centred(t, on)
+        return np.stack([total(x) for x in (on.astype(float), y, y * y, p, p * p, p * y)], 1)          # (g, 6)
+    Q = np.stack([sums(p, on) for p, on in zip(P.T, said.T)])                                          # (k, g, 6)
     def r(w): # (b, g) weights -> (b, k)
-        n, st, stt = (w @ S).T
         out = []
         for q in Q:
-            sp, spp, spt = (w @ q).T
-            with np.errstate(all='ignore'): out.append((spt - sp * st / n) / np.sqrt((spp - sp**2 / n) * (stt - st**2 / n)))
-        return np.nan_to_num(np.stack(out, 1))  # a constant prediction correlates with nothing
-    drawn = [_resamples(len(S), draws, seed)] if codes.ndim == 1 else _drawn_rows(codes, draws, seed)
-    return r(np.ones((1, len(S))))[0], np.concatenate([r(w) for w in drawn])
+            n, st, stt, sp, spp, spt = (w @ q).T
+            with np.errstate(all='ignore'): x = (spt - sp * st / n) / np.sqrt((spp - sp**2 / n) * (stt - st**2 / n))
+            out.append(np.where(n > 0, np.nan_to_num(x), np.nan))  # a constant prediction correlates with nothing
+        return np.stack(out, 1)
+    drawn = [_resamples(Q.shape[1], draws, seed)] if codes.ndim == 1 else _drawn_rows(codes, draws, seed)
+    return r(np.ones((1, Q.shape[1])))[0], np.concatenate([r(w) for w in drawn])
 
 # %% ../../nbs/analysis/09_metrics.ipynb #80f3a5bf
 def interval_p(

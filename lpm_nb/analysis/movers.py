@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
-from ..core import DataError, DataWarning, check_known, format_perturbation, parse_perturbation, rng
+from ..core import DataError, DataWarning, check_known, format_perturbation, listed, parse_perturbation, rng
 from ..data.loaders import outside_range
 from ..data.screen import Atlas, Screen, as_atlas
 
@@ -149,7 +149,8 @@ def find_movers(
     if against is not None: check_known([against], ['nothing'], 'against=')
     screen = find_screen(model, readout, screen)
     everywhere = list(model.vocab.screen_contexts[screen])
-    wanted = everywhere if contexts is None else [contexts] if isinstance(contexts, str) else list(contexts)
+    wanted = everywhere if contexts is None else listed(contexts)
+    if measured and atlas is None: raise DataError('measured=True lists what was measured, and needs the measurements: atlas=')
     if selective and len(everywhere) < 2: raise DataError(f"selective=True compares contexts, and screen {screen!r} has one")
     model.check_contexts(wanted, screen)
     if atlas is not None:
@@ -157,8 +158,8 @@ def find_movers(
         check_known([screen], list(atlas), 'screen of the atlas')
         check_known([readout], atlas[screen].readouts, f'readout of the screen {screen!r} that was given')
     if perturbations is None: perturbations = _candidates(model, screen, atlas)
-    perturbations = [perturbations] if isinstance(perturbations, str) else perturbations
-    perturbations = list(dict.fromkeys(format_perturbation(parse_perturbation(p)) for p in perturbations))
+    perturbations = list(dict.fromkeys(format_perturbation(parse_perturbation(p)) for p in listed(perturbations)))
+    if '' in perturbations: raise DataError("the control '' is what effects count from, and no candidate; leave it out")
     asked = [*everywhere, *(c for c in wanted if c not in set(everywhere))] if selective else wanted
     effect, std, base, against = _effects(model, screen, readout, perturbations, contexts=asked, dose=dose, time=time, atlas=atlas, against=against)
     if selective:

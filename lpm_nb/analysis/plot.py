@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from ..core import ink, PALETTE, DataError
+from ..core import PALETTE, DataError, ink
 
 # %% ../../nbs/analysis/14_plot.ipynb #ba18407e
 def _axes(ax, width=4.5, height=3.2):
@@ -80,6 +80,7 @@ def plot_paired(
     if lost: raise DataError(f"no scores of {lost[0]!r}; there are {', '.join(map(str, w))}")
     ax = _axes(ax, 3.6, 3.4)
     w = w[[a, b]].dropna()
+    if not len(w): raise DataError(f"{a!r} and {b!r} have no scores of the same perturbation")
     ax.scatter(w[b], w[a], s=12, alpha=.6, color=PALETTE[0], linewidths=0)
     lo, hi = float(w.min().min()), float(w.max().max())
     pad = .03 * (hi - lo or 1)

@@ -33,6 +33,7 @@ def effect_labels(
     obs:pd.DataFrame, # experiments: perturbation [, dose, time]
 ) -> np.ndarray: # (n,) text: the perturbation, with '@dose@time' where there is any
     "What identifies a perturbation together with its dose and time."
+    if pd.isna(obs['perturbation']).any(): raise DataError("expected a perturbation in every row, got missing ones; the control is ''")
     p = texts(obs['perturbation'])
     d, t = (np.asarray(obs[k], float) if k in obs else np.full(len(obs), np.nan) for k in ('dose', 'time'))
     extra = np.isfinite(d) | np.isfinite(t)

@@ -339,6 +339,10 @@ def nominal_doses(
     spread = as_spread(np.sqrt(squares / np.where(n > 1, n - 1, np.nan)))
     alone = np.bincount(group)[group[head]] == 1
     spread[alone] = np.nan if screen.spread is None else screen.spread[head[alone]]
+    beside = {k: x for k, x in a.layers.items() if k != 'spread'}
+    if beside:
+        raise DataError(f"{len(obs) - len(head)} experiments of screen {screen.name!r} would become one with another, and its layer {next(iter(beside))!r} cannot be averaged; "
+            "join the doses of the screen that it was made from")
     obs = obs.iloc[head].assign(n_replicates=np.bincount(group, weight[:, 0]).astype(np.int32))
     obs.index = np.arange(len(obs)).astype(str)
     return Screen(ad.AnnData(mean.astype(np.float32), obs=obs, var=a.var, layers={'spread': spread}, uns=dict(a.uns))), told

@@ -269,6 +269,9 @@ def encode(
     "Integer codes of experiments."
     if unknown not in ('error', 'prior'): raise DataError(f"expected unknown='error' or 'prior', got {unknown!r}")
     P, C = (pd.Categorical(table[k]).remove_unused_categories() for k in ('perturbation', 'context'))
+    for k, x in (('perturbation', P), ('context', C)):
+        if (x.codes < 0).any():
+            raise DataError(f"expected a {k} in every row, got {int((x.codes < 0).sum())} missing ones (first at row {int(np.argmax(x.codes < 0))}); the control is ''")
     sets = [parse_perturbation(p) for p in P.categories]
     if unknown == 'error': check_symbols(vocab, P.categories, C.categories)
     width = max([vocab.max_members, *map(len, sets)])
@@ -628,7 +631,7 @@ class BlockLoader:
         *,
         rows:Sequence[np.ndarray]|None=None, # of each block, positions (m,) of the experiments that are gone through; None = all
         skip:Sequence[np.ndarray]|None=None, # of each block, (n,) boolean: experiments to leave out; or (members, n): a tenth input is then (members, b) boolean, which count for whom
-        bs:int|None=None,    # experiments per batch; None = by the size of each screen
+        bs:int|None=None,    # experiments per batch, about: shuffled batches are of equal size; None = by the size of each screen
         shuffle:bool=False,  # random order
         seed:int=0,          # of the order
         device='cpu',        # where the arithmetic happens

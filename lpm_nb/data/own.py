@@ -78,9 +78,9 @@ def _read_table(path, sheet):
             return t.reset_index(drop=t.index.nlevels == 1 and t.index.name is None and is_number(t.index.to_series())).rename(columns=dict(
                 index='(no name)'))
         if name.endswith('.xlsx'):
-            book = pd.ExcelFile(path)
-            check_known([sheet or book.sheet_names[0]], book.sheet_names, 'sheet')
-            return book.parse(sheet or 0)
+            with pd.ExcelFile(path) as book:
+                check_known([sheet or book.sheet_names[0]], book.sheet_names, 'sheet')
+                return book.parse(sheet or 0)
         head, above, encoding = _heading(path)
         how = dict(sep=max('\t,;', key=head.count), keep_default_na=False, na_values=['', 'NA', 'N/A', '#N/A', 'NaN', 'nan', '#VALUE!'],
             skiprows=above, encoding=encoding)
@@ -948,6 +948,7 @@ def _from_cells(f, o, per, look, *, roles, fixed, kind, labels, odd, flag, unnam
 # %% ../../nbs/data/03e_own.ipynb #42a1df83
 def _from_h5ad(path, asked, genes, scale, min_cells, cells, layer):
     with MatrixFile(path, layer=layer) as m:
+        if not m.shape[0]: raise DataError(f"{path} has no rows")
         f = _Annotated(path, m.obs.reset_index(drop=True), m.var, layer, m.layers, next(m.blocks(np.arange(min(500, m.shape[0]))))[1])
         ours = 'lpm' in m._file.get('uns', {})
     if ours:

@@ -270,7 +270,7 @@ def _assemble(X, perturbation, context, dose, time, readouts, unit, name, replic
 @patch(cls_method=True)
 def from_arrays(
     cls:Screen,
-    X:np.ndarray,               # (n_experiments, n_readouts) values, NaN = not measured
+    X:np.ndarray,               # (n_experiments, n_readouts) values, NaN = not measured; float32 is kept, not copied
     *,
     perturbation:str|Sequence[str], # (n_experiments,) members joined by `+`, '' = control; one text = the same in all
     context:str|Sequence[str],  # (n_experiments,) parts joined by `|`; one text = the same in all
@@ -487,6 +487,7 @@ def select(
     rows = np.arange(self.n_experiments)[rows] if isinstance(rows, slice) else np.asarray(rows)
     if rows.dtype == bool and len(rows) != self.n_experiments:
         raise DataError(f"expected a mask of {self.n_experiments} experiments, got {len(rows)}")
+    if not (rows.any() if rows.dtype == bool else len(rows)): raise DataError(f"no experiment of screen {self.name!r} is chosen")
     a = self.adata[rows].copy()
     for c in ('perturbation', 'context'): a.obs[c] = a.obs[c].cat.remove_unused_categories()
     a.uns['lpm'] = {**self.adata.uns['lpm'], **({'name': name} if name else {})}
@@ -520,6 +521,7 @@ def with_no_effect(
         out = Screen.from_arrays(np.concatenate([self.X, nothing]), readouts=self.readouts, name=self.name, unit=self.adata.var['unit'].astype(str).tolist(),
             **o, **{k: v for k, v in self.meta.items() if v})
     for k, x in self.adata.layers.items(): out.adata.layers[k] = np.concatenate([x, np.full(nothing.shape, np.nan, x.dtype)])
+    for k in self.obs.columns.difference(OBS, sort=False): out.adata.obs[k] = pd.concat([self.obs[k], pd.Series([None] * len(bare), dtype=object)]).to_numpy()
     return out
 
 
@@ -532,6 +534,8 @@ def write(
     "Write the screen; replaces an older file of that name only when the new one is complete."
     path = Path(path)
     if path.suffix not in ('.h5ad', '.zarr'): raise DataError(f"expected a path ending in .h5ad or .zarr, got {path.name!r}")
+    if path.is_dir() and not any((path/x).exists() for x in ('zarr.json', '.zgroup')):
+        raise DataError(f"{path} is a folder, and no screen; choose another path, or remove it")
     if self.stored is not None:                                        # piece by piece
         from lpm_nb.data.stored import copy_screen
         return copy_screen(self, path)

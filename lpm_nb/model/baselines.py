@@ -12,7 +12,7 @@ from importlib.util import find_spec
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
-from ..core import DataError, check_known, parse_perturbation, rng, split_dose
+from ..core import DataError, check_known, listed, parse_perturbation, rng, split_dose
 from ..data.effects import effect_labels, fit_members, related_screens, split_labels, with_related
 from ..data.loaders import standardise
 from ..data.screen import Atlas, Screen, as_atlas
@@ -420,7 +420,8 @@ def fit_baselines(
 ) -> dict[str, Baseline]: # by name
     "Fit all baselines."
     atlas = as_atlas(atlas)
-    methods = list(methods or suitable(atlas, knowledge))
+    methods = suitable(atlas, knowledge) if methods is None else listed(methods)
+    if not methods: raise DataError('expected at least one method, got none; methods=None is all that fit the data')
     about = 2e-5 * sum(s.n_experiments * min(len(s.readouts), 30) for s in atlas.values())     # seconds of one
     large = any(is_large(s.X) for s in atlas.values())                     # each process has a copy
     jobs = 1 if large and jobs is None else useful_workers(len(methods), about, jobs=jobs)

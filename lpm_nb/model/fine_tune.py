@@ -246,8 +246,8 @@ def fine_tune(self:TrainedLPM,
     made = replace(self, networks=nets, vocab=vocab, config=config, scaling=scaling, effects=effects, stack=replace(stack, sums=sums),
         noise=noise, hardness=hard, prior=prior, met={**self.met, **met}, descriptors=None, context_descriptors=[],
         units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **self.units},
-        history=pd.concat([self.history.assign(stage='train'), pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True),
-        provenance={**self.provenance, 'fine_tuned_on': {n: fingerprint(s) for n, s in atlas.items()}})
+        history=pd.concat([self.history if 'stage' in self.history else self.history.assign(stage='train'), pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True),
+        provenance={**self.provenance, 'fine_tuned_on': {**self.provenance.get('fine_tuned_on', {}), **{n: fingerprint(s) for n, s in atlas.items()}}})
     controls = {n: _join_controls(self.controls.get(n), c) for n, c in measure_controls(made, atlas, whole).items()}
     made = replace(made, controls={**self.controls, **controls}, own={**measure_on_target(made, atlas, whole), **self.own},
         unmeasured=_still_unmeasured(self.unmeasured, find_unmeasured(atlas, whole), known=self.vocab.screen_contexts,

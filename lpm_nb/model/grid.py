@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from ..core import DataError, DataWarning, StorageError, check_known, format_perturbation
+from ..core import DataError, DataWarning, StorageError, check_known, format_perturbation, listed
 from ..data.loaders import outside_range
 from ..data.stored import ScreenWriter
 from .trained import TrainedLPM
@@ -27,8 +27,8 @@ def predict_grid(self:TrainedLPM,
     perturbations:Sequence[str]|None=None, # None = every atom that the model knows
     contexts:Sequence[str]|None=None,      # None = all of the screen
     readouts:Sequence[str]|None=None,      # None = all of the screen
-    dose:Sequence[float]|None=None,        # µM; every perturbation at each of them
-    time:Sequence[float]|None=None,        # h
+    dose:float|Sequence[float]|None=None,  # µM; every perturbation at each of them
+    time:float|Sequence[float]|None=None,  # h
     std:bool=True,        # write standard deviations too, as layer `std`
     megabytes:float=64,   # of the predictions that are in memory at once
     on_rows:Callable|None=None, # called with (experiments so far, experiments in all)
@@ -39,9 +39,9 @@ def predict_grid(self:TrainedLPM,
         raise DataError(f"expected screen=, one of {', '.join(map(repr, names))}: each has contexts and readouts of its own")
     screen = screen or names[0]
     check_known([screen], names, 'screen')
-    contexts = list(self.vocab.screen_contexts[screen] if contexts is None else contexts)
-    perturbations = [format_perturbation([a]) for a in self.vocab.atoms] if perturbations is None else list(perturbations)
-    columns = list(self.vocab.readouts[screen] if readouts is None else readouts)
+    contexts = list(self.vocab.screen_contexts[screen]) if contexts is None else listed(contexts)
+    perturbations = [format_perturbation([a]) for a in self.vocab.atoms] if perturbations is None else listed(perturbations)
+    columns = list(self.vocab.readouts[screen]) if readouts is None else listed(readouts)
     check_known(columns, self.vocab.readouts[screen], 'readout')
     self.check_contexts(contexts, screen)
     for what, x in (('perturbations', perturbations), ('contexts', contexts), ('readouts', columns)):
@@ -49,7 +49,7 @@ def predict_grid(self:TrainedLPM,
             raise DataError(f"expected distinct {what}, at least one, got {len(x)} of which {len(set(x))} are distinct")
     for what, asked, tried in (('dose', dose, self.vocab.dose), ('time', time, self.vocab.time)):
         if asked is not None and not tried: raise DataError(f"expected no {what}: nothing that the model was trained on had one; leave it out")
-    doses, times = ([np.nan] if x is None else list(x) for x in (dose, time))
+    doses, times = ([np.nan] if x is None else [x] if np.ndim(x) == 0 else list(x) for x in (dose, time))
     per = len(perturbations) * len(doses) * len(times)
     n = per * len(contexts)
     self.check_experiments(pd.DataFrame(dict(perturbation=perturbations, context=contexts[0])))

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from fastcore.basics import patch
 from scipy.sparse import csr_matrix
-from ..core import DataError, DataWarning, check_known, format_perturbation, parse_perturbation, rng
+from ..core import DataError, DataWarning, check_known, format_perturbation, listed, parse_perturbation, rng
 from ..data.loaders import Block, at_tried_doses, at_tried_members, at_tried_times, check_symbols, outside_range, within_range
 from ..data.screen import Atlas, Screen, canonical_experiments
 from ..data.stored import row_chunks
@@ -472,7 +472,8 @@ def predict(self:TrainedLPM,
     name:str='prediction',    # name of the result
 ) -> Screen: # (n, n_readouts) means; layer `std`; NaN where a context's screen does not have a readout
     "Predict experiments."
-    if isinstance(readouts, str): readouts = [readouts]
+    readouts = listed(readouts)
+    if readouts is not None and not readouts: raise DataError('expected at least one readout, got none; readouts=None is all')
     if isinstance(experiments, pd.DataFrame) and 'readout' in experiments:
         raise DataError("expected one row per experiment, got a column 'readout': all readouts of an experiment are answered at once; drop "
             "the column and its repeated rows, and choose with readouts=[…] (`lpm predict` takes such tables as they are)")

@@ -14,7 +14,7 @@ import torch
 from pandas.util import hash_pandas_object
 from torch import nn
 from fastcore.basics import patch
-from ..core import DataError, check_known, format_perturbation, parse_context, parse_perturbation
+from ..core import DataError, check_known, format_perturbation, listed, parse_context, parse_perturbation
 from ..data.effects import Effects, transfer_effects
 from ..data.loaders import Vocab, encode, make_block, within_range
 from ..data.screen import Atlas, canonical_experiments
@@ -87,6 +87,7 @@ def was_trained_on(self:TrainedLPM,
     screen:str|None=None,     # only in this one
 ) -> np.ndarray: # (n,) boolean
     "Which experiments the model has seen, in any of its screens."
+    check_known([] if screen is None else [screen], list(self.vocab.readouts), 'screen')
     keys = experiment_keys(canonical_experiments(experiments))
     return np.isin(keys, np.concatenate([np.zeros(0, np.int64), *(k for n, k in self.met.items() if screen in (None, n))]))
 
@@ -151,7 +152,9 @@ def embedding(self:TrainedLPM,
 ) -> pd.DataFrame: # (n_symbols, width) or (n_symbols, members × width)
     "The learned vectors of symbols."
     check_known([kind], ['perturbation', 'readout', 'context'], 'kind of embedding')
-    nets = self.networks if member is None else [self.networks[member]]
+    if member is not None and not 0 <= member < len(self.networks): raise DataError(f"expected member= from 0 to {len(self.networks) - 1}, got {member}")
+    nets, symbols = self.networks if member is None else [self.networks[member]], listed(symbols)
+    if symbols is not None and not symbols: raise DataError('expected at least one symbol, got none; symbols=None is all')
     if kind == 'readout':
         names = sorted({r for rs in self.vocab.readouts.values() for r in rs})
         wanted = list(symbols or names)
