@@ -191,7 +191,7 @@ def retrieve_targets(
     asking = sorted(t['drug'].unique())
     d, k = pd.Index(asking).get_indexer(t['drug']), pd.Index(genes).get_indexer(t['gene'])
     if signed and not t['sign'].isin([-1, 0, 1]).all():
-        raise DataError(f"expected -1 (takes away), 1 (adds) or 0 (unknown) in column 'sign', got {t.loc[~t['sign'].isin([-1, 0, 1]), 'sign'].iloc[0]!r}; signed=False does without")
+        raise DataError(f"expected -1 (takes away), 1 (adds) or 0 (unknown) in column 'sign', got {t.loc[~t['sign'].isin([-1, 0, 1]), 'sign'].iloc[0]}; signed=False does without")
     sign = t['sign'].to_numpy(int) if signed else np.zeros(len(t), int)
     ways = {'drug to target': (d, len(genes)), 'target to drug': (k, len(asking))}    # who asks, among how many
     g, each, scores, chance = rng(seed, 'targets'), [], {}, {}
