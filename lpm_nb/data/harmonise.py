@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HGNC', 'SALTS', 'HOW', 'Resolver', 'spreadsheet_dates', 'gene_names', 'line_names', 'base_name', 'drug_names',
-           'harmonise', 'join_doses', 'nominal_doses', 'shared_symbols']
+           'harmonise', 'spelled_apart', 'match_names', 'join_doses', 'nominal_doses', 'shared_symbols']
 
 # %% ../../nbs/data/03c_harmonise.ipynb #9d226203
 import re
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from ..core import DataError, FetchError, StorageError, check_columns, format_perturbation, parse_context, parse_perturbation
 from .fetch import Remote, files_home
-from .screen import Atlas, Screen, as_spread
+from .screen import Atlas, Screen, as_atlas, as_spread
 from .sources import read_annotation
 
 # %% ../../nbs/data/03c_harmonise.ipynb #c7ca90f6
@@ -277,6 +277,31 @@ def _renamed(s, change):
     var = a.var.copy()
     var.index = [readout(r) for r in a.var_names]
     return Screen(ad.AnnData(a.X, obs=obs, var=var, layers=dict(a.layers), uns=dict(a.uns)), stored=s.stored, layers=s.layers)
+
+# %% ../../nbs/data/03c_harmonise.ipynb #d13fb6c7
+def spelled_apart(
+    atlas:Atlas|Screen, # screens
+) -> pd.DataFrame: # kind, names (one for each spelling), screens (of each, one that has it): where no screen has both
+    "Names that differ between screens in spelling alone."
+    rows = []
+    for kind, names in _names_of(as_atlas(atlas)).items():
+        alike = {}
+        for x in names: alike.setdefault(x.upper() if kind == 'genes' else _plain(x), []).append(x)
+        rows += [dict(kind=kind, names=xs, screens=[next(iter(names[x])) for x in xs]) for xs in alike.values() if len(xs) > 1
+            and not set.intersection(*(set(names[x]) for x in xs))]
+    return pd.DataFrame(rows, columns=['kind', 'names', 'screens'])
+
+def match_names(
+    screen:Screen,   # whose names change
+    *,
+    to:Atlas|Screen, # whose names are right
+) -> tuple[Screen, pd.DataFrame]: # the screen; and the table of `harmonise`
+    "Genes, cell lines and compounds as other screens spell them."
+    theirs, mine = _names_of(as_atlas(to)), _names_of(Atlas(screen))
+    genes = Resolver(frozenset(theirs['genes']), {}, _collect((x.upper(), x) for x in theirs['genes']), str.upper)
+    out, told = harmonise(Atlas(screen), genes=genes, lines=line_names(pd.DataFrame(dict(model_name=list(theirs['lines'])))),
+        drugs=drug_names([*theirs['drugs'], *mine['drugs']], known=list(theirs['drugs'])))
+    return out[screen.name], told
 
 # %% ../../nbs/data/03c_harmonise.ipynb #4a6cc024
 def join_doses(

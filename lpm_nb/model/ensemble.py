@@ -19,6 +19,7 @@ from torch import nn
 import lpm_nb
 from ..core import DataError, DataWarning, rng
 from ..data.effects import Effects, measure_effects, related_screens
+from ..data.harmonise import spelled_apart
 from ..data.loaders import Block, Vocab, atlas_blocks, batch_size, build_vocab, encode, make_block, standardise
 from ..data.screen import Atlas, Screen, as_atlas
 from ..data.split import Split, prove_split
@@ -298,6 +299,14 @@ def settle_levels(
     return replace(model, networks=networks, stack=replace(model.stack, models=[moved(f) for f in model.stack.models]))
 
 # %% ../../nbs/model/06m_ensemble.ipynb #4a8a1124
+def _tell_of_spelling(atlas):
+    "Warn of names that differ between screens in spelling alone."
+    if len(atlas) < 2 or len(t := spelled_apart(atlas)) <= .005 * (len(atlas.perturbations) + len(atlas.contexts)): return      # few bring little
+    (x, y, *_), (n, m, *_) = t['names'].iloc[0], t['screens'].iloc[0]
+    warnings.warn(f"{len(t)} {'name differs' if len(t) == 1 else 'names differ'} between screens in spelling alone, and {'is' if len(t) == 1 else 'are'} taken for "
+        f"different things, so that they learn nothing of each other ({x!r} in {n!r}, {y!r} in {m!r}): match_names(screen, to=other) in "
+        "lpm_nb.data.harmonise makes them one (CLI: lpm data match)", DataWarning, stacklevel=3)
+
 def _tell_of_tails(atlas, masks, rare=.01, most=.5, enough=500):
     "Warn of readouts in which a few values have most of the variance."
     for n, s in atlas.items():
@@ -348,6 +357,7 @@ def fit_lpm(
     if split is not None: prove_split(atlas, split)
     known, train, valid = _known_part(atlas, split)                # from here on the test part does not exist
     _tell_of_tails(known, train)
+    _tell_of_spelling(known)
     config = config or default_config(known)
     if not isinstance(config, LPMConfig): raise DataError(f"expected config=LPMConfig(…) or default_config(atlas, members=2, …), got {type(config).__name__}")
     if config.decoder == 'paper' and any(s.obs['dose'].nunique() > 1 for s in known.values()):
