@@ -232,7 +232,7 @@ def data_add(
             as_json=True)
     say(f"added: {s!r}", quiet)
 
-# %% ../nbs/15f_data_commands.ipynb #3426f358
+# %% ../nbs/15f_data_commands.ipynb #f865aac7
 @data_app.command('match')
 def data_match(
     name: Annotated[str, typer.Argument(help='A screen that you added.')],

@@ -278,7 +278,7 @@ def _renamed(s, change):
     var.index = [readout(r) for r in a.var_names]
     return Screen(ad.AnnData(a.X, obs=obs, var=var, layers=dict(a.layers), uns=dict(a.uns)), stored=s.stored, layers=s.layers)
 
-# %% ../../nbs/data/03c_harmonise.ipynb #6fa14a93
+# %% ../../nbs/data/03c_harmonise.ipynb #09768e3c
 def spelled_apart(
     atlas:Atlas|Screen, # screens
 ) -> pd.DataFrame: # kind, names (one for each spelling), screens (of each, one that has it): where no screen has both
