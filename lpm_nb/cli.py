@@ -7,7 +7,7 @@ __all__ = ['app', 'train', 'predict_table', 'predict', 'grid', 'run_evaluation',
            'main']
 
 # %% ../nbs/16_cli.ipynb #5b9d115b
-import json, os, re, shutil, subprocess, sys, time, warnings
+import json, os, shutil, subprocess, sys, time, warnings
 from pathlib import Path
 from typing import Annotated, Optional
 import numpy as np
@@ -16,7 +16,7 @@ import typer
 from .console import Bars, ContextDescriptors, Descriptors, Jobs, Json, Quiet, read_all_descriptors, read_input, read_perturbations
 from .console import read_table, result_folder, say, show_table, talk, add_descriptors, write_table
 from .core import DataError, DataWarning, LPMError, ModelError, StorageError, canonical_labels, check_columns, check_known
-from .data.screen import Atlas, Screen, canonical_experiments
+from .data.screen import Atlas, canonical_experiments
 from .data_commands import data_app
 from .map_commands import map_app
 from .network_commands import network_app
@@ -248,7 +248,7 @@ def grid(
 
     Example: [bold]lpm grid model --screen gdsc2 --out everything.zarr[/bold]
     """
-    import lpm_nb.model.grid
+    import lpm_nb.model.grid  # noqa: F401  adds methods
     from lpm_nb.model.learner import load_lpm
     trained, wanted = add_descriptors(load_lpm(model), read_all_descriptors(descriptors, context_descriptors), quiet=quiet), None
     if perturbations is not None: wanted = read_perturbations(perturbations)
@@ -301,7 +301,7 @@ def run_evaluation(
     "Train the LPM, the baselines and the paper's decoder; score them; write report.html, scores.parquet, summary.csv and the model."
     from lpm_nb.analysis.benchmark import evaluate as score
     from lpm_nb.analysis.report import write_report
-    from lpm_nb.model.baselines import BASELINES, fit_baselines
+    from lpm_nb.model.baselines import fit_baselines
     from lpm_nb.model.learner import default_config, fit_lpm
     from lpm_nb.model.lpm import paper_config
     config = config or default_config(atlas)

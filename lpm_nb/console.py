@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from .core import DataError, StorageError, atomic_path, canonical_labels, check_columns
 from .data.screen import Screen
-import lpm_nb.data.stored              # Screen.open
+import lpm_nb.data.stored  # noqa: F401  Screen.open
 
 # %% ../nbs/15e_console.ipynb #e4648506
 talk = Console(stderr=True, highlight=False, force_jupyter=False)   # what is said to a person

@@ -88,7 +88,7 @@ def data_get(
 
     Examples: [bold]lpm data get gdsc2 --out gdsc2.h5ad[/bold]   ·   [bold]lpm data get lincs-compounds --dry-run[/bold]
     """
-    from lpm_nb.data.fetch import Remote, fetch_file, files_home, plan_fetch
+    from lpm_nb.data.fetch import fetch_file, files_home, plan_fetch
     from lpm_nb.data.harmonise import HGNC
     from lpm_nb.data.public import PUBLIC, get_public, screens_home
     from lpm_nb.data.sources import find_source, read_annotation, read_screen

@@ -9,7 +9,6 @@ __all__ = ['Lazy', 'LazyModel', 'LazyScreen', 'screens_of_model', 'prepare_map',
 import contextlib, hashlib, json, threading, warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-import numpy as np
 import pandas as pd
 from .analysis.embedding import Embedding, embed_responses, join_embeddings, lay_out, reduce_embedding
 from .core import DataError, FetchError, ModelError, atomic_path, check_known, is_single

@@ -19,7 +19,6 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from ..core import DataError, DataWarning, check_known, listed, parse_perturbation, rng
 from .knowledge import enrich_sets
-from .metrics import bootstrap
 from ..data.screen import Atlas, Screen, as_atlas
 
 # %% ../../nbs/analysis/11_embedding.ipynb #d028bf71

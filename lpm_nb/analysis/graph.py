@@ -8,7 +8,7 @@ __all__ = ['build_graph', 'similarity_graph', 'find_communities', 'name_communit
 
 # %% ../../nbs/analysis/13c_graph.ipynb #2f55a2cd
 import heapq, json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 import networkx as nx

@@ -18,7 +18,7 @@ from scipy.spatial.distance import pdist
 from scipy.stats import false_discovery_control, norm
 from sklearn.metrics import average_precision_score
 from ..core import DataError, DataWarning, check_known, format_perturbation, parse_perturbation, rng, split_dose
-from ..data.effects import fit_members, nearest_interactions, profile_similarity
+from ..data.effects import fit_members
 from ..data.screen import Screen
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #cff04641

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom, rankdata, t as student
 from ..core import DIRECTION, DataError, check_columns, check_known, is_single, listed, parse_perturbation, rng
-from .embedding import Embedding, without_kind, embed_profiles, embed_responses, neighbours, similarity, unit_vectors
+from .embedding import Embedding, without_kind, embed_profiles, embed_responses, neighbours, similarity
 from .metrics import bootstrap
 from ..data.screen import Atlas, as_atlas
 

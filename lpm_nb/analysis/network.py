@@ -9,7 +9,7 @@ __all__ = ['METHODS', 'OWN', 'CELL_METHODS', 'ASSOCIATIONS', 'GeneEffects', 'mod
 
 # %% ../../nbs/analysis/13_network.ipynb #4f1663d3
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
 import anndata as ad

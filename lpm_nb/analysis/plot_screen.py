@@ -6,7 +6,6 @@
 __all__ = ['plot_on_target', 'plot_reliability', 'plot_context_agreement', 'plot_missing', 'plot_quality']
 
 # %% ../../nbs/analysis/14e_plot_screen.ipynb #e1f0db38
-from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd

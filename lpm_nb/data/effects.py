@@ -16,10 +16,9 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix, hstack
-from ..core import DataError, parse_perturbation, rng
-from .loaders import standardise
+from ..core import DataError, rng
 from .screen import Atlas, Screen
-from .stored import Stored, is_large, row_chunks
+from .stored import is_large, row_chunks
 
 # %% ../../nbs/data/05b_effects.ipynb #21c04359
 def texts(

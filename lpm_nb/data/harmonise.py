@@ -14,7 +14,7 @@ from pathlib import Path
 import lazy_loader as lazy
 import numpy as np
 import pandas as pd
-from ..core import DataError, FetchError, StorageError, check_columns, format_perturbation, parse_context, parse_perturbation
+from ..core import DataError, StorageError, check_columns, format_perturbation, parse_context, parse_perturbation
 from .fetch import Remote, files_home
 from .screen import Atlas, Screen, as_atlas, as_spread
 from .sources import read_annotation

@@ -16,10 +16,8 @@ import numpy as np
 import pandas as pd
 import torch
 from fastcore.basics import patch
-from ..core import DataError, check_known, format_perturbation, parse_context, parse_perturbation, rng, split_dose
+from ..core import DataError, check_known, format_perturbation, parse_context, parse_perturbation, split_dose
 from .screen import Atlas, Screen
-from .simulate import simulate_atlas
-from .split import split_pairs
 from .stored import Stored, is_large, is_stored, row_chunks, spare_memory
 
 # %% ../../nbs/data/05_loaders.ipynb #f6a67437

@@ -7,7 +7,7 @@ __all__ = ['NONE', 'blank_none', 'MatrixFile', 'read_gct']
 
 # %% ../../nbs/data/02c_matrices.ipynb #19e05f4f
 import gzip, tempfile, warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 import lazy_loader as lazy
 import h5py

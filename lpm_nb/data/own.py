@@ -20,7 +20,7 @@ from .harmonise import join_doses, nominal_doses, spreadsheet_dates
 from .matrices import MatrixFile, read_gct
 from .public import screens_home
 from .quality import check_design
-from .screen import Screen, escape
+from .screen import Screen
 from .signatures import DOSE_UNITS, read_gctx, to_hours, to_micromolar, unique_names
 from .sources import CATALOGUE
 

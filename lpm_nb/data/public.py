@@ -10,10 +10,9 @@ import shutil, tempfile, zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-import pandas as pd
 from ..core import FetchError, check_known
 from .cells import read_cells
-from .fetch import Remote, cache_home, fetch_file, plan_fetch
+from .fetch import Remote, cache_home, fetch_file
 from .screen import Screen
 from .signatures import read_gctx, read_geneinfo
 from .tables import read_gene_effect, read_open_problems, read_pairs, read_prism_curves, read_prism_primary, read_replogle_bulk

@@ -6,14 +6,14 @@
 __all__ = ['OBS', 'META', 'Screen', 'canonical_experiments', 'as_spread', 'escape', 'split_text', 'add_kind', 'Atlas', 'as_atlas']
 
 # %% ../../nbs/data/01_screen.ipynb #4168e676
-import json, warnings
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from ..core import DataError, DataWarning, LPMError, StorageError, atomic_path, canonical_labels, check_columns, check_known
+from ..core import DataError, DataWarning, StorageError, atomic_path, canonical_labels, check_columns, check_known
 from ..core import parse_context, parse_perturbation
 
 # %% ../../nbs/data/01_screen.ipynb #7e27990f

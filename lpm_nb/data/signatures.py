@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from ..core import DataError, DataWarning, StorageError, check_columns, check_known
+from ..core import DataError, DataWarning, StorageError, check_columns
 from .matrices import MatrixFile, blank_none
 from .screen import Screen, as_spread, escape
 from .summarise import sum_groups

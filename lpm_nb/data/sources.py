@@ -9,15 +9,14 @@ __all__ = ['FILES', 'WHEELS', 'GDSC', 'CATALOGUE', 'KINDS', 'ALIKE', 'verify_fil
 
 # %% ../../nbs/data/03_sources.ipynb #019f042b
 import os, pickle, subprocess, sys, warnings, zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 import lazy_loader as lazy
 import numpy as np
 import pandas as pd
-import pooch
 import scipy
-from ..core import DataError, DataWarning, FetchError, StorageError, atomic_path, check_known, sha256
+from ..core import DataError, DataWarning, FetchError, atomic_path, check_known, sha256
 from .fetch import cache_home, data_home
 from .public import PUBLIC, read_public, screens_home
 from .screen import Screen, escape

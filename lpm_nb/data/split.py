@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from ..core import DataError, LeakageError, check_known, parse_context, parse_perturbation, rng, split_dose
 from .screen import Atlas, Screen, as_atlas
-from .simulate import simulate_atlas
 
 # %% ../../nbs/data/04_split.ipynb #fbb7f7be
 @dataclass(frozen=True)

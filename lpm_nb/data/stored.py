@@ -7,7 +7,7 @@ __all__ = ['Stored', 'is_stored', 'row_chunks', 'spare_memory', 'is_large', 'ope
 
 # %% ../../nbs/data/01b_stored.ipynb #da2be91e
 import ctypes, hashlib, json, shutil, warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 import lazy_loader as lazy
 import h5py
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from ..core import DataError, DataWarning, StorageError, check_known
-from .screen import META, OBS, Atlas, Screen
+from .screen import OBS, Screen
 
 # %% ../../nbs/data/01b_stored.ipynb #a35af322
 ad = lazy.load('anndata')

@@ -7,7 +7,7 @@ __all__ = ['SCALES', 'Totals', 'cell_totals', 'sum_groups', 'pseudobulk']
 
 # %% ../../nbs/data/02d_summarise.ipynb #2283f644
 import hashlib, json, warnings, zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import lazy_loader as lazy

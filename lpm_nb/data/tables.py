@@ -13,7 +13,7 @@ from pathlib import Path
 import lazy_loader as lazy
 import numpy as np
 import pandas as pd
-from ..core import DataError, DataWarning, StorageError, check_columns, check_known, is_control
+from ..core import DataError, DataWarning, check_columns, check_known, is_control
 from .cells import label_atoms
 from .matrices import MatrixFile
 from .screen import Screen, escape

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from fastcore.basics import patch
-import lpm_nb.model.unseen
+import lpm_nb.model.unseen  # noqa: F401  adds methods
 from ..core import DataError, DataWarning, ModelError
 from ..data.effects import effect_labels, extend_effects, texts
 from ..data.loaders import Vocab, at_all_doses, atlas_blocks, build_vocab, standardise

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from fastcore.basics import patch
 from safetensors.torch import load_file, save_file
-import lpm_nb.model.predict      # a model that was read can be asked
+import lpm_nb.model.predict  # noqa: F401  a model that was read can be asked
 from ..core import ModelError, StorageError, atomic_path, sha256
 from ..data.effects import Effects
 from ..data.loaders import Vocab

@@ -8,12 +8,11 @@ __all__ = []
 # %% ../../nbs/model/06p_grid.ipynb #857581b5
 import hashlib, json, warnings
 from collections.abc import Callable, Sequence
-from itertools import product
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from ..core import DataError, DataWarning, StorageError, check_known, format_perturbation, listed
+from ..core import DataError, DataWarning, check_known, format_perturbation, listed
 from ..data.loaders import outside_range
 from ..data.stored import ScreenWriter
 from .trained import TrainedLPM

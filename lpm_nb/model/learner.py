@@ -7,9 +7,9 @@ __all__ = ['LPMConfig', 'paper_config', 'default_config', 'map_config', 'fingerp
            'TrainedLPM', 'make_learner', 'masked_mse', 'train_member', 'train_members']
 
 # %% ../../nbs/model/07_learner.ipynb #6ae44ff4
-import lpm_nb.model.fine_tune
-import lpm_nb.model.grid
-import lpm_nb.model.unseen
+import lpm_nb.model.fine_tune  # noqa: F401  adds methods
+import lpm_nb.model.grid  # noqa: F401  adds methods
+import lpm_nb.model.unseen  # noqa: F401  adds methods
 from .ensemble import default_config, fingerprint, fit_lpm, map_config
 from .folder import load_lpm
 from .lpm import LPMConfig, paper_config

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 from ..core import DataError, check_known, split_dose
-from ..data.loaders import Block, Vocab, build_vocab
+from ..data.loaders import Block, Vocab
 from .completion import crossed_effects
 
 # %% ../../nbs/model/06_lpm.ipynb #209658c9

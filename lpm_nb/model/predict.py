@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 import numpy as np
 import pandas as pd
-import torch
 from fastcore.basics import patch
 from scipy.sparse import csr_matrix
 from ..core import DataError, DataWarning, check_known, format_perturbation, listed, parse_perturbation, rng

@@ -11,8 +11,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, vmap
 from ..core import DataError
-from ..data.loaders import Vocab, build_vocab
-from .lpm import Drop, LPMConfig, LPMDecoder
+from .lpm import Drop, LPMDecoder
 
 # %% ../../nbs/model/06f_side_by_side.ipynb #39ff5fc5
 class SideBySide(nn.Module):

@@ -8,7 +8,6 @@ __all__ = ['join_run', 'leave_run', 'rank_and_size', 'sum_over_processes', 'lost
 # %% ../../nbs/model/06e_together.ipynb #c49d7c34
 import os
 from datetime import timedelta
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn

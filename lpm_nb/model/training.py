@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 from fastai.basics import Callback, CancelFitException, DataLoaders, Learner, Metric, OptimWrapper
-from fastai.callback.schedule import ParamScheduler, SchedCos, SchedExp, combined_cos
+from fastai.callback.schedule import ParamScheduler, SchedExp, combined_cos
 from fastai.callback.fp16 import MixedPrecision, AMPMode
 from safetensors.torch import load_file, save_file
 from ..core import LPMError, ModelError, atomic_path

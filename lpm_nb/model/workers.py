@@ -6,7 +6,7 @@
 __all__ = ['START', 'useful_workers', 'run_tasks']
 
 # %% ../../nbs/model/06t_workers.ipynb #f1bb1842
-import json, multiprocessing, os, tempfile, warnings
+import json, multiprocessing, tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, wait
 from pathlib import Path
@@ -14,7 +14,7 @@ import cloudpickle
 import loky
 import torch
 from threadpoolctl import threadpool_limits
-from ..core import DataError, DataWarning, LPMError
+from ..core import DataError, LPMError
 
 # %% ../../nbs/model/06t_workers.ipynb #b80bb0a3
 START = 10.   # seconds until a process can begin
