@@ -89,7 +89,7 @@ def targets(folder, seed, known):
             'LPM on shared readouts': compare_kinds(said, drugs=drugs),
             'shared readouts, PCA': compare_kinds(reduce_embedding(raw, components=50), drugs=drugs),
             'shared readouts, raw cosine': compare_kinds(raw, drugs=drugs)}
-        s, _ = retrieve_targets(S, known, seed=seed, shuffles=200)
+        s, _ = retrieve_targets(S, known, seed=seed, permutations=200)
         rows.append(s.assign(task=f'targets, {n} × CRISPRi, ' + s['direction']))
     c, oe = read_screen('l1000-consensus'), read_screen('l1000-overexpression')
     common = [r for r in c.readouts if r in set(oe.readouts)]
@@ -130,7 +130,7 @@ def simulated(seed):
              'shared readouts, raw cosine': compare_kinds(raw)}
     truth = pd.DataFrame([(d, x, -1) for d, xs in sim.targets.items() for x in xs], columns=['drug', 'gene', 'sign'])
     rows = []
-    r, _ = retrieve_targets(S, truth, seed=seed, shuffles=50, reference='chemical screen alone')
+    r, _ = retrieve_targets(S, truth, seed=seed, permutations=50, reference='chemical screen alone')
     rows.append(r.assign(task='simulated targets, ' + r['direction']))
     classes = pd.DataFrame([(k, d) for d, k in sim.mechanism.items()], columns=['set', 'gene'])
     raw_chem = embed_profiles(atlas['chemical'], perturbations=drugs)

@@ -49,7 +49,7 @@ def one(name, share, seed, members, relations, k, methods):
         for method in methods:
             edges = infer_edges(e, method, top=100_000)
             edges = edges[edges['weight'] > 0] if method == 'co-function' else edges
-            for r in score_relations(edges, relations, k=k, seed=seed, shuffles=3).to_dict('records'):
+            for r in score_relations(edges, relations, k=k, seed=seed, permutations=3).to_dict('records'):
                 rows.append(dict(screen=name, withheld=share, set=seed, effects=label, inference=method, lpm_cpu_s=took, **r))
     return rows
 

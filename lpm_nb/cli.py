@@ -39,7 +39,8 @@ def _progress(epochs, members, quiet):
     at, said = {}, not (quiet or talk.is_terminal)                     # no bar in a log: a line for each member
     def on_epoch(member, row):
         at[member] = row['epoch'] + 1
-        if said and at[member] == epochs: talk.print(f"member {member + 1} of {members}: {epochs} epochs, validation loss {row['valid_loss']:.4f}")
+        if said and at[member] == epochs: talk.print(f"member {member + 1} of {members}: {epochs} epochs, validation loss "
+            f"{row['valid_loss']:.4f}")
         bar.update(task, completed=sum(at.get(m, epochs if m < min(at) else 0) for m in range(members)),
             description=f'member {member + 1}/{members}', loss=f"validation loss {row['valid_loss']:.4f}")
     return bar, on_epoch
@@ -70,7 +71,8 @@ def train(
     descriptors: Descriptors = None,
     context_descriptors: ContextDescriptors = None,
     overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace the model that is in the folder.')] = False,
-    jobs: Annotated[Optional[int], typer.Option(min=1, help='Processes that members learn in, on a CPU; default: as many as save time.')] = None,
+    jobs: Annotated[Optional[int],
+        typer.Option(min=1, help='Processes that members learn in, on a CPU; default: as many as save time.')] = None,
     nproc: Annotated[int,
         typer.Option(min=1, help='Processes on this machine that train together: one for each GPU. For several machines see the '
         'notebook on training together.')] = 1,
@@ -92,7 +94,8 @@ def train(
     check_known([recipe], ['predict', 'map'], 'recipe')
     if out.exists() and not (out/'provenance.json').exists() and any(out.iterdir() if out.is_dir() else [out]):
         raise StorageError(f"{out} exists and is no model folder; choose another name or remove it")
-    if (out/'provenance.json').exists() and not overwrite: raise StorageError(f"a model is in {out} already; choose another --out, or say --overwrite")
+    if (out/'provenance.json').exists() and not overwrite: raise StorageError(f"a model is in {out} already; choose another --out, or "
+        f"say --overwrite")
     result_folder(out)
     known = read_all_descriptors(descriptors, context_descriptors)          # a mistake in it should not cost a training
     atlas = Atlas([read_input(s, quiet=quiet) for s in screens])
@@ -106,7 +109,8 @@ def train(
     start = time.perf_counter()
     bar, on_epoch = _progress(config.epochs, config.members, quiet)
     try:
-        with bar: model = fit_lpm(atlas, config=config, seed=seed, device=device, together=together, checkpoint=keep, on_epoch=on_epoch, jobs=jobs)
+        with bar: model = fit_lpm(atlas, config=config, seed=seed, device=device, together=together, checkpoint=keep, on_epoch=on_epoch,
+            jobs=jobs)
     except ModelError as e:
         if 'other data or settings' not in str(e): raise
         raise ModelError(f"an unfinished run with other data or settings is in {keep}; choose another --out, or, if no other "
@@ -235,7 +239,8 @@ def grid(
     screen: Annotated[Optional[str],
         typer.Option(help='Whose contexts and readouts; may be left out where the model has one screen.')] = None,
     perturbations: Annotated[Optional[Path],
-        typer.Option( help='A table (.csv, .tsv, .parquet) with a column perturbation; default: all single perturbations that the model knows.')] = None,
+        typer.Option( help='A table (.csv, .tsv, .parquet) with a column perturbation; default: all single perturbations that the model '
+            'knows.')] = None,
     context: Annotated[Optional[list[str]], typer.Option(help='Only this context; may be given several times.')] = None,
     dose: Annotated[Optional[list[float]], typer.Option(help='µM; may be given several times.')] = None,
     std: Annotated[bool, typer.Option(help='Standard deviations too.')] = True,
@@ -275,7 +280,8 @@ def _make_split(atlas, how, test, seed, context, only=None):
     check_known([how], list(ways), 'split')
     if how == 'target' and not context: raise DataError("the split 'target' needs --context, the target context")
     if how != 'target' and context: raise DataError(f"--context is of the split 'target', and this is {how!r}")
-    if only and how not in ('pairs', 'systems'): raise DataError(f"--only is of the splits 'pairs' and 'systems'; {how!r} holds out in all screens")
+    if only and how not in ('pairs', 'systems'): raise DataError(f"--only is of the splits 'pairs' and 'systems'; {how!r} holds out in "
+        f"all screens")
     return ways[how]()
 
 # %% ../nbs/16_cli.ipynb #feac77dc
@@ -345,7 +351,8 @@ def evaluate(
     screens: Annotated[list[str], typer.Argument(metavar='SCREEN...')],
     out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path('evaluation'),
     model: Annotated[Optional[Path], typer.Option(help='Score this trained model on the screens instead of training one.')] = None,
-    split: Annotated[str, typer.Option(help="'pairs', 'systems', 'combinations', 'perturbations', 'contexts', 'doses' or 'target'.")] = 'pairs',
+    split: Annotated[str, typer.Option(help="'pairs', 'systems', 'combinations', 'perturbations', 'contexts', 'doses' or "
+        "'target'.")] = 'pairs',
     context: Annotated[str, typer.Option(help="Target context of the split 'target'.")] = '',
     only: Annotated[Optional[list[str]],
         typer.Option(help="Hold out in this screen only (may be repeated); the splits 'pairs' and 'systems'.")] = None,
@@ -366,7 +373,8 @@ def evaluate(
     result_folder(out)
     if model is not None:
         if split != 'pairs' or test != .15 or any((context, only, members, epochs)):
-            raise DataError("--model scores a trained model on all experiments of the screens; --split, --test, --context, --only, --members and --epochs "
+            raise DataError("--model scores a trained model on all experiments of the screens; --split, --test, --context, --only, "
+                "--members and --epochs "
                 "are for training one: leave them out")
         return _score_model(load_lpm(model), atlas, out, as_json, quiet)
     changes = {k: v for k, v in dict(members=members, epochs=epochs).items() if v is not None}
@@ -384,7 +392,8 @@ def _beyond_the_mean(s, answer, rows, readout):
         for c in s.contexts:
             here = (s.obs['context'] == c).to_numpy()
             usual = s.X[here & treated]
-            if len(usual) > 2: out[here] = delta_pearson(answer[here], s.X[here], reference=np.broadcast_to(np.nanmean(usual, 0), s.X[here].shape))
+            if len(usual) > 2: out[here] = delta_pearson(answer[here], s.X[here],
+                reference=np.broadcast_to(np.nanmean(usual, 0), s.X[here].shape))
         return dict(delta_r=float(pd.Series(out[rows & treated]).mean()))
     j = s.readouts.index(readout)
     return dict(within_r=float(within_r(answer[rows, j], s.X[rows, j], s.obs[rows]).mean()))
@@ -395,7 +404,8 @@ def _score_model(model, atlas, out, as_json, quiet):
     for n, s in atlas.items():
         met = model.was_trained_on(s.obs)
         if k := int(met.sum()):
-            say(f"[yellow]{n}: the model was trained on {k:,} of these {len(met):,} experiments; what it says of them is fit, not prediction[/yellow]",
+            say(f"[yellow]{n}: the model was trained on {k:,} of these {len(met):,} experiments; what it says of them is fit, not "
+                f"prediction[/yellow]",
                 quiet)
         t = s.to_long()
         p = predict_table(model, t[['perturbation', 'context', 'dose', 'time', 'readout']])
@@ -405,7 +415,8 @@ def _score_model(model, atlas, out, as_json, quiet):
         answer[~np.isnan(s.X)] = p['value']
         for (e, r), i in kinds.groupby(['experiments', 'readout'], sort=False).indices.items():
             a, b, sd = p['value'].to_numpy()[i], t['value'].to_numpy()[i], p['std'].to_numpy()[i]
-            rows.append(dict(screen=n, readout=r, experiments=e, values=len(i), **_beyond_the_mean(s, answer, met == (e == 'trained on'), r),
+            rows.append(dict(screen=n, readout=r, experiments=e, values=len(i),
+                **_beyond_the_mean(s, answer, met == (e == 'trained on'), r),
                 pooled_r=float(pearson(a[None], b[None])[0]), mse=float(mse(a[None], b[None])[0]),
                 in_90_percent_interval=float((np.abs(a - b) < 1.645 * sd).mean())))
     write_table(pd.DataFrame(rows), out/'scores.csv')

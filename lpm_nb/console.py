@@ -90,7 +90,9 @@ def read_table(
 
 # %% ../nbs/15e_console.ipynb #7e2e7af2
 def read_descriptors(
-    spec:str, # 'relations', 'gdsc-structures', or a table (.csv, .tsv, .parquet): names in the first column, then numbers, or smiles, or entity1 and entity2
+    # 'relations', 'gdsc-structures', or a table (.csv, .tsv, .parquet): names in the first column, then numbers, or smiles, or entity1 and
+    # entity2
+    spec:str,
 ) -> pd.DataFrame: # vectors, index = genes or drugs
     "What is known of genes or drugs beforehand, for `TrainedLPM.with_descriptors`."
     from lpm_nb.model.descriptors import relation_vectors, structure_vectors
@@ -138,7 +140,8 @@ def read_context_descriptors(
             f"cancer_type; got the columns {', '.join(map(repr, t.columns[:4]))}")
     usual = {'oncotreelineage': 'tissue', 'lineage': 'tissue', 'primary_tissue': 'tissue', 'oncotreeprimarydisease': 'cancer_type',
         'primary_disease': 'cancer_type', 'disease': 'cancer_type'}                             # as DepMap calls them
-    if not {'tissue', 'cancer_type'} & set(t.columns[1:]): t = t.rename(columns={c: n for n, c in {usual[c.lower()]: c for c in reversed(t.columns[1:]) if c.lower() in usual}.items()})
+    if not {'tissue', 'cancer_type'} & set(t.columns[1:]): t = t.rename(columns={c: n
+        for n, c in {usual[c.lower()]: c for c in reversed(t.columns[1:]) if c.lower() in usual}.items()})
     if {'tissue', 'cancer_type'} & set(t.columns[1:]): return line_vectors(t.rename(columns={t.columns[0]: 'model_name'}))
     return _numbers(t.set_index(t.columns[0]), spec)
 
@@ -193,7 +196,8 @@ def write_table(
     return path
 
 # %% ../nbs/15e_console.ipynb #9520747c
-Descriptors = Annotated[Optional[list[str]], typer.Option(metavar='TABLE', help="What is known of genes or drugs that no screen has, so that "
+Descriptors = Annotated[Optional[list[str]],
+    typer.Option(metavar='TABLE', help="What is known of genes or drugs that no screen has, so that "
     "they can be predicted too: 'relations' (STRING, CORUM, Reactome), 'gdsc-structures', or a table (.csv, .tsv, .parquet) with names in "
     "the first column, then numbers, or a column smiles. Give it several times to join tables of the same columns.")]
 ContextDescriptors = Annotated[Optional[str], typer.Option(metavar='TABLE', help="The same of cell lines or other contexts: 'tissues' "
@@ -221,7 +225,8 @@ def _joined(tables):
     "Rows of tables that have the same columns; a name that is in two of them is taken from the first."
     for spec, t in tables[1:]:
         if list(t) != list(tables[0][1]):
-            raise DataError(f"expected descriptors with the same columns, {tables[0][0]} has {tables[0][1].shape[1]} and {spec} {t.shape[1]} others; join them "
+            raise DataError(f"expected descriptors with the same columns, {tables[0][0]} has {tables[0][1].shape[1]} and {spec} "
+                f"{t.shape[1]} others; join them "
                 "into one table")
     t = pd.concat([t for _, t in tables])
     return t[~t.index.duplicated()]

@@ -95,7 +95,8 @@ def spell_doses(
     atoms:Iterable[str], # members, some with a dose, however spelled
 ) -> list[str]: # `drug:a@.50` is `drug:a@0.5`, six digits; one at a dose of 0 was not given
     "Members of which every dose is spelled in one way."
-    return [a if not abs(x) < float('inf') else f'{name}@' + f'{x:.6g}'.replace('e+', 'e') for a, (name, x) in ((a, split_dose(a)) for a in atoms) if x != 0]
+    return [a if not abs(x) < float('inf') else f'{name}@' + f'{x:.6g}'.replace('e+', 'e')
+        for a, (name, x) in ((a, split_dose(a)) for a in atoms) if x != 0]
 
 # %% ../nbs/00_core.ipynb #27768bf6
 def parse_context(
@@ -126,7 +127,8 @@ def is_control(
     low = str(label).strip().lower()
     if label in set(extra) or low in CONTROLS: return True
     base, apart = re.match(r'(.*?)((?:_|[^\w+|&;,/])*)(?:g|sg|guide)?\d*$', low, re.DOTALL).groups()
-    return (base in CONTROLS and bool(apart or base not in ('nt', 'pbs') or re.search(r'g\d+$', low))) or bool(re.match(r'(dmso|vehicle)(\s+[\d(]|\()', low))
+    return (base in CONTROLS and bool(apart or base not in ('nt', 'pbs')
+        or re.search(r'g\d+$', low))) or bool(re.match(r'(dmso|vehicle)(\s+[\d(]|\()', low))
 
 # %% ../nbs/00_core.ipynb #1de35385
 def _few(items, n=3):
@@ -141,7 +143,8 @@ def _tell_of_perturbations(raw, new, stacklevel):
     if none: _tell(f"{len(none)} perturbations have a member at a dose of 0, which was not given and is left out: {_few(none)}", stacklevel)
     odd = [r for r in new if '+' in r and any(a.count('(') != a.count(')') or a.count('[') != a.count(']') for a in parse_perturbation(r))]
     if odd:
-        _tell(f"{len(odd)} perturbations were split at a '+' inside brackets: {_few(odd)}; if the plus belongs to the name write '\\+'", stacklevel)
+        _tell(f"{len(odd)} perturbations were split at a '+' inside brackets: {_few(odd)}; if the plus belongs to the name write '\\+'",
+            stacklevel)
     like = [r for r in new if r and any(is_control(a.rpartition(':')[2]) for a in parse_perturbation(r))]
     if like:
         _tell(f"{_few(like)} {'says' if len(like) == 1 else 'say'} control but {'is' if len(like) == 1 else 'are'} taken for "
@@ -153,7 +156,8 @@ def _tell_of_labels(raw, new, kind, stacklevel):
         _tell(f"surrounding whitespace removed from {len(spaced)} {kind} labels: {_few(spaced)}", stacklevel)
     if kind == 'perturbation': _tell_of_perturbations(raw, new, stacklevel + 1)
     if blank := [r for r in raw if r.strip().lower() in ('nan', 'none', '<na>', 'nat', 'null')]:
-        _tell(f"{_few(blank)} {'is' if len(blank) == 1 else 'are'} taken for {'the name' if len(blank) == 1 else 'names'} of a {kind}; a label that is "
+        _tell(f"{_few(blank)} {'is' if len(blank) == 1 else 'are'} taken for {'the name' if len(blank) == 1 else 'names'} of a {kind}; a "
+            f"label that is "
             "missing is an empty one" + (', and means control' if kind == 'perturbation' else ''), stacklevel)
     lower = {}
     for label in sorted(set(new)): lower.setdefault(label.lower(), []).append(label)
@@ -215,7 +219,8 @@ def check_known(
         for x in {k.partition(':')[2].lower(), k.partition('|')[0].lower()} - {'', k.lower()}: parts.setdefault(x, []).append(k)
     def near(w): # the same without its kind or its assay, else what is spelt alike
         low = str(w).lower()
-        return list(dict.fromkeys([*parts.get(low, [])[:3], *(folded[m] for m in difflib.get_close_matches(low, list(folded), n=3, cutoff=.6))]))[:3]
+        return list(dict.fromkeys([*parts.get(low, [])[:3],
+            *(folded[m] for m in difflib.get_close_matches(low, list(folded), n=3, cutoff=.6))]))[:3]
     named = '; '.join(f"{str(w)!r} (nearest: {', '.join(map(repr, near(w))) or 'none'})" for w in unknown[:3])
     more = f' and {len(unknown)-3} more' if len(unknown) > 3 else ''
     few = f" ({', '.join(map(repr, known))})" if 0 < len(have) <= 5 and 'nearest: none' in named else ''

@@ -137,8 +137,10 @@ def _cluster(address):
         raise StorageError(f"no Dask scheduler answers at {address!r} ({type(e).__name__}); start one with `dask scheduler`, or give a "
             "number of processes") from e
 
-_OPTIONS = {**{k: f'--{k}-key' for k in ('perturbation', 'context', 'value', 'readout', 'dose', 'time', 'batch')}, 'dose_unit': '--dose-unit',
-    'min_cells': '--min-cells', 'nominal': '--nominal-doses', **{k: f'--{k}' for k in ('kind', 'control', 'joined', 'genes', 'layer', 'scale', 'name',
+_OPTIONS = {**{k: f'--{k}-key' for k in ('perturbation', 'context', 'value', 'readout', 'dose', 'time', 'batch')},
+    'dose_unit': '--dose-unit',
+    'min_cells': '--min-cells', 'nominal': '--nominal-doses',
+        **{k: f'--{k}' for k in ('kind', 'control', 'joined', 'genes', 'layer', 'scale', 'name',
     'columns', 'sheet', 'assay', 'unit')}, 'no_effect': '--no-effect'}   # parameters of `understand` -> options
 
 def _as_options(text):
@@ -166,7 +168,8 @@ def _in_options():
 # %% ../nbs/15f_data_commands.ipynb #9a84368a
 @data_app.command('add')
 def data_add(
-    file: Annotated[list[Path], typer.Argument(metavar='FILE…', help=".h5ad, .zarr, .gct, .gctx, .csv, .tsv, .parquet or .xlsx; or several tables "
+    file: Annotated[list[Path], typer.Argument(metavar='FILE…', help=".h5ad, .zarr, .gct, .gctx, .csv, .tsv, .parquet or .xlsx; or "
+        "several tables "
         "with the same columns, such as one for each line, whose names are the column '(file)'.")],
     name: Annotated[Optional[str], typer.Option(help="Of the screen; default: the file's.")] = None,
     perturbation_key: Annotated[Optional[list[str]], typer.Option(help='Column with what was done (members of a combination in several '
@@ -181,18 +184,22 @@ def data_add(
     readout_key: Annotated[Optional[str], typer.Option(help="Column of readouts, or the name of the only one, or what is put before each, "
         "such as expr:")] = None,
     value_key: Annotated[Optional[str], typer.Option(help='Column of values.')] = None,
-    columns: Annotated[str, typer.Option(help="A matrix has 'readouts', 'contexts' or 'perturbations' as its columns (its rows are pairs, contexts, or, with --readout-key, readouts).")] = 'readouts',
+    columns: Annotated[str, typer.Option(help="A matrix has 'readouts', 'contexts' or 'perturbations' as its columns (its rows are "
+        "pairs, contexts, or, with --readout-key, readouts).")] = 'readouts',
     dose_key: Annotated[Optional[list[str]], typer.Option(help='Column of doses (of members in several columns: give it several times, in '
         'the same order).')] = None,
     dose_unit: Annotated[str, typer.Option(help='Their unit, or the column that has it.')] = 'µM',
     time_key: Annotated[Optional[str], typer.Option(help='Column of times in h.')] = None,
-    nominal_doses: Annotated[bool, typer.Option('--nominal-doses', help='Join doses of one drug that differ by less than a fifth.')] = False,
+    nominal_doses: Annotated[bool,
+        typer.Option('--nominal-doses', help='Join doses of one drug that differ by less than a fifth.')] = False,
     batch_key: Annotated[Optional[str], typer.Option(help='Column of plates, wells or lanes.')] = None,
     genes: Annotated[Optional[str], typer.Option(help='.h5ad, .gct: column with gene symbols.')] = None,
     layer: Annotated[Optional[str], typer.Option(help=".h5ad: a layer instead of X, such as counts; raw = scanpy's .raw.")] = None,
-    scale: Annotated[Optional[str], typer.Option(help="Cells: 'as is', 'log' or 'z'. Wells: 'difference' from the controls of their batch, or 'z'.")] = None,
+    scale: Annotated[Optional[str],
+        typer.Option(help="Cells: 'as is', 'log' or 'z'. Wells: 'difference' from the controls of their batch, or 'z'.")] = None,
     unit: Annotated[str, typer.Option(help='Of the values.')] = '',
-    no_effect: Annotated[Optional[list[str]], typer.Option(help='What is read where nothing was done, if no row is a control: 1 for viability, '
+    no_effect: Annotated[Optional[list[str]],
+        typer.Option(help='What is read where nothing was done, if no row is a control: 1 for viability, '
         '0 for inhibition (of one readout: viability=1; several times).')] = None,
     min_cells: Annotated[int, typer.Option(min=1, help='Cells: smaller groups are left out.')] = 10,
     sheet: Annotated[Optional[str], typer.Option(help='.xlsx: which sheet.')] = None,
@@ -212,8 +219,10 @@ def data_add(
     contexts = list(context_key or [])
     ctx = contexts[0] if len(contexts) == 1 else contexts or None
     with _in_options():
-        u = understand(file[0] if len(file) == 1 else file, name=name, perturbation=perturbation_key or None, context=ctx, assay=assay, kind=kind, control=control or (),
-            joined=joined or None, readout=readout_key, value=value_key, columns=columns, dose=dose_key or None, dose_unit=dose_unit, time=time_key,
+        u = understand(file[0] if len(file) == 1 else file, name=name, perturbation=perturbation_key or None, context=ctx, assay=assay,
+            kind=kind, control=control or (),
+            joined=joined or None, readout=readout_key, value=value_key, columns=columns, dose=dose_key or None, dose_unit=dose_unit,
+                time=time_key,
             nominal=nominal_doses, batch=batch_key, genes=genes, layer=layer, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet,
             no_effect=_no_effect(no_effect))
     u = replace(u, suspicious=[_as_options(x) for x in u.suspicious])

@@ -129,7 +129,8 @@ def list_neighbours(
             enriched=[] if common is None else json.loads(common.to_json(orient='records')))))
     show_table(t.set_index('symbol'), title=f'neighbours of {symbol}')
     if common is not None and len(common):
-        show_table(common.set_index('set')[['hits', 'size', 'expected', 'q', 'genes']], title=f'in common among the nearest {2 * n} of its kind')
+        show_table(common.set_index('set')[['hits', 'size', 'expected', 'q', 'genes']], title=f'in common among the nearest {2 * n} of '
+            f'its kind')
 
 # %% ../nbs/15h_map_commands.ipynb #13a4ab4b
 @map_app.command('targets')
@@ -186,7 +187,8 @@ def rank_movers(
     selective: Annotated[bool, typer.Option(help='More than in the other contexts of the screen.')] = False,
     by: Annotated[str, typer.Option(help="'conservative' (unfavourable end of the interval), 'effect', 'optimistic' (favourable end), or "
         "'z' (effect in standard deviations).")] = 'conservative',
-    against: Annotated[Optional[str], typer.Option(help="'nothing': values are effects already (growth relative to the vehicle, ln IC50), so that how "
+    against: Annotated[Optional[str],
+        typer.Option(help="'nothing': values are effects already (growth relative to the vehicle, ln IC50), so that how "
         "sensitive a context is counts; default: the control, where there is none the mean of the perturbations.")] = None,
     dose: Annotated[Optional[float], typer.Option(help='µM.')] = None,
     time: Annotated[Optional[float], typer.Option(help='h.')] = None,
@@ -217,7 +219,8 @@ def rank_movers(
         selective=selective, by=by, against=against, dose=dose, time=time, atlas=atlas, measured=measured, top=top)
     if as_json: return print(t.to_json(orient='records', force_ascii=False))
     show_table(t.drop(columns='against').set_index('perturbation'),
-        title=f"{readout} {direction} in {where}: effect, counted from: {t['against'].iloc[0]}; conservative and optimistic: the ends of its 90 % interval, "
+        title=f"{readout} {direction} in {where}: effect, counted from: {t['against'].iloc[0]}; conservative and optimistic: the ends of "
+            f"its 90 % interval, "
             f"counted {direction}" if len(t) else 'nothing is left to predict')
 
 # %% ../nbs/15h_map_commands.ipynb #2bec07ff

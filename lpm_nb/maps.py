@@ -106,7 +106,8 @@ def screens_of_model(
 # %% ../nbs/15d_maps.ipynb #0fbe9965
 def _read_map(keep):
     doubt = pd.read_parquet(keep/'doubt.parquet')['doubt'] if (keep/'doubt.parquet').exists() else None
-    return Embedding(pd.read_parquet(keep/'vectors.parquet'), 'LPM', tuple(pd.read_parquet(f) for f in sorted(keep.glob('seed*.parquet'))), doubt=doubt)
+    return Embedding(pd.read_parquet(keep/'vectors.parquet'), 'LPM',
+        tuple(pd.read_parquet(f) for f in sorted(keep.glob('seed*.parquet'))), doubt=doubt)
 
 def _to_embed(atlas, wanted, say):
     "The screens that four of the wanted perturbations are in, less those that have one number for each."
@@ -175,7 +176,8 @@ def prepare_map(
         with atomic_path(layout) as tmp: points.to_parquet(tmp)
     if seal and seed == 0:                                                   # what a page needs to know before any screen is read
         labels = {n: dict(perturbations=s.perturbations, contexts=s.contexts, readouts=s.readouts) for n, s in atlas.items()}
-        with atomic_path(map_note(folder, method=method, power=asked)) as tmp: tmp.write_text(json.dumps(dict(map=key, screens=labels)), encoding='utf-8')
+        with atomic_path(map_note(folder, method=method, power=asked)) as tmp: tmp.write_text(json.dumps(dict(map=key, screens=labels)),
+            encoding='utf-8')
     return e, pd.read_parquet(layout)
 
 # %% ../nbs/15d_maps.ipynb #02625861

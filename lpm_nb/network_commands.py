@@ -107,7 +107,8 @@ def network(
     modules = find_communities(G, min_size=5)
     sets, relations = _annotated(read_gene_sets), _annotated(read_relations)
     pool = effects.sources if method == 'co-function' else sorted({*effects.sources, *effects.genes})
-    named = name_communities(modules, sets, background=pool, apart=effects.sources) if sets is not None else modules.groupby('community').agg(genes=('gene',
+    named = name_communities(modules, sets, background=pool,
+        apart=effects.sources) if sets is not None else modules.groupby('community').agg(genes=('gene',
         'size'), agreement=('agreement', 'first'), members=('gene', ' '.join)).reset_index().assign(set='')
     write_graph(G, out/'network.graphml', nodes=modules)
     write_graph(G, out/'network.cyjs', nodes=modules)
@@ -149,7 +150,8 @@ def _expectation(s, readout, how, every, sick):
     drugs = bool(pairs) and all(a.startswith('drug:') for m in pairs for a in m)
     how = how or ('bliss' if drugs and _has_an_end(s, j, end) else 'quadratic')
     every = end if how == 'bliss' else None
-    said = f"{'high' if high else 'low'} values of {s.readouts[j]} are sick; pairs are expected by {how}" + ('' if every is None else f', the whole effect is {every:g}')
+    said = f"{'high' if high else 'low'} values of {s.readouts[j]} are sick; pairs are expected by {how}" + ('' if every is None
+        else f', the whole effect is {every:g}')
     return dict(how=how, every=every, sick='high' if high else 'low', said=said)
 
 # %% ../nbs/15g_network_commands.ipynb #497a09ae
@@ -163,12 +165,15 @@ def interactions(
     context: Annotated[Optional[str], typer.Option(help='One context of the screen; needed if it has several.')] = None,
     readout: Annotated[Optional[str], typer.Option(help='One readout of the screen; needed if it has several.')] = None,
     time: Annotated[Optional[float], typer.Option(help='h; needed if the screen was measured at several times.')] = None,
-    expectation: Annotated[Optional[str], typer.Option(help="'quadratic' (default for genes), 'bliss' (for drugs: independent effects), 'additive' or "
+    expectation: Annotated[Optional[str],
+        typer.Option(help="'quadratic' (default for genes), 'bliss' (for drugs: independent effects), 'additive' or "
         "'members' (sums of effects over all pairs).")] = None,
-    every: Annotated[Optional[float], typer.Option(help='Of bliss: what is read where all of the effect has happened; default: 0, of an inhibition 100, or 1 '
+    every: Annotated[Optional[float],
+        typer.Option(help='Of bliss: what is read where all of the effect has happened; default: 0, of an inhibition 100, or 1 '
         'where it is a fraction.')] = None,
     fdr: Annotated[float, typer.Option(min=0, max=1, help='False discovery rate of the calls.')] = .05,
-    sick: Annotated[Optional[str], typer.Option(help="Which values of the readout are sick: 'low' (growth, viability) or 'high' (inhibition); default: "
+    sick: Annotated[Optional[str],
+        typer.Option(help="Which values of the readout are sick: 'low' (growth, viability) or 'high' (inhibition); default: "
         "by the name of the readout.")] = None,
     out: Annotated[Path, typer.Option(help='Table of the results (.csv, .tsv, .parquet).')] = Path('interactions.csv'),
     as_json: Json = False,
@@ -185,7 +190,8 @@ def interactions(
     where = choose_context(s, context)
     if time is not None:
         at = s.obs['time'].eq(time).to_numpy()
-        if not at.any(): raise DataError(f"expected a time of {s.name!r}, {', '.join(f'{x:g}' for x in sorted(s.obs['time'].dropna().unique())) or 'it has none'}; got {time:g}")
+        if not at.any(): raise DataError(f"expected a time of {s.name!r}, "
+            f"{', '.join(f'{x:g}' for x in sorted(s.obs['time'].dropna().unique())) or 'it has none'}; got {time:g}")
         s = s.select(at)
     how = _expectation(s, readout, expectation, every, sick)
     sick = how.pop('sick')

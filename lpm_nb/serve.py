@@ -42,8 +42,10 @@ def free_port(
         return s.getsockname()[1]
 
 _OPTIONS = ['--no-browser', '--Voila.ip=127.0.0.1', '--show_tracebacks=True', '--MappingKernelManager.cull_idle_timeout=3600',
-    '--preheat_kernel=True', '--pool_size=1', '--VoilaKernelManager.fill_delay=40',      # the kernel starts with the server; another one is kept for whoever loads the page again
-    "--VoilaConfiguration.extension_denylist=['catboost-widget', 'jupyterlab-plotly', '@voila-dashboards/jupyterlab-preview']"]      # eight megabytes of JavaScript that no panel needs
+    # the kernel starts with the server; another one is kept for whoever loads the page again
+    '--preheat_kernel=True', '--pool_size=1', '--VoilaKernelManager.fill_delay=40',
+    # eight megabytes of JavaScript that no panel needs
+    "--VoilaConfiguration.extension_denylist=['catboost-widget', 'jupyterlab-plotly', '@voila-dashboards/jupyterlab-preview']"]
 
 _SERVER = f"{_LEAN}; import json; from voila.app import main; asked = sys.stdin.readline(); asked and main(json.loads(asked))"
 

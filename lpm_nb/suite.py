@@ -129,7 +129,8 @@ def _fit(method, atlas, split, task, seed, members, paper, device, config):
     if method == 'LPM':
         model, told = fit_lpm(atlas, split=split, config=config
             or default_config(atlas, **({} if members is None else dict(members=members))), seed=seed,
-            device=device, jobs=1), _relations() if task.genes else None     # cells share the cores, and their seconds are those of this process
+            # cells share the cores, and their seconds are those of this process
+            device=device, jobs=1), _relations() if task.genes else None
         if told is None: return model
         try: return model.with_descriptors(told)                       # what the forest is told as well
         except DataError: return model                                 # too few genes to learn from

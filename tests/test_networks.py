@@ -104,8 +104,8 @@ def test_nan_effects_make_no_edges():
 def test_relations_symmetric_and_bounded():
     net = infer_edges(gene_effects(SIM.atlas['sim-rna'], context='line1|sim-rna', kind='CRISPRi', reference='median'))
     rel = pd.DataFrame(dict(gene1=GENES[:6], gene2=GENES[6:]))
-    a, b = score_relations(net, rel, k=[10, 50], shuffles=3), score_relations(net, rel.rename(columns=dict(gene1='gene2', gene2='gene1')),
-        k=[10, 50], shuffles=3)
+    a, b = score_relations(net, rel, k=[10, 50], permutations=3), score_relations(net, rel.rename(columns=dict(gene1='gene2', gene2='gene1')),
+        k=[10, 50], permutations=3)
     pd.testing.assert_frame_equal(a, b)
     assert a[['precision', 'recall', 'random']].apply(lambda c: c.between(0, 1).all()).all() and a['recall'].is_monotonic_increasing
 

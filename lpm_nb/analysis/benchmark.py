@@ -86,7 +86,8 @@ def _scalar_scores(preds, Y, table, readouts, own, least=5):
 
 def _amounts(table):
     "(n,) number of the perturbation at its dose and time."
-    return table.groupby([table['perturbation'].astype(str), table['dose'].fillna(-1), table['time'].fillna(-1)], sort=False).ngroup().to_numpy()
+    return table.groupby([table['perturbation'].astype(str), table['dose'].fillna(-1), table['time'].fillna(-1)],
+        sort=False).ngroup().to_numpy()
 
 def _rows_of(codes):
     order = np.argsort(codes, kind='stable')
@@ -154,7 +155,8 @@ def _noise(screen, test, sd):
             total += (np.where(seen, x, 0).astype(np.float64)**2).sum(0)
             count += seen.sum(0)
             repeated += seen.any(1).sum()
-        if repeated < .5 * screen.n_experiments: return None  # what is repeated now and then is repeated for a reason, and not like the rest
+        # what is repeated now and then is repeated for a reason, and not like the rest
+        if repeated < .5 * screen.n_experiments: return None
         with np.errstate(all='ignore'): v = np.where(count > 0, total / count, np.nan)
     else:
         v = np.asarray(sd, np.float64)**2
@@ -200,14 +202,17 @@ def _predictions(methods, screen, table, Y):
     for m, model in methods.items():
         if not hasattr(model, 'predict_screen'): raise DataError(f"method {m!r} is a {type(model).__name__} without {_CONTRACT}")
         said = _answer(model, screen, table)
-        if not (isinstance(said, tuple) and len(said) == 2): raise DataError(f"method {m!r}: expected {_CONTRACT}, got {type(said).__name__}")
+        if not (isinstance(said, tuple) and len(said) == 2): raise DataError(f"method {m!r}: expected {_CONTRACT}, got "
+            f"{type(said).__name__}")
         out[m] = P, std = tuple(None if x is None else np.asarray(x) for x in said)
         if P is None or P.shape != Y.shape or (std is not None and std.shape != Y.shape):
-            raise DataError(f"method {m!r} gave {getattr(P if P is None or P.shape != Y.shape else std, 'shape', None)} for the {Y.shape} test values "
+            raise DataError(f"method {m!r} gave {getattr(P if P is None or P.shape != Y.shape else std, 'shape', None)} for the "
+                f"{Y.shape} test values "
                 f"of screen {screen!r}")
         if std is not None and (std < 0).any(): raise DataError(f"method {m!r} gave {int((std < 0).sum())} standard deviations below 0")
         if lost := int((np.isnan(P) & ~np.isnan(Y)).sum()):
-            warnings.warn(f"method {m!r} predicts nothing for {lost:,} of the {int((~np.isnan(Y)).sum()):,} test values of screen {screen!r}; its scores "
+            warnings.warn(f"method {m!r} predicts nothing for {lost:,} of the {int((~np.isnan(Y)).sum()):,} test values of screen "
+                f"{screen!r}; its scores "
                 "are of the others, and not to be compared with those of methods that answer all", DataWarning, stacklevel=3)
     return out
 
@@ -218,7 +223,8 @@ def _tell_of_fit(name, model, atlas, split):
         held = s.obs[split.test[n]]
         seen = int(model.was_trained_on(held, screen=n).sum()) if len(held) else 0
         if seen:
-            warnings.warn(f"{name!r} was trained on {seen:,} of the {len(held):,} experiments of {n!r} that the split holds out: its scores are fit, not "
+            warnings.warn(f"{name!r} was trained on {seen:,} of the {len(held):,} experiments of {n!r} that the split holds out: its "
+                f"scores are fit, not "
                 "prediction; train with this split", DataWarning, stacklevel=3)
 
 
@@ -255,8 +261,11 @@ def evaluate(
     split:Split,                  # its test part is scored; its training part gives the references
     champion:str|None=None,       # the method that is compared with each other one; None = the first
     screens:str|list|None=None,   # only these
-    metrics:Mapping[str, Callable]|None=None, # of your own: name -> function(pred (n, k), true (n, k) with NaN) -> (n,) scores, larger is better; a row is a profile, in screens of few readouts a perturbation over its experiments
-    noise:Mapping[str, float|np.ndarray]|None=None, # screen -> standard deviation of one measurement (of each readout); where it is not given, replicates tell
+    # of your own: name -> function(pred (n, k), true (n, k) with NaN) -> (n,) scores, larger is better; a row is a profile, in screens of
+    # few readouts a perturbation over its experiments
+    metrics:Mapping[str, Callable]|None=None,
+    # screen -> standard deviation of one measurement (of each readout); where it is not given, replicates tell
+    noise:Mapping[str, float|np.ndarray]|None=None,
     seed:int=0,                   # of the resampling
 ) -> Evaluation:
     "Score methods on the held-out experiments of a split."
@@ -312,7 +321,8 @@ def league_table(
     def there(m, r): return ((t['metric'] == m) & ((t['readout'] == r) if r else True)).any()
     out = {}
     mine = [(k, None) for k in dict.fromkeys(t['metric']) if k not in METRICS]
-    for metric, readout in ([x for x in HEADLINE if there(*x)] or [('mse', None)]) + mine:     # the error, where too few are held out for a correlation
+    # the error, where too few are held out for a correlation
+    for metric, readout in ([x for x in HEADLINE if there(*x)] or [('mse', None)]) + mine:
         for r in dict.fromkeys(t.loc[(t['metric'] == metric) & ((t['readout'] == readout) if readout else True), 'readout']):
             q = t[(t['metric'] == metric) & (t['readout'] == r)].set_index('method')
             out[metric if r == 'all' else f'{metric} {r}'] = {m: f"{x.value:.{digits}f} [{x.low:.{digits}f}, {x.high:.{digits}f}]"

@@ -145,7 +145,8 @@ def find_deviations(
         others = n[p] - 1
         guess = level[c] + (total[p] - (v - level[c])) / np.maximum(others + doubt, 1e-12)
         wider = np.sqrt(1 + 1 / np.maximum(others + doubt, 1e-12))
-        if not (others > 0).any(): raise DataError(f"no perturbation of {screen.name!r} has {readout!r} in two contexts; what it usually does is not known")
+        if not (others > 0).any(): raise DataError(f"no perturbation of {screen.name!r} has {readout!r} in two contexts; what it usually "
+            f"does is not known")
     else:
         if np.shape(expected) != y.shape:
             raise DataError(f"expected one prediction for each of the {len(y)} experiments, got shape {np.shape(expected)}")
@@ -156,6 +157,7 @@ def find_deviations(
     scale, df = _own_spread(rest, p[known])
     z = rest / scale
     q = 2 * student.sf(np.abs(z), df)
-    t = pd.DataFrame(dict(perturbation=o['perturbation'].astype(str).to_numpy()[seen][known], context=o['context'].astype(str).to_numpy()[seen][known],
+    t = pd.DataFrame(dict(perturbation=o['perturbation'].astype(str).to_numpy()[seen][known],
+        context=o['context'].astype(str).to_numpy()[seen][known],
         value=v[known], expected=guess[known], z=z, p=q, q=false_discovery_control(q)))
     return t.iloc[np.argsort(t['p'].to_numpy(), kind='stable')].reset_index(drop=True)

@@ -114,7 +114,7 @@ def score_relations(
     *,
     k:Sequence[int]=(100, 300, 1000), # sizes of the network
     directed:bool=False,    # does the direction have to be right
-    shuffles:int=20,        # networks of the same degrees to compare with
+    permutations:int=20,        # networks of the same degrees to compare with
     seed:int=0,             # of these
 ) -> pd.DataFrame: # one row per k: k, hits, precision, recall, random, random_sd, fold, z
     "Precision of a network's best edges against known relations, beside networks of the same degrees; recall: of the known relations among the genes of the table."
@@ -138,7 +138,7 @@ def score_relations(
     out, g = [], rng(seed, 'degrees')
     for n in sorted({min(int(x), len(s)) for x in k}):
         h = hits(s[:n], t[:n])
-        null = np.array([hits(s[:n], _shuffled(s[:n], t[:n], g)) for _ in range(shuffles)]) / max(n, 1) if n and shuffles else np.full(1,
+        null = np.array([hits(s[:n], _shuffled(s[:n], t[:n], g)) for _ in range(permutations)]) / max(n, 1) if n and permutations else np.full(1,
             np.nan)
         mean, sd = null.mean(), null.std(ddof=1) if len(null) > 1 else np.nan
         out.append(dict(k=n, hits=h, precision=h / n if n else np.nan, recall=h / possible if possible else np.nan, random=mean,

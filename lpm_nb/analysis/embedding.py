@@ -29,7 +29,8 @@ class Embedding:
     name:str='embedding'  # what made it, for tables and legends
     seeds:tuple[pd.DataFrame, ...]=()  # each (n_symbols, any width), rows as in `vectors`
     centred:bool=False    # vectors count from a mean already, that of more symbols than are here
-    doubt:pd.Series|None=None # symbol -> squared length that its vector may have missed, as a share of its own; None = nothing is known of that
+    # symbol -> squared length that its vector may have missed, as a share of its own; None = nothing is known of that
+    doubt:pd.Series|None=None
 
     def __post_init__(self):
         v = self.vectors
@@ -88,7 +89,8 @@ def typical_amounts(
     obs:pd.DataFrame, # (n, …) perturbation, dose, time: `obs` of a screen
 ) -> pd.DataFrame: # (n_perturbations, 2) dose and time
     "Dose and time at which each perturbation was tried most often; of several such, the middle one."
-    n = obs.groupby(['perturbation', 'dose', 'time'], observed=True, dropna=False).size().rename('n').reset_index().astype({'perturbation': str})
+    n = obs.groupby(['perturbation', 'dose', 'time'], observed=True,
+        dropna=False).size().rename('n').reset_index().astype({'perturbation': str})
     n = n[n['n'] == n.groupby('perturbation')['n'].transform('max')]
     of = n.groupby('perturbation')['n']
     return n[of.cumcount() == (of.transform('size') - 1) // 2].set_index('perturbation')[['dose', 'time']]
@@ -106,7 +108,8 @@ def _hide_own(Z, perturbations, readouts):
 def _spreads(X, readouts, units):
     "(n_readouts,) what each readout is divided by: few readouts each by their own spread, many by that of their unit."
     own = np.nanstd(X, 0)
-    group = np.arange(len(readouts)) if len(readouts) < 20 else pd.factorize(np.array([f"{u} {r.partition(':')[0] if ':' in r else ''}" for u, r in zip(units, readouts)], object))[0]
+    group = np.arange(len(readouts)) if len(readouts) < 20 else pd.factorize(np.array([f"{u} {r.partition(':')[0] if ':' in r else ''}"
+        for u, r in zip(units, readouts)], object))[0]
     square = pd.Series(own**2).groupby(group).transform('mean').to_numpy()
     return np.where(square > 0, np.sqrt(square), 1)
 
@@ -139,7 +142,8 @@ def _join(pieces, perturbations):
     Z = np.concatenate(out, 1)
     keep = np.abs(Z).max(0) > 1e-9
     if not keep.any():
-        raise DataError("nothing to compare perturbations by: one readout in one context is one number for each, and says who is strong, not who "
+        raise DataError("nothing to compare perturbations by: one readout in one context is one number for each, and says who is strong, "
+            "not who "
             "is alike; add contexts, or rank them with find_movers (lpm movers)")
     return pd.DataFrame(Z[:, keep].astype(np.float32), pd.Index(perturbations, name='perturbation'),
         pd.MultiIndex.from_tuples([x for x, k in zip(labels, keep) if k], names=['context', 'readout']))
@@ -182,15 +186,18 @@ def embed_responses(
         t = pd.DataFrame(dict(perturbation=pd.Categorical(np.tile(everyone, len(cs)), everyone),
             context=pd.Categorical(np.repeat(cs, len(everyone)), cs), dose=np.tile(usual['dose'], len(cs)),
             time=np.tile(usual['time'], len(cs))))
-        P, std = (None if x is None else np.asarray(x[:, at], np.float64).reshape(len(cs), len(everyone), -1) for x in model.predict_screen(n, t))
+        P, std = (None if x is None else np.asarray(x[:, at], np.float64).reshape(len(cs), len(everyone), -1)
+            for x in model.predict_screen(n, t))
         parts = [_hide_own(P[k] / spread, everyone, mine) for k in range(len(cs))]
         pieces.append((_centred(parts, mean_of), cs, mine))
         missed.append(None if std is None else np.where(_tried(s, everyone, cs), 0, ((std / spread)**2).sum(2).T).sum(1))
     if not pieces: raise DataError("nothing to embed: none of the screens has the wanted readouts and contexts")
     v = _join(pieces, everyone)
-    doubt = None if any(m is None for m in missed) else UNEXPLAINED * sum(m / _size(z)**2 for m, (z, *_) in zip(missed, pieces)) / np.maximum(
+    doubt = None if any(m is None for m in missed) else UNEXPLAINED * sum(m / _size(z)**2
+        for m, (z, *_) in zip(missed, pieces)) / np.maximum(
         (v**2).sum(1), 1e-12)
-    return Embedding(v.loc[wanted], name, centred=against is not None or len(wanted) < len(everyone), doubt=None if doubt is None else doubt.loc[wanted])
+    return Embedding(v.loc[wanted], name, centred=against is not None or len(wanted) < len(everyone), doubt=None if doubt is None
+        else doubt.loc[wanted])
 
 def embed_profiles(
     atlas:Atlas|Screen, # the screens
@@ -242,7 +249,8 @@ def reduce_embedding(
         else: U, s, _ = np.linalg.svd(Z, full_matrices=False)
         keep = s[:k] > s[0] * 1e-6
         return pd.DataFrame(U[:, :k][:, keep] * s[:k][keep]**(1 - power), v.index)
-    return Embedding(one(e.vectors), name or f"{e.name}, {'PCA' if not power else 'whitened'}", tuple(one(s) for s in e.seeds), e.centred, e.doubt)
+    return Embedding(one(e.vectors), name or f"{e.name}, {'PCA' if not power else 'whitened'}", tuple(one(s) for s in e.seeds),
+        e.centred, e.doubt)
 
 def shuffle_embedding(
     e:Embedding,  # to shuffle
@@ -252,7 +260,8 @@ def shuffle_embedding(
     "The same vectors on the wrong symbols: what chance achieves."
     order = rng(seed, 'shuffle').permutation(len(e.vectors))
     return replace(e, vectors=e.vectors.iloc[order].set_axis(e.vectors.index), name='shuffled',
-        seeds=tuple(s.iloc[order].set_axis(s.index) for s in e.seeds), doubt=None if e.doubt is None else e.doubt.iloc[order].set_axis(e.doubt.index))
+        seeds=tuple(s.iloc[order].set_axis(s.index) for s in e.seeds), doubt=None if e.doubt is None
+            else e.doubt.iloc[order].set_axis(e.doubt.index))
 
 # %% ../../nbs/analysis/11_embedding.ipynb #e7d7cdc0
 def unit_vectors(
@@ -298,7 +307,8 @@ def _impute(parts, most=2000, seed=0):
             return np.mean(((Q @ (keep[:, None] * QV) - truth) / (1 - own))**2)
         ridge = min(np.logspace(-2, 1.5, 8), key=left_out)
         told = alike(lost, links, others) @ (Q @ (QV / (size + ridge)[:, None]))
-        v[lost] = told / np.maximum(np.linalg.norm(told, axis=1, keepdims=True), 1)                          # none longer than those that are known
+        # none longer than those that are known
+        v[lost] = told / np.maximum(np.linalg.norm(told, axis=1, keepdims=True), 1)
     return out
 
 def join_embeddings(
@@ -318,10 +328,12 @@ def join_embeddings(
             "by the readouts that they share", DataWarning, stacklevel=2)
     known = [e for e in parts if e.doubt is not None]
     def side(tables):
-        out = _impute([pd.DataFrame(unit_vectors(v, centred=e.centred), v.index).reindex(symbols).to_numpy() for e, v in zip(parts, tables)])
+        out = _impute([pd.DataFrame(unit_vectors(v, centred=e.centred), v.index).reindex(symbols).to_numpy()
+            for e, v in zip(parts, tables)])
         return pd.DataFrame(np.concatenate(out, 1).astype(np.float32), pd.Index(symbols, name='perturbation'))
     return Embedding(side([e.vectors for e in parts]), name, tuple(side([e.seeds[i] for e in parts]) for i in range(len(parts[0].seeds))),
-        all(e.centred for e in parts), pd.concat([e.doubt for e in known], axis=1).mean(axis=1).reindex(symbols).fillna(0.) if known else None)
+        all(e.centred for e in parts), pd.concat([e.doubt for e in known], axis=1).mean(axis=1).reindex(symbols).fillna(0.) if known
+            else None)
 
 # %% ../../nbs/analysis/11_embedding.ipynb #ba2866b8
 def similarity(
@@ -545,7 +557,8 @@ def _set_aurocs(parts, weights):
         ranked, y = np.take_along_axis(said, order, 0), np.take_along_axis(member, order, 0)
         new = np.concatenate([np.ones((1, said.shape[1]), bool), ranked[1:] != ranked[:-1]])                # of ties each counts half
         first = np.maximum.accumulate(np.where(new, np.arange(len(ranked))[:, None], 0), 0)
-        last = np.minimum.accumulate(np.where(np.concatenate([new[1:], new[:1]]), np.arange(len(ranked))[:, None], len(ranked))[::-1], 0)[::-1]
+        last = np.minimum.accumulate(np.where(np.concatenate([new[1:], new[:1]]), np.arange(len(ranked))[:, None], len(ranked))[::-1],
+            0)[::-1]
         r, p = [], []
         for w in weights:
             w = w[genes][order]
@@ -585,7 +598,8 @@ def annotate_function(
     Y[t['gene'].map(at), t['set'].map({x: k for k, x in enumerate(names)})] = 1
     scores, drawn = {}, {}
     n = len(shared)
-    W = np.concatenate([np.ones((1, n)), rng(seed, 'genes').multinomial(n, np.full(n, 1 / n), draws)])    # sets share genes: these are what is drawn
+    # sets share genes: these are what is drawn
+    W = np.concatenate([np.ones((1, n)), rng(seed, 'genes').multinomial(n, np.full(n, 1 / n), draws)])
     for m, e in embeddings.items():
         v = e.vectors.set_axis([without_kind(s) for s in e.symbols])
         if v.index.has_duplicates:
@@ -595,7 +609,8 @@ def annotate_function(
         Z = (Z - Z.mean(0)) / np.sqrt((Z.std(0)**2).mean())
         parts = []
         for train, test in KFold(folds, shuffle=True, random_state=seed).split(Z):
-            said = RidgeCV(alphas=np.logspace(-1, 4, 11), alpha_per_target=True).fit(Z[train], Y[train]).predict(Z[test]).reshape(len(test), -1)
+            said = RidgeCV(alphas=np.logspace(-1, 4, 11), alpha_per_target=True).fit(Z[train],
+                Y[train]).predict(Z[test]).reshape(len(test), -1)
             parts.append((test, said, Y[test]))
         scores[m], drawn[m] = _set_aurocs(parts, W[:1])[0], np.nanmean(_set_aurocs(parts, W[1:]), 1)
     each = pd.DataFrame(scores, index=pd.Index(names, name='set'))

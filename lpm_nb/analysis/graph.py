@@ -30,12 +30,14 @@ def build_graph(
 ) -> nx.DiGraph: # edges with score, weight, sign and what else the table has
     "The best edges as a directed graph."
     check_columns(edges, ['source', 'target', 'score'])
-    t = edges.sort_values('score', ascending=False, kind='stable').drop_duplicates(['source', 'target'])    # of one edge twice, the stronger
+    # of one edge twice, the stronger
+    t = edges.sort_values('score', ascending=False, kind='stable').drop_duplicates(['source', 'target'])
     if min_score is not None: t = t[t['score'] >= min_score]
     if max_q is not None:
         if 'q' not in t: raise DataError("max_q needs a false-discovery rate: use a method that tests, or edge_significance")
         if len(t) and t['q'].isna().all():
-            raise DataError("none of these edges has a false-discovery rate, as the spread of the genes is not known; use max_q=None, or another method")
+            raise DataError("none of these edges has a false-discovery rate, as the spread of the genes is not known; use max_q=None, or "
+                "another method")
         t = t[t['q'] <= max_q]
     if per_target is not None: t = t[t.groupby('target', observed=True).cumcount() < per_target]
     if top is not None: t = t.head(top)
@@ -222,7 +224,8 @@ def write_graph(
     for _, d in [*H.nodes(data=True), *((0, d) for *_, d in H.edges(data=True))]:
         for k, v in list(d.items()):
             d[k] = v.item() if isinstance(v, np.generic) else v            # plain numbers, which every reader knows
-            if d[k] is None or d[k] is pd.NA or (isinstance(d[k], float) and np.isnan(d[k])): del d[k]     # what is not known is left out: NaN is no JSON
+            # what is not known is left out: NaN is no JSON
+            if d[k] is None or d[k] is pd.NA or (isinstance(d[k], float) and np.isnan(d[k])): del d[k]
     with atomic_path(path) as tmp:
         if path.suffix == '.graphml': nx.write_graphml(H, tmp)
         elif path.suffix == '.cyjs': Path(tmp).write_text(json.dumps(nx.cytoscape_data(H)), encoding='utf-8')

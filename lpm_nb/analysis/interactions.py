@@ -112,7 +112,8 @@ def fit_expectation(
     "Learn the expected value of pairs in one context from its singles and pairs."
     check_known([how], HOW, 'expectation')
     if (how == 'bliss') != (every is not None):
-        raise DataError("how='bliss' and every= go together: independent drugs multiply the shares that they leave, of what lies between the control and "
+        raise DataError("how='bliss' and every= go together: independent drugs multiply the shares that they leave, of what lies between "
+            "the control and "
             "the whole effect, which reads every=0 of viability, every=100 of % inhibition")
     check_known([context], screen.contexts, 'context')
     if readout is None and len(screen.readouts) > 1:
@@ -126,7 +127,8 @@ def fit_expectation(
     times = np.unique(screen.obs['time'].to_numpy(float)[rows])
     when = float(times[0]) if len(times) else np.nan
     if len(times) > 1:
-        raise DataError(f"{context!r} was measured at {len(times)} times ({', '.join(f'{x:g}' for x in times)} h), and interactions are those of one; take "
+        raise DataError(f"{context!r} was measured at {len(times)} times ({', '.join(f'{x:g}' for x in times)} h), and interactions are "
+            f"those of one; take "
             f"screen.select(screen.obs['time'].eq({times[0]:g}).to_numpy()), or --time {times[0]:g}")
     labels = screen.obs['perturbation'].astype(str).to_numpy(object)[rows]
     members = [screen.members[x] for x in labels]
@@ -137,7 +139,8 @@ def fit_expectation(
         for k in ('alone', 'pairs')}).fillna(0)
     if how == 'members':
         level, effect = fit_members(members, y[:, None])
-        return Expectation(how, context, readout, float(level[0]), pd.Series({a: float(v[0]) for a, v in effect.items()}), None, counts, time=when)
+        return Expectation(how, context, readout, float(level[0]), pd.Series({a: float(v[0]) for a, v in effect.items()}), None, counts,
+            time=when)
     if not lone.any():
         raise DataError(f"no single perturbations among the training measurements of {context!r}; use how='members', which needs none")
     if not len(control): warnings.warn(f"no unperturbed experiment in {context!r}: its value is taken to be 0", DataWarning, stacklevel=2)
@@ -148,7 +151,8 @@ def fit_expectation(
         if every == level: raise DataError(f"expected a whole effect (every={every:g}) that differs from the control's value, {level:g}"
             + ('' if len(control) else '; the screen has no control: say what is read where nothing was done, screen.with_no_effect(1)'))
         if len(single) and np.quantile(single.abs(), .9) > 1.5 * abs(level - every):
-            raise DataError(f"single effects go up to {single.abs().max():.3g}, beyond the whole effect, from {level:.3g} to every={every:g}: are the values "
+            raise DataError(f"single effects go up to {single.abs().max():.3g}, beyond the whole effect, from {level:.3g} to "
+                f"every={every:g}: are the values "
                 "logarithms or z-scores? Those add up, how='additive' (--expectation additive)")
         return Expectation(how, context, readout, level, single, None, counts, len(control), when, float(every))
     curves = _parabolas(labels, y, single, context=context, least=least)
@@ -195,7 +199,8 @@ def predict_interactions(
     labels = [format_perturbation(parse_perturbation(p)) for p in pairs]
     lost = [p for p, a in zip(labels, pair_genes(labels)['a']) if a is None]
     if lost: raise DataError(f"{len(lost)} of {len(labels)} perturbations are no pairs of two different members (first: {lost[0]!r})")
-    mean, std = model.predict_screen(screen, pd.DataFrame(dict(perturbation=labels, context=expectation.context, dose=np.nan, time=expectation.time)))
+    mean, std = model.predict_screen(screen,
+        pd.DataFrame(dict(perturbation=labels, context=expectation.context, dose=np.nan, time=expectation.time)))
     j = list(readouts).index(expectation.readout) if len(readouts) else 0
     if mean.shape[1] > 1 and not len(readouts): raise DataError(f"the model predicts {mean.shape[1]} readouts; name them with readouts=…")
     return _table(labels, mean[:, j], expectation, None if std is None else std[:, j])
@@ -223,7 +228,8 @@ def call_interactions(
             "genetic_interactions")
     t = table.dropna(subset=['gi', 'std']).copy()
     if lost := len(table) - len(t):
-        warnings.warn(f"{lost:,} of {len(table):,} pairs have no interaction or no standard deviation (a member that was not measured alone?); "
+        warnings.warn(f"{lost:,} of {len(table):,} pairs have no interaction or no standard deviation (a member that was not measured "
+            f"alone?); "
             "they get no call", DataWarning, stacklevel=2)
     s = t['std'].clip(lower=1e-12)
     h = norm.ppf((1 + level) / 2)
@@ -250,7 +256,8 @@ def interaction_map(
     if order and len(genes) > 2:
         F = np.nan_to_num(M)
         F = F - F.mean(1, keepdims=True)
-        with np.errstate(all='ignore'): d = np.nan_to_num(pdist(F, 'correlation'), nan=1.).clip(min=0)      # a flat profile has no direction
+        # a flat profile has no direction
+        with np.errstate(all='ignore'): d = np.nan_to_num(pdist(F, 'correlation'), nan=1.).clip(min=0)
         z = linkage(d, 'average')
         o = leaves_list(optimal_leaf_ordering(z, d) if len(genes) <= 1000 else z)
         M, genes = M[np.ix_(o, o)], [genes[k] for k in o]
@@ -292,8 +299,10 @@ def score_interactions(
     gene2:Sequence[str], # (n,) the other
     share:float=.05,     # what counts as strong, on each side
     against:str|None=None, # a method: also tell the difference to it
-    std:pd.DataFrame|None=None, # (n, some methods) standard deviations: these methods rank pairs by how likely they are to be strong, the others by what they predict
-    strong:tuple|None=None, # with std: (low, high), what counts as strong beforehand, such as quantiles of the training interactions: numbers, or (n,) arrays
+    # (n, some methods) standard deviations: these methods rank pairs by how likely they are to be strong, the others by what they predict
+    std:pd.DataFrame|None=None,
+    # with std: (low, high), what counts as strong beforehand, such as quantiles of the training interactions: numbers, or (n,) arrays
+    strong:tuple|None=None,
     draws:int=200,       # resamples of genes
     seed:int=0,          # of these
 ) -> pd.DataFrame: # method, metric ('r', 'AUPRC sick', 'AUPRC buffering'), value, low, high [, gain, gain_low, gain_high]
@@ -314,7 +323,8 @@ def score_interactions(
     low, high = (np.broadcast_to(x, len(keep))[keep] for x in strong or (0., 0.))
     for m in std if std is not None else ():
         j, u = list(P).index(m), np.maximum(std[m].to_numpy(float)[keep], 1e-12)
-        if np.isnan(u).any(): raise DataError(f"expected a standard deviation of {m!r} for every pair, got {int(np.isnan(u).sum())} missing ones")
+        if np.isnan(u).any(): raise DataError(f"expected a standard deviation of {m!r} for every pair, got {int(np.isnan(u).sum())} "
+            f"missing ones")
         sick[:, j], buffering[:, j] = (X[:, j] - low) / u, (X[:, j] - high) / u
     stats = partial(_interaction_stats, y=y, ranked=(X, sick, buffering), share=share)
     value = stats(np.ones(len(y)))
@@ -335,7 +345,8 @@ def score_interactions(
 def bliss_excess(
     screen:Screen,        # with combinations: measured, or a prediction, whose layer `std` comes along
     *,
-    singles:Screen|None=None, # where their members were measured alone, in the same context, at the same dose and time; None = `screen` itself
+    # where their members were measured alone, in the same context, at the same dose and time; None = `screen` itself
+    singles:Screen|None=None,
     none:float=0.,        # what is read where nothing happens: 0 for % inhibition, 1 for viability
     every:float=100.,     # what is read where the effect is complete: 100 for % inhibition, 0 for viability
     readout:str|None=None,# None = the only one
@@ -343,11 +354,14 @@ def bliss_excess(
     "How far combinations go beyond Bliss independence of their members."
     singles = screen if singles is None else singles
     for s in (screen, singles):
-        if readout is None and len(s.readouts) > 1: raise DataError(f"screen {s.name!r} has {len(s.readouts)} readouts; choose one with readout=…")
+        if readout is None and len(s.readouts) > 1: raise DataError(f"screen {s.name!r} has {len(s.readouts)} readouts; choose one with "
+            f"readout=…")
         check_known([readout or s.readouts[0]], s.readouts, 'readout')
-    where_none = [float(np.nanmean(c)) for s in (screen, singles) if len(c := s.X[(s.obs['perturbation'] == '').to_numpy()][:, s.readouts.index(readout or s.readouts[0])])]
+    where_none = [float(np.nanmean(c)) for s in (screen, singles)
+        if len(c := s.X[(s.obs['perturbation'] == '').to_numpy()][:, s.readouts.index(readout or s.readouts[0])])]
     if where_none and abs(where_none[0] - every) < abs(where_none[0] - none):
-        raise DataError(f"controls read {where_none[0]:.3g}, nearer to the whole effect (every={every:g}) than to none ({none:g}); say what is read where nothing "
+        raise DataError(f"controls read {where_none[0]:.3g}, nearer to the whole effect (every={every:g}) than to none ({none:g}); say "
+            f"what is read where nothing "
             "happens and where all of it does: none=1, every=0 for viability, none=0, every=1 for a fraction inhibited")
     if none == every: raise DataError(f"expected two values, of no effect and of the whole effect, got none={none:g} and every={every:g}")
     def share(s, rows):
@@ -364,9 +378,11 @@ def bliss_excess(
     shown = np.abs(share(screen, np.flatnonzero(n[0] > 0))[1])
     shown = shown[~np.isnan(shown)]
     if len(shown) and not .05 < np.quantile(shown, .95) < 20:
-        warnings.warn(f"effects are at the most {np.quantile(shown, .95):.2g} of the whole one, if that reads {every:g} and none {none:g}: are the values on another "
+        warnings.warn(f"effects are at the most {np.quantile(shown, .95):.2g} of the whole one, if that reads {every:g} and none "
+            f"{none:g}: are the values on another "
             "scale (none=0, every=1 for fractions)?", DataWarning, stacklevel=2)
-    if not len(rows): raise DataError(f"no combination in screen {screen.name!r}; expected perturbations of several members, such as drug:a@1+drug:b@10")
+    if not len(rows): raise DataError(f"no combination in screen {screen.name!r}; expected perturbations of several members, such as "
+        f"drug:a@1+drug:b@10")
     alone, effect = share(singles, np.flatnonzero(n[1] == 1))
     doses = [split_dose(a)[1] for p in screen.obs['perturbation'].astype(str).iloc[rows].unique() for a in screen.members[p]]
     if any(x == x for x in doses):                                     # both ways to write it
@@ -375,13 +391,15 @@ def bliss_excess(
     asked, effect = share(screen, rows)
     members = [screen.members[p] for p in asked['perturbation']]
     at = np.repeat(np.arange(len(rows)), [len(m) for m in members])
-    key = pd.MultiIndex.from_arrays([[format_perturbation([a]) for m in members for a in m], *(asked[c].to_numpy()[at] for c in ('context', 'dose', 'time'))])
+    key = pd.MultiIndex.from_arrays([[format_perturbation([a]) for m in members for a in m],
+        *(asked[c].to_numpy()[at] for c in ('context', 'dose', 'time'))])
     expected = 1 - pd.Series(left.reindex(key).to_numpy()).groupby(at).agg(lambda x: x.prod(skipna=False)).to_numpy()
     out = asked[['perturbation', 'context']].assign(effect=effect, expected=expected, excess=effect - expected)
     if 'std' in screen.layers:
         out['std'] = np.asarray(screen.layers['std'][rows])[:, screen.readouts.index(readout or screen.readouts[0])] / abs(every - none)
     if lost := int(np.isnan(expected).sum()):
-        warnings.warn(f"{lost:,} of {len(rows):,} combinations have a member that was not measured alone in their context, and are left out "
+        warnings.warn(f"{lost:,} of {len(rows):,} combinations have a member that was not measured alone in their context, and are left "
+            f"out "
             f"(first: {out['perturbation'][np.isnan(expected)].iloc[0]!r})", DataWarning, stacklevel=2)
     return out[~np.isnan(expected)].reset_index(drop=True)
 

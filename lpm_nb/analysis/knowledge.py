@@ -84,7 +84,8 @@ def enrich_sets(
     elif len(kinds) == 2: # hits among the one kind and among the other add up
         two, (a, b) = np.stack([*in_sets, hits]), (len(chosen & x) for x in kinds)
         each, back = np.unique(two, axis=1, return_inverse=True)
-        tails = [scipy.stats.hypergeom.pmf(np.arange(a + 1), len(kinds[0]), k, a) @ scipy.stats.hypergeom.sf(h - 1 - np.arange(a + 1), len(kinds[1]), m, b)
+        tails = [scipy.stats.hypergeom.pmf(np.arange(a + 1), len(kinds[0]), k, a)
+            @ scipy.stats.hypergeom.sf(h - 1 - np.arange(a + 1), len(kinds[1]), m, b)
             if h else 1. for k, m, h in each.T]
         p = np.minimum(np.array(tails), 1)[back.ravel()]
     out = pd.DataFrame(dict(hits=hits, size=size, expected=expected, fold=hits / expected.replace(0, np.nan), p=p,
@@ -114,7 +115,8 @@ def read_sign(
     "Does an action take a function away or add to it?"
     text = str(action).lower()
     takes = any(w in text for w in _TAKES)
-    for w in ('antagonist', 'inverse agonist', 'partial agonist', 'inactivator'): text = text.replace(w, '')     # they have 'agonist' or 'activator' in them
+    # they have 'agonist' or 'activator' in them
+    for w in ('antagonist', 'inverse agonist', 'partial agonist', 'inactivator'): text = text.replace(w, '')
     adds = any(w in text for w in _ADDS)
     return int(adds) - int(takes)
 

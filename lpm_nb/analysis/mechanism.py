@@ -113,7 +113,8 @@ def _gene_scores(S):
     there, R = ~np.isnan(A[:, 0]), np.eye(len(A))                  # kinds of evidence that agree are not independent
     for a, b in zip(*np.triu_indices(len(A), 1)):
         both = there[a] & there[b]
-        if both.sum() >= 10: R[a, b] = R[b, a] = max(np.mean(A[a][:, both] * A[b][:, both]) / np.sqrt(np.mean(A[a][:, both]**2) * np.mean(A[b][:, both]**2)), 0)
+        if both.sum() >= 10: R[a, b] = R[b,
+            a] = max(np.mean(A[a][:, both] * A[b][:, both]) / np.sqrt(np.mean(A[a][:, both]**2) * np.mean(A[b][:, both]**2)), 0)
     spread = np.sqrt(np.einsum('ag,ab,bg->g', there, R, there))       # of one kind or of several, on one scale
     return pd.DataFrame(np.nansum(A, 0) / spread, S.index, genes)
 
@@ -129,7 +130,8 @@ class _Ranks:
     ):
         self.gene, self.row = gene, sign + 1
         self.evidence = np.stack([A, np.abs(A), -A])                               # by sign
-        self.place = [np.stack([rankdata(-v, axis=1 - way) - 1 for v in self.evidence]) for way in (0, 1)]   # 0 = first; ties share the middle
+        # 0 = first; ties share the middle
+        self.place = [np.stack([rankdata(-v, axis=1 - way) - 1 for v in self.evidence]) for way in (0, 1)]
         same = ~np.eye(len(gene), dtype=bool)
         self.together = [np.nonzero((of[:, None] == of) & same) for of in (drug, gene)]      # pairs of one drug, and of one gene
 
@@ -173,8 +175,8 @@ def retrieve_targets(
     *,
     signed:bool=True,        # use the signs; False = absolute values throughout
     reference:str|None=None, # method that the others are compared with; None = the last
-    shuffles:int=200,        # random assignments of target sets to drugs
-    seed:int=0,              # of bootstrap and shuffles
+    permutations:int=200,        # random assignments of target sets to drugs
+    seed:int=0,              # of bootstrap and permutations
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # summary: direction ('drug to target', 'target to drug'), method, metric, value, low, high, gain, gain_low, gain_high, random, p, n; and each pair: drug, gene, method, direction, percentile, rank
     "Do drugs find the genes they hit, and genes the drugs that hit them?"
     if not similarities: raise DataError("expected at least one table of similarities, got none")
@@ -191,13 +193,14 @@ def retrieve_targets(
     asking = sorted(t['drug'].unique())
     d, k = pd.Index(asking).get_indexer(t['drug']), pd.Index(genes).get_indexer(t['gene'])
     if signed and not t['sign'].isin([-1, 0, 1]).all():
-        raise DataError(f"expected -1 (takes away), 1 (adds) or 0 (unknown) in column 'sign', got {t.loc[~t['sign'].isin([-1, 0, 1]), 'sign'].iloc[0]}; signed=False does without")
+        raise DataError(f"expected -1 (takes away), 1 (adds) or 0 (unknown) in column 'sign', got "
+            f"{t.loc[~t['sign'].isin([-1, 0, 1]), 'sign'].iloc[0]}; signed=False does without")
     sign = t['sign'].to_numpy(int) if signed else np.zeros(len(t), int)
     ways = {'drug to target': (d, len(genes)), 'target to drug': (k, len(asking))}    # who asks, among how many
     g, each, scores, chance = rng(seed, 'targets'), [], {}, {}
     for m, table in tables.items():
         ranks = _Ranks(table.loc[asking, genes].to_numpy(), d, k, sign)
-        measured, shuffled = ranks.of(d), [ranks.of(g.permutation(len(asking))[d]) for _ in range(shuffles)]
+        measured, shuffled = ranks.of(d), [ranks.of(g.permutation(len(asking))[d]) for _ in range(permutations)]
         for way, (direction, (asks, size)) in enumerate(ways.items()):
             place, before = (x[way] for x in measured)
             each.append(pd.DataFrame(dict(drug=t['drug'].to_numpy(), gene=t['gene'].to_numpy(), method=m, direction=direction,
@@ -247,7 +250,8 @@ def _as_known(names, symbols):
     "Names as the symbols write them: annotation is in lower case, a user's drugs often are not."
     exact, lower = set(symbols), {}
     for s in symbols:
-        for x in (s, *(parse_perturbation(s) if is_single(s) else ())): lower.setdefault(x.lower(), s)   # a literal plus is escaped in symbols
+        # a literal plus is escaped in symbols
+        for x in (s, *(parse_perturbation(s) if is_single(s) else ())): lower.setdefault(x.lower(), s)
     return names.map(lambda x: x if x in exact else lower.get(str(x).lower(), x))
 
 def suggest_targets(
@@ -255,7 +259,9 @@ def suggest_targets(
     drug:str,               # whose target
     targets:pd.DataFrame,   # columns drug, gene: what is known
     *,
-    direct:Embedding|bool|None=True, # where drugs and genetic perturbations are compared, see `embed_shared`; True or None = in `e`, False = nowhere: the neighbours alone testify
+    # where drugs and genetic perturbations are compared, see `embed_shared`; True or None = in `e`, False = nowhere: the neighbours alone
+    # testify
+    direct:Embedding|bool|None=True,
     n:int=10,               # annotated neighbours that vote
     top:int=20,             # candidates
 ) -> pd.DataFrame: # gene, known (True if it is among the drug's own), direct (standard deviations above the mean gene; NaN if not perturbed), votes (0…1), voters; best first
@@ -277,11 +283,13 @@ def suggest_targets(
             for x in hit.loc[hit['drug'] == r.symbol, 'gene'].unique():
                 votes[x] = votes.get(x, 0) + r.similarity / total / np.sqrt(common[x])
                 voters.setdefault(x, []).append(r.symbol.removeprefix('drug:'))
-    if where is not False and any(s.partition(':')[0] in DIRECTION for s in where.symbols): loss = _gene_scores(compare_kinds(where)).loc[drug]
+    if where is not False and any(s.partition(':')[0] in DIRECTION
+        for s in where.symbols): loss = _gene_scores(compare_kinds(where)).loc[drug]
     if not votes and loss.empty:
         raise DataError(f"nothing to judge {drug!r} by: "
             f"{'no annotated drug is near it' if others else 'none of the other drugs of this embedding is in the table of targets'}, and "
-            + (f"no genetic perturbations in {where.name!r}" if where is not False else "no genetic perturbation may testify (direct=False)"))
+            + (f"no genetic perturbations in {where.name!r}" if where is not False else "no genetic perturbation may testify "
+                "(direct=False)"))
     genes = sorted({*votes, *loss.index})
     own = set(targets.loc[targets['drug'] == drug, 'gene'])
     t = pd.DataFrame(dict(gene=genes, known=[x in own for x in genes], direct=loss.reindex(genes).to_numpy(float),
@@ -314,7 +322,8 @@ def _signature_values(signature, up, down):
     if both := set(up) & set(down): raise DataError(f"{sorted(both)[0]!r} is both up and down")
     if signature is None: return {**dict.fromkeys(up, 1.), **dict.fromkeys(down, -1.)}
     if isinstance(signature, pd.Series) and signature.index.has_duplicates:
-        raise DataError(f"{signature.index[signature.index.duplicated()][0]!r} has several values in the signature; average them or keep one: "
+        raise DataError(f"{signature.index[signature.index.duplicated()][0]!r} has several values in the signature; average them or keep "
+            f"one: "
             "signature.groupby(level=0).mean()")
     return dict(signature)
 
@@ -326,7 +335,9 @@ def query_signature(
     down:Iterable[str]=(),     # genes that fall
     context:str|None=None,     # one context; None = the mean over contexts
     method:str='cosine',       # 'cosine' or 'connectivity'
-    permutations:int=300,      # random signatures for the p-values: these values, on genes that move together (of fewer than ten profiles, on any genes); of more symbols than a tenth of them, chance is pooled over the symbols
+    # random signatures for the p-values: these values, on genes that move together (of fewer than ten profiles, on any genes); of more
+    # symbols than a tenth of them, chance is pooled over the symbols
+    permutations:int=300,
     seed:int=0,                # of these
 ) -> pd.DataFrame: # symbol, score (-1…1), p, q; most similar first, the reversing ones last
     "Perturbations that look like a signature."

@@ -146,7 +146,8 @@ def _rows_of(groups, keep):
 def bootstrap(
     values:np.ndarray,    # (n,) one score per row; NaN left out
     *,
-    groups:np.ndarray|None=None, # (n,) what is resampled together, such as the perturbation; or (n, m) codes of the members of combinations, -1 = none; None = each row
+    # (n,) what is resampled together, such as the perturbation; or (n, m) codes of the members of combinations, -1 = none; None = each row
+    groups:np.ndarray|None=None,
     draws:int=2000,       # resamples (fewer, at least 300, beyond 20,000 groups)
     level:float=.95,      # coverage
     seed:int=0,           # of the resampling

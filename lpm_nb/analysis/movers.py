@@ -17,7 +17,8 @@ from ..data.loaders import outside_range
 from ..data.screen import Atlas, Screen, as_atlas
 
 # %% ../../nbs/analysis/12c_movers.ipynb #87328a71
-RANKS = ('conservative', 'effect', 'optimistic', 'z')   # unfavourable end of the interval, its middle, its favourable end, the effect in standard deviations
+# unfavourable end of the interval, its middle, its favourable end, the effect in standard deviations
+RANKS = ('conservative', 'effect', 'optimistic', 'z')
 
 def find_screen(
     model,      # a TrainedLPM
@@ -78,16 +79,19 @@ def _candidates(model, screen, atlas):
     "Perturbations that a model can be asked for: those that the screen tried, else all atoms."
     if atlas is None: return [format_perturbation([a]) for a in model.vocab.atoms]
     members, s = atlas[screen].members, atlas[screen]
-    if 2 * sum(len(m) > 1 for m in members.values()) > len(members) and s.obs['dose'].isna().all():      # a screen of pairs: all that its members make
+    # a screen of pairs: all that its members make
+    if 2 * sum(len(m) > 1 for m in members.values()) > len(members) and s.obs['dose'].isna().all():
         single = sorted({a for m in members.values() for a in m} & set(model.vocab.atoms))
         tried = list(dict.fromkeys([*(p for p in s.perturbations if p), *(format_perturbation(p) for p in combinations(single, 2))]))
         if len(tried) <= PAIRS: return [p for p in tried if set(parse_perturbation(p)) <= set(single)]
-        warnings.warn(f"the {len(single):,} members of screen {screen!r} make more than {PAIRS:,} pairs: candidates are those that were tried; name others "
+        warnings.warn(f"the {len(single):,} members of screen {screen!r} make more than {PAIRS:,} pairs: candidates are those that were "
+            f"tried; name others "
             "with perturbations=", DataWarning, stacklevel=3)
     tried, atoms = [p for p in atlas[screen].perturbations if p], set(model.vocab.atoms)
     known = [p for p in tried if set(parse_perturbation(p)) <= atoms]
     if lost := [p for p in tried if not set(parse_perturbation(p)) <= atoms]:
-        warnings.warn(f"{len(lost):,} of {len(tried):,} perturbations of screen {screen!r} are not known to the model (first: {lost[0]!r}) and "
+        warnings.warn(f"{len(lost):,} of {len(tried):,} perturbations of screen {screen!r} are not known to the model (first: "
+            f"{lost[0]!r}) and "
             "are left out; name candidates with perturbations=, or train on them", DataWarning, stacklevel=3)
     return known
 
@@ -135,7 +139,8 @@ def find_movers(
     perturbations:Sequence[str]|None=None, # candidates; None = those that the screen of `atlas` tried, else all that the model knows
     dose:float|None=None, # µM, of drugs
     time:float|None=None, # h
-    against:str|None=None,# what effects count from: None = the control, where there is none the mean of the perturbations; 'nothing' = values are effects already
+    # what effects count from: None = the control, where there is none the mean of the perturbations; 'nothing' = values are effects already
+    against:str|None=None,
     selective:bool=False, # count only what an effect exceeds the mean of that in the screen's other contexts by
     atlas:Atlas|Screen|None=None,# the measurements: their effects stand beside the predictions
     measured:bool=False,  # list experiments that were done too
@@ -161,7 +166,8 @@ def find_movers(
     perturbations = list(dict.fromkeys(format_perturbation(parse_perturbation(p)) for p in listed(perturbations)))
     if '' in perturbations: raise DataError("the control '' is what effects count from, and no candidate; leave it out")
     asked = [*everywhere, *(c for c in wanted if c not in set(everywhere))] if selective else wanted
-    effect, std, base, against = _effects(model, screen, readout, perturbations, contexts=asked, dose=dose, time=time, atlas=atlas, against=against)
+    effect, std, base, against = _effects(model, screen, readout, perturbations, contexts=asked, dose=dose, time=time, atlas=atlas,
+        against=against)
     if selective:
         k = len(asked) - 1
         effect, std = _beyond_others(effect), np.sqrt(std**2 + ((std**2).sum(0) - std**2) / k**2)

@@ -99,7 +99,9 @@ def gene_effects(
     screen:Screen,     # with readouts 'expr:GENE'
     *,
     context:str,       # one context of it
-    reference:str='control', # 'control': against the context's controls; 'median' or 'mean': against that of its perturbations; 'none': the values are changes already
+    # 'control': against the context's controls; 'median' or 'mean': against that of its perturbations; 'none': the values are changes
+    # already
+    reference:str='control',
     kind:str|None=None,# 'CRISPRi', 'CRISPRa', …; None = the only one there is
     direction:int|None=None, # -1 loss, +1 gain; None = known from the kind, or from the context's last part
     noise:float|np.ndarray|None=None, # standard error of a value, a number or (n_genes,); None = from the screen's replicates
@@ -225,9 +227,11 @@ def _robust_z(e, own, seed, centre=True): # against what other perturbations do 
     z = (D - mid) / np.maximum(scale, floor)
     n = (~np.isnan(D)).sum(0)
     if flat := int((scale == 0).sum()):
-        warnings.warn(f"{flat:,} of {D.shape[1]:,} genes have one value in half of the perturbations or more (censored?): their edges get no p-value",
+        warnings.warn(f"{flat:,} of {D.shape[1]:,} genes have one value in half of the perturbations or more (censored?): their edges "
+            f"get no p-value",
             DataWarning, stacklevel=4)
-    if len(D) < 20: warnings.warn(f"{len(D)} perturbations are too few to know a gene's spread by; expected 20, there are no p-values", DataWarning, stacklevel=4)
+    if len(D) < 20: warnings.warn(f"{len(D)} perturbations are too few to know a gene's spread by; expected 20, there are no p-values",
+        DataWarning, stacklevel=4)
     # what is known of a median deviation is worth a third of as many values
     p = 2 * student.sf(np.abs(z), np.maximum(n / 2.7, 1))
     p[:, (scale == 0) | (n < 20)] = np.nan
@@ -489,7 +493,8 @@ def infer_edges(
     targets = listed(targets)
     if isinstance(data, ad.AnnData):
         check_known([method], list(CELL_METHODS), 'method for single cells')
-        if options or own is not None: raise DataError(f"{method!r} takes no {', '.join([*options, *(['own'] if own is not None else [])])}; leave it out")
+        if options or own is not None: raise DataError(f"{method!r} takes no "
+            f"{', '.join([*options, *(['own'] if own is not None else [])])}; leave it out")
         data, p = _cells(data, CELL_METHODS[method])
         return _edge_table(data, data.values.to_numpy(float), p, targets, top)
     if not isinstance(data, GeneEffects):
@@ -498,7 +503,8 @@ def infer_edges(
     takes = list(signature(profile_correlation if method == 'co-function' else METHODS[method]).parameters)[1 if method == 'co-function'
         else 3:]
     check_known(list(options), takes, f'option of {method!r}')
-    if own is not None and method not in OWN: raise DataError(f"own= is of {', '.join(map(repr, OWN))}; {method!r} does not look at a gene's own change")
+    if own is not None and method not in OWN: raise DataError(f"own= is of {', '.join(map(repr, OWN))}; {method!r} does not look at a "
+        f"gene's own change")
     if targets is not None and method == 'partial correlation':
         check_known(list(targets), data.genes, 'target gene')
         wanted = {*targets, *data.sources}
@@ -563,7 +569,8 @@ def _edgeless(e, null, g):
         for i, j in own: Z[i, j] = 0
         size = np.sqrt((Z**2).mean(0)) + 1e-12
         n, m = Z.shape
-        together = ((Z / size @ (Z / size).T / m)**2).sum() / n**2 - 1 / m           # how far genes go together; 1 / n of it few profiles make up
+        # how far genes go together; 1 / n of it few profiles make up
+        together = ((Z / size @ (Z / size).T / m)**2).sum() / n**2 - 1 / m
         real = np.sqrt(max(together - 1 / n, 0) / max(together, 1e-12))
         mixed = g.standard_normal((n, n)) @ Z / np.sqrt(n)
         S = np.where(np.isnan(V), np.nan, np.sqrt(real) * mixed + np.sqrt(1 - real) * size * g.standard_normal(V.shape))
@@ -580,7 +587,8 @@ def edge_significance(
     effects:GeneEffects,
     method:str='ridge',   # one of `METHODS`
     *,
-    null:str|None=None,   # 'shuffle', 'noise' or 'profiles'; None = shuffle for associations, profiles for co-function, noise for the others
+    # 'shuffle', 'noise' or 'profiles'; None = shuffle for associations, profiles for co-function, noise for the others
+    null:str|None=None,
     rounds:int=20,        # worlds without edges
     seed:int=0,           # of these
     **options,            # as for `infer_edges`
@@ -624,14 +632,16 @@ def edge_stability(
             n = len(base.sources)
             some = np.sort(g.choice(n, max(round(share * n), min(n, 3)), replace=False))   # fewer than 3 explain nothing
             cut = base.keep([base.sources[i] for i in some])
-            draws.append(cut if cut.std is None else replace(cut, values=cut.values + cut.std.fillna(0) * g.standard_normal(cut.values.shape)))
+            draws.append(cut if cut.std is None
+                else replace(cut, values=cut.values + cut.std.fillna(0) * g.standard_normal(cut.values.shape)))
     else: draws = list(effects)
     if len(draws) < 2: raise DataError(f"stability needs at least 2 rounds or effects, got {len(draws)}")
     seen, rows = pd.Series(0, dict.fromkeys(s for e in draws for s in e.sources), dtype=int), []
     for e in draws:
         seen[e.sources] += 1
         with warnings.catch_warnings():
-            if isinstance(effects, GeneEffects): warnings.simplefilter('ignore', DataWarning)              # of p-values, which do not matter here
+            # of p-values, which do not matter here
+            if isinstance(effects, GeneEffects): warnings.simplefilter('ignore', DataWarning)
             rows.append(infer_edges(e, method, top=k, seed=seed, **options)[['source', 'target', 'score', 'weight']].astype({'source': str,
                 'target': str}))
     t = pd.concat(rows).groupby(['source', 'target'], as_index=False).agg(score=('score', 'mean'), weight=('weight', 'mean'),

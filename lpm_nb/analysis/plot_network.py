@@ -31,9 +31,12 @@ def tidy_name(
     if len(words) > 1 and words[0] in ('REACTOME', 'KEGG', 'BIOCARTA', 'PID', 'HALLMARK', 'WP', 'SIG', 'NABA', 'SA', 'ST'):
         words = words[1:]
     acronyms = dict(rrna='rRNA', trna='tRNA', mrna='mRNA', ncrna='ncRNA', snrna='snRNA', dna='DNA', rna='RNA', atp='ATP', srp='SRP',
-        er='ER', tca='TCA', uch='UCH', mtorc1='mTORC1', mtor='mTOR', ii='II', iii='III', i='I', hiv='HIV', rev='Rev', abc='ABC', upr='UPR', nmd='NMD',
-        myc='MYC', e2f='E2F', mapk='MAPK', erk='ERK', jak='JAK', stat='STAT', egfr='EGFR', wnt='Wnt', p53='p53', nfkb='NF-κB', snrnp='snRNP', apc='APC')
-    def written(w): return acronyms.get(w, w.upper() if w.isalnum() and any(ch.isdigit() for ch in w) and any(ch.isalpha() for ch in w) else w)   # ATF4, 40S
+        er='ER', tca='TCA', uch='UCH', mtorc1='mTORC1', mtor='mTOR', ii='II', iii='III', i='I', hiv='HIV', rev='Rev', abc='ABC',
+            upr='UPR', nmd='NMD',
+        myc='MYC', e2f='E2F', mapk='MAPK', erk='ERK', jak='JAK', stat='STAT', egfr='EGFR', wnt='Wnt', p53='p53', nfkb='NF-κB',
+            snrnp='snRNP', apc='APC')
+    def written(w): return acronyms.get(w, w.upper() if w.isalnum() and any(ch.isdigit() for ch in w) and any(ch.isalpha() for ch in w)
+        else w)   # ATF4, 40S
     words, out = [written(w.lower()) for w in words], ['']
     for w in words:
         if out[-1] and len(out[-1]) + 1 + len(w) > width: out.append(w)
@@ -115,7 +118,8 @@ def _name_genes(ax, nodes, places, at, labels, focus):
         if shown >= labels and gene not in focus: break
         if gene not in at.index: continue
         def write(x, y, ha, va, gene=gene):
-            return ax.annotate(gene, at.loc[gene], xytext=(x, y), textcoords='offset points', ha=ha, va=va, fontsize=7, color=ink(), zorder=5,
+            return ax.annotate(gene, at.loc[gene], xytext=(x, y), textcoords='offset points', ha=ha, va=va, fontsize=7, color=ink(),
+                zorder=5,
                 path_effects=[withStroke(linewidth=1.8, foreground='white')])
         shown += places.put(write, around, most=np.inf if gene in focus else 1)
 

@@ -23,7 +23,8 @@ def split_label(
     joined:str|Sequence[str],  # what joins members: one text or several
 ) -> list[str]: # as they are written
     "The members of a label."
-    return re.split('|'.join(re.escape(j) for j in ([joined] if isinstance(joined, str) else sorted(joined, key=len, reverse=True))), str(label))
+    return re.split('|'.join(re.escape(j) for j in ([joined] if isinstance(joined, str) else sorted(joined, key=len, reverse=True))),
+        str(label))
 
 def vector_names(
     labels:Sequence[str], # distinct labels

@@ -18,7 +18,8 @@ ROLES = {   # role -> usual names of its column, the most telling first
     'perturbation': ('perturbation', 'target_gene', 'condition', 'perturbation_name', 'treatment', 'drug', 'drug_name', 'compound',
         'compound_name', 'sm_name', 'product_name', 'cmap_name', 'pert_iname', 'pert_name', 'pert', 'knockout', 'knockdown', 'target',
         'perturbed_gene', 'grna_target', 'guide_target', 'guide_identity', 'gene', 'guide', 'guide_id', 'sgrna'),
-    'context': ('context', 'cell_line', 'cell_line_name', 'cellname', 'cell_type', 'celltype', 'cell_iname', 'cell_name', 'cell', 'line', 'model',
+    'context': ('context', 'cell_line', 'cell_line_name', 'cellname', 'cell_type', 'celltype', 'cell_iname', 'cell_name', 'cell', 'line',
+        'model',
         'depmap_id', 'modelid', 'tissue'),
     'dose': ('dose', 'dose_value', 'dose_val', 'dose_um', 'dose_nm', 'dosage', 'concentration', 'pert_dose', 'conc', 'amount',
         'pert_idose'),
@@ -34,7 +35,8 @@ ROLES = {   # role -> usual names of its column, the most telling first
         'avg_log2fc', 'logfoldchanges', 'log_2_fold_change', 'log2_fold_change', 'log_fold_change', 'beta', 'normz', 'bf'),
 }
 # genes that something is done to; a condition or a treatment beside them is where
-_GENES = ('target_gene', 'knockout', 'knockdown', 'target', 'perturbed_gene', 'grna_target', 'guide_target', 'guide_identity', 'gene', 'guide',
+_GENES = ('target_gene', 'knockout', 'knockdown', 'target', 'perturbed_gene', 'grna_target', 'guide_target', 'guide_identity', 'gene',
+    'guide',
     'guide_id', 'sgrna')
 # columns of which the labels are drugs
 DRUGS = ('drug', 'drug_name', 'compound', 'compound_name', 'sm_name', 'product_name', 'cmap_name', 'pert_iname')
@@ -104,7 +106,8 @@ def _by_marks(found, wanted=None):
     for marks in _MARKS:
         alike = [m for m in found if (m.isdigit(), len(m) > 1) == (marks[0].isdigit(), len(marks[0]) > 1)]
         have = [found[m] for m in marks if m in found]
-        if len(have) > 1 and have == [found.get(m) for m in marks[:len(alike)]] and len(alike) <= len(marks) and wanted in (None, len(have)): return have
+        if len(have) > 1 and have == [found.get(m) for m in marks[:len(alike)]] and len(alike) <= len(marks) and wanted in (None,
+            len(have)): return have
     return []
 
 def find_members(
@@ -114,9 +117,12 @@ def find_members(
     who, much = {}, {}
     for c in map(str, columns):
         name = plain_name(_UNIT['dose'].sub('', c))
-        if m := _WHO_IS.fullmatch(plain_name(c)): who.setdefault((_WHO.index(m[1].lower()), (m[3] or '').lower() == 'id'), {}).setdefault(m[2].lower(), c)
-        elif (m := _HOW_MUCH.fullmatch(name)) and (mark := m[2] or m[3]): much.setdefault((m[1] or '').lower(), {}).setdefault(mark.lower(), c)
-    for k, ids in [k for k in who if k[1]]: who.setdefault((k, 2), {**who[k, ids], **who.get((k, False), {})})       # of one an id, of the other a name
+        if m := _WHO_IS.fullmatch(plain_name(c)): who.setdefault((_WHO.index(m[1].lower()), (m[3] or '').lower() == 'id'),
+            {}).setdefault(m[2].lower(), c)
+        elif (m := _HOW_MUCH.fullmatch(name)) and (mark := m[2] or m[3]): much.setdefault((m[1] or '').lower(),
+            {}).setdefault(mark.lower(), c)
+    # of one an id, of the other a name
+    for k, ids in [k for k in who if k[1]]: who.setdefault((k, 2), {**who[k, ids], **who.get((k, False), {})})
     members = next((m for k in sorted(who) if (m := _by_marks(who[k]))), [])
     if not members: return [], []
     word = _WHO_IS.fullmatch(plain_name(members[0]))[1].lower()                              # doses of the same word, of none, of any
@@ -146,7 +152,8 @@ def is_number(
 STATISTICS = ('sd', 'std', 'stdev', 'std_dev', 'standard_deviation', 'se', 'sem', 'stderr', 'std_err', 'standard_error', 'mad', 'cv', 'n',
     'n_rep', 'n_reps', 'n_replicates', 'n_cells', 'ncells', 'num_cells', 'p', 'pval', 'p_val', 'pvalue', 'p_value', 'padj', 'p_adj',
         'adj_p_val',
-    'adj_pval', 'pvals', 'pvals_adj', 'qval', 'q_value', 'qvalue', 'fdr', 'ci_low', 'ci_high', 'ci_lower', 'ci_upper', 'lfcse', 'stat', 'basemean',
+    'adj_pval', 'pvals', 'pvals_adj', 'qval', 'q_value', 'qvalue', 'fdr', 'ci_low', 'ci_high', 'ci_lower', 'ci_upper', 'lfcse', 'stat',
+        'basemean',
     'aveexpr', 'logcpm', 'lr', 'wald_p_value', 'wald_fdr', 'rank', 'goodsgrna', 'num', 'numobs', 'n_obs', 'num_sgrna', 'n_nonzero_trt',
     'n_nonzero_cntrl', 'pct_1', 'pct_2')
 
@@ -177,10 +184,12 @@ def value_columns(
             if roles.get(r) is None and (not told or one_of_doses(c)):
                 raise DataError(f"column {c!r} looks like a {r} in a form that is not read, and would become a readout; make it a column "
                     + ("'dose' in µM, or of another unit (dose_nM, or dose_unit=), not of logarithms or of mass" if r == 'dose' else
-                    "'time' in h or days") + f"; or name the column with the {r} ({r}=" + (', of a combination one for each member' if r == 'dose' else '')
+                    "'time' in h or days") + f"; or name the column with the {r} ({r}="
+                        + (', of a combination one for each member' if r == 'dose' else '')
                     + "), or rename it if it is a readout")
             if r == 'dose' and one_of_doses(c):
-                raise DataError(f"column {c!r} looks like a second dose beside {roles[r]!r}, and would be averaged over; of a combination name "
+                raise DataError(f"column {c!r} looks like a second dose beside {roles[r]!r}, and would be averaged over; of a "
+                    f"combination name "
                     "one dose for each member (perturbation= and dose=), or drop the column if it is none")
             out.remove(c)                                              # beside the dose itself, such as its logarithm
     out = [c for c in out if c in named or not str(c).startswith('Metadata_')]                          # of image-based profiles: labels

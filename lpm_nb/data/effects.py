@@ -225,7 +225,8 @@ def _directions(screens, scalings, k):
         for rows in np.split(order, np.flatnonzero(np.diff(code[order])) + 1): Y[rows] = _effects_of_context(Y[rows], members[rows])
         V.append(np.nan_to_num(Y))
     V = np.concatenate(V)
-    if not V.any(): return np.zeros((len(V), k), V.dtype), np.eye(k, V.shape[1])                   # every context has one experiment, or all are alike
+    # every context has one experiment, or all are alike
+    if not V.any(): return np.zeros((len(V), k), V.dtype), np.eye(k, V.shape[1])
     if V.shape[1] <= k: return V, np.eye(V.shape[1])
     wide = len(V) <= V.shape[1]
     w, U = _leading(V @ V.T if wide else V.T @ V, k)   # the smaller Gram matrix
@@ -235,7 +236,8 @@ def _directions(screens, scalings, k):
 # %% ../../nbs/data/05b_effects.ipynb #dd0c7f78
 def _levels_in_pieces(s, centre, scale):
     "Codes of contexts, their levels (c, r), and the effects of experiments whose context has combinations: row -> (r,)."
-    code, total, n = s.obs['context'].cat.codes.to_numpy(), np.zeros((len(s.contexts), len(s.readouts))), np.zeros((len(s.contexts), len(s.readouts)))
+    code, total, n = s.obs['context'].cat.codes.to_numpy(), np.zeros((len(s.contexts), len(s.readouts))), np.zeros((len(s.contexts),
+        len(s.readouts)))
     for at, x in row_chunks(s.X):
         z = (x - centre) / scale
         seen = ~np.isnan(z)
@@ -267,7 +269,8 @@ def _basis_in_pieces(effects, n, r, k):
         G = np.zeros((r, r), np.float32)
         for D in effects(): G += D.T @ D
         return _leading(G, k)[1].T.astype(np.float32)
-    w, U = _leading(np.block([[A @ B.T for B in effects()] for A in effects()]), k)     # fewer experiments than readouts: piece against piece
+    # fewer experiments than readouts: piece against piece
+    w, U = _leading(np.block([[A @ B.T for B in effects()] for A in effects()]), k)
     at, basis = 0, np.zeros((len(w), r))
     for D in effects():
         basis += U[at:at + len(D)].T @ D
@@ -299,7 +302,8 @@ def measure_effects(
     atlas:Mapping[str, Screen],      # the screens by name
     scaling:Mapping[str, tuple],     # screen -> (centre, scale)
     *,
-    rank:int=150,                    # most directions kept of a wide screen; no more than a tenth of its experiments, and than 25 million numbers allow
+    # most directions kept of a wide screen; no more than a tenth of its experiments, and than 25 million numbers allow
+    rank:int=150,
     like:Sequence[Effects]=(),       # of the same screens with more experiments: as many directions, turned towards theirs
     only:Sequence[str]|None=None,    # of these screens; None = of all
 ) -> list[Effects]: # one for each group of screens

@@ -35,8 +35,10 @@ class Vocab:
     max_members:int=1                  # the largest combination
     dosed:list[str]|None=None          # atoms that came with a dose; None = not known, any may
     tried:dict[str, list]|None=None    # perturbations that came with a dose -> [[dose µM or None, time h or None], …]; None = not known
-    ladders:bool=False                 # members of one drug at several doses (`drug:a@0.5`, `drug:a@1`) build on each other, see `dose_ladders`
-    times:dict[str, dict]|None=None    # screen -> {'': [time h or None, …] of all its perturbations, perturbation: [its own], where they are others}; None = not known
+    # members of one drug at several doses (`drug:a@0.5`, `drug:a@1`) build on each other, see `dose_ladders`
+    ladders:bool=False
+    # screen -> {'': [time h or None, …] of all its perturbations, perturbation: [its own], where they are others}; None = not known
+    times:dict[str, dict]|None=None
 
     def __repr__(self):
         return (f"Vocab: {len(self.atoms):,} atoms, {len(self.contexts):,} contexts of {len(self.parts):,} parts, "
@@ -82,13 +84,15 @@ def _times(screen):
     o = screen.obs.loc[screen.obs['perturbation'] != '', ['perturbation', 'time']].drop_duplicates()
     t = o['time'].to_numpy(float)
     every = listed(t)
-    own = {p: x for p, at in o.reset_index(drop=True).groupby(o['perturbation'].astype(str).to_numpy()).indices.items() if (x := listed(t[at])) != every} if len(every) > 1 else {}
+    own = {p: x for p, at in o.reset_index(drop=True).groupby(o['perturbation'].astype(str).to_numpy()).indices.items()
+        if (x := listed(t[at])) != every} if len(every) > 1 else {}
     return {'': every, **own}
 
 # %% ../../nbs/data/05_loaders.ipynb #ff88ccb5
 def build_vocab(
     atlas:Atlas,        # the screens
-    masks:Mapping[str, np.ndarray]|None=None, # screen -> (n_experiments,) boolean; only these experiments count for the (atom, context) pairs
+    # screen -> (n_experiments,) boolean; only these experiments count for the (atom, context) pairs
+    masks:Mapping[str, np.ndarray]|None=None,
 ) -> Vocab:
     "The vocabulary of an atlas."
     members = {p: parse_perturbation(p) for p in atlas.perturbations}
@@ -101,7 +105,8 @@ def build_vocab(
     count = pd.Series(seen, dtype=object).value_counts()
     return Vocab(atoms=sorted({a for m in members.values() for a in m}), contexts=atlas.contexts,
         parts=sorted({q for c in atlas.contexts for q in parse_context(c)}),
-        pairs=at_all_doses(count.index[count > 1].tolist(), {a for m in members.values() for a in m}), readouts={n: s.readouts for n, s in atlas.items()},
+        pairs=at_all_doses(count.index[count > 1].tolist(), {a for m in members.values() for a in m}),
+            readouts={n: s.readouts for n, s in atlas.items()},
             screen_contexts={n: s.contexts for n, s in atlas.items()},
         dose=_log_stats(np.concatenate([s.obs['dose'] for s in atlas.values()])),
             time=_log_stats(np.concatenate([s.obs['time'] for s in atlas.values()])),
@@ -135,12 +140,14 @@ def outside_range(
         most = vocab.max_members
         n = int(np.array([len(parse_perturbation(p)) > most for p in P.categories])[P.codes].sum())
         if n and most > 1:
-            said.append(f"{n:,} experiments are combinations of more than {most} perturbations, and the model has seen none that large; what the "
+            said.append(f"{n:,} experiments are combinations of more than {most} perturbations, and the model has seen none that large; "
+                f"what the "
                 "third does beyond pairs is not known")
         elif n:
             said.append(f"{n:,} experiments are combinations, and the model has seen none: they are predicted from what their members do "
                 "alone (profiles: the sum; growth: Bliss independence); what these do to each other is not known")
-    return '; '.join([*said, *_told_of_doses(vocab, table), *_told_of_members(vocab, table), *_told_of_times(vocab, table), *_told_of_spelling(vocab, table)])
+    return '; '.join([*said, *_told_of_doses(vocab, table), *_told_of_members(vocab, table), *_told_of_times(vocab, table),
+        *_told_of_spelling(vocab, table)])
 
 # %% ../../nbs/data/05_loaders.ipynb #278cb299
 def _told_of_doses(vocab, table, near=.01):
@@ -172,7 +179,8 @@ def _told_of_members(vocab, table, near=.01):
         for a in parse_perturbation(p):
             name, x = split_dose(a)
             have = doses.get(name)
-            if have and x > 0 and not have[0][0] * (1 - near) <= x <= have[-1][0] * (1 + near): far[k] = f"{name!r} was tried at {have[0][0]:g} to {have[-1][0]:g} µM, asked for {x:g}"
+            if have and x > 0 and not have[0][0] * (1 - near) <= x <= have[-1][0] * (1
+                + near): far[k] = f"{name!r} was tried at {have[0][0]:g} to {have[-1][0]:g} µM, asked for {x:g}"
     n = int(np.isin(P.codes, list(far)).sum())
     if n: yield f"{n:,} experiments have a member at a dose beyond those of its drug ({next(iter(far.values()))}); they are predicted as at its edge"
 
@@ -185,17 +193,20 @@ def _told_of_spelling(vocab, table):
         new = sorted(set(asked) - set(known))
         like = {bare(k): k for k in known} if new else {}
         if twin := [(x, like[bare(x)]) for x in new if bare(x) in like]:
-            yield (f"{twin[0][0]!r} is no {what} of the model, but {twin[0][1]!r} is" + (f" (and {len(twin) - 1} more that are spelled like known ones)" if len(twin) > 1 else '')
+            yield (f"{twin[0][0]!r} is no {what} of the model, but {twin[0][1]!r} is"
+                + (f" (and {len(twin) - 1} more that are spelled like known ones)" if len(twin) > 1 else '')
                 + "; if they are one, write it as the model knows it")
 
 def _told_of_times(vocab, table):
     "Missing times, where there were several."
-    many = {c: at for n, cs in reversed(vocab.screen_contexts.items()) if 'context' in table and len(at := (vocab.times or {}).get(n, {}).get('', ())) > 1 and None not in at for c in cs}
+    many = {c: at for n, cs in reversed(vocab.screen_contexts.items()) if 'context' in table
+        and len(at := (vocab.times or {}).get(n, {}).get('', ())) > 1 and None not in at for c in cs}
     bare = table['context'].astype(str).isin(many.keys()).to_numpy() & (table['perturbation'].astype(str) != '').to_numpy() if many else np.zeros(len(table), bool)
     if 'time' in table: bare &= pd.to_numeric(table['time'], errors='coerce').isna().to_numpy()
     if bare.any():
         at = many[str(table['context'].iloc[int(np.argmax(bare))])]
-        yield (f"{int(bare.sum()):,} experiments have no time; their answer is the mean over the times that were tried ({', '.join(f'{x:g}' for x in at[:6])}"
+        yield (f"{int(bare.sum()):,} experiments have no time; their answer is the mean over the times that were tried "
+            f"({', '.join(f'{x:g}' for x in at[:6])}"
             f"{', …' if len(at) > 6 else ''} h), whose spread is in its std")
 
 def within_range(
@@ -251,7 +262,8 @@ def check_symbols(
     new = dict.fromkeys(a for a in asked if a not in known)
     other = {a.partition(':')[2]: a for a in vocab.atoms}
     alike = [a for a in new if ':' in a and a.partition(':')[2] in other]
-    also = (f"{len(alike):,} of them {'has' if len(alike) == 1 else 'have'} a target that is known by another kind of perturbation ({alike[0]!r}: "
+    also = (f"{len(alike):,} of them {'has' if len(alike) == 1 else 'have'} a target that is known by another kind of perturbation "
+        f"({alike[0]!r}: "
         f"{other[alike[0].partition(':')[2]]!r}), which is another one; ") if alike else ''
     check_known(asked, vocab.atoms, 'perturbation', hint=f"{also}{HINT} (and, where it is read out, of "
         "the perturbed gene's own transcript), or give the model what is known of them beforehand: with_descriptors (CLI: --descriptors)")
@@ -269,7 +281,8 @@ def encode(
     P, C = (pd.Categorical(table[k]).remove_unused_categories() for k in ('perturbation', 'context'))
     for k, x in (('perturbation', P), ('context', C)):
         if (x.codes < 0).any():
-            raise DataError(f"expected a {k} in every row, got {int((x.codes < 0).sum())} missing ones (first at row {int(np.argmax(x.codes < 0))}); the control is ''")
+            raise DataError(f"expected a {k} in every row, got {int((x.codes < 0).sum())} missing ones (first at row "
+                f"{int(np.argmax(x.codes < 0))}); the control is ''")
     sets = [parse_perturbation(p) for p in P.categories]
     if unknown == 'error': check_symbols(vocab, P.categories, C.categories)
     width = max([vocab.max_members, *map(len, sets)])
@@ -387,7 +400,8 @@ def at_tried_times(
     bare = [any_time(p) for p in P.categories]
     inside = (time >= at[0] * .99) & (time <= at[-1] * 1.01)
     ways = {t: _share(np.clip(t, at[0], at[-1]), at) for t in np.unique(time[inside])}
-    mine = [[(t, 1.)] if p == '' else bare[k] if np.isnan(t) else ways[t] if i else [(t, 1.)] for k, p, t, i in zip(P.codes, P, time, inside)]
+    mine = [[(t, 1.)] if p == '' else bare[k] if np.isnan(t) else ways[t] if i else [(t, 1.)]
+        for k, p, t, i in zip(P.codes, P, time, inside)]
     if all(len(w) == 1 and (w[0][0] == t or (np.isnan(t) and np.isnan(w[0][0]))) for w, t in zip(mine, time)): return None
     return (np.repeat(np.arange(len(time)), [len(w) for w in mine]), *np.array([x for w in mine for x in w]).T)
 
@@ -569,7 +583,8 @@ def atlas_blocks(
     masks:Mapping[str, np.ndarray]|None, # screen -> (n_experiments,) boolean: which experiments; None = all, without a copy of their values
     scaling:Mapping[str, tuple],     # screen -> (centre, scale)
     *,
-    transfers:Mapping[str, tuple]|None=None, # screen -> what the perturbations did elsewhere: (n_experiments, k + 1), and the directions (k, n_readouts); or (None, None)
+    # screen -> what the perturbations did elsewhere: (n_experiments, k + 1), and the directions (k, n_readouts); or (None, None)
+    transfers:Mapping[str, tuple]|None=None,
 ) -> list[Block]: # one for each screen that has any of the experiments
     "The chosen experiments as tensors."
     out = []
@@ -578,7 +593,8 @@ def atlas_blocks(
         use = slice(None) if masks is None else masks[n]
         values = s.X if masks is None else s.X.select(use) if is_stored(s.X) else s.X[use]
         given, basis = (transfers or {}).get(n, (None, None))
-        out.append(make_block(vocab, n, encode(vocab, s.obs[use]), values, scaling=scaling[n], transfer=None if given is None else given[use],
+        out.append(make_block(vocab, n, encode(vocab, s.obs[use]), values, scaling=scaling[n], transfer=None if given is None
+            else given[use],
             basis=basis))
     return out
 
@@ -628,7 +644,9 @@ class BlockLoader:
         blocks:list[Block],  # the data
         *,
         rows:Sequence[np.ndarray]|None=None, # of each block, positions (m,) of the experiments that are gone through; None = all
-        skip:Sequence[np.ndarray]|None=None, # of each block, (n,) boolean: experiments to leave out; or (members, n): a tenth input is then (members, b) boolean, which count for whom
+        # of each block, (n,) boolean: experiments to leave out; or (members, n): a tenth input is then (members, b) boolean, which count
+        # for whom
+        skip:Sequence[np.ndarray]|None=None,
         bs:int|None=None,    # experiments per batch, about: shuffled batches are of equal size; None = by the size of each screen
         shuffle:bool=False,  # random order
         seed:int=0,          # of the order

@@ -79,7 +79,8 @@ class MatrixFile:
         self,
         path:str|Path,        # .h5ad, .zarr or .gctx
         *,
-        layer:str|None=None,  # of an .h5ad or .zarr: a layer instead of X; 'raw' = the matrix that scanpy keeps as `.raw`, with its own genes
+        # of an .h5ad or .zarr: a layer instead of X; 'raw' = the matrix that scanpy keeps as `.raw`, with its own genes
+        layer:str|None=None,
         labels:bool=True,     # read obs and var; without them only `shape` and `blocks` are there
     ):
         self.path, self.layer, self._turned, self.obs, self.var = Path(path), layer, None, None, None

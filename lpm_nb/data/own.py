@@ -29,7 +29,8 @@ from .sources import CATALOGUE
 class Understood:
     "What was understood of a file."
     path:Path             # of the file
-    form:str              # 'cells', 'experiments', 'long table', 'wide table' (a column for each readout) or 'matrix' (rows × columns of what was done and where)
+    # 'cells', 'experiments', 'long table', 'wide table' (a column for each readout) or 'matrix' (rows × columns of what was done and where)
+    form:str
     columns:dict          # role -> column
     facts:dict            # counts
     suspicious:list       # what to look at before trusting it
@@ -108,13 +109,15 @@ def _read_tables(files, sheet, apart):
     tables = [_read_table(f, sheet) for f in files]
     for f, t in zip(files, tables):
         if differ := set(t.columns) ^ set(tables[0].columns):
-            raise DataError(f"expected the same columns in all files, {f.name} and {files[0].name} differ in {', '.join(sorted(map(str, differ))[:4])}")
+            raise DataError(f"expected the same columns in all files, {f.name} and {files[0].name} differ in "
+                f"{', '.join(sorted(map(str, differ))[:4])}")
     if not apart: return tables[0]
     names = [f.name.removesuffix('.gz').rpartition('.')[0] for f in files]
     same = os.path.commonprefix([n[::-1] for n in names])[::-1] if len(names) > 1 else ''
     same = same[min((i for s in '._-' if (i := same.find(s)) >= 0), default=len(same)):]
     names = [n.removesuffix(same) for n in names]
-    if len(set(names)) < len(names): raise DataError(f"expected files of different names, got {pd.Series(names)[pd.Series(names).duplicated()].iloc[0]!r} twice")
+    if len(set(names)) < len(names): raise DataError(f"expected files of different names, got "
+        f"{pd.Series(names)[pd.Series(names).duplicated()].iloc[0]!r} twice")
     return pd.concat([t.assign(**{FILE: n}) for t, n in zip(tables, names)], ignore_index=True)
 
 # %% ../../nbs/data/03e_own.ipynb #99940518
@@ -139,14 +142,17 @@ def _understood(files, asked, context, readout, value, columns, genes, scale, mi
     name, assay, path = asked['name'], asked['assay'], files[0]
     ends = path.name.lower().removesuffix('.gz')
     if len(files) > 1 and not all(f.name.lower().removesuffix('.gz').endswith(TABLES) for f in files):
-        raise DataError(f"several files are read as one where all are tables ({', '.join(TABLES)}); got {', '.join(f.name for f in files[:4])}")
+        raise DataError(f"several files are read as one where all are tables ({', '.join(TABLES)}); got "
+            f"{', '.join(f.name for f in files[:4])}")
     if isinstance(asked['perturbation'], list) and not ends.endswith(TABLES):
-        raise DataError(f"several columns with the members of a combination are read from tables alone; join them into one column of {path.name}, "
+        raise DataError(f"several columns with the members of a combination are read from tables alone; join them into one column of "
+            f"{path.name}, "
             "and say joined=")
     if ends.endswith(('.h5ad', '.zarr')) or path.is_dir(): return _from_h5ad(path, asked, genes, scale, min_cells, cells, layer)
     if layer is not None: raise DataError(f"layer={layer!r} is of .h5ad and .zarr files; {path.name} has no layers")
     if ends.endswith('.gctx'):
-        if asked['scale'] not in (None, 'as is'): raise DataError(f"scale={asked['scale']!r} is of cells and wells; signatures in {path.name} are scaled already")
+        if asked['scale'] not in (None, 'as is'): raise DataError(f"scale={asked['scale']!r} is of cells and wells; signatures in "
+            f"{path.name} are scaled already")
         with MatrixFile(path) as m: o = m.obs
         return Understood(path, 'experiments', dict(perturbation='pert_iname or cmap_name', context='cell_id or cell_iname'),
             {'signatures': f'{len(o):,}'}, [], name, lambda **go: read_gctx(path, name=name, assay=assay, **go))
@@ -159,11 +165,13 @@ def _understood(files, asked, context, readout, value, columns, genes, scale, mi
         labels = a.obs.reset_index(names='sample' if 'sample' not in a.obs else 'id of the column')
         return _from_matrix(path, labels, a.to_df().reset_index(drop=True).set_axis(symbols, axis=1), asked, 'experiments', 'expr:')
     if genes is not None: raise DataError(f"genes={genes!r} names symbols of .h5ad, .zarr and .gct files; of {path.name} say readout=")
-    if ends.endswith(TABLES): return _from_table(path, _read_tables(files, sheet, len(files) > 1 or FILE in str(asked)), asked, readout, value, columns)
+    if ends.endswith(TABLES): return _from_table(path, _read_tables(files, sheet, len(files) > 1 or FILE in str(asked)), asked, readout,
+        value, columns)
     raise DataError(f"expected a file ending in .h5ad, .zarr, .gct, .gctx, {', '.join(TABLES)}; got {path.name!r}")
 
 def understand(
-    path:str|Path|Sequence[str|Path], # the file; or several tables with the same columns, such as one for each line: '(file)' is the column with their names
+    # the file; or several tables with the same columns, such as one for each line: '(file)' is the column with their names
+    path:str|Path|Sequence[str|Path],
     *,
     name:str|None=None,       # of the screen; None = the file's name
     perturbation:str|Sequence[str]|None=None, # column with what was done; several = the members of a combination; None = by its usual name
@@ -172,19 +180,26 @@ def understand(
     kind:str|None=None,       # 'drug', 'CRISPRi', 'CRISPRa', 'CRISPRko', 'shRNA', 'OE'
     control:str|Iterable[str]=(), # label(s) of control, beside the usual ones
     joined:str|Sequence[str]|None=None, # what joins members of a combination, such as '_' or '+', or several such texts
-    readout:str|None=None,    # long table: column of readouts; else: the readout's name where there is one value column; or what is put before each, such as 'expr:'
+    # long table: column of readouts; else: the readout's name where there is one value column; or what is put before each, such as 'expr:'
+    readout:str|None=None,
     value:str|None=None,      # long table: column of values
-    columns:str='readouts',   # matrix: its columns are 'readouts', 'contexts', or 'perturbations' (its rows are contexts; or readouts, whose column readout= names; or each value is of a pair, of its row and its column)
-    dose:str|Sequence[str]|None=None, # column of doses; of several members, a column for each: they go into the labels, as drug:a@0.1+drug:b@10
+    # matrix: its columns are 'readouts', 'contexts', or 'perturbations' (its rows are contexts; or readouts, whose column readout= names;
+    # or each value is of a pair, of its row and its column)
+    columns:str='readouts',
+    # column of doses; of several members, a column for each: they go into the labels, as drug:a@0.1+drug:b@10
+    dose:str|Sequence[str]|None=None,
     dose_unit:str|Sequence[str]='µM', # their unit, or the column that has it; of members with a dose each also one for each
     time:str|None=None,       # column of times, h
     nominal:bool=False,       # join doses of one perturbation that differ by less than a fifth, see `nominal_doses`
     batch:str|None=None,      # column of plates, wells or lanes
     genes:str|None=None,      # .h5ad, .gct: column with symbols of the readouts
     layer:str|None=None,      # .h5ad: a layer instead of X, such as 'counts'; 'raw' = what scanpy keeps as `.raw`
-    scale:str|None=None,      # cells: 'as is', 'log' or 'z'; None = 'z' for counts with controls, 'log' for counts without, else 'as is'. Wells of a table: 'difference' from the controls of their context and batch, or 'z', in standard deviations of these
+    # cells: 'as is', 'log' or 'z'; None = 'z' for counts with controls, 'log' for counts without, else 'as is'. Wells of a table:
+    # 'difference' from the controls of their context and batch, or 'z', in standard deviations of these
+    scale:str|None=None,
     unit:str='',              # of the values
-    no_effect:float|Mapping[str, float]|None=None, # what is read where nothing was done, if no row is a control: 1 for viability, 0 for inhibition
+    # what is read where nothing was done, if no row is a control: 1 for viability, 0 for inhibition
+    no_effect:float|Mapping[str, float]|None=None,
     replicates:str='mean',    # how repeated experiments are joined: 'mean' or 'median'
     min_cells:int=10,         # cells: smaller groups are left out
     sheet:str|None=None,      # .xlsx: which sheet
@@ -192,7 +207,8 @@ def understand(
 ) -> Understood:
     "Read the labels of a file, and say what would be made of them. Nothing is written."
     if not isinstance(path, (str, Path, list, tuple)):
-        raise DataError(f"expected a file, got {type(path).__name__}: write it first (table.to_csv, adata.write_h5ad), or make the screen yourself with "
+        raise DataError(f"expected a file, got {type(path).__name__}: write it first (table.to_csv, adata.write_h5ad), or make the "
+            f"screen yourself with "
             "Screen.from_long, from_arrays or from_anndata")
     files = [Path(p) for p in ([path] if isinstance(path, (str, Path)) else path)]
     if not files: raise DataError("expected a file, got an empty list")
@@ -200,7 +216,8 @@ def understand(
     if len(files) > 1 and not name: raise DataError(f"expected a name for the screen of {len(files)} files: name=")
     name = name or files[0].name.split('.')[0]
     asked = dict(name=name, perturbation=perturbation, context=context, assay=assay or name, assay_said=assay is not None, kind=kind,
-        control=(control,) if isinstance(control, str) else tuple(control), joined=joined, dose=dose, dose_unit=dose_unit, time=time, batch=batch, unit=unit, replicates=replicates,
+        control=(control,) if isinstance(control, str) else tuple(control), joined=joined, dose=dose, dose_unit=dose_unit, time=time,
+            batch=batch, unit=unit, replicates=replicates,
         nominal=nominal, no_effect=no_effect, scale=scale)
     check_known([columns], ['readouts', 'contexts', 'perturbations'], 'columns')
     if not isinstance(perturbation, str) and perturbation is not None:
@@ -212,7 +229,8 @@ def understand(
         n = len(asked['perturbation'] or []) if isinstance(
             asked['perturbation'], list) else 1
         if len(doses) > 1 and len(doses) != n:
-            raise DataError(f"expected one column of doses, or one for each of the members, got {len(doses)} for {n}: dose= and perturbation=")
+            raise DataError(f"expected one column of doses, or one for each of the members, got {len(doses)} for {n}: dose= and "
+                f"perturbation=")
     u = _understood(files, asked, context, readout, value, columns, genes, scale, min_cells, sheet, cells, layer)
     if no_effect is not None: u.facts['no effect is'] = ', '.join(f'{r} {v:g}' for r, v in no_effect.items()) if isinstance(
         no_effect, Mapping) else f'{no_effect:g}'
@@ -233,7 +251,8 @@ def _perturbation(t, asked):
     genetic = str(asked['kind']).lower() in {k.lower() for k in DIRECTION}
     if p and genetic and not asked['perturbation'] and (g := where_not_what(t.columns, p)):
         said, genes = label_text(t[p]).dropna().unique(), set(label_text(t[g]).dropna().unique())
-        if not any(x.strip() in genes for l in said for x in re.split(r'[+_|]', str(l))): p = g    # drugs, and genes that were lost beside them
+        # drugs, and genes that were lost beside them
+        if not any(x.strip() in genes for l in said for x in re.split(r'[+_|]', str(l))): p = g
     if p is None:
         raise DataError(f"no column with the perturbation among {', '.join(map(str, t.columns[:12]))}; name it: perturbation="
             + (f", or {FILE!r} if each file is one" if FILE in t else ''))
@@ -283,10 +302,12 @@ def _dosed_members(parts, t, asked):
     columns, u = asked['dose'], asked['dose_unit']
     check_known(columns, list(t.columns), 'column', hint='They were named as doses of the members')
     units = [u] * len(columns) if isinstance(u, str) else list(u)
-    said = [c for c in t.columns if 'unit' in plain_name(c) and set(label_text(t[c]).dropna().str.strip().str.lower()) <= DOSE_UNITS.keys()]   # one for each, or one for all
+    # one for each, or one for all
+    said = [c for c in t.columns if 'unit' in plain_name(c) and set(label_text(t[c]).dropna().str.strip().str.lower()) <= DOSE_UNITS.keys()]
     if u == 'µM' and said and not any(named_unit('dose', d) for d in columns): units = said * (len(columns) if len(said) == 1 else 1)
     if len(units) != len(columns) or (isinstance(u, str) and u in t and len(said) > 1):
-        raise DataError(f"expected one unit for each of the {len(columns)} doses, got {', '.join(map(str, said or units))}; name them in the order of "
+        raise DataError(f"expected one unit for each of the {len(columns)} doses, got {', '.join(map(str, said or units))}; name them in "
+            f"the order of "
             f"the doses, dose_unit={said[:len(columns)]!r}")
     amount = pd.DataFrame(index=t.index)
     for m, d, u in zip(parts, columns, units):
@@ -308,7 +329,8 @@ def _dosed_members(parts, t, asked):
     out.loc[out.isna().all(axis=1) & parts.notna().any(axis=1), parts.columns[0]] = 'control'
     told = {'doses of members': f"{len(np.unique(given))} ({given.min():g}…{given.max():g} µM), in the labels" if len(given) else 'none'}
     used = [c for c in {*columns, *units} if c in t]
-    return out, t.drop(columns=used), {**asked, 'dose': None, 'dose_unit': 'µM', 'nominal': False, 'kind': asked['kind'] or 'drug', 'told': told,
+    return out, t.drop(columns=used), {**asked, 'dose': None, 'dose_unit': 'µM', 'nominal': False, 'kind': asked['kind'] or 'drug',
+        'told': told,
         'near': None if asked['nominal'] else near.query("how == 'joined'")}
 
 def _members(t, asked):
@@ -320,7 +342,8 @@ def _members(t, asked):
     parts = t[m].apply(label_text)
     if isinstance(asked['dose'], list): parts, t, asked = _dosed_members(parts, t, asked)
     elif asked['dose'] and (more := [c for c in t.columns if c != asked['dose'] and is_number(t[c]) and one_of_doses(c)]):
-        raise DataError(f"one dose was named, dose={asked['dose']!r}, of {len(m)} members, and {more[0]!r} looks like another; name one for "
+        raise DataError(f"one dose was named, dose={asked['dose']!r}, of {len(m)} members, and {more[0]!r} looks like another; name one "
+            f"for "
             "each member, dose=")
     label = pd.Series('', t.index, dtype=object)
     for x in (parts[c].fillna('').astype(str) for c in parts): label += np.where((label != '') & (x != ''), joined, '') + x
@@ -337,7 +360,8 @@ def _usual_members(t, asked, readout, value):
     members, doses = find_members(t.columns)
     numbers = [c for c in t.columns if is_number(t[c])]
     nsc = bool(members) and members[0].lower().startswith('nsc')   # numbers are readouts, but of the NCI's compounds
-    if not members or '(no name)' in t or (set(members) & set(numbers) and not nsc) or find_role(t.columns, 'perturbation', taken=numbers): return asked, value
+    if not members or '(no name)' in t or (set(members) & set(numbers) and not nsc) or find_role(t.columns, 'perturbation',
+        taken=numbers): return asked, value
     if asked['kind'] == 'drug' and re.match('gene|target', members[0], re.I): return asked, value    # the targets of one drug
     lower = {plain_name(c): c for c in t.columns if is_number(t[c])}
     long = find_role([c for c in t.columns if c not in members], 'readout', given=readout if readout in t else None)
@@ -345,7 +369,8 @@ def _usual_members(t, asked, readout, value):
     drugs = bool(re.match('drug|compound|nsc', members[0], re.I))
     kind = asked['kind'] or ('drug' if drugs and not told else None)
     asked = {**asked, 'perturbation': members, 'dose': asked['dose'] or doses or None, 'kind': kind}
-    if value or long or not (drugs or kind == 'drug') or (out := next((lower[o] for o in _OUTCOMES if o in lower), None)) is None: return asked, value
+    if value or long or not (drugs
+        or kind == 'drug') or (out := next((lower[o] for o in _OUTCOMES if o in lower), None)) is None: return asked, value
     more = [c for c in numbers if c not in (out, *members) and not LOOKS['dose'].search(c) and plain_name(c) not in STATISTICS]
     return {**asked, 'one of several': out if more else None}, out
 
@@ -362,7 +387,8 @@ def _readouts_as_rows(path, t, asked, readout):
     where = [c for c in ([ctx] if isinstance(ctx, str) else ctx or [find_role(t.columns, 'context')]) if c in t]
     numeric = _measured_columns(t, [readout, *where])
     if not numeric: raise DataError(f"no column of numbers in {path.name}: expected a column for each perturbation")
-    long = t[[readout, *where, *numeric]].rename(columns={readout: 'readout'}).melt(id_vars=['readout', *where], var_name='perturbation', value_name='value')
+    long = t[[readout, *where, *numeric]].rename(columns={readout: 'readout'}).melt(id_vars=['readout', *where], var_name='perturbation',
+        value_name='value')
     rest = [c for c in t.columns if c not in (readout, *where, *numeric)]
     return long.dropna(subset=['value', 'readout']).reset_index(drop=True), {**asked, 'perturbation': 'perturbation', 'left': rest}
 
@@ -391,7 +417,8 @@ def _contexts_as_rows(path, t, asked, readout):
     if asked['perturbation'] or find_role(t.columns, 'perturbation') or not (ctx is None or isinstance(ctx, str)): return
     c = ctx if ctx in t else find_role(t.columns, 'context') if ctx is None else None
     if _names_of_lines(t) and c is None:
-        if ctx is not None: raise DataError(f"rows of {path.name} are cell lines ({t['(no name)'].iloc[0]}, …), and context={ctx!r} would make them "
+        if ctx is not None: raise DataError(f"rows of {path.name} are cell lines ({t['(no name)'].iloc[0]}, …), and context={ctx!r} "
+            f"would make them "
             "perturbations; leave context= out")
         c = '(no name)'
     if c is None: return
@@ -400,9 +427,12 @@ def _contexts_as_rows(path, t, asked, readout):
     if not numeric: raise DataError(f"no column of numbers in {path.name}: expected a column for each perturbation")
     symbols = {x: re.sub(r' \(\d+\)$', '', x) for x in numeric}           # DepMap writes SYMBOL (Entrez id)
     if len(set(symbols.values())) < len(symbols): symbols = {x: x for x in numeric}
-    long = t[[c, *numeric]].rename(columns={**symbols, c: '_c'}).melt(id_vars='_c', var_name='_p', value_name='_v').dropna(subset=['_v', '_c'])
-    return _from_matrix(path, long[['_p', '_c']].set_axis(['perturbation', 'context'], axis=1), long[['_v']].set_axis([readout or 'value'], axis=1),
-        {**asked, 'rest': [x for x in t.columns if x != c and x not in numeric], 'perturbation': 'perturbation', 'context': 'context'}, 'matrix', '')
+    long = t[[c, *numeric]].rename(columns={**symbols, c: '_c'}).melt(id_vars='_c', var_name='_p',
+        value_name='_v').dropna(subset=['_v', '_c'])
+    return _from_matrix(path, long[['_p', '_c']].set_axis(['perturbation', 'context'], axis=1),
+        long[['_v']].set_axis([readout or 'value'], axis=1),
+        {**asked, 'rest': [x for x in t.columns if x != c and x not in numeric], 'perturbation': 'perturbation', 'context': 'context'},
+            'matrix', '')
 
 # %% ../../nbs/data/03e_own.ipynb #2ecc5125
 def _tidied(path, t):
@@ -425,7 +455,8 @@ def _one_unit(t, c, by=None):
         said = label_text(t[u]).str.lower()
         if plain_name(u) in ('unit', 'units') and set(said.dropna()) <= DOSE_UNITS.keys(): continue            # of doses
         if (said.nunique() if by is None else said.groupby(t[by]).nunique().max()) > 1:
-            raise DataError(f"values of {c!r} are in several units, {', '.join(map(str, label_text(t[u]).dropna().unique()[:4]))} (column {u!r}); "
+            raise DataError(f"values of {c!r} are in several units, {', '.join(map(str, label_text(t[u]).dropna().unique()[:4]))} "
+                f"(column {u!r}); "
                 "write them in one")
 
 def _outcome(t, free, numeric, *, value, readout):
@@ -442,7 +473,8 @@ def _outcome(t, free, numeric, *, value, readout):
 def _readouts_of(path, t, free, numeric, *, value, readout, used):
     "The columns that are readouts."
     if value is None and readout and readout not in t and len(numeric) > 1:
-        raise DataError(f"readout={readout!r} names the values of one column, and {path.name} has {len(numeric)} ({', '.join(numeric[:4])}); name the "
+        raise DataError(f"readout={readout!r} names the values of one column, and {path.name} has {len(numeric)} "
+            f"({', '.join(numeric[:4])}); name the "
             "one that has them, value=, or leave readout= out")
     if not numeric:
         raise DataError(f"no column of numbers is left in {path.name} beside the labels {', '.join(sorted(used))}; name it: value=")
@@ -479,7 +511,8 @@ def _from_table(path, t, asked, readout, value, columns):
     v, r = _outcome(t, free, numeric, value=value, readout=readout)
     of_each = r is not None and r != readout and plain_name(r) == 'protein' and t.groupby(roles['perturbation'])[r].nunique().max() < 2 <= t[r].nunique()
     if of_each: r = None                                                  # such as the target of each drug, which is no readout
-    asked = {**asked, 'rest': [*asked.get('left', ()), *(c for c in free if c not in (r, v) and c.lower() not in FLAGS and (v is not None or c not in numeric))]}
+    asked = {**asked, 'rest': [*asked.get('left', ()),
+        *(c for c in free if c not in (r, v) and c.lower() not in FLAGS and (v is not None or c not in numeric))]}
     if v is not None and r is not None: return _long(path, t.assign(**{r: prefix + label_text(t[r])}), asked, roles, fixed, r, v)
     if v is not None: numeric = [v]
     X = _readouts_of(path, t, free, numeric, value=v, readout=readout, used=used)
@@ -503,10 +536,12 @@ def _far_off(X, far=20.):
     n = int(off.sum())
     if 0 < n < .02 * max((~np.isnan(X)).sum(), 1):
         worst = X.ravel()[np.argmax(np.where(off, np.abs(X - middle), -1))]
-        yield (f"{n:,} value{'s lie' if n > 1 else ' lies'} more than {far:g} robust standard deviations from the median (the furthest: {worst:.4g}): if wells failed there, "
+        yield (f"{n:,} value{'s lie' if n > 1 else ' lies'} more than {far:g} robust standard deviations from the median (the furthest: "
+            f"{worst:.4g}): if wells failed there, "
             "drop them; a fit by least squares follows them, and takes all others for less certain")
 
-_NOBODY = ('aavs1', 'rosa26', 'lacz', 'luciferase', 'gfp', 'egfp', 'negcon', 'negative', 'safe', 'safe_targeting', 'unassigned', 'multiplet', 'doublet',
+_NOBODY = ('aavs1', 'rosa26', 'lacz', 'luciferase', 'gfp', 'egfp', 'negcon', 'negative', 'safe', 'safe_targeting', 'unassigned',
+    'multiplet', 'doublet',
     'unknown', 'media', 'medium', 'water', 'h2o', 'pbs', 'untreated_cells', 'no_treatment', 'blank')   # labels that may be no perturbations
 
 def _of_labels(kind, labels, asked):
@@ -521,11 +556,13 @@ def _of_labels(kind, labels, asked):
                 f"text that joins them, joined={j!r} (--joined {j!r}, several times where there are several)")
     odd = [l for l in map(str, labels) if plain_name(l) in _NOBODY and not is_control(l, asked['control'])]
     if odd:
-        yield (f"labels such as {', '.join(map(repr, odd[:3]))} are taken as perturbations; if they are controls, name them, control=; if they are "
+        yield (f"labels such as {', '.join(map(repr, odd[:3]))} are taken as perturbations; if they are controls, name them, control=; "
+            f"if they are "
             "none, drop their rows")
     dosed = re.compile(r'.*\S(?:::| |_|@)[\d.]+ ?(?:[pnumµμ]M)\)?$|.*::[\d.e-]+(?:::.*)?$', re.I)
     if kind == 'drug' and (d := [str(l) for l in labels if dosed.fullmatch(str(l))]) and len(d) > len(labels) / 4:
-        yield (f"{len(d)} labels end with a dose ({', '.join(map(repr, d[:2]))}): to a model each is another drug; write name and dose into columns "
+        yield (f"{len(d)} labels end with a dose ({', '.join(map(repr, d[:2]))}): to a model each is another drug; write name and dose "
+            f"into columns "
             "of their own")
     if kind != 'drug' and 'CTRL' in {str(l) for l in labels}: yield "'CTRL' was taken as control; it is also the symbol of a gene"
     if twice := vector_names([str(l) for l in labels]):
@@ -547,13 +584,15 @@ def _of_columns(asked):
     "What was not read, or read in one of several ways."
     if n := asked.get('none given'): yield f"{n:,} rows have a dose of 0: nothing was given there, and they are taken as control"
     if 'uneven' in asked:
-        yield (f"A with B and B with A are one pair, and get the mean of two values that agree at r {asked['uneven']:.2f}; if rows are readouts, "
+        yield (f"A with B and B with A are one pair, and get the mean of two values that agree at r {asked['uneven']:.2f}; if rows are "
+            f"readouts, "
             "name their column, readout=")
     if asked.get('empty'): yield f"columns without a value: {', '.join(map(str, asked['empty'][:8]))}"
     if asked.get('again'):
         yield f"{asked['again']} rows are the same as another one in every column, and count as replicates; if they are copies, drop them"
     if asked.get('one of several'):
-        yield (f"{asked['one of several']!r} is read as the outcome; name another, value=, or name the members, perturbation=, and every column "
+        yield (f"{asked['one of several']!r} is read as the outcome; name another, value=, or name the members, perturbation=, and every "
+            f"column "
             "of numbers is a readout")
     if asked.get('rest'):
         yield f"columns that are not read: {', '.join(map(str, asked['rest'][:8]))}{', …' if len(asked['rest']) > 8 else ''}"
@@ -584,13 +623,15 @@ def _suspicions(o, kind, labels, X, asked):
     out = [*_far_off(np.asarray(X, float))] if X is not None and X.ndim == 2 and X.shape[1] < 20 else []
     if not (o['perturbation'] == '').any() and asked.get('no_effect') is None:
         out.append('no control was found; if there is one, name its label: control=' + _no_zero(X, asked))
-    return [*out, *_of_labels(kind, labels, asked), *_of_columns(asked), *_of_case(o), *_of_doses(o, asked), *(_of_values(X) if X is not None else ())]
+    return [*out, *_of_labels(kind, labels, asked), *_of_columns(asked), *_of_case(o), *_of_doses(o, asked),
+        *(_of_values(X) if X is not None else ())]
 
 def _no_zero(X, asked):
     "What to say of values that never cross zero, of which nobody knows what they are where nothing was done."
     v = X[np.isfinite(X)] if X is not None and asked['no_effect'] is None and (X.ndim == 1 or X.shape[1] < 20) else np.zeros(0)
     if not v.size or np.quantile(v, .01) < 0 < np.quantile(v, .99) or not v.any(): return ''
-    return ("; if values are relative to where nothing was done, such as viability, say what they are there, no_effect=1: effects of members of "
+    return ("; if values are relative to where nothing was done, such as viability, say what they are there, no_effect=1: effects of "
+        "members of "
         "combinations count from it")
 
 def _controls_are_there(labels, asked):
@@ -603,7 +644,8 @@ def _others(labels, joined):
     known, said = {str(l) for l in labels}, [joined] if isinstance(joined, str) else list(joined or [])
     for j in ('_', '|', ',', ';', '/', '&', '-', ' + ', '+'):
         if j in said or (j == '+' and ' + ' in said): continue
-        two = [l for l in sorted(known) if len(m := [x.strip() for x in l.split(j)]) > 1 and all(x and (x in known or is_control(x)) for x in m)
+        two = [l for l in sorted(known) if len(m := [x.strip() for x in l.split(j)]) > 1
+            and all(x and (x in known or is_control(x)) for x in m)
             and any(x in known for x in m)]
         if two: yield j, two
 
@@ -613,7 +655,8 @@ def _experiment(t, roles, fixed, asked):
     p = label_text(t[roles['perturbation']])
     labels = p.dropna().unique()
     if 'pert_type' in t and len(types := sorted({str(x) for x in t['pert_type'].dropna() if str(x).startswith('trt_')})) > 1:
-        raise DataError(f"expected one kind of perturbation in a file, column 'pert_type' has {', '.join(types)}; write each type into a file "
+        raise DataError(f"expected one kind of perturbation in a file, column 'pert_type' has {', '.join(types)}; write each type into a "
+            f"file "
             "of its own and say its kind=")
     _controls_are_there(labels, asked)
     kind = _kind(asked['kind'], roles['perturbation'], labels)
@@ -678,7 +721,8 @@ def _told_apart(t, o, roles, *more):
     for c, n, i, one, other in _parting(t, o, used):
         where = f"{o['perturbation'].iloc[i] or 'control'} in {o['context'].iloc[i]}"
         parts = [*(roles['context'] if isinstance(roles['context'], list) else []), c]
-        raise DataError(f"{n:,} rows repeat an experiment and differ in column {c!r} ({where}: {one!r} and {other!r}), which is not read, so they "
+        raise DataError(f"{n:,} rows repeat an experiment and differ in column {c!r} ({where}: {one!r} and {other!r}), which is not "
+            f"read, so they "
             f"would be averaged. Say what it is: a part of the context, context={parts}; the name of the readout, readout={c!r}; "
             f"replicates, batch={c!r}, or drop the column; or keep the rows that are meant")
 
@@ -735,7 +779,8 @@ def _make(o, X, readouts, asked):
         replicates=asked['replicates'] if again else None)
 
 # %% ../../nbs/data/03e_own.ipynb #c4e626c4
-SCALED = ('as is', 'difference', 'z')   # values of wells: as they are; less the mean of the controls beside them; in standard deviations of these
+# values of wells: as they are; less the mean of the controls beside them; in standard deviations of these
+SCALED = ('as is', 'difference', 'z')
 
 def _beside(o, t, roles, *more):
     "(n,) wells that are compared: of one context, batch and time, and of a long table of one readout."
@@ -761,24 +806,28 @@ def _scaled(X, o, beside, how, fewest=3):
             out[rows] = X[rows] - np.nanmean(mine, 0)
             if how == 'z': out[rows] /= np.where((sd := np.nanstd(mine, 0, ddof=1)) > 0, sd, np.nan)
     if bare:
-        raise DataError(f"scale={how!r} needs {'three controls' if how == 'z' else 'a control'} on every plate, {len(bare)} of {beside.nunique()} have "
+        raise DataError(f"scale={how!r} needs {'three controls' if how == 'z' else 'a control'} on every plate, {len(bare)} of "
+            f"{beside.nunique()} have "
             f"fewer (first: {bare[0]}); drop them, or name another batch=")
     if lost := int((np.isnan(out).all(0) & ~np.isnan(X).all(0)).sum()):
-        raise DataError(f"scale={how!r}: the controls of {lost} of {X.shape[1]} readouts do not vary or were not read on any plate; leave these readouts out"
+        raise DataError(f"scale={how!r}: the controls of {lost} of {X.shape[1]} readouts do not vary or were not read on any plate; "
+            f"leave these readouts out"
             + (", or say scale='difference'" if how == 'z' else ''))
     return out
 
 # %% ../../nbs/data/03e_own.ipynb #d44d41ce
 def _bare(readouts):
     "Many readouts that do not say what they are."
-    return [f"readouts are called as in the file, {readouts[0]} and so on; if they are transcripts, say readout='expr:' (--readout-key expr:), "
+    return [f"readouts are called as in the file, {readouts[0]} and so on; if they are transcripts, say readout='expr:' (--readout-key "
+        f"expr:), "
         "as other screens call them"] if len(readouts) >= 20 and not any(':' in r for r in readouts) else []
 
 def _one_comparison(asked, roles, form):
     "Rows of transcripts that were taken as perturbations."
     marks = {'basemean', 'lfcse', 'aveexpr', 'logcpm', 'pct_1', 'avg_log2fc'} & {plain_name(c) for c in asked.get('rest', ())}
     if form != 'wide table' or not marks: return []
-    return [f"each row was taken as a perturbation, by {roles['perturbation']!r}; if the file is the expression of genes in one comparison ("
+    return [f"each row was taken as a perturbation, by {roles['perturbation']!r}; if the file is the expression of genes in one "
+        f"comparison ("
         f"{', '.join(sorted(marks))}), its rows are readouts: give all such files at once, perturbation={FILE!r}, and name their column, "
         f"readout={roles['perturbation']!r}"]
 
@@ -793,7 +842,8 @@ def _from_matrix(path, t, X, asked, form, prefix, roles=None, fixed=None):
     readouts = [f'{prefix}{c}' for c in unique_names(np.array(X.columns, object), np.arange(X.shape[1]))]
     text = X.to_numpy(object)[X.notna().to_numpy() & np.isnan(raw) & ~np.isinf(raw)]
     look = _design(t, o, roles) + _suspicions(o, kind, labels, raw,
-        asked) + _wide_warnings(X.columns) + _bare(readouts) + _one_comparison(asked, roles, form) + ([f'{int(unnamed.sum())} rows have no perturbation or no context and are left out']
+        asked) + _wide_warnings(X.columns) + _bare(readouts) + _one_comparison(asked, roles,
+            form) + ([f'{int(unnamed.sum())} rows have no perturbation or no context and are left out']
         if unnamed.any() else []) + _text(text)
     return Understood(path, form, {**roles, 'control flag': flag},
         _facts(o, f"{len(readouts):,} ({', '.join(readouts[:4])}{', …' if len(readouts) > 4 else ''})", raw, len(t))
@@ -878,7 +928,8 @@ def _conditions(t, o, roles):
         several = label_text(t[c]).groupby([o[k] for k in o], dropna=False, observed=True).nunique().gt(1)
         if several.mean() > .2:
             parts = [*(roles['context'] if isinstance(roles['context'], list) else []), c]
-            yield (f"cells of {int(several.sum()):,} of {len(several):,} experiments differ in column {c!r} ({', '.join(map(str, label_text(t[c]).dropna().unique()[:3]))}), "
+            yield (f"cells of {int(several.sum()):,} of {len(several):,} experiments differ in column {c!r} "
+                f"({', '.join(map(str, label_text(t[c]).dropna().unique()[:3]))}), "
                 f"which is not read, so they are averaged; if it tells what was done, make it a part of the context, context={parts}")
 
 def _controls_by_flag(f, flag, label, asked):
@@ -919,13 +970,15 @@ def _from_cells(f, o, per, look, *, roles, fixed, kind, labels, odd, flag, unnam
     "Cells that become profiles."
     p, batch = roles['perturbation'], roles['batch']
     if asked.get('none given'):
-        raise DataError(f"expected the label of control for cells that were given nothing, {asked['none given']:,} cells of a perturbation have "
+        raise DataError(f"expected the label of control for cells that were given nothing, {asked['none given']:,} cells of a "
+            f"perturbation have "
             f"a dose of 0 in {roles['dose']!r}; write control as their {p!r}")
     how = _scale_of_cells(f, scale, (o['perturbation'][~unnamed] == '').any())                  # cells without a label are no controls
     small = int((per < min_cells).sum())
     if small == len(per): raise DataError(f"no experiment of {f.path.name} has {min_cells} cells; lower min_cells")
     if odd:
-        raise DataError(f"column {flag!r} says that some cells of {odd[0]!r} are controls and others are not; cells are averaged by their labels, "
+        raise DataError(f"column {flag!r} says that some cells of {odd[0]!r} are controls and others are not; cells are averaged by "
+            f"their labels, "
             "so give controls a label of their own")
     if how == 'z': look += _few_controls(f, o[~unnamed], batch)
     if unnamed.any(): look.append(f'{int(unnamed.sum())} cells have no perturbation or no context and are left out')
@@ -963,10 +1016,12 @@ def _from_h5ad(path, asked, genes, scale, min_cells, cells, layer):
     per = o.groupby([c for c in ('perturbation', 'context', 'dose', 'time') if c in o], dropna=False, observed=True).size()
     many = bool(per.median() >= min_cells or f.counts) if cells is None else cells
     odd = [] if flag is None else _controls_by_flag(f, flag, roles['perturbation'], asked)
-    look = [*_second_perturbations(f.t, asked), *_design(f.t, o, roles), *_suspicions(o[~unnamed], kind, labels, None, asked), *_wide_warnings(symbol)]
+    look = [*_second_perturbations(f.t, asked), *_design(f.t, o, roles), *_suspicions(o[~unnamed], kind, labels, None, asked),
+        *_wide_warnings(symbol)]
     look += _conditions(f.t, o, roles)
     if many:
-        return _from_cells(f, o, per, look, roles=roles, fixed=fixed, kind=kind, labels=labels, odd=odd, flag=flag, unnamed=unnamed, genes=genes,
+        return _from_cells(f, o, per, look, roles=roles, fixed=fixed, kind=kind, labels=labels, odd=odd, flag=flag, unnamed=unnamed,
+            genes=genes,
             scale=scale, min_cells=min_cells, asked=asked)
     if f.counts: look.append('values are counts: bring them to one scale first (log, z)')
     if unnamed.any(): look.append(f'{int(unnamed.sum())} rows have no perturbation or no context and are left out')

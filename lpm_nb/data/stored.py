@@ -139,7 +139,8 @@ def open_screen(
     if not hasattr(source, 'shape') or source.shape != (len(obs), len(var)):
         raise DataError(f"expected the values of {path} as a dense matrix of {len(obs)} × {len(var)}; write them with Screen.write")
     for c in ('perturbation', 'context'): obs[c] = obs[c].astype('category')
-    return Screen(ad.AnnData(obs=obs, var=var, uns=dict(uns)), stored=Stored(source), layers={n: Stored(layers[n]) for n in layers if hasattr(layers[n], 'shape')})
+    return Screen(ad.AnnData(obs=obs, var=var, uns=dict(uns)), stored=Stored(source),
+        layers={n: Stored(layers[n]) for n in layers if hasattr(layers[n], 'shape')})
 
 @patch
 def load(
@@ -272,7 +273,8 @@ def copy_screen(
 ) -> Path:
     "Write a screen that lies on disk to another place, piece by piece."
     if Path(path).suffix != '.zarr':
-        raise DataError(f"expected a path ending in .zarr, got {Path(path).name!r}: the values of screen {screen.name!r} lie on disk and are copied piece by piece; .load() reads them all, and then .h5ad will do")
+        raise DataError(f"expected a path ending in .zarr, got {Path(path).name!r}: the values of screen {screen.name!r} lie on disk and "
+            f"are copied piece by piece; .load() reads them all, and then .h5ad will do")
     w = ScreenWriter(path, screen.obs, readouts=screen.readouts, name=screen.name, unit=screen.adata.var['unit'].astype(str).tolist(),
         layers=list(screen.layers), **{k: v for k, v in screen.meta.items() if v})
     for at, x in row_chunks(screen.X): w.put(int(at[0]), x, **{n: l[at] for n, l in screen.layers.items()})

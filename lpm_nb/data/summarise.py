@@ -199,13 +199,16 @@ def pseudobulk(
     rows:np.ndarray|None=None, # (n_cells,) boolean: only these
     columns:Sequence|None=None, # (k,) positions of the readouts wanted; None = all
     variable:int|None=None, # only so many readouts: those that vary most between cells, as logarithms or as is
-    batch:str|Sequence[str]|None=None, # column(s) with the batch, for scale='z': cells are compared with the controls that have the same in all of them; None = all cells are one batch
+    # column(s) with the batch, for scale='z': cells are compared with the controls that have the same in all of them; None = all cells are
+    # one batch
+    batch:str|Sequence[str]|None=None,
     control:np.ndarray|None=None, # (n_cells,) boolean: control cells, for scale='z'
     min_cells:int=1,        # smaller groups are left out
     total:float=1e4,        # counts per cell after normalisation
     checkpoint:str|Path|None=None, # folder for going on after an interruption
     on_rows:Callable|None=None, # called with (rows so far, rows in all) of each pass
-    client=None,            # a `distributed.Client`: the workers of a Dask cluster go over the file, which all of them must see; None = this process
+    # a `distributed.Client`: the workers of a Dask cluster go over the file, which all of them must see; None = this process
+    client=None,
 ) -> 'ad.AnnData': # (n_groups, n_columns) means; obs: `by`, n_cells; layer `sd`: between the cells of a group
     "Mean profile of each group of cells."
     check_known([scale], SCALES, 'scale')

@@ -271,7 +271,8 @@ def _who_goes_on(fitted, ends, most=2000, tol=.005):
     x = t['x'].astype(np.float64)
     some = ~np.isnan(ends).all(0)
     low, high = np.minimum.reduceat(np.where(np.isnan(x), np.inf, x), first), np.maximum.reduceat(np.where(np.isnan(x), -np.inf, x), first)
-    able = t['p'][first][((low <= np.nanmin(ends, 0, initial=np.inf) + tol) & (high >= np.nanmax(ends, 0, initial=-np.inf) - tol))[:, some].all(1)]
+    able = t['p'][first][((low <= np.nanmin(ends, 0, initial=np.inf) + tol) & (high >= np.nanmax(ends, 0, initial=-np.inf) - tol))[:,
+        some].all(1)]
     pairs = np.unique(np.stack([t['p'], t['c']], 1)[np.isin(t['p'], able)], axis=0)
     return (pairs if len(pairs) <= most else pairs[rng(0, 'steps').choice(len(pairs), most, replace=False)]).T
 

@@ -144,7 +144,8 @@ def _members(labels): # atoms of each, without dose and time
 def _on_target(g, D, seen):
     "(c,) mean effect of single perturbations on the transcript of their gene."
     at = {r.removeprefix('expr:'): j for j, r in enumerate(g.readouts)}
-    rows = np.array([(i, at[_gene(m[0])]) for i, m in enumerate(_members(g.perturbations)) if len(m) == 1 and _gene(m[0]) in at], int).reshape(-1, 2)
+    rows = np.array([(i, at[_gene(m[0])]) for i, m in enumerate(_members(g.perturbations)) if len(m) == 1 and _gene(m[0]) in at],
+        int).reshape(-1, 2)
     return D[rows[:, 0], :, rows[:, 1]].sum(0) / (seen[rows[:, 0], :, rows[:, 1]].sum(0) + 2)
 
 def bilinear_effects(
@@ -351,7 +352,8 @@ def _loss(method, params, g, goal, knowledge):
 def _usable(method, g):
     "The settings that are tried on a group: few readouts choose the shrinkage themselves."
     out, few = _GRID.get(method, [{}]), g.Y.shape[2] < 20
-    out = [q for q in out if (q.get('how') != 'denoise' or g.Y.shape[2] > 50) and (not few or method not in ('additive', 'additive + low rank') or q['lam'] == 4)]
+    out = [q for q in out if (q.get('how') != 'denoise' or g.Y.shape[2] > 50)
+        and (not few or method not in ('additive', 'additive + low rank') or q['lam'] == 4)]
     return out + [q | dict(whole=True) for q in out] if method == 'factor analysis' and few and not is_full(~np.isnan(g.Y)) else out
 
 def fit_baseline(

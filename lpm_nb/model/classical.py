@@ -26,7 +26,8 @@ from .pair_models import KNOWN_ALONE, PAIR_MODELS, SINGLES, member_sums
 
 # %% ../../nbs/model/06c_classical.ipynb #812ce3cf
 ALONE = 'members of sums'                                               # the same sums, of single perturbations
-OF_MEMBERS = {**PAIR_MODELS, 'sums of members': member_sums, ALONE: member_sums}             # method -> how it is fitted, of those that know combinations by their members
+# method -> how it is fitted, of those that know combinations by their members
+OF_MEMBERS = {**PAIR_MODELS, 'sums of members': member_sums, ALONE: member_sums}
 
 OTHER_AMOUNTS = 'other amounts of a pair'                               # the method that knows what was measured of the pair itself
 OF_AMOUNTS = ['doses and times', OTHER_AMOUNTS]                         # methods that know what is alike at two doses or times
@@ -40,7 +41,8 @@ class ClassicalModel:
     "One simple model of a group of screens. Made by `fit_classical`."
     method:str              # one of `METHODS`
     screens:list[str]     # the group
-    rows:list[str]        # labels of perturbations, see `effect_labels`; of atoms for models of pairs; of amounts perturbations without them
+    # labels of perturbations, see `effect_labels`; of atoms for models of pairs; of amounts perturbations without them
+    rows:list[str]
     contexts:list[str]    # contexts
     # level (c, r), answers (p, c, k), basis (k, r), of few readouts measured (p, c, k), of sums of profiles what is the same everywhere
     # usual (p, r); or level (c, r), members (c, a, r) and, of few readouts, pairs (c, r, a, a)
@@ -83,7 +85,8 @@ def _sums_of_members(self:ClassicalModel, table, c, out):
     "Known atoms in a known context, alone or in combinations."
     labels = pd.Categorical(table['perturbation'].astype(str))
     at, t = {a: k for k, a in enumerate(self.rows)}, self.tables
-    of = [m if (m := parse_perturbation(p)) and (len(m) == 1) == (self.method == ALONE) and set(m) <= at.keys() else () for p in labels.categories]
+    of = [m if (m := parse_perturbation(p)) and (len(m) == 1) == (self.method == ALONE) and set(m) <= at.keys() else ()
+        for p in labels.categories]
     known = np.array([len(m) > 0 for m in of], bool)[labels.codes]
     size = [len(m) for m in of]
     A = csr_matrix((np.ones(sum(size), np.float32), [at[a] for m in of for a in m], np.r_[0, np.cumsum(size)]), (len(of), len(at)))
@@ -461,7 +464,8 @@ def fit_classical(
     *,
     effects:Sequence[Effects]=(),   # of profile screens: gives the directions
     settings:Mapping[tuple, dict]|None=None, # (method, first screen) -> settings; None = all that are to be tried
-    levels:Mapping[str, np.ndarray]|None=None, # context -> (n_readouts,) standardised level that effects are measured from; None = the mean of what the context has
+    # context -> (n_readouts,) standardised level that effects are measured from; None = the mean of what the context has
+    levels:Mapping[str, np.ndarray]|None=None,
 ) -> list[tuple[dict, ClassicalModel]]: # settings and classical model
     "Fit the classical models that have a say on an atlas."
     out, basis = [], {n: e.basis for e in effects for n in e.screens}
@@ -476,7 +480,8 @@ def fit_classical(
         together = make(screens, scaling=scales) if near else alone
         methods = _methods(_shape(together))
         out += _fit_group(together, settings, methods)
-        out += _fit_group(alone, settings, [m for m in _methods(_shape(alone)) if m not in methods])   # those that others would be too much for
+        # those that others would be too much for
+        out += _fit_group(alone, settings, [m for m in _methods(_shape(alone)) if m not in methods])
     return out
 
 # %% ../../nbs/model/06c_classical.ipynb #085b71c2

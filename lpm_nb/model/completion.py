@@ -112,7 +112,8 @@ def bayesian_factors(
     *,
     k:int=40,        # most factors
     steps:int=8,     # rounds of variational updates
-    views:Sequence[int]|None=None, # (m,) which columns belong together, such as those of one assay: each view decides for itself which factors it needs; None = one view
+    # (m,) which columns belong together, such as those of one assay: each view decides for itself which factors it needs; None = one view
+    views:Sequence[int]|None=None,
     noise:float=5.,  # a column's noise is learned as if it had so many rows more, of average noise
     centred:float=0.,# a column's mean is learned as if it had so many rows more, of which it is 0
 ) -> np.ndarray: # as Y, float32, without NaN: the posterior means
@@ -174,7 +175,8 @@ def best_linear(
     P, out = _inverse(S), full.copy()
     for i in np.flatnonzero(~seen.all(1)):
         o, m = np.flatnonzero(seen[i]), np.flatnonzero(~seen[i])                  # the smaller of two systems of equations
-        told = S[np.ix_(m, o)] @ np.linalg.solve(S[np.ix_(o, o)], Z[i, o]) if len(o) < len(m) else -np.linalg.solve(P[np.ix_(m, m)], P[np.ix_(m, o)] @ Z[i, o])
+        told = S[np.ix_(m, o)] @ np.linalg.solve(S[np.ix_(o, o)], Z[i, o]) if len(o) < len(m) else -np.linalg.solve(P[np.ix_(m, m)],
+            P[np.ix_(m, o)] @ Z[i, o])
         out[i, m] = (told + centre[m]) * scale[i] + mean[i]
     return out
 
@@ -218,7 +220,9 @@ def crossed_effects(
     *,
     steps:int=60,    # most rounds
     tol:float=1e-3,  # stop when no part changes by more, in standard deviations
-    few:float=2.,    # variances are learned as if so many effects and rows more had an equal share each; of profiles, five times as many with the shares that all readouts have together
+    # variances are learned as if so many effects and rows more had an equal share each; of profiles, five times as many with the shares
+    # that all readouts have together
+    few:float=2.,
     sample:int=200,  # readouts of profiles that these shares are learned from
 ) -> tuple[np.ndarray, list[np.ndarray]]: # mean (r,), effects (size, r) of each part
     "Values as a mean and a sum of random effects, one of each part, every readout for itself."
@@ -262,14 +266,16 @@ def assay_factors(
     usual:np.ndarray,       # (p, c, r) what adds up, against the level
     k:int=60,               # most factors
     steps:int=8,            # rounds of variational updates
-    ridge:float|None=None,  # then every perturbation is told by `best_linear` from the other systems, the factors filling the holes of what it learns from
+    # then every perturbation is told by `best_linear` from the other systems, the factors filling the holes of what it learns from
+    ridge:float|None=None,
     whole:bool|None=None,   # factors of everything, or of what does not add up; None = by how full the table is
 ) -> np.ndarray: # (p, c, r) effects everywhere
     "Bayesian factors of system × (assay, perturbation); of a table that is mostly holes, of what does not add up."
     (s, su), (a, au) = (pd.factorize(np.array([f(parse_context(c)) for c in contexts], object))
         for f in (lambda x: x[0], lambda x: '|'.join(x[1:])))
     def by_assay(x, axis): return np.stack([x.compress(a == q, axis).mean(axis) for q in range(len(au))], axis).take(a, axis)
-    base = usual if not (is_full(seen) if whole is None else whole) else by_assay(usual, 1) + by_assay(level, 0) - level   # a perturbation's own in an assay
+    # a perturbation's own in an assay
+    base = usual if not (is_full(seen) if whole is None else whole) else by_assay(usual, 1) + by_assay(level, 0) - level
     Y = np.full((len(su), len(au), len(D), D.shape[2]), np.nan, np.float32)
     Y[s, a] = np.where(seen, D - base, np.nan).transpose(1, 0, 2)
     views = np.repeat(np.arange(len(au)), len(D))

@@ -22,7 +22,8 @@ from .lpm import gene_of
 
 # %% ../../nbs/model/06g_descriptors.ipynb #4e15605a
 def relation_vectors(
-    relations:pd.DataFrame|None=None, # entity1, entity2: gene symbols that are related; None = STRING, CORUM and Reactome of the data folder
+    # entity1, entity2: gene symbols that are related; None = STRING, CORUM and Reactome of the data folder
+    relations:pd.DataFrame|None=None,
     *,
     width:int=64,           # length of a vector
     seed:int=0,             # of the eigensolver

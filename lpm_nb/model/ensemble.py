@@ -45,7 +45,8 @@ def _any_pair_repeats(atlas):
 def _decay(atlas):
     "Weight decay of embeddings, of growth: the fewer experiments a perturbation has, the stronger; small atlases are stopped in time without it."
     if sum(s.n_experiments for s in atlas.values()) < 10_000: return 1.
-    rows = pd.concat([s.obs['perturbation'].value_counts().rename(index=str) for s in atlas.values()]).groupby(level=0).sum().drop('', errors='ignore')
+    rows = pd.concat([s.obs['perturbation'].value_counts().rename(index=str) for s in atlas.values()]).groupby(level=0).sum().drop('',
+        errors='ignore')
     return float(np.clip(300 / rows[rows > 0].median(), 1, 3)) if len(rows) else 1.
 
 def _passes(n): return int(np.clip(round(1e7 / max(n, 1)), 3, 10))     # over n experiments of growth: of millions fewer
@@ -77,7 +78,8 @@ def map_config(
     if max(len(s.readouts) for s in atlas.values()) < 20: return default_config(atlas, **changes)
     n = sum(s.n_experiments for s in atlas.values())
     epochs = int(np.clip(40_000 / n, 30, 300))                         # enough steps for a small atlas
-    return LPMConfig(**{**dict(width=128, rank=128, layers=0, transfer=0, stack=False, epochs=epochs, lr=.005, wd_embedding=.3, wd_weights=.1,
+    return LPMConfig(**{**dict(width=128, rank=128, layers=0, transfer=0, stack=False, epochs=epochs, lr=.005, wd_embedding=.3,
+        wd_weights=.1,
         members=5, valid=.1, hold='values'), **changes})
 
 # %% ../../nbs/model/06m_ensemble.ipynb #3bd168b0
@@ -212,7 +214,8 @@ def _make_member(plan, m, here):
     valid = _with_transfer([b.take(np.flatnonzero(blind_to[n])) for n, b in zip(names, kept) if blind_to[n].any()],
         [plan.known[n].obs[blind_to[n]] for n in names if blind_to[n].any()], plan, effects)
     found = judged_blocks(kept, blind_to, plan.known, seed=plan.seed, rest=rest)
-    judged = [(b, t, part) for b, (_, t, part) in zip(_with_transfer([b for b, *_ in found], [t for _, t, _ in found], plan, effects), found)]
+    judged = [(b, t, part) for b, (_, t, part) in zip(_with_transfer([b for b, *_ in found], [t for _, t, _ in found], plan, effects),
+        found)]
     judged = [(*j, *_alone(plan, j[0].screen, j[1], effects)) for j in judged]
     directions = [replace(e, p=e.p[:0], c=e.c[:0], values=e.values[:0]) for e in effects]
     return _Member(net, here, valid, [plan.train[n] & ~rest[n] for n in names], rest, judged, directions)
@@ -251,8 +254,10 @@ def _seconds(plan):
     c, out = plan.config, 0.
     for b in plan.blocks:
         steps = len(b) / min(c.batch or batch_size(len(b)), max(len(b), 1))
-        each = c.hidden * (6 * c.width + c.rank) + c.rank * b.n_readouts if c.decoder == 'lpm' else b.n_readouts * c.hidden * (c.width + c.layers * c.hidden)
-        out += c.epochs * (steps * (5e-3 + 3e-9 * b.n_readouts * c.rank) + len(b) * each / 1e10) + 1.5e-5 * len(b) * min(b.n_readouts, 30) * c.stack
+        each = c.hidden * (6 * c.width + c.rank) + c.rank * b.n_readouts if c.decoder == 'lpm' else b.n_readouts * c.hidden * (c.width
+            + c.layers * c.hidden)
+        out += c.epochs * (steps * (5e-3 + 3e-9 * b.n_readouts * c.rank) + len(b) * each / 1e10) + 1.5e-5 * len(b) * min(b.n_readouts,
+            30) * c.stack
     return out
 
 def _processes(plan, together, progress, jobs):
@@ -260,7 +265,8 @@ def _processes(plan, together, progress, jobs):
     alone = together or progress or rank_and_size()[1] > 1 or str(plan.device) != 'cpu' or any(b.on_disk for b in plan.blocks)
     large = sum(s.X.nbytes for s in plan.known.values()) > 1e9             # each process has a copy
     if alone and (jobs or 1) > 1:
-        raise DataError("jobs > 1 is for members one by one on a CPU, from screens in memory, without progress bars and without torchrun; leave it out")
+        raise DataError("jobs > 1 is for members one by one on a CPU, from screens in memory, without progress bars and without "
+            "torchrun; leave it out")
     return 1 if alone or (large and jobs is None) else useful_workers(plan.config.members, _seconds(plan), jobs=jobs)
 
 # %% ../../nbs/model/06m_ensemble.ipynb #d6ae551e
@@ -301,9 +307,11 @@ def settle_levels(
 # %% ../../nbs/model/06m_ensemble.ipynb #4a8a1124
 def _tell_of_spelling(atlas):
     "Warn of names that differ between screens in spelling alone."
-    if len(atlas) < 2 or len(t := spelled_apart(atlas)) <= .005 * (len(atlas.perturbations) + len(atlas.contexts)): return      # few bring little
+    # few bring little
+    if len(atlas) < 2 or len(t := spelled_apart(atlas)) <= .005 * (len(atlas.perturbations) + len(atlas.contexts)): return
     (x, y, *_), (n, m, *_) = t['names'].iloc[0], t['screens'].iloc[0]
-    warnings.warn(f"{len(t)} {'name differs' if len(t) == 1 else 'names differ'} between screens in spelling alone, and {'is' if len(t) == 1 else 'are'} taken for "
+    warnings.warn(f"{len(t)} {'name differs' if len(t) == 1 else 'names differ'} between screens in spelling alone, and "
+        f"{'is' if len(t) == 1 else 'are'} taken for "
         f"different things, so that they learn nothing of each other ({x!r} in {n!r}, {y!r} in {m!r}): match_names(screen, to=other) in "
         "lpm_nb.data.harmonise makes them one (CLI: lpm data match)", DataWarning, stacklevel=3)
 
@@ -319,7 +327,8 @@ def _tell_of_tails(atlas, masks, rare=.01, most=.5, enough=500):
             far = np.sort((x - x.mean())**2)[::-1] if len(x) else np.zeros(0)
             share = far[:int(rare * len(far))].sum() / max(far.sum(), 1e-300)
             if share > most:
-                warnings.warn(f"{rare:.0%} of the values of {r!r} in screen {n!r} has {share:.0%} of their variance, and the model would be fitted to "
+                warnings.warn(f"{rare:.0%} of the values of {r!r} in screen {n!r} has {share:.0%} of their variance, and the model would "
+                    f"be fitted to "
                     f"these (the furthest: {x[np.abs(x - x.mean()).argmax()]:.4g}, median {np.median(x):.4g}): "
                     + ("take logarithms, or " if x.min() > 0 else "") + "leave out values that failed", DataWarning, stacklevel=3)
 
@@ -334,7 +343,8 @@ def _carry_over(known, scaling):
     settings = {('sums of profiles', n): {} for n in profiles}
     models = [f for _, f in fit_classical(profiles, whole, scaling, effects=measure_effects(profiles, scaling), settings=settings)]
     if not models: return None
-    warnings.warn(f"no perturbation was measured in two contexts, so nothing tells how effects carry over to another: {CARRIED:.0%} of what it did elsewhere "
+    warnings.warn(f"no perturbation was measured in two contexts, so nothing tells how effects carry over to another: {CARRIED:.0%} of "
+        f"what it did elsewhere "
         "is believed; measure some perturbations in several contexts", DataWarning, stacklevel=3)
     return Stack(models, {n: {'1': [1., CARRIED]} for f in models for n in f.screens})
 
@@ -359,7 +369,8 @@ def fit_lpm(
     _tell_of_tails(known, train)
     _tell_of_spelling(known)
     config = config or default_config(known)
-    if not isinstance(config, LPMConfig): raise DataError(f"expected config=LPMConfig(…) or default_config(atlas, members=2, …), got {type(config).__name__}")
+    if not isinstance(config, LPMConfig): raise DataError(f"expected config=LPMConfig(…) or default_config(atlas, members=2, …), got "
+        f"{type(config).__name__}")
     if config.decoder == 'paper' and any(s.obs['dose'].nunique() > 1 for s in known.values()):
         raise DataError("the paper's decoder has the dose in the perturbation's symbol and knows no dose column; write the dose into the "
             "label, as in 'drug:x@10', or use decoder='lpm'")

@@ -35,7 +35,8 @@ def _wider(a, b): return (*a[:2], min(a[2], b[2]), max(a[3], b[3])) if a and b a
 def _both_times(old, new):
     "Times of screens that are in one or both."
     def of(t, p): return set(t.get(p, t.get('', ())))
-    def merged(a, b): return {p: sorted(of(a, p) | (of(b, p) if p == '' or p in b else set()), key=lambda x: (x is None, x)) for p in dict.fromkeys(['', *a, *b])}
+    def merged(a, b): return {p: sorted(of(a, p) | (of(b, p) if p == '' or p in b else set()), key=lambda x: (x is None, x))
+        for p in dict.fromkeys(['', *a, *b])}
     return {n: merged(old.get(n, {}), new.get(n, {})) for n in dict.fromkeys([*old, *new])}
 
 def _extend(old, new):
@@ -49,7 +50,8 @@ def _extend(old, new):
     return Vocab(atoms, more(old.contexts, new.contexts), more(old.parts, new.parts), pairs,
         merge(old.readouts, new.readouts), merge(old.screen_contexts, new.screen_contexts),
                  _wider(old.dose, new.dose), _wider(old.time, new.time), max(old.max_members, new.max_members), None if old.dosed is None
-                     else more(old.dosed, new.dosed), None if old.tried is None else {p: [list(q) for q in dict.fromkeys(map(tuple, [*old.tried.get(p, []),
+                     else more(old.dosed, new.dosed), None if old.tried is None
+                         else {p: [list(q) for q in dict.fromkeys(map(tuple, [*old.tried.get(p, []),
             *(new.tried or {}).get(p, [])]))] for p in {**old.tried, **(new.tried or {})}}, ladders=old.ladders,
         times=None if old.times is None else _both_times(old.times, new.times or {}))
 
@@ -132,7 +134,8 @@ def _check_more(model, atlas):
         unit = s.adata.var['unit'].astype(str).tolist()
         if n in model.units and unit != model.units[n]:
             j = next(i for i, (a, b) in enumerate(zip(unit, model.units[n])) if a != b)
-            raise DataError(f"screen {n!r} has {s.readouts[j]!r} in {unit[j]!r}, the model learned it in {model.units[n][j]!r}; convert the "
+            raise DataError(f"screen {n!r} has {s.readouts[j]!r} in {unit[j]!r}, the model learned it in {model.units[n][j]!r}; convert "
+                f"the "
                 "values, or give the new screen another name")
         if n in model.scaling and not is_large(s.X):
             centre, scale = model.scaling[n]
@@ -241,13 +244,16 @@ def fine_tune(self:TrainedLPM,
     noise, hard = _extend_noise(self, atlas, held, nets[0], vocab=vocab, prior=prior, enough=n_pairs >= FEW)
     stack = _extend_stack(self, atlas, whole, scaling, levels=network_levels(nets, vocab, atlas))
     sums = fit_sums({n: s for n, s in atlas.items() if n not in self.vocab.readouts}, scaling) if config.decoder == 'lpm' else {}
-    sums |= {n: extend_sums(s, atlas[n], scaling=scaling[n], known=self.vocab.atoms) if n in atlas else s for n, s in self.stack.sums.items()}
+    sums |= {n: extend_sums(s, atlas[n], scaling=scaling[n], known=self.vocab.atoms) if n in atlas else s
+        for n, s in self.stack.sums.items()}
     met = {n: np.union1d(self.met.get(n, np.zeros(0, np.int64)), experiment_keys(s.obs)) for n, s in atlas.items()}
     made = replace(self, networks=nets, vocab=vocab, config=config, scaling=scaling, effects=effects, stack=replace(stack, sums=sums),
         noise=noise, hardness=hard, prior=prior, met={**self.met, **met}, descriptors=None, context_descriptors=[],
         units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **self.units},
-        history=pd.concat([self.history if 'stage' in self.history else self.history.assign(stage='train'), pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True),
-        provenance={**self.provenance, 'fine_tuned_on': {**self.provenance.get('fine_tuned_on', {}), **{n: fingerprint(s) for n, s in atlas.items()}}})
+        history=pd.concat([self.history if 'stage' in self.history else self.history.assign(stage='train'),
+            pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True),
+        provenance={**self.provenance,
+            'fine_tuned_on': {**self.provenance.get('fine_tuned_on', {}), **{n: fingerprint(s) for n, s in atlas.items()}}})
     controls = {n: _join_controls(self.controls.get(n), c) for n, c in measure_controls(made, atlas, whole).items()}
     made = replace(made, controls={**self.controls, **controls}, own={**measure_on_target(made, atlas, whole), **self.own},
         unmeasured=_still_unmeasured(self.unmeasured, find_unmeasured(atlas, whole), known=self.vocab.screen_contexts,

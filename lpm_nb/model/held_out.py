@@ -314,7 +314,8 @@ _LIKE = 5   # combinations that err as those of other screens do
 
 def _same_rows(table, wanted):
     "Where the experiments of one table stand in another."
-    def keys(t): return pd.MultiIndex.from_frame(t[['perturbation', 'context', 'dose', 'time']].astype(dict(perturbation=str, context=str)).fillna(-1))
+    def keys(t): return pd.MultiIndex.from_frame(t[['perturbation', 'context', 'dose', 'time']].astype(dict(perturbation=str,
+        context=str)).fillna(-1))
     return keys(table).get_indexer(keys(wanted))
 
 # %% ../../nbs/model/06l_held_out.ipynb #cdf5d8b8
@@ -412,7 +413,8 @@ def _weigh(self:_StackFit, n, pattern, e, but=None):
     speak, r = [k[0] for k, on in zip(self.kinds[n], pattern) if on == '1'], len(self.known[n].readouts)
     prior, each = (1., 1.) if r >= 20 else (10., max(1., r / 4))
     first = speak.index(OTHER_AMOUNTS) + 1 if OTHER_AMOUNTS in speak else 0
-    most = 1. if r >= 20 else 5.       # of profiles the same experiments chose the best epoch: what they say of more than the network's answer is too good to be true
+    # of profiles the same experiments chose the best epoch: what they say of more than the network's answer is too good to be true
+    most = 1. if r >= 20 else 5.
     def solve(e, settled): return solve_weights(e, prior=10. if first else prior, each=each, settled=settled, first=first, most=most)
     parts = [x.equations[pattern].first(len(speak) + 1) for x in self.said if x.screen == n and x.member != but and pattern in x.equations]
     settled = 'additive' in speak and 'interactions' not in speak and not first and not _better_free(parts, solve)
@@ -571,7 +573,8 @@ def _hardness(judged, vocab, kind, hard, shrinks, but=None, much=None):
         for codes in j.block.members.T.numpy(): by[:, :, j.block.screen] += [np.bincount(codes, x, n) for x in (w * r, w)]
     of_kind = np.eye(kind.max() + 1)[kind].T @ by                      # drugs, knock-outs, …; then what is peculiar to each of them
     usual = ((of_kind[0] + shrink) / (of_kind[1] + shrink))[kind]
-    for s in range(screens) if much is not None else (): usual[:, s] *= _by_group(by[0, :, s] / usual[:, s], by[1, :, s], kind * 64 + much.atoms[:, s], shrink)
+    for s in range(screens) if much is not None else (): usual[:, s] *= _by_group(by[0, :, s] / usual[:, s], by[1, :, s],
+        kind * 64 + much.atoms[:, s], shrink)
     rest = by[0] / usual
     everywhere = (rest.sum(1, keepdims=True) + shrink) / (by[1].sum(1, keepdims=True) + shrink)
     own = usual * (rest + shrink * everywhere) / (by[1] + shrink)
@@ -675,13 +678,16 @@ def _of_amounts(partly, names, noise, hard, atlas, shrink):
         far = np.zeros(len(r))
         if atlas is not None:
             o = atlas[names[b.screen]].obs
-            code = pd.factorize(pd.MultiIndex.from_arrays([np.r_[texts(t[k]), texts(o[k])] for t in (h.table,) for k in ('perturbation', 'context')]))[0]
+            code = pd.factorize(pd.MultiIndex.from_arrays([np.r_[texts(t[k]), texts(o[k])] for t in (h.table,)
+                for k in ('perturbation', 'context')]))[0]
             far = decades_beyond(log_amounts(h.table), code[:len(far)], told=log_amounts(o), of=code[len(far):])
         sums[:, b.screen] += (w * r)[far == 0].sum(), w[far == 0].sum()
         ends[:, b.screen] += (w * r)[far > 0].sum(), w[far > 0].sum(), (w * far)[far > 0].sum()
     part = sums[0] / sums[1]
     n = ends[1]
-    return dict(part=part.astype(np.float32), beyond=np.stack([(ends[0] + shrink * part) / (n + shrink), np.where(n > 0, ends[2] / np.maximum(n, 1e-9), 1.)], 1).astype(np.float32))
+    return dict(part=part.astype(np.float32),
+        beyond=np.stack([(ends[0] + shrink * part) / (n + shrink), np.where(n > 0, ends[2] / np.maximum(n, 1e-9), 1.)],
+            1).astype(np.float32))
 
 def fit_noise(
     held:Sequence[list[Held]], # what the members say of what they have not seen
@@ -721,7 +727,8 @@ def fit_noise(
     judged = [_Judged(h.block, r, w, pd.util.hash_pandas_object(h.table[['perturbation', 'context']], index=False).to_numpy() % _FOLDS)
         for h, r, w in zip(held, ratios, weights)]
     hard, beyond = _choose_hardness(judged, vocab, hard, much=None if atlas is None else _how_much(atlas, vocab))
-    noise = {n: (v * k * _each_readout(errors, weights, s, v, hard)).astype(np.float32) for s, ((n, v), k) in enumerate(zip(noise.items(), beyond))}
+    noise = {n: (v * k * _each_readout(errors, weights, s, v, hard)).astype(np.float32)
+        for s, ((n, v), k) in enumerate(zip(noise.items(), beyond))}
     usual = list(noise.values())
     own = _own_hardness(errors, usual, network)
     own = (own[0] + shrink) / (own[1] + shrink)

@@ -17,5 +17,6 @@ from .trained import Controls, TrainedLPM
 from .training import make_learner, masked_mse, train_member, train_members
 
 # %% ../../nbs/model/07_learner.ipynb #91516734
-_all_ = ['LPMConfig', 'paper_config', 'default_config', 'map_config', 'fingerprint', 'fit_lpm', 'load_lpm', 'Controls', 'TrainedLPM', 'make_learner',
+_all_ = ['LPMConfig', 'paper_config', 'default_config', 'map_config', 'fingerprint', 'fit_lpm', 'load_lpm', 'Controls', 'TrainedLPM',
+    'make_learner',
     'masked_mse', 'train_member', 'train_members']

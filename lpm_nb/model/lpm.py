@@ -35,10 +35,12 @@ class LPMConfig:
     batch:int|None=None     # experiments per batch; None = by the size of each screen
     schedule:str='one_cycle'# 'one_cycle', or 'exponential' with `gamma`
     gamma:float=.97         # factor per epoch of the exponential schedule
-    keep:str='best'         # weights of the 'best' validation epoch, or of the 'last'; of the exponential schedule always the last, and with `patience` the best
+    # weights of the 'best' validation epoch, or of the 'last'; of the exponential schedule always the last, and with `patience` the best
+    keep:str='best'
     patience:int|None=None  # stop after this many epochs without a better validation loss; None = run to the end
     stack:bool=True         # weigh the network against classical models on held-out experiments ('lpm' only)
-    transfer:int=150  # most directions of a perturbation's transferred effect, which profile screens take from other contexts; 0 = off ('lpm' only)
+    # most directions of a perturbation's transferred effect, which profile screens take from other contexts; 0 = off ('lpm' only)
+    transfer:int=150
     members:int=4           # networks in the ensemble
     # share of each screen's pairs that a member validates on, if the split has no validation part; None = by the size of the screen
     valid:float|None=None
@@ -51,7 +53,8 @@ class LPMConfig:
         check_known([self.keep], ['best', 'last'], 'keep')
         check_known([self.hold], ['pairs', 'values'], 'way to hold out')
         for k in ('width', 'hidden', 'rank', 'epochs', 'members', 'layers'):
-            if not isinstance(getattr(self, k), (int, np.integer)): raise DataError(f"expected {k} as a whole number, got {getattr(self, k)!r}")
+            if not isinstance(getattr(self, k), (int, np.integer)): raise DataError(f"expected {k} as a whole number, got "
+                f"{getattr(self, k)!r}")
         for k in ('width', 'hidden', 'rank', 'epochs', 'members'):
             if getattr(self, k) < 1: raise DataError(f"expected {k} ≥ 1, got {getattr(self, k)}")
         for k, top in (('dropout', 1), ('valid', .5)):
@@ -259,8 +262,10 @@ class LPMDecoder(nn.Module):
     def embed_context(self, context, parts): # (n,), (n, q) -> (n, d)
         return self.context(context) + self.part(parts).sum(1)
 
-    def translate(self, h, maps, local, transfer): # (n, rank), (contexts, e, rank), (n,), (n, e) -> (n, rank): what other contexts say, by a linear map of each context
-        if h.device.type != 'cpu': return h + torch.bmm(transfer[:, None], maps[local])[:, 0]    # a GPU need not wait to be told which contexts there are
+    # (n, rank), (contexts, e, rank), (n,), (n, e) -> (n, rank): what other contexts say, by a linear map of each context
+    def translate(self, h, maps, local, transfer):
+        # a GPU need not wait to be told which contexts there are
+        if h.device.type != 'cpu': return h + torch.bmm(transfer[:, None], maps[local])[:, 0]
         for k in local.unique().tolist():
             rows = (local == k).nonzero()[:, 0]
             h = h.index_add(0, rows, (transfer[rows] @ maps[k]).to(h.dtype))
@@ -370,7 +375,8 @@ def start_levels(
     with torch.no_grad():
         for b, u in zip(blocks, use or [None] * len(blocks)):
             level = network.level[b.screen]
-            if not len(network.single[b.screen]) and (b.n_readouts < 20 or len(b) * b.n_readouts <= 2e7): level.copy_(_crossed_levels(b, len(level), u))
+            if not len(network.single[b.screen]) and (b.n_readouts < 20
+                or len(b) * b.n_readouts <= 2e7): level.copy_(_crossed_levels(b, len(level), u))
             else:
                 total, n = torch.zeros_like(level), torch.zeros_like(level)
                 for rows, y in b.chunks(u):
@@ -392,7 +398,8 @@ def run_network(
     n = len(getattr(network, f'index{block.screen}'))
     wide = n if isinstance(network, LPMDecoder) else n * network.first.out_features
     if not len(block): return torch.empty(0, n)
-    if getattr(network, 'ladder', None) is not None: wide = max(wide, block.members.shape[1] * network.ladder.shape[1] * network.atom.embedding_dim)
+    if getattr(network, 'ladder', None) is not None: wide = max(wide,
+        block.members.shape[1] * network.ladder.shape[1] * network.atom.embedding_dim)
     size = size or max(16, int(4e6 // max(1, wide)))
     return torch.cat([network(*block.inputs(rows)) for rows in torch.arange(len(block)).split(size)])
 

@@ -58,13 +58,16 @@ def members_alone(
     t = table.iloc[rows[at]].reset_index(drop=True).assign(perturbation=pd.Categorical([format_perturbation([a]) for m in each for a in m]))
     code = t.groupby([k for k in ('perturbation', 'context', 'dose', 'time') if k in t], dropna=False, observed=True).ngroup().to_numpy()
     first = np.unique(code, return_index=True)[1]
-    return rows, t.iloc[first].reset_index(drop=True), csr_matrix((np.ones(len(code), np.float32), (at, code)), shape=(len(rows), len(first)))
+    return rows, t.iloc[first].reset_index(drop=True), csr_matrix((np.ones(len(code), np.float32), (at, code)),
+        shape=(len(rows), len(first)))
 
 # %% ../../nbs/model/06r_members.ipynb #7d47288e
 @dataclass(frozen=True)
 class Sums:
     "What single perturbations say of the combinations of a screen, and how far to trust that."
-    weights:list[float]    # of the answer for the combination itself, of the members' sum, and of a third: their joint effect (few readouts), the sum of what was measured (profiles)
+    # of the answer for the combination itself, of the members' sum, and of a third: their joint effect (few readouts), the sum of what was
+    # measured (profiles)
+    weights:list[float]
     never:list[str]        # atoms that were measured in combinations only: they cannot be added up
     contexts:list[str]
     ground:np.ndarray      # (contexts, r) where effects count from, standardised: controls, else the mean of what was measured alone
@@ -73,7 +76,8 @@ class Sums:
     span:np.ndarray|None=None  # (2, r) of few readouts, where effects end
     error:np.ndarray|None=None # (r,) squared error to expect of combinations of measured members
     guessed:bool=False     # no control says where effects of few readouts count from, and values never cross zero
-    of_contexts:dict[str, list[float]]=field(default_factory=dict) # weights of contexts of which many more or fewer combinations were measured than of others
+    # weights of contexts of which many more or fewer combinations were measured than of others
+    of_contexts:dict[str, list[float]]=field(default_factory=dict)
 
     def weights_of(self, contexts): # (q, m) weights in each of m contexts
         return np.array([self.of_contexts.get(c, self.weights) for c in contexts], float).reshape(-1, len(self.weights)).T
@@ -156,7 +160,8 @@ def _level_of_pairs(x, y, z, *, single, steps=61):
     "The level from which x and y join to z best; single: all that was measured alone."
     reach, n = np.ptp(single) + 1e-6, len(z)
     A = csr_matrix((np.ones(2 * n), (np.repeat(np.arange(n), 2), np.arange(2 * n))), shape=(n, 2 * n))
-    def error(g): return np.square(z - g - joint_effects(A, np.column_stack([x, y]).reshape(-1, 1) - g, effect_span(single[:, None] - g))[:, 0]).mean()
+    def error(g): return np.square(z - g
+        - joint_effects(A, np.column_stack([x, y]).reshape(-1, 1) - g, effect_span(single[:, None] - g))[:, 0]).mean()
     tried = np.linspace(single.min() - reach, single.max() + reach, steps)
     return tried[np.argmin([error(g) for g in tried])]
 
@@ -231,7 +236,8 @@ def measure_sums(
     return replace(out, atoms=atoms, alone=alone, span=effect_span(E), guessed=guessed,
         error=(JOINT_ERROR + guessed) * np.nanmean(E**2, 0).astype(np.float32))
 
-JOINT_ERROR = .1   # of the size of single effects: squared error of their joint effect where no combination tells; .07 to .25 in the screens at hand
+# of the size of single effects: squared error of their joint effect where no combination tells; .07 to .25 in the screens at hand
+JOINT_ERROR = .1
 
 # %% ../../nbs/model/06r_members.ipynb #5137efff
 def sum_equations(
@@ -292,7 +298,8 @@ def extend_sums(
     alone = np.full((len(atoms), len(contexts), old.ground.shape[1]), np.nan, np.float32)
     i, j = (pd.Index(x).get_indexer(y) for x, y in ((atoms, new.atoms), (contexts, new.contexts)))
     if new.alone is not None: alone[np.ix_(i, j)] = new.alone
-    if screen.obs['dose'].notna().any(): alone[:len(old.atoms)] = np.nan   # who was known may have had another dose, which is no answer at this one
+    # who was known may have had another dose, which is no answer at this one
+    if screen.obs['dose'].notna().any(): alone[:len(old.atoms)] = np.nan
     seen = alone[:len(old.atoms), :old.alone.shape[1]]
     seen[:] = np.where(np.isnan(old.alone), seen, old.alone)
     return replace(old, atoms=atoms, alone=alone)

@@ -50,7 +50,8 @@ def _known_in_part(model, table, contexts):
 def _effects(model, screen, table):
     "(n, n_readouts) effects by the networks, standardised."
     block = table_block(model, screen, table)
-    return sum((run_network(k, block) - k.base(block.screen, block.members, block.local)).detach().numpy() for k in model.networks) / len(model.networks)
+    return sum((run_network(k, block) - k.base(block.screen, block.members, block.local)).detach().numpy()
+        for k in model.networks) / len(model.networks)
 
 # %% ../../nbs/model/06s_new_contexts.ipynb #dd2323b9
 def part_effects(
@@ -96,12 +97,14 @@ def predict_like_known_contexts(
     (centre, scale), n = model.scaling[screen], len(cs)
     r = len(centre)
     mean, var = np.empty((2, len(table), r), np.float32)
-    usual = in_contexts(model, screen, cs, most=200)[1] if measured_atoms(model, screen) else np.zeros((0, n, r), np.float32)   # of combinations alone nothing is known of singles
+    # of combinations alone nothing is known of singles
+    usual = in_contexts(model, screen, cs, most=200)[1] if measured_atoms(model, screen) else np.zeros((0, n, r), np.float32)
     share, levels = recurring_share(usual), {}
     def level(dose, time):                                             # of the mean perturbation there
         amounts = {k: round(float(x), 6) for k, x in (('dose', dose), ('time', time)) if x is not None and x > 0}
         key = tuple(sorted(amounts.items()))
-        if key not in levels: levels[key] = (in_contexts(model, screen, cs, most=200, amounts=amounts)[1] if amounts else usual).mean((0, 1))
+        if key not in levels: levels[key] = (in_contexts(model, screen, cs, most=200, amounts=amounts)[1] if amounts
+            else usual).mean((0, 1))
         return levels[key]
     guess = model.prior.get(screen, np.float32(1))
     apart = usual.var(1, ddof=1).mean(0) if n > 1 and len(usual) else guess
@@ -114,7 +117,8 @@ def predict_like_known_contexts(
         E, sd = (E - centre) / scale, sd / scale
         for e, s, (_, row), at in zip(E, sd, w.iterrows(), there[k:]):
             spread = ((e - e.mean(0))**2).sum(0)
-            middle = level(row.get('dose'), row.get('time')) if len(usual) and len(parse_perturbation(row['perturbation'])) == 1 else e.mean(0)
+            middle = level(row.get('dose'),
+                row.get('time')) if len(usual) and len(parse_perturbation(row['perturbation'])) == 1 else e.mean(0)
             mean[at] = middle + share * (e.mean(0) - middle)
             var[at] = (s**2).mean(0) + (1 + 1 / n) * (spread + few * apart) / (n - 1 + few)
     mean += _level_of_all(model, screen, cs) + part_effects(model, screen, table, contexts=cs)

@@ -21,7 +21,8 @@ def _additive_from(members, rows, V, atoms, ridge=1., nothing=0.):
     "Level (r,) and effects (a, r) of the atoms, from some experiments of one context; NaN where an atom is not among them, `nothing` in readouts that have no value of it."
     seen, out = ~np.isnan(V[rows]), np.full((len(atoms), V.shape[1]), np.nan, np.float32)
     level = np.zeros(V.shape[1])
-    same = [np.arange(V.shape[1])] if seen.all() else [[q] for q in range(V.shape[1])]                 # with gaps, each readout from its own experiments
+    # with gaps, each readout from its own experiments
+    same = [np.arange(V.shape[1])] if seen.all() else [[q] for q in range(V.shape[1])]
     out[np.isin(atoms, [a for i in rows for a in members[i]])] = nothing
     for q in same:
         at = rows[seen[:, q].all(1)]
@@ -237,8 +238,11 @@ def pairs_from_singles(
     share:float=.2, # of the completed interactions of one context, believed in another
     noise:float=1.1, # see `complete_interactions`
     few:int=20,   # fewest pairs of a context that has some, and fewest singles of one that has none
-    zero:Mapping[str, np.ndarray]|None=None, # context -> (r,) what controls would read where there are none; else effects count from the mean of singles
-): # as `pair_interactions`, of contexts that have singles but no pairs, and what to expect as squared error (c, r); None if there is no such context
+    # context -> (r,) what controls would read where there are none; else effects count from the mean of singles
+    zero:Mapping[str, np.ndarray]|None=None,
+# as `pair_interactions`, of contexts that have singles but no pairs, and what to expect as squared error (c, r); None if there is no such
+# context
+):
     "What a context's own singles do together if they are independent, and what pairs add to that elsewhere, as far as contexts are alike in it."
     members, whole = [parse_perturbation(p) for p in P], ~np.isnan(V).all(1)
     n_members = np.array([len(m) for m in members])
@@ -288,7 +292,9 @@ def singles_from_pairs(
     *,
     few:int=8,    # fewest singles; and so many of the line of all contexts are added to each context's own
     fewest_pairs:int=20, # of a context
-): # atoms, contexts, tables: level (c, r), members (c, a, r), NaN = not in pairs there: a single is the level and its member; None if too few singles are in pairs
+# atoms, contexts, tables: level (c, r), members (c, a, r), NaN = not in pairs there: a single is the level and its member; None if too few
+# singles are in pairs
+):
     "What perturbations do alone, from what they add in their pairs."
     members = [parse_perturbation(p) for p in P]
     n = np.array([len(m) for m in members])
@@ -324,7 +330,9 @@ def pairs_of_known_alone(
     V:np.ndarray, # (n, r) values, NaN = not measured
     *,
     few:int=8,    # fewest perturbations of a context with a single and pairs
-): # as `pair_interactions`, NaN but for pairs with a member of which there is a single and no pair, and what to expect as squared error (c, r); None if there are none
+# as `pair_interactions`, NaN but for pairs with a member of which there is a single and no pair, and what to expect as squared error (c,
+# r); None if there are none
+):
     "Pairs of perturbations that were measured alone, by what such perturbations add in their pairs."
     if (made := pair_interactions(P, C, V, complete=False)) is None: return None
     atoms, contexts, t = made
@@ -332,7 +340,8 @@ def pairs_of_known_alone(
     r = V.shape[1]
     at = {a: k for k, a in enumerate(atoms)}
     if (elsewhere := same_pairs(P, C, V, k=0)) is not None: elsewhere = np.nan_to_num(elsewhere[2]['pairs'])
-    effects, pairs, error = np.full_like(t['members'], np.nan), np.full_like(t['pairs'], np.nan), np.full((len(contexts), r), np.nan, np.float32)
+    effects, pairs, error = np.full_like(t['members'], np.nan), np.full_like(t['pairs'], np.nan), np.full((len(contexts), r), np.nan,
+        np.float32)
     for j, c in enumerate(contexts):
         one = np.flatnonzero((C == c) & np.array([len(m) == 1 for m in members], bool))
         k = np.array([at[members[i][0]] for i in one], int)
@@ -361,7 +370,9 @@ def pairs_of_known_alone(
 def member_sums(
     P:np.ndarray, # (n,) labels of perturbations
     C:np.ndarray, # (n,) contexts
-    V:np.ndarray, # (n, r) values, NaN = not measured; single gaps are filled with the context's mean, an experiment with more than half missing is not used
+    # (n, r) values, NaN = not measured; single gaps are filled with the context's mean, an experiment with more than half missing is not
+    # used
+    V:np.ndarray,
     *,
     ridge:float=1., # so many experiments without effect are added to each member
     few:int=20,   # fewest combinations of a context
@@ -385,5 +396,6 @@ def member_sums(
 SINGLES = 'singles from pairs'   # the one that answers for single perturbations
 KNOWN_ALONE = 'known alone'      # the one that answers for pairs of what has a single and no pair
 
-PAIR_MODELS = {'interactions': pair_interactions, 'singles': pairs_from_singles, SINGLES: singles_from_pairs, KNOWN_ALONE: pairs_of_known_alone, 'factors of pairs': pair_factors, 'same pairs': same_pairs,
+PAIR_MODELS = {'interactions': pair_interactions, 'singles': pairs_from_singles, SINGLES: singles_from_pairs,
+    KNOWN_ALONE: pairs_of_known_alone, 'factors of pairs': pair_factors, 'same pairs': same_pairs,
     'curves, nearest genes': partial(pair_curves, how='nearest'), 'curves, low rank': partial(pair_curves, how='low rank')}

@@ -148,7 +148,8 @@ def _add_unseen(model, screen, table, block, described, mean, var):
     "Answers and variances of experiments with unseen symbols, changed in place."
     unseen = _is_unseen(model, table, block) & ~described
     var[unseen] = np.maximum(var[unseen], _guess(model, screen))
-    if len(blank := np.flatnonzero(unseen & (block.context.numpy() > 0))): predict_usual(model, screen, table, rows=blank, mean=mean, var=var)
+    if len(blank := np.flatnonzero(unseen & (block.context.numpy() > 0))): predict_usual(model, screen, table, rows=blank, mean=mean,
+        var=var)
     if described.any(): predict_unseen(model, screen, table, rows=np.flatnonzero(described), mean=mean, var=var)
     for i, j, kind, v in _on_target_of_unseen(model, screen, table, block):
         mean[i, j] += v
@@ -166,8 +167,10 @@ def _add_up(model, screen, table, block, mean, var):
     rows, A = rows[keep], A[keep]
     if not len(rows): return
     if s.guessed and sum(s.weights[1:]) > .5:
-        warnings.warn(f"no control of screen {screen!r} says what is read where nothing was done: effects of members of combinations count from the "
-            "mean of single perturbations, which is a guess; add it (`lpm data add --no-effect 1` for viability, `Screen.with_no_effect`), and "
+        warnings.warn(f"no control of screen {screen!r} says what is read where nothing was done: effects of members of combinations "
+            f"count from the "
+            "mean of single perturbations, which is a guess; add it (`lpm data add --no-effect 1` for viability, "
+                "`Screen.with_no_effect`), and "
             "train again", DataWarning, stacklevel=5)
     scaling = model.scaling[screen]
     m, sd = model.predict_screen(screen, alone, unknown='prior')
@@ -300,7 +303,8 @@ def check_experiments(self:TrainedLPM,
 ) -> None:
     "One error that names all unknown symbols, before any work; those that descriptors describe are left out."
     described, placed = find_unseen(self, table, screen)
-    P, C = (pd.Categorical(table[k][~d]).remove_unused_categories().categories.astype(str) for k, d in (('perturbation', described), ('context', placed)))
+    P, C = (pd.Categorical(table[k][~d]).remove_unused_categories().categories.astype(str)
+        for k, d in (('perturbation', described), ('context', placed)))
     instead = at_tried_members(self.vocab, P)
     members = [parse_perturbation(instead[p][0][0] if p in instead else p) for p in P]
     able = described_atoms(self, {a for m in members for a in m}, screen)
@@ -334,11 +338,13 @@ def _follow_own_dose(model, screen, table, mean, std):
     "From the last dose of its own perturbation on to the dose that is asked for; answers changed in place."
     P = pd.Categorical(table['perturbation'].astype(str))
     dose = np.asarray(table['dose'], float)
-    ends = np.array([(min(at), max(at)) if (at := [d for d, _ in model.vocab.tried.get(p, ()) if d]) else (np.nan, np.nan) for p in P.categories]).reshape(-1, 2)[P.codes]
+    ends = np.array([(min(at), max(at)) if (at := [d for d, _ in model.vocab.tried.get(p, ()) if d]) else (np.nan, np.nan)
+        for p in P.categories]).reshape(-1, 2)[P.codes]
     rows = np.flatnonzero((dose < ends[:, 0] * .99) | (dose > ends[:, 1] * 1.01))
     if not len(rows): return
     table = table.iloc[rows]
-    step, var = _amount_step(model, screen, table, start=log_amounts(table.assign(dose=np.clip(dose[rows], *ends[rows].T))), stop=log_amounts(table))
+    step, var = _amount_step(model, screen, table, start=log_amounts(table.assign(dose=np.clip(dose[rows], *ends[rows].T))),
+        stop=log_amounts(table))
     mean[rows] += step
     std[rows] = np.sqrt(std[rows]**2 + var)
 
@@ -384,7 +390,8 @@ def _at_times(model, screen, table, asked, unknown):
     "The same of times."
     at, time, weight = asked
     missing = pd.to_numeric(table['time']).isna().to_numpy() if 'time' in table else np.ones(len(table), bool)
-    return _by_stand_ins(model, screen, table.iloc[at].assign(time=time), at=at, weight=weight, part=np.where(missing, 1., 1 / 3), unknown=unknown)
+    return _by_stand_ins(model, screen, table.iloc[at].assign(time=time), at=at, weight=weight, part=np.where(missing, 1., 1 / 3),
+        unknown=unknown)
 
 def _at_member_doses(model, screen, table, instead, unknown):
     "The same of combinations whose members have doses of their own."
@@ -392,7 +399,8 @@ def _at_member_doses(model, screen, table, instead, unknown):
     ways = [instead.get(p, [(p, 1.)]) for p in P.categories]
     at = np.repeat(np.arange(len(table)), [len(ways[k]) for k in P.codes])
     label, weight = zip(*(w for k in P.codes for w in ways[k]))
-    return _by_stand_ins(model, screen, table.iloc[at].assign(perturbation=pd.Categorical(label)), at=at, weight=np.array(weight), part=np.full(len(table), 1 / 3), unknown=unknown)
+    return _by_stand_ins(model, screen, table.iloc[at].assign(perturbation=pd.Categorical(label)), at=at, weight=np.array(weight),
+        part=np.full(len(table), 1 / 3), unknown=unknown)
 
 # %% ../../nbs/model/06k_predict.ipynb #8412b032
 @patch
@@ -414,9 +422,11 @@ def predict_screen(self:TrainedLPM,
     if (asked := at_tried_doses(self.vocab, table)) is not None: return _at_doses(self, screen, table, asked, unknown)
     described, placed = find_unseen(self, table, screen)
     new = in_no_screen(self, table) & ~placed
-    if placed.any() or new.any():                                  # contexts that are only described, or not even that: apart from the others
+    # contexts that are only described, or not even that: apart from the others
+    if placed.any() or new.any():
         out = np.empty((2, len(table), len(self.scaling[screen][0])), np.float32)
-        for rows, ask in ((placed, predict_unseen_contexts), (new, predict_like_known_contexts), (~placed & ~new, type(self).predict_screen)):
+        for rows, ask in ((placed, predict_unseen_contexts), (new, predict_like_known_contexts),
+            (~placed & ~new, type(self).predict_screen)):
             if rows.any(): out[:, rows] = ask(self, screen, table[rows], unknown=unknown)
         return out[0], out[1]
     block = table_block(self, screen, table)
@@ -459,7 +469,8 @@ def _check_readouts(model, home, readouts):
     for c, names in home.items():
         if any(set(readouts) & set(model.vocab.readouts[n]) for n in names): continue
         other = next(n for n, rs in model.vocab.readouts.items() if set(readouts) & set(rs))
-        raise DataError(f"context {c!r} is of {', '.join(map(repr, names))}, where {readouts[0]!r} is not measured; predict_screen({other!r}, …) asks as "
+        raise DataError(f"context {c!r} is of {', '.join(map(repr, names))}, where {readouts[0]!r} is not measured; "
+            f"predict_screen({other!r}, …) asks as "
             f"if {other!r} had this context")
 
 @patch
@@ -467,7 +478,9 @@ def predict(self:TrainedLPM,
     experiments:pd.DataFrame, # perturbation, context [, dose µM, time h]
     *,
     readouts:Sequence[str]|None=None, # only these; None = all that the contexts' screens have
-    unknown:str='error',      # 'error' names unknown symbols; 'prior' predicts what the known ones do in the mean (in a new context what the screen's contexts have in common), with a wide std
+    # 'error' names unknown symbols; 'prior' predicts what the known ones do in the mean (in a new context what the screen's contexts have
+    # in common), with a wide std
+    unknown:str='error',
     name:str='prediction',    # name of the result
 ) -> Screen: # (n, n_readouts) means; layer `std`; NaN where a context's screen does not have a readout
     "Predict experiments."

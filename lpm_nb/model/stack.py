@@ -44,7 +44,8 @@ def fold_equations(
     answers:Sequence[np.ndarray], # q × (n, r): of the network, then of the classical models
     spread:np.ndarray,   # (n, r) variance of the network's answer that averaging will take away
     n:int|None=None,     # as how many experiments they count: those of one pair at several doses as one; None = all
-    scarce:np.ndarray|None=None, # (n, k) how little is known of each, see `scarcity`: then also of what weights change by, step by step; None = of weights only
+    # (n, k) how little is known of each, see `scarcity`: then also of what weights change by, step by step; None = of weights only
+    scarce:np.ndarray|None=None,
 ) -> Equations: # of q weights, then of k × q changes
     "Normal equations of held-out experiments."
     seen = ~np.isnan(y)
@@ -138,7 +139,9 @@ def solve_shifts(
     weights:Sequence[float], # (q,) of all, most of which is well known
     *,
     fading:bool=False,   # the network is believed to know less of a context with every step, and nothing of one with a single experiment
-    prior:float=20.,     # so many experiments that say so, or else that ask for no change; more where there are few: what few pairs say counts by the square of their number
+    # so many experiments that say so, or else that ask for no change; more where there are few: what few pairs say counts by the square of
+    # their number
+    prior:float=20.,
 ) -> np.ndarray: # (steps, q)
     "What the weights change by where little was measured."
     q, n = len(weights), max(equations.n, 1)
@@ -189,9 +192,11 @@ class Stack:
     # screen -> which of its models answer, such as '11' -> weight of the network, then of those that answer
     weights:dict[str, dict[str, list[float]]]
     sums:dict[str, Sums]=field(default_factory=dict) # screen -> what single perturbations say of combinations, see `members`
-    scales:dict[str, list[list[float]]]=field(default_factory=dict) # screen -> log sizes of predicted effects, and the factors there, see `effect_scale`
+    # screen -> log sizes of predicted effects, and the factors there, see `effect_scale`
+    scales:dict[str, list[list[float]]]=field(default_factory=dict)
     counts:dict[str, Counts]=field(default_factory=dict) # screen -> how much was measured of each perturbation and context
-    shifts:dict[str, dict[str, list[list[float]]]]=field(default_factory=dict) # screen -> pattern -> (steps of `scarcity`, base models) what weights change by where little was measured
+    # screen -> pattern -> (steps of `scarcity`, base models) what weights change by where little was measured
+    shifts:dict[str, dict[str, list[list[float]]]]=field(default_factory=dict)
 
     def base_models(self, screen) -> list[ClassicalModel]: return [f for f in self.models if screen in f.screens] # of one screen
 

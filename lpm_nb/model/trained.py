@@ -55,10 +55,14 @@ class TrainedLPM:
     controls:dict[str, Controls]=field(default_factory=dict) # screen -> its measured controls
     descriptors:Descriptors|None=None # what is known of genes and drugs beforehand, for those that no screen has
     context_descriptors:list[Descriptors]=field(default_factory=list) # the same of contexts; the first that knows one answers
-    prior:dict[str, np.ndarray]=field(default_factory=dict) # screen -> (n_readouts,) variance of the training values, standardised: what a guess would err by; absent = 1
-    own:dict[str, dict[int, float]]=field(default_factory=dict) # screen -> kind -> variance of the perturbed genes' own transcripts around what is usual, standardised
-    unmeasured:dict[str, dict[str, list[int]]]=field(default_factory=dict) # screen -> context -> readouts (positions) that were never measured there
-    met:dict[str, np.ndarray]=field(default_factory=dict) # screen -> sorted numbers of the experiments it was trained on, see `experiment_keys`
+    # screen -> (n_readouts,) variance of the training values, standardised: what a guess would err by; absent = 1
+    prior:dict[str, np.ndarray]=field(default_factory=dict)
+    # screen -> kind -> variance of the perturbed genes' own transcripts around what is usual, standardised
+    own:dict[str, dict[int, float]]=field(default_factory=dict)
+    # screen -> context -> readouts (positions) that were never measured there
+    unmeasured:dict[str, dict[str, list[int]]]=field(default_factory=dict)
+    # screen -> sorted numbers of the experiments it was trained on, see `experiment_keys`
+    met:dict[str, np.ndarray]=field(default_factory=dict)
 
     def __repr__(self): return f"TrainedLPM: {len(self.networks)} × {self.config.decoder} decoder; {self.vocab!r}"
 
@@ -152,7 +156,8 @@ def embedding(self:TrainedLPM,
 ) -> pd.DataFrame: # (n_symbols, width) or (n_symbols, members × width)
     "The learned vectors of symbols."
     check_known([kind], ['perturbation', 'readout', 'context'], 'kind of embedding')
-    if member is not None and not 0 <= member < len(self.networks): raise DataError(f"expected member= from 0 to {len(self.networks) - 1}, got {member}")
+    if member is not None and not 0 <= member < len(self.networks): raise DataError(f"expected member= from 0 to "
+        f"{len(self.networks) - 1}, got {member}")
     nets, symbols = self.networks if member is None else [self.networks[member]], listed(symbols)
     if symbols is not None and not symbols: raise DataError('expected at least one symbol, got none; symbols=None is all')
     if kind == 'readout':

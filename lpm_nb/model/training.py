@@ -48,7 +48,8 @@ def _adamw(params, config, network, **kwargs):
         fused=True)
 
 # %% ../../nbs/model/06h_training.ipynb #386c200f
-def _epoch_seed(seed, epoch): return int(np.random.default_rng([seed, epoch, *([rank_and_size()[0]] if rank_and_size()[0] else [])]).integers(2**31))
+def _epoch_seed(seed, epoch): return int(np.random.default_rng([seed, epoch,
+    *([rank_and_size()[0]] if rank_and_size()[0] else [])]).integers(2**31))
 
 # %% ../../nbs/model/06h_training.ipynb #cbfa09f4
 class _OnDevice(Metric):

@@ -95,7 +95,8 @@ def find_unseen(
     if model.context_descriptors:
         C = pd.Categorical(table['context'].astype(str))
         known = set(model.vocab.contexts)
-        def of(c): return next((d for n in ([screen] if screen else model.screens_of(c)) if (d := choose_descriptors(model, n, [c])[0]) is not None), None)
+        def of(c): return next((d for n in ([screen] if screen else model.screens_of(c))
+            if (d := choose_descriptors(model, n, [c])[0]) is not None), None)
         who = {c: d for c in C.categories if c not in known and (d := of(c)) is not None}
         if who: placed = C.isin([c for c, same in zip(who, _known_otherwise(who.items(), known, plain_context)) if not same])
     return described, placed
@@ -108,9 +109,11 @@ def measured_atoms(
     "Atoms of single perturbations that were measured in a screen, or in one with the same readouts."
     models, known = model.stack.base_models(screen), set(model.vocab.atoms)
     atoms = {a for f in models if f.method in OF_MEMBERS for a in f.rows} & known
-    rows = {r for f in models if f.method not in OF_MEMBERS for r in f.rows} | {r for e in model.effects if screen in e.screens for r in e.perturbations}
+    rows = {r for f in models if f.method not in OF_MEMBERS for r in f.rows} | {r for e in model.effects if screen in e.screens
+        for r in e.perturbations}
     if not rows and not atoms: return [a for a in model.vocab.atoms if a]
-    return sorted(atoms | {m[0] for m in map(parse_perturbation, split_labels(np.array(sorted(rows), object))[0]) if len(m) == 1 and m[0] in known})
+    return sorted(atoms | {m[0] for m in map(parse_perturbation, split_labels(np.array(sorted(rows), object))[0]) if len(m) == 1
+        and m[0] in known})
 
 # %% ../../nbs/model/06j_unseen.ipynb #e9a36f5a
 def _responses(model, screen, what, *, names, where, beside=((),)):
@@ -126,9 +129,11 @@ def _responses(model, screen, what, *, names, where, beside=((),)):
         i, j = np.array(cells, int).reshape(-1, 2).T
         what_is = [split_dose(a)[0] for a in names]
         taken = [{split_dose(a)[0] for a in b} for b in beside]
-        labels = np.array([[format_perturbation([a, *([] if x in t else b)]) for a, x in zip(names, what_is)] for b, t in zip(beside, taken)], object)
+        labels = np.array([[format_perturbation([a, *([] if x in t else b)]) for a, x in zip(names, what_is)]
+            for b, t in zip(beside, taken)], object)
         apart = np.array([[x not in t for x in what_is] for t in taken])                # an atom is not combined with itself
-        partner = set.intersection(*map(set, beside))                                   # the own transcripts of those that stand in for others are not theirs
+        # the own transcripts of those that stand in for others are not theirs
+        partner = set.intersection(*map(set, beside))
         for k, b in enumerate(beside): free[k, [own[gene_of(a)[1]] for a in b if a not in partner and gene_of(a)[1] in own]] = 0
     else: labels, apart = np.array([names], object), np.ones((1, n), bool)
     count, step = np.maximum(apart.T.astype(np.float32) @ free, 1e-9), max(1, int(2e7 // max(n * r, 1)))
@@ -189,7 +194,8 @@ def _stand_ins(model, d, screen, others, beside, tried):
     if not others: return [beside]
     g = rng(0, 'stand-ins', screen, *map(str, others))
     partners = {split_dose(b)[0] for b in beside}
-    able = [nearest_doses(tried, [a for a in d.smoothers[screen, k].known if a not in partners], np.nan if x is None else x) for k, x in others]
+    able = [nearest_doses(tried, [a for a in d.smoothers[screen, k].known if a not in partners], np.nan if x is None else x)
+        for k, x in others]
     n = int(np.clip(2e6 / (len(able[0]) * len(model.vocab.readouts[screen])), *STAND_INS))
     return [(*beside, *(g.choice(a) for a in able)) for _ in range(n)]
 
@@ -213,7 +219,8 @@ def predict_unseen(
         for a in m:
             others = list(m)
             others.remove(a)
-            key = (d.kind(a), _dose(a)), tuple(sorted(((d.kind(b), _dose(b)) for b in others), key=str)), tuple(b for b in sets[i] if b in known)
+            key = (d.kind(a), _dose(a)), tuple(sorted(((d.kind(b), _dose(b)) for b in others), key=str)), tuple(b for b in sets[i]
+                if b in known)
             groups.setdefault(key, []).append((i, a))
     atoms = {k: sorted({a for m in new for a in m if d.kind(a) == k}) for k in {g[0][0] for g in groups}}
     weights = {k: dict(zip(a, d.weights(screen, k, a))) for k, a in atoms.items()}
@@ -226,7 +233,8 @@ def predict_unseen(
         have = np.array([split_dose(a)[1] for a in names])
         have = have[~np.isnan(have)]
         if dose is not None and len(have) and not have.min() / 3 <= dose <= have.max() * 3:
-            warnings.warn(f"{items[0][1]!r} is at a dose that no known perturbation of its kind had in screen {screen!r} ({have.min():g} to {have.max():g} "
+            warnings.warn(f"{items[0][1]!r} is at a dose that no known perturbation of its kind had in screen {screen!r} ({have.min():g} "
+                f"to {have.max():g} "
                 "µM): it is answered as at the nearest of them", DataWarning, stacklevel=4)
         s, mine = d.smoothers[screen, kind], np.concatenate([of_label[i] for i, _ in items])
         W = np.stack([weights[kind][a] for _, a in items])[np.repeat(np.arange(len(items)), [len(of_label[i]) for i, _ in items])]
@@ -235,7 +243,8 @@ def predict_unseen(
         step = max(1, int(5e7 // max(len(s.known) * mean.shape[1], 1)))
         for k in range(0, len(where), step):
             w = where.iloc[k:k + step].reset_index(drop=True)
-            E, U = _responses(bare, screen, 'perturbation', names=names, where=w, beside=_stand_ins(model, d, screen, others, beside, tried))
+            E, U = _responses(bare, screen, 'perturbation', names=names, where=w,
+                beside=_stand_ins(model, d, screen, others, beside, tried))
             for e, u, c, at in zip(E, U, w['context'], there[k:]):
                 np.add.at(mean, rows[mine[at]], W[at] @ e)
                 np.add.at(var, rows[mine[at]], s.error_in(c) + (several[mine[at]] / (1 + len(others)))[:, None] * u)
@@ -326,8 +335,10 @@ def _usual(model, kinds=()):
 # %% ../../nbs/model/06j_unseen.ipynb #aab9a210
 def _describe_perturbations(model, vectors, places):
     "What vectors of genes and drugs say of each screen, learned in some of its contexts."
-    if dosed := [x for x in vectors.index if split_dose(x)[1] == split_dose(x)[1] and gene_of(split_dose(x)[0])[1] in {gene_of(split_dose(a)[0])[1] for a in model.vocab.atoms}]:
-        raise DataError(f"expected one vector for each drug, whatever its dose; got one for {dosed[0]!r}, keep one as {split_dose(dosed[0])[0]!r}")
+    if dosed := [x for x in vectors.index if split_dose(x)[1] == split_dose(x)[1]
+        and gene_of(split_dose(x)[0])[1] in {gene_of(split_dose(a)[0])[1] for a in model.vocab.atoms}]:
+        raise DataError(f"expected one vector for each drug, whatever its dose; got one for {dosed[0]!r}, keep one as "
+            f"{split_dose(dosed[0])[0]!r}")
     d, few = Descriptors(vectors, {}), {}
     for n, cs in model.vocab.screen_contexts.items():
         tried = measured_atoms(model, n)
@@ -344,7 +355,8 @@ def _describe_perturbations(model, vectors, places):
                     **_usual(model, [kind])})), places=some)
     if not d.smoothers:
         raise DataError(f"no screen of the model has {LEAST} known perturbations of one kind with a vector ("
-            + '; '.join(f"{n}, {k or 'no kind'}: {q}" for (n, k), q in few.items()) + "). What an unseen one does is told by known ones, which have to be "
+            + '; '.join(f"{n}, {k or 'no kind'}: {q}" for (n, k), q in few.items()) + "). What an unseen one does is told by known ones, "
+                "which have to be "
             "in the table as well; expected genes or drugs by name, such as "
             f"{gene_of(split_dose(model.vocab.atoms[0])[0])[1]!r}, the table has {', '.join(map(repr, vectors.index[:3]))}, …")
     return d
@@ -364,7 +376,8 @@ def in_contexts(
     atoms = sorted(rng(0, 'perturbations', screen).choice(atoms, min(most, len(atoms)), replace=False))
     labels = [format_perturbation([a]) for a in atoms]
     usual = [_usual(model, [gene_of(a)[0]]) for a in atoms]
-    where = pd.DataFrame([dict(perturbation=p, **{**u, **{k: v for k, v in (amounts or {}).items() if k in u}}) for p, u in zip(labels, usual)])
+    where = pd.DataFrame([dict(perturbation=p, **{**u, **{k: v for k, v in (amounts or {}).items() if k in u}})
+        for p, u in zip(labels, usual)])
     return labels, known_responses(model, screen, 'context', names=contexts, where=where)
 
 def _elsewhere(model, screen):
@@ -407,7 +420,9 @@ def _describe_contexts(model, vectors):
 def with_descriptors(self:TrainedLPM,
     vectors:pd.DataFrame|None=None, # index = genes or drugs such as 'STAT1', or atoms such as 'CRISPRi:STAT1'; columns = numbers
     *,
-    contexts:pd.DataFrame|str|None=None, # index = contexts, or their first part such as 'A375'; columns = numbers; or 'screens': only what other screens of the model say of the same lines
+    # index = contexts, or their first part such as 'A375'; columns = numbers; or 'screens': only what other screens of the model say of the
+    # same lines
+    contexts:pd.DataFrame|str|None=None,
     places:int=8,         # contexts of a screen that the weights of `vectors` are learned in
 ) -> TrainedLPM: # a new model; this one is unchanged
     "Give a model what is known of genes, drugs or cell lines beforehand, so that it answers for those that no screen has."

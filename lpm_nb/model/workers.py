@@ -90,6 +90,7 @@ def run_tasks(
         except BaseException as e:
             pool.shutdown(wait=True, kill_workers=True)
             if isinstance(e, loky.process_executor.TerminatedWorkerError):
-                raise LPMError("a worker process was ended from outside, most often because memory ran out; what was finished is kept where a "
+                raise LPMError("a worker process was ended from outside, most often because memory ran out; what was finished is kept "
+                    "where a "
                     "checkpoint was asked for: go on with jobs=1") from e
             raise
