@@ -83,6 +83,8 @@ def network(
         help='A folder written by lpm train: fill in perturbations that this context has not seen.')] = None,
     neighbours: Annotated[int, typer.Option(min=1, help='Edges of each gene in the graph of co-function.')] = 5,
     top: Annotated[int, typer.Option(min=1, help='Edges in the graph of the other methods.')] = 300,
+    max_q: Annotated[Optional[float], typer.Option(min=0, max=1, help='Test edges against twenty worlds without edges, and keep those with at most this '
+        'false-discovery rate in the graph.')] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ):
@@ -93,7 +95,7 @@ def network(
     from lpm_nb.analysis.edge_scores import score_relations
     from lpm_nb.analysis.graph import build_graph, find_communities, find_hubs, name_communities, similarity_graph, write_graph
     from lpm_nb.analysis.knowledge import read_gene_sets, read_relations
-    from lpm_nb.analysis.network import METHODS, gene_effects, infer_edges
+    from lpm_nb.analysis.network import METHODS, edge_significance, gene_effects, infer_edges
     check_known([method], list(METHODS), 'method')
     s = read_input(screen, quiet=quiet)
     result_folder(out)
@@ -101,9 +103,13 @@ def network(
     effects = gene_effects(s, context=context, kind=kind, reference=reference)
     if impute is not None: effects = _fill_in(effects, impute, context)
     say(repr(effects), quiet)
-    edges = infer_edges(effects, method, top=100_000)
+    edges = (infer_edges if max_q is None else edge_significance)(effects, method, top=100_000)
     with atomic_path(out/'edges.parquet') as tmp: edges.to_parquet(tmp, index=False)
-    G = similarity_graph(effects, neighbours=neighbours) if method == 'co-function' else build_graph(edges, top=top)
+    G = similarity_graph(effects, neighbours=neighbours) if method == 'co-function' else build_graph(edges, top=top, max_q=max_q)
+    if max_q is not None:
+        say(f"{int((edges['q'] <= max_q).sum()):,} of the {len(edges):,} strongest edges have q ≤ {max_q:g}", quiet)
+        sure = {frozenset(e) for e in edges.loc[edges['q'] <= max_q, ['source', 'target']].to_numpy()}
+        G.remove_edges_from([e for e in G.edges if frozenset(e) not in sure])
     modules = find_communities(G, min_size=5)
     sets, relations = _annotated(read_gene_sets), _annotated(read_relations)
     pool = effects.sources if method == 'co-function' else sorted({*effects.sources, *effects.genes})
