@@ -243,7 +243,7 @@ def harmonise(
     drugs:Resolver|bool=True, # from `drug_names`; True = Drug Repurposing Hub and DrugBank of the data folder
 ) -> tuple[Atlas, pd.DataFrame]: # the atlas; columns kind, was, now, how, candidates, screens: a row for each name that changed ('now' differs), was ambiguous, or would have met another in one screen
     "Bring the names of several screens together."
-    atlas = atlas if isinstance(atlas, Atlas) else Atlas(atlas)
+    atlas = as_atlas(atlas)
     names, change, rows = _names_of(atlas), {k: {} for k in HOW}, []
     usual = dict(genes=lambda _: gene_names(), lines=lambda _: line_names(), drugs=_default_drugs)
     for kind, resolver in zip(HOW, (genes, lines, drugs)):
@@ -381,7 +381,7 @@ def nominal_doses(
 
 # %% ../../nbs/data/03c_harmonise.ipynb #28b9e9d8
 def shared_symbols(
-    atlas:Atlas, # screens
+    atlas:Atlas|Screen, # screens
     what:str='perturbations', # 'perturbations' (atoms), 'things' (genes and drugs, whatever was done to them), 'readouts' or 'lines'
 ) -> pd.DataFrame: # (n_screens, n_screens) how many symbols two screens have in common; the diagonal counts a screen's own
     "Shared symbols between each two screens."
@@ -392,5 +392,5 @@ def shared_symbols(
         if what == 'readouts': return set(s.readouts)
         if what == 'lines': return {parse_context(c)[0] for c in s.contexts}
         raise DataError(f"expected what='perturbations', 'things', 'readouts' or 'lines', got {what!r}")
-    sets = {n: of(s) for n, s in (atlas if isinstance(atlas, Atlas) else Atlas(atlas)).items()}
+    sets = {n: of(s) for n, s in as_atlas(atlas).items()}
     return pd.DataFrame({n: {m: len(x & y) for m, y in sets.items()} for n, x in sets.items()})
