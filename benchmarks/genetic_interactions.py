@@ -14,8 +14,8 @@ import argparse, time, warnings
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from lpm_nb.analysis.interactions import (fit_expectation, genetic_interactions, interaction_map, nearest_interactions, pair_genes,
-    score_interactions)
+from lpm_nb.analysis.interactions import fit_expectation, genetic_interactions, interaction_map, pair_genes, score_interactions
+from lpm_nb.data.effects import nearest_interactions
 from lpm_nb.core import rng
 from lpm_nb.data.screen import Atlas
 from lpm_nb.data.sources import read_screen

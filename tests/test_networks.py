@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from lpm_nb.analysis.edge_scores import score_cells, score_network, score_relations
 from lpm_nb.analysis.network import METHODS, GeneEffects, gene_effects, infer_edges, profile_correlation
-from lpm_nb.analysis.interactions import fit_expectation, genetic_interactions, nearest_interactions, profile_similarity
+from lpm_nb.analysis.interactions import fit_expectation, genetic_interactions
+from lpm_nb.data.effects import nearest_interactions, profile_similarity
 from lpm_nb.data.simulate import simulate_atlas, simulate_cells
 
 SIM = simulate_atlas(seed=3, n_genes=12, n_drugs=4, n_doubles=10)
