@@ -1135,6 +1135,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'lpm_nb.maps.prepare_map': ('maps.html#prepare_map', 'lpm_nb/maps.py'),
                              'lpm_nb.maps.screens_of_model': ('maps.html#screens_of_model', 'lpm_nb/maps.py')},
             'lpm_nb.model.amounts': { 'lpm_nb.model.amounts._agreement': ('model/amounts.html#_agreement', 'lpm_nb/model/amounts.py'),
+                                      'lpm_nb.model.amounts._alike': ('model/amounts.html#_alike', 'lpm_nb/model/amounts.py'),
                                       'lpm_nb.model.amounts._dense': ('model/amounts.html#_dense', 'lpm_nb/model/amounts.py'),
                                       'lpm_nb.model.amounts._dual': ('model/amounts.html#_dual', 'lpm_nb/model/amounts.py'),
                                       'lpm_nb.model.amounts._end': ('model/amounts.html#_end', 'lpm_nb/model/amounts.py'),

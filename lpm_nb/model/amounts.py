@@ -31,11 +31,15 @@ def _gaps(a, b):
     x, y = np.isnan(a)[:, None], np.isnan(b)[None]
     return np.where(x & y, 0., np.where(x | y, 1., np.abs(a[:, None] - b[None])))
 
+def _alike(gap, exp=np.exp): # (…, 2) distances in lengths -> (…) Matérn 3/2: curves have no corners
+    z = 3**.5 * gap
+    return ((1 + z) * exp(-z)).prod(-1)
+
 def _growth(x, centre, h): return np.exp(np.clip(np.nan_to_num(x - centre) @ h[5:7], -3, 3))
 
 def _kernel(a, b, h, centre):
     "(n, m) how alike effects at amounts a and b are, and how large."
-    return np.exp(-_gaps(a, b) @ (1 / h[3:5])) * _growth(a, centre, h)[:, None] * _growth(b, centre, h)
+    return _alike(_gaps(a, b) / h[3:5]) * _growth(a, centre, h)[:, None] * _growth(b, centre, h)
 
 def _ladder(x):
     "The different amounts of a perturbation (m, 2), which of them each row has, and their centre (2,)."
@@ -106,7 +110,7 @@ def _most_likely(parts, x, c, Y):
         w = torch.tensor(at, requires_grad=True)
         size, length = w[:3].exp(), w[3:5].exp()
         grow = (rise @ w[5:7]).clamp(-3, 3).exp()
-        K = (-(gap / length).sum(-1)).exp() * grow[:, :, None] * grow[:, None]
+        K = _alike(gap / length, torch.exp) * grow[:, :, None] * grow[:, None]
         S = both * K * (size[0] + size[1] * same) + eye * (there[:, None] * size[2] + (1 - there[:, None]) + 1e-6)
         L = torch.linalg.cholesky(S)
         z = torch.linalg.solve_triangular(L, y, upper=False)
@@ -260,7 +264,7 @@ def _unmeasured_steps(fitted, p, start, stop):
         centre = _ladder(t['x'][t['p'] == i].astype(np.float64))[2]
         for q, h in enumerate(t['hyper'].astype(np.float64)):
             a, b = _growth(start[rows], centre, h), _growth(stop[rows], centre, h)
-            alike = np.exp(-gap[rows] @ (1 / h[3:5]))
+            alike = _alike(gap[rows] / h[3:5])
             var[np.ix_(rows, np.flatnonzero(t['band'] == q))] = ((h[0] + h[1]) * np.maximum(a**2 + b**2 - 2 * a * b * alike, 0))[:, None]
     return var * t['scale']**2
 
