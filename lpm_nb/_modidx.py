@@ -1135,6 +1135,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'lpm_nb/data/table_shapes.py'),
                                           'lpm_nb.data.table_shapes._row_names': ( 'data/table_shapes.html#_row_names',
                                                                                    'lpm_nb/data/table_shapes.py'),
+                                          'lpm_nb.data.table_shapes._rows': ('data/table_shapes.html#_rows', 'lpm_nb/data/table_shapes.py'),
                                           'lpm_nb.data.table_shapes._tidied': ( 'data/table_shapes.html#_tidied',
                                                                                 'lpm_nb/data/table_shapes.py'),
                                           'lpm_nb.data.table_shapes._usual_members': ( 'data/table_shapes.html#_usual_members',

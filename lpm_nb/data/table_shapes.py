@@ -242,14 +242,19 @@ def _numbers(columns, path, of):
     if not columns: raise DataError(f"no column of numbers in {path.name}: expected a column for each {of}")
     return columns
 
+def _rows(t, c, numeric, *, row, column, beside=()):
+    "A matrix with a column of names as rows: what the names are, what the columns are, 'value', and the columns beside it."
+    k = len(numeric)
+    return pd.concat([t[list(beside)]] * k, ignore_index=True).assign(**{row: pd.concat([t[c]] * k, ignore_index=True),
+        column: np.repeat(np.array(numeric, object), len(t)), 'value': pd.concat([t[x] for x in numeric], ignore_index=True)})
+
 def _readouts_as_rows(t, asked):
     "A matrix of readouts × perturbations as rows of a perturbation, a readout and a value."
     readout, ctx = asked.readout, asked.context
     no_numbers(t, [readout])
     where = [c for c in ([ctx] if isinstance(ctx, str) else ctx or [find_role(t.columns, 'context')]) if c in t]
     numeric = _numbers(_measured_columns(t, [readout, *where]), asked.path, 'perturbation')
-    long = t[[readout, *where, *numeric]].rename(columns={readout: 'readout'}).melt(id_vars=['readout', *where], var_name='perturbation',
-        value_name='value')
+    long = _rows(t, readout, numeric, row='readout', column='perturbation', beside=where)
     rest = [c for c in t.columns if c not in (readout, *where, *numeric)]
     return long.dropna(subset=['value', 'readout']).reset_index(drop=True), replace(asked, perturbation='perturbation', readout='readout',
         left=rest)
@@ -297,7 +302,7 @@ def _contexts_as_rows(t, asked, c):
     numeric = _numbers(_measured_columns(t, [c]), asked.path, 'perturbation')
     symbols = {x: re.sub(r' \(\d+\)$', '', x) for x in numeric}           # DepMap writes SYMBOL (Entrez id)
     if len(set(symbols.values())) < len(symbols): symbols = {x: x for x in numeric}
-    long = t[[c, *numeric]].set_axis(['context', *(symbols[x] for x in numeric)], axis=1).melt(id_vars='context', var_name='perturbation')
+    long = _rows(t, c, numeric, row='context', column='perturbation').replace(dict(perturbation=symbols))
     return _matrix(long.dropna(), asked, [x for x in t.columns if x != c and x not in numeric])
 
 def _contexts_as_columns(t, asked):
@@ -305,7 +310,7 @@ def _contexts_as_columns(t, asked):
     p = _row_names(t, asked)
     numeric = _numbers([c for c in t.columns if c != p and is_number(t[c]) and plain_name(c) not in STATISTICS
         and not _ABOUT.search(plain_name(c))], asked.path, 'context')
-    long = t[[p, *numeric]].set_axis(['perturbation', *numeric], axis=1).melt(id_vars='perturbation', var_name='context')
+    long = _rows(t, p, numeric, row='perturbation', column='context')
     return _matrix(long.dropna(subset='value'), asked, [c for c in t.columns if c != p and c not in numeric], p)
 
 # %% ../../nbs/data/03j_table_shapes.ipynb #table-018
