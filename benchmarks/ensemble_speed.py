@@ -6,7 +6,9 @@ Wall seconds of an epoch (the best of three), after one to warm up. The differen
 """
 import argparse, copy, warnings
 import numpy as np, pandas as pd, torch
-from lpm_nb.data.loaders import atlas_blocks, build_vocab, standardise
+from lpm_nb.data.blocks import atlas_blocks
+from lpm_nb.data.scaling import standardise
+from lpm_nb.data.vocab import build_vocab
 from lpm_nb.data.screen import Atlas
 from lpm_nb.data.simulate import simulate_atlas
 from lpm_nb.data.sources import read_screen

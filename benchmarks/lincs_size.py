@@ -10,7 +10,8 @@ from functools import partial
 import pandas as pd, torch
 from fastai.callback.fp16 import MixedPrecision
 from torch import nn
-from lpm_nb.data.loaders import Block, Vocab
+from lpm_nb.data.blocks import Block
+from lpm_nb.data.vocab import Vocab
 from lpm_nb.model.learner import LPMConfig, make_learner
 from lpm_nb.model.training import _EndOfEpoch, _Run, _schedule
 from lpm_nb.model.lpm import make_network, paper_config

@@ -6,7 +6,10 @@ import argparse, time
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from torch.utils.data import DataLoader, Dataset
-from lpm_nb.data.loaders import BlockLoader, atlas_blocks, build_vocab, standardise
+from lpm_nb.data.blocks import atlas_blocks
+from lpm_nb.data.loaders import BlockLoader
+from lpm_nb.data.scaling import standardise
+from lpm_nb.data.vocab import build_vocab
 from lpm_nb.data.screen import Atlas, Screen
 
 class Tuples(Dataset):

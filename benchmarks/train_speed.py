@@ -12,7 +12,10 @@ import numpy as np, pandas as pd, torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from lpm_nb.data.effects import measure_effects
-from lpm_nb.data.loaders import BlockLoader, atlas_blocks, build_vocab, standardise
+from lpm_nb.data.blocks import atlas_blocks
+from lpm_nb.data.loaders import BlockLoader
+from lpm_nb.data.scaling import standardise
+from lpm_nb.data.vocab import build_vocab
 from lpm_nb.data.screen import Atlas
 from lpm_nb.data.sources import read_screen
 from lpm_nb.data.split import split_pairs

@@ -147,7 +147,7 @@ def predict_table(
     if 'readout' in table.columns:
         wanted = canonical_labels(table['readout'], 'readout').astype(str)
         check_known(dict.fromkeys(wanted), [r for rs in model.vocab.readouts.values() for r in rs], 'readout')
-    from lpm_nb.data.loaders import outside_range
+    from lpm_nb.data.ranges import outside_range
     if unknown == 'error': model.check_experiments(asked)
     if far := outside_range(model.vocab, asked): warnings.warn(far, DataWarning, stacklevel=2)
     home = {c: model.screens_of(c) for c in asked['context'].unique()}

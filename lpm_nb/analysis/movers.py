@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 from ..core import DataError, DataWarning, check_known, format_perturbation, listed, parse_perturbation, rng
-from ..data.loaders import outside_range
+from ..data.ranges import outside_range
 from ..data.screen import Atlas, Screen, as_atlas
 
 # %% ../../nbs/analysis/12c_movers.ipynb #87328a71

@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn.ensemble import RandomForestRegressor
 from ..core import DataError, check_known, listed, parse_perturbation, rng, split_dose
 from ..data.effects import effect_labels, fit_members, related_screens, split_labels, with_related
-from ..data.loaders import standardise
+from ..data.scaling import standardise
 from ..data.screen import Atlas, Screen, as_atlas
 from ..data.split import Split
 from ..data.stored import is_large

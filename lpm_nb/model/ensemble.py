@@ -20,7 +20,11 @@ import lpm_nb
 from ..core import DataError, DataWarning, rng
 from ..data.effects import Effects, measure_effects, related_screens
 from ..data.harmonise import spelled_apart
-from ..data.loaders import Block, Vocab, atlas_blocks, batch_size, build_vocab, encode, make_block, standardise
+from ..data.blocks import Block, atlas_blocks, make_block
+from ..data.codes import encode
+from ..data.loaders import batch_size
+from ..data.scaling import standardise
+from ..data.vocab import Vocab, build_vocab
 from ..data.screen import Atlas, Screen, as_atlas
 from ..data.split import Split, prove_split
 from ..data.stored import is_large, row_chunks

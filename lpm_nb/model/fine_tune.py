@@ -15,7 +15,9 @@ from fastcore.basics import patch
 import lpm_nb.model.unseen  # noqa: F401  adds methods
 from ..core import DataError, DataWarning, ModelError
 from ..data.effects import effect_labels, extend_effects, texts
-from ..data.loaders import Vocab, at_all_doses, atlas_blocks, build_vocab, standardise
+from ..data.blocks import atlas_blocks
+from ..data.scaling import standardise
+from ..data.vocab import Vocab, at_all_doses, build_vocab
 from ..data.screen import Atlas, Screen, as_atlas
 from ..data.stored import is_large
 from .classical import extend_classical

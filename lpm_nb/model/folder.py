@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 import lpm_nb.model.predict  # noqa: F401  a model that was read can be asked
 from ..core import ModelError, StorageError, atomic_path, sha256
 from ..data.effects import Effects
-from ..data.loaders import Vocab
+from ..data.vocab import Vocab
 from .classical import ClassicalModel
 from .descriptors import Descriptors, Smoother
 from .lpm import LPMConfig, make_network

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from ..core import DataError, DataWarning, check_known, format_perturbation, listed
-from ..data.loaders import outside_range
+from ..data.ranges import outside_range
 from ..data.stored import ScreenWriter
 from .trained import TrainedLPM
 

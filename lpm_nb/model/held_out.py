@@ -19,7 +19,8 @@ from fastcore.basics import patch
 from scipy.stats import norm, t as student
 from ..core import DataWarning, parse_perturbation, rng, split_dose
 from ..data.effects import Effects, texts
-from ..data.loaders import Block, Vocab
+from ..data.blocks import Block
+from ..data.vocab import Vocab
 from ..data.screen import Atlas, Screen
 from ..data.stored import row_chunks
 from .amounts import decades_beyond, log_amounts

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 from ..core import DataError, check_known, split_dose
-from ..data.loaders import Block, Vocab
+from ..data.blocks import Block
+from ..data.vocab import Vocab
 from .completion import crossed_effects
 
 # %% ../../nbs/model/06_lpm.ipynb #209658c9

@@ -15,7 +15,10 @@ import pandas as pd
 from fastcore.basics import patch
 from scipy.sparse import csr_matrix
 from ..core import DataError, DataWarning, check_known, format_perturbation, listed, parse_perturbation, rng
-from ..data.loaders import Block, at_tried_doses, at_tried_members, at_tried_times, check_symbols, outside_range, within_range
+from ..data.blocks import Block
+from ..data.codes import check_symbols, within_range
+from ..data.ranges import outside_range
+from ..data.tried import at_tried_doses, at_tried_members, at_tried_times
 from ..data.screen import Atlas, Screen, canonical_experiments
 from ..data.stored import row_chunks
 from .amounts import amount_steps, log_amounts

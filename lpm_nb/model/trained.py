@@ -16,7 +16,9 @@ from torch import nn
 from fastcore.basics import patch
 from ..core import DataError, check_known, format_perturbation, listed, parse_context, parse_perturbation
 from ..data.effects import Effects, transfer_effects
-from ..data.loaders import Vocab, encode, make_block, within_range
+from ..data.blocks import make_block
+from ..data.codes import encode, within_range
+from ..data.vocab import Vocab
 from ..data.screen import Atlas, canonical_experiments
 from .descriptors import Descriptors
 from .lpm import LPMConfig

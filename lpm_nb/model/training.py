@@ -18,7 +18,8 @@ from fastai.callback.schedule import ParamScheduler, SchedExp, combined_cos
 from fastai.callback.fp16 import MixedPrecision, AMPMode
 from safetensors.torch import load_file, save_file
 from ..core import LPMError, ModelError, atomic_path
-from ..data.loaders import Block, BlockLoader, batch_size
+from ..data.blocks import Block
+from ..data.loaders import BlockLoader, batch_size
 from .lpm import LPMConfig
 from .side_by_side import SideBySide
 from .together import add_gradients, sum_over_processes, lost_process, rank_and_size
