@@ -29,7 +29,10 @@ from ..data.screen import Atlas, Screen, as_atlas
 from ..data.split import Split, prove_split
 from ..data.stored import is_large, row_chunks
 from .classical import fit_classical
-from .held_out import FEW, choose_folds, fit_noise, fit_stack, fit_sums, hide_values, hold_out, judged_blocks, value_variance
+from .fit_noise import fit_noise, value_variance
+from .fit_stack import fit_stack
+from .fit_sums import fit_sums
+from .held_out import FEW, choose_folds, hide_values, hold_out, judged_blocks
 from .lpm import LPMConfig, make_network, start_levels
 from .members import members_alone
 from .predict import find_unmeasured, measure_controls, measure_on_target

@@ -22,7 +22,10 @@ from ..data.screen import Atlas, Screen, as_atlas
 from ..data.stored import is_large
 from .classical import extend_classical
 from .ensemble import choose_device, fingerprint
-from .held_out import FEW, choose_folds, fit_noise, fit_sums, hold_out, judged_blocks, network_levels, value_variance
+from .fit_noise import fit_noise, value_variance
+from .fit_stack import network_levels
+from .fit_sums import fit_sums
+from .held_out import FEW, choose_folds, hold_out, judged_blocks
 from .lpm import LPMDecoder, base_of, dose_rungs, make_network, start_levels
 from .members import extend_sums
 from .predict import find_unmeasured, measure_controls, measure_on_target
