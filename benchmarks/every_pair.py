@@ -17,6 +17,7 @@ from lpm_nb.suite import TASKS, _fit
 
 FOLDS = {'PRISM/GDSC/CTD2': 7, 'NeurIPS drugs': 7}        # as many as the task's share of test pairs makes; others hold out a fifth
 RIVALS = {'PRISM/GDSC/CTD2': ['factor analysis', 'additive + low rank', 'nearest perturbations', 'additive'],
+    'DepMap knock-outs': ['factor analysis', 'additive + low rank'],
     'NeurIPS drugs': ['factor analysis', 'nearest perturbations', 'bilinear ridge', 'additive + low rank', 'additive'],
     'Replogle RPE1': ['factor analysis', 'bilinear ridge', 'random forest', 'nearest perturbations'],
     'Replogle K562': ['factor analysis', 'bilinear ridge', 'random forest', 'nearest perturbations'],

@@ -45,7 +45,7 @@ def _judge_sums(s, sums, told, *, folds, scaling, classes):
         rows, A = rows[keep], A[keep]   # none whose member nobody was trained on
         where = h.table['context'].iloc[rows].astype(str)
         ground = mine.level(where)
-        said = [h.answer[rows], *mine.predict(A, alone[at], ground=ground, known=mine.measured(table))] if len(rows) else []
+        said = [h.answer[rows], *mine.predict(A, alone[at], ground=ground, known=mine.measured(table), who=table['perturbation'])] if len(rows) else []
         of = np.array([classes.get(c, 0) for c in where], int)
         for k in np.unique(of):
             j = of == k

@@ -26,7 +26,7 @@ from .stack import Counts, Stack
 from .trained import Controls, TrainedLPM, transfer_widths
 
 # %% ../../nbs/model/06n_folder.ipynb #c4e68ea8
-FORMAT = 8
+FORMAT = 9
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
 def _tensors(model):
@@ -66,7 +66,7 @@ def _names(model):
             smoothers=[smoother(n, k, x) for (n, k), x in d.smoothers.items()]) for d in _described(model)]}
 
 _CONTROLS = ('values', 'offset', 'spread', 'count')
-_SUMS = ('ground', 'alone', 'span', 'error')
+_SUMS = ('ground', 'alone', 'span', 'curve', 'own', 'error')
 _HARDNESS = ('perturbation', 'context', 'on_target', 'dose', 'time', 'part', 'beyond', 'seen', 'elsewhere')
 _SMOOTHER = ('known', 'reach', 'ridge', 'mix', 'explained', 'places')
 
