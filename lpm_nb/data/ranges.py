@@ -10,6 +10,7 @@ import re
 import numpy as np
 import pandas as pd
 from ..core import parse_perturbation, split_dose
+from .tried import doses_in_labels
 from .vocab import Vocab, member_doses
 
 # %% ../../nbs/data/05e_ranges.ipynb #ranges-005
@@ -79,7 +80,7 @@ def outside_range(
     table:pd.DataFrame, # experiments: dose, time
 ) -> str: # a sentence about doses and times that were never tried; '' = all were
     "What is asked beyond the training data: doses and times, where a prediction is that of the edge, doses beyond those of their own perturbation, and combinations where there were none."
-    said = []
+    said, table = [], doses_in_labels(vocab, table)
     for c, stats, unit in (('dose', vocab.dose, 'µM'), ('time', vocab.time, 'h')):
         if c not in table or (stats and len(stats) < 4): continue
         v = pd.to_numeric(table[c], errors='coerce').to_numpy(float)

@@ -26,10 +26,10 @@ def log_amounts(
 _FAR = -99.   # stands for an amount that is not given, where amounts are compared
 HYPER = ['shared', 'own', 'noise', 'dose_length', 'time_length', 'dose_growth', 'time_growth']   # what describes the processes
 
-def _gaps(a, b):
-    "(n, m, 2) distances in decades."
-    x, y = np.isnan(a)[:, None], np.isnan(b)[None]
-    return np.where(x & y, 0., np.where(x | y, 1., np.abs(a[:, None] - b[None])))
+def _gaps(a, b, centre):
+    "(n, m, 2) distances in decades; what is not given lies beside the centre, a decade off the line of all amounts."
+    x, y = (np.where(np.isnan(v), centre, v) for v in (a, b))
+    return np.hypot(x[:, None] - y[None], np.isnan(a)[:, None] ^ np.isnan(b)[None])
 
 def _alike(gap, exp=np.exp): # (…, 2) distances in lengths -> (…) Matérn 3/2: curves have no corners
     z = 3**.5 * gap
@@ -39,7 +39,7 @@ def _growth(x, centre, h): return np.exp(np.clip(np.nan_to_num(x - centre) @ h[5
 
 def _kernel(a, b, h, centre):
     "(n, m) how alike effects at amounts a and b are, and how large."
-    return _alike(_gaps(a, b) / h[3:5]) * _growth(a, centre, h)[:, None] * _growth(b, centre, h)
+    return _alike(_gaps(a, b, centre) / h[3:5]) * _growth(a, centre, h)[:, None] * _growth(b, centre, h)
 
 def _ladder(x):
     "The different amounts of a perturbation (m, 2), which of them each row has, and their centre (2,)."
@@ -98,10 +98,11 @@ def _most_likely(parts, x, c, Y):
     gap, same, there, rise, y = (np.zeros(s) for s in ((size, n, n, 2), (size, n, n), (size, n), (size, n, 2), (size, n, k)))
     for i, r in enumerate(parts):
         m = len(r)
-        gap[i, :m, :m] = _gaps(x[r], x[r])
+        centre = _ladder(x[r])[2]
+        gap[i, :m, :m] = _gaps(x[r], x[r], centre)
         same[i, :m, :m] = c[r][:, None] == c[r]
         there[i, :m] = 1
-        rise[i, :m] = np.nan_to_num(x[r] - _ladder(x[r])[2])
+        rise[i, :m] = np.nan_to_num(x[r] - centre)
         y[i, :m] = Y[r]
     gap, same, there, rise, y = map(torch.from_numpy, (gap, same, there, rise, y))
     both = there[:, :, None] * there[:, None]

@@ -457,6 +457,13 @@ def _fit_group(g, settings, methods):
             for s in _to_try(method, who, settings, g):
                 if model := _fit_one(method, who, s, g): yield s, model
 
+def _by_pairs(atlas, names):
+    "Screens of one group; of few readouts those of combinations apart, since what is fitted to one kind has no place for the other."
+    if len(atlas[names[0]].readouts) >= 20: return [names]
+    def of_pairs(s): return 2 * sum(len(m) > 1 for m in s.members.values()) >= len(s.members)
+    parts = ([n for n in names if of_pairs(atlas[n]) == kind] for kind in (False, True))
+    return [p for p in parts if p]
+
 def fit_classical(
     atlas:Atlas,                    # the screens
     masks:Mapping[str, np.ndarray], # screen -> (n_experiments,) boolean: what they may see
@@ -469,7 +476,7 @@ def fit_classical(
 ) -> list[tuple[dict, ClassicalModel]]: # settings and classical model
     "Fit the classical models that have a say on an atlas."
     out, basis = [], {n: e.basis for e in effects for n in e.screens}
-    for names, near in related_screens(atlas):
+    for names, near in ((part, near) for names, near in related_screens(atlas) for part in _by_pairs(atlas, names)):
         if not any(masks[n].any() for n in names): continue
         if any(is_large(atlas[n].X) for n in names) and max(len(atlas[n].perturbations) for n in names) > 5000: continue
         screens, scales = with_related(atlas, names, near, scaling=scaling, masks=masks)

@@ -24,7 +24,7 @@ from ..data.blocks import Block, atlas_blocks, make_block
 from ..data.codes import encode
 from ..data.loaders import batch_size
 from ..data.scaling import standardise
-from ..data.vocab import Vocab, build_vocab
+from ..data.vocab import Vocab, build_vocab, member_doses
 from ..data.screen import Atlas, Screen, as_atlas
 from ..data.split import Split, prove_split
 from ..data.stored import is_large, row_chunks
@@ -322,6 +322,19 @@ def _tell_of_spelling(atlas):
         f"different things, so that they learn nothing of each other ({x!r} in {n!r}, {y!r} in {m!r}): match_names(screen, to=other) in "
         "lpm_nb.data.harmonise makes them one (CLI: lpm data match)", DataWarning, stacklevel=3)
 
+def _tell_of_doses(atlas):
+    "Warn of drugs whose doses are in a column here and in their labels there."
+    labels, columns = {}, {}
+    for n, s in atlas.items():
+        for a in member_doses({a for m in s.members.values() for a in m}): labels.setdefault(a, n)
+        for p in s.obs.loc[s.obs['dose'].notna(), 'perturbation'].unique():
+            for a in s.members[p]: columns.setdefault(a, n)
+    if not (both := sorted(set(labels) & set(columns))): return
+    a = both[0]
+    warnings.warn(f"{len(both)} drug{'s have' if len(both) > 1 else ' has'} the dose in the label in one screen and in a column in another "
+        f"({a!r} in {labels[a]!r} and {columns[a]!r}), and are taken for different things, so that they learn nothing of each other: "
+        f"{columns[a]!r} with labels such as {a + '@10'!r} would be one with the other", DataWarning, stacklevel=3)
+
 def _tell_of_tails(atlas, masks, rare=.01, most=.5, enough=500):
     "Warn of readouts in which a few values have most of the variance."
     for n, s in atlas.items():
@@ -375,6 +388,7 @@ def fit_lpm(
     known, train, valid = _known_part(atlas, split)                # from here on the test part does not exist
     _tell_of_tails(known, train)
     _tell_of_spelling(known)
+    _tell_of_doses(known)
     config = config or default_config(known)
     if not isinstance(config, LPMConfig): raise DataError(f"expected config=LPMConfig(…) or default_config(atlas, members=2, …), got "
         f"{type(config).__name__}")

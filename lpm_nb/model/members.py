@@ -75,8 +75,9 @@ def variance_components(
     n:int,           # values
     groups:Sequence[slice], # of columns; each has a variance of its own
     steps:int=30,
+    doubt:float=20., # so many values are added of which nothing is explained
 ) -> np.ndarray: # (p,) coefficients
-    "Ridge regression with a penalty for each group of columns, by maximum likelihood (MacKay 1992)."
+    "Ridge regression with a penalty for each group of columns, by maximum likelihood (MacKay 1992), cautious with few values."
     noise, d = square / n, np.zeros(len(c))
     tau = np.full(len(groups), noise)
     for _ in range(steps):
@@ -85,8 +86,9 @@ def variance_components(
         b = d * (S @ (d * c)) / noise
         free = np.array([(1 - np.diag(S)[g]).sum() for g in groups])     # coefficients that the data determine
         was = tau
-        tau = np.array([max(b[g] @ b[g] / max(k, 1e-9), 1e-9 * noise) for g, k in zip(groups, free)])
-        noise = max(square - 2 * b @ c + b @ G @ b, 1e-9 * square) / max(n - free.sum(), 1)
+        tau = np.array([max(b[g] @ b[g] / (k + 1), 1e-9 * noise) for g, k in zip(groups, free)])
+        left = max(square - 2 * b @ c + b @ G @ b, 1e-9 * square)
+        noise = (left + doubt * square / n) / (max(n - free.sum(), 1) + doubt)
         if np.abs(np.log(tau / was)).max() < .01: break
     return b
 
@@ -258,8 +260,8 @@ def _ground_of_pairs(screen, mask, scaling, alone, *, atoms, contexts, fewest=10
     return None if np.isnan(out).all() else out
 
 # %% ../../nbs/model/06r_members.ipynb #cf83b110
-def _with_beyond(sums, screen, mask, scaling, fewest=10):
-    "What combinations of measured members add to their joint effect, if there are enough of them."
+def _with_beyond(sums, screen, mask, scaling, fewest=20):
+    "What combinations of measured members add to their joint effect, if there are enough different ones."
     o = screen.obs
     several = np.array([len(screen.members[p]) > 1 for p in screen.perturbations], bool)[o['perturbation'].cat.codes]
     seen = np.flatnonzero(mask & several)
@@ -267,7 +269,7 @@ def _with_beyond(sums, screen, mask, scaling, fewest=10):
     known = sums.measured(table)
     keep = A @ np.isnan(known).any(1) == 0
     rows, A = seen[rows[keep]], A[keep]
-    if len(rows) < fewest: return sums
+    if o['perturbation'].iloc[rows].nunique() < fewest: return sums
     ground = sums.level(o['context'].iloc[rows].astype(str))
     there = np.flatnonzero(np.asarray(A.sum(0)).ravel() > 0)
     A, effects = A[:, there], (known - sums.level(table['context'].astype(str)))[there]

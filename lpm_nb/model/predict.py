@@ -18,7 +18,7 @@ from ..core import DataError, DataWarning, check_known, format_perturbation, lis
 from ..data.blocks import Block
 from ..data.codes import check_symbols, within_range
 from ..data.ranges import outside_range
-from ..data.tried import at_tried_doses, at_tried_members, at_tried_times
+from ..data.tried import at_tried_doses, at_tried_members, at_tried_times, doses_in_labels
 from ..data.screen import Atlas, Screen, canonical_experiments
 from ..data.stored import row_chunks
 from .amounts import amount_steps, log_amounts
@@ -305,6 +305,7 @@ def check_experiments(self:TrainedLPM,
     screen:str|None=None, # in which they are asked for; None = where their contexts belong
 ) -> None:
     "One error that names all unknown symbols, before any work; those that descriptors describe are left out."
+    table = doses_in_labels(self.vocab, table)
     described, placed = find_unseen(self, table, screen)
     P, C = (pd.Categorical(table[k][~d]).remove_unused_categories().categories.astype(str)
         for k, d in (('perturbation', described), ('context', placed)))
@@ -416,6 +417,7 @@ def predict_screen(self:TrainedLPM,
     "Predict all readouts of one screen."
     check_known([screen], list(self.vocab.readouts), 'screen')
     check_known([unknown], ['error', 'prior'], 'unknown=')
+    table = doses_in_labels(self.vocab, table)
     asked, table = table, within_range(self.vocab, table)
     if (far := _moved_far(asked, table)).any(): return _beyond_all_amounts(self, screen, table, asked, far, unknown=unknown)
     if unknown == 'error': self.check_experiments(table, screen=screen)
