@@ -164,8 +164,9 @@ def read_input(
         n = int((s.obs['n_replicates'] > 1).sum())
         if n: say(f"[yellow]{path.name}: {n:,} experiments are repeated; their replicates were averaged[/yellow]", quiet)
         return s
-    from lpm_nb.data.sources import read_screen
-    if path.exists(): raise DataError(f"expected a catalogue name or a file ending in .h5ad, .zarr, .csv, .tsv or .parquet, got {spec!r}")
+    from lpm_nb.data.sources import CATALOGUE, added_screens, read_screen
+    if path.exists() and spec not in CATALOGUE and spec not in added_screens():
+        raise DataError(f"expected a catalogue name or a file ending in .h5ad, .zarr, .csv, .tsv or .parquet, got {spec!r}")
     return read_screen(spec)
 
 # %% ../nbs/15e_console.ipynb #bc4c647f

@@ -117,7 +117,8 @@ def format_context(
 # labels of control, in any case
 CONTROLS = ('control', 'ctrl', 'non-targeting', 'nontargeting', 'non_targeting', 'ntc', 'dmso', 'dmso_tf', 'dimethyl sulfoxide', 'vehicle',
     'negative', 'negative control', 'negctrl', 'neg_ctrl', 'neg control', 'nt', 'sgnt', 'sgntc', 'non-targeting control',
-    'nontargeting control', 'safe-targeting', 'safe_targeting', 'scramble', 'scrambled', 'pbs', 'unperturbed', 'untreated', 'mock')
+    'nontargeting control', 'safe-targeting', 'safe_targeting', 'scramble', 'scrambled', 'pbs', 'unperturbed', 'untreated', 'mock', 'no-target', 'no_target',
+    'no target', *(f'{g}{c}' for g in ('sh', 'si', 'sg') for c in ('ctrl', 'control', 'nc', 'scr', 'scramble', 'scrambled', 'neg')))
 
 def is_control(
     label:str, # one member of a label

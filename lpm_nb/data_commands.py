@@ -140,7 +140,7 @@ def _cluster(address):
 _OPTIONS = {**{k: f'--{k}-key' for k in ('perturbation', 'context', 'value', 'readout', 'dose', 'time', 'batch')},
     'dose_unit': '--dose-unit',
     'min_cells': '--min-cells', 'nominal': '--nominal-doses',
-        **{k: f'--{k}' for k in ('kind', 'control', 'joined', 'genes', 'layer', 'scale', 'name',
+        **{k: f'--{k}' for k in ('kind', 'control', 'joined', 'genes', 'features', 'layer', 'scale', 'name',
     'columns', 'sheet', 'assay', 'unit')}, 'no_effect': '--no-effect'}   # parameters of `understand` -> options
 
 def _as_options(text):
@@ -195,6 +195,7 @@ def data_add(
     batch_key: Annotated[Optional[str], typer.Option(help='Column of plates, wells or lanes.')] = None,
     genes: Annotated[Optional[str], typer.Option(help='.h5ad, .gct: column with gene symbols.')] = None,
     layer: Annotated[Optional[str], typer.Option(help=".h5ad: a layer instead of X, such as counts; raw = scanpy's .raw.")] = None,
+    features: Annotated[Optional[str], typer.Option(help=".h5ad with several kinds of features, such as RNA and proteins: which to read, as var calls it.")] = None,
     scale: Annotated[Optional[str],
         typer.Option(help="Cells: 'as is', 'log' or 'z'. Wells: 'difference' from the controls of their batch, or 'z'.")] = None,
     unit: Annotated[str, typer.Option(help='Of the values.')] = '',
@@ -223,7 +224,7 @@ def data_add(
             kind=kind, control=control or (),
             joined=joined or None, readout=readout_key, value=value_key, columns=columns, dose=dose_key or None, dose_unit=dose_unit,
                 time=time_key,
-            nominal=nominal_doses, batch=batch_key, genes=genes, layer=layer, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet,
+            nominal=nominal_doses, batch=batch_key, genes=genes, features=features, layer=layer, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet,
             no_effect=_no_effect(no_effect))
     u = replace(u, suspicious=[_as_options(x) for x in u.suspicious])
     if dry_run:

@@ -66,12 +66,15 @@ def read_cells(
     joined:str|Sequence[str]|None=None, # what joins members of a combination: one text or several
     controls:Iterable[str]=(), # labels of control beside `CONTROLS`
     scale:str='as is',      # what is averaged: one of `summarise.SCALES`
+    logged:bool=False,      # values are logarithms already, which scale='z' takes as they are
     batch:str|None=None,    # column with the batch, for scale='z': cells are compared with the controls of their batch and context
     dose:str|None=None,     # column of doses
     dose_unit:str='µM',     # their unit, or the column that has it
     time:str|None=None,     # column of times
     time_unit:str='h',      # their unit: one of `TIME_UNITS`
     genes:str|None=None,    # column of `var` with symbols; None = its index
+    features:np.ndarray|None=None, # positions of the readouts to read, whose sum is a cell's total; None = all
+    prefix:str='expr:',     # of readouts
     keep:Mapping[str, Iterable]|None=None, # column of `obs` -> values: only these cells
     min_cells:int=10,       # smaller groups are left out
     variable:int|None=None, # only so many genes: those that vary most between cells
@@ -87,7 +90,8 @@ def read_cells(
         check_known([c for c in [perturbation, dose, time, *(keep or {}), *(contexts if len(contexts) > 1 else [])] if c],
             obs.columns.tolist(), 'column of obs')
         if genes is not None: check_known([genes], var.columns.tolist(), 'column of var')
-        symbol = unique_names((var[genes] if genes else var.index.to_series()).astype(object).to_numpy(), var.index.to_numpy())
+        symbol, mine = (var[genes] if genes else var.index.to_series()).astype(object).to_numpy(), slice(None) if features is None else features
+        symbol[mine] = unique_names(symbol[mine], var.index.to_numpy()[mine])
     fixed = contexts[0] if len(contexts) == 1 and contexts[0] not in obs else None
     by = [perturbation, *([] if fixed else contexts), *[c for c in (dose, time) if c]]
     unit_column = dose_unit if dose and dose_unit in obs else None
@@ -115,7 +119,7 @@ def read_cells(
     if lost:
         warnings.warn(f"{lost:,} of {len(obs):,} cells of {Path(path).name} have no perturbation, context or dose and are left out",
             DataWarning, stacklevel=2)
-    a = pseudobulk(path, keys, scale=scale, layer=layer, rows=rows,
+    a = pseudobulk(path, keys, scale=scale, logged=logged, layer=layer, rows=rows, columns=features, counted=features,
         batch=list(dict.fromkeys([*([] if fixed else contexts), *([batch] if batch else [])])), control=control_cells, min_cells=min_cells,
         variable=variable, checkpoint=checkpoint, on_rows=on_rows, client=client)
     o = a.obs
@@ -128,11 +132,11 @@ def read_cells(
     context = (fixed if fixed else o[contexts].agg('|'.join, axis=1)) + f'|{assay}'
     return _tidy(a.X, a.layers['sd'], dict(perturbation=p.to_numpy(), context=[context] * len(o) if fixed else context.to_numpy(),
         dose=amount, time=None if time is None else to_hours(o[time], time_unit)), o['n_cells'].to_numpy(),
-        [symbol[i] for i in var.index.get_indexer(a.var_names)] if variable else symbol,
+        [symbol[i] for i in var.index.get_indexer(a.var_names)] if variable else symbol if features is None else symbol[features], prefix,
         dict(name=name, unit={'z': 'z against control cells of the batch', 'log': 'log1p of counts per 10,000'}.get(scale, '')))
 
 # %% ../../nbs/data/02f_cells.ipynb #407e5f48
-def _tidy(X, sd, o, n, symbol, about):
+def _tidy(X, sd, o, n, symbol, prefix, about):
     "A Screen of what was measured: merge rows that became one experiment, drop readouts that never were."
     t = pd.DataFrame({k: v for k, v in o.items() if v is not None})
     code, _ = pd.factorize(pd.MultiIndex.from_frame(t))
@@ -150,9 +154,9 @@ def _tidy(X, sd, o, n, symbol, about):
         t = t.iloc[np.unique(code, return_index=True)[1]]
     seen = np.isfinite(X).any(0)
     if not seen.all():
-        warnings.warn(f"{int((~seen).sum())} readouts of {about['name']!r} have no finite value and are left out (first: "
-            f"{symbol[int(np.argmin(seen))]!r})", DataWarning, stacklevel=3)
-    s = Screen.from_arrays(np.ascontiguousarray(X[:, seen]), readouts=[f'expr:{g}' for g, k in zip(symbol, seen) if k], n_replicates=n,
+        warnings.warn(f"{int((~seen).sum())} readouts of {about['name']!r} have no finite value in any experiment (never seen, or the same "
+            f"in every cell) and are left out (first: {symbol[int(np.argmin(seen))]!r})", DataWarning, stacklevel=3)
+    s = Screen.from_arrays(np.ascontiguousarray(X[:, seen]), readouts=[f'{prefix}{g}' for g, k in zip(symbol, seen) if k], n_replicates=n,
         **{k: t[k].to_numpy() for k in t}, **about)
     if sd is not None: s.adata.layers['spread'] = as_spread(sd[:, seen])
     return s

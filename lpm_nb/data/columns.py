@@ -40,6 +40,9 @@ _GENES = ('target_gene', 'knockout', 'knockdown', 'target', 'perturbed_gene', 'g
     'guide_id', 'sgrna')
 # columns of which the labels are drugs
 DRUGS = ('drug', 'drug_name', 'compound', 'compound_name', 'sm_name', 'product_name', 'cmap_name', 'pert_iname')
+# usual names where it is known that drugs were given: their targets are no perturbations
+_OF_DRUGS = ('perturbation', *DRUGS, 'drugname', 'perturbation_name', 'condition', 'treatment', 'pert_name', 'pert', 'cpd_name', 'cpd', 'molecule',
+    'inhibitor', 'name', 'broad_id', 'compound_id', 'cpd_id', 'drug_id', 'pert_id', 'nsc')
 FLAGS = ('control', 'is_control', 'is_ctrl', 'vehicle')   # columns that say yes or no
 
 _UNIT = {r: re.compile(rf'[\s_.]*[(\[]\s*({inside})\s*[)\]]\s*$|(?:[\s_.,/]+|\b)({u})$', re.I) for r, inside, u in (
@@ -76,6 +79,7 @@ def find_role(
     *,
     given:str|None=None,   # the column that was named for it
     taken:Sequence[str]=(),# columns that have another role
+    kind:str|None=None,    # of the perturbations, if it is known: columns with genes have no drugs
 ) -> str|None: # None where no column has a usual name
     "The column of a role: as given, or by its usual name."
     if given:
@@ -83,7 +87,8 @@ def find_role(
         return given
     lower = {plain_name((_UNIT[role].sub('', str(c)) or c) if role in _UNIT else c): c for c in reversed(list(columns))}
     if role == 'perturbation' and any(n.startswith('neg|') for n in lower): lower.setdefault('gene', lower.get('id'))  # of MAGeCK
-    return next((lower[n] for n in ROLES[role] if lower.get(n) is not None and lower[n] not in taken), None)
+    names = _OF_DRUGS if role == 'perturbation' and str(kind).lower() == 'drug' else ROLES[role]
+    return next((lower[n] for n in names if lower.get(n) is not None and lower[n] not in taken), None)
 
 # %% ../../nbs/data/03b_columns.ipynb #641eb430
 def where_not_what(

@@ -54,8 +54,9 @@ def _check_form(asked, tables):
     if isinstance(asked.perturbation, list) and not tables:
         raise DataError("several columns with the members of a combination are read from tables alone; join them into one column of "
             f"{path.name}, and say joined=")
-    if asked.layer is not None and not _is_anndata(path):
-        raise DataError(f"layer={asked.layer!r} is of .h5ad and .zarr files; {path.name} has no layers")
+    for k in ('layer', 'features'):
+        if getattr(asked, k) is not None and not _is_anndata(path):
+            raise DataError(f"{k}={getattr(asked, k)!r} is of .h5ad and .zarr files, and {path.name} is none")
     if asked.genes is not None and tables:
         raise DataError(f"genes={asked.genes!r} names symbols of .h5ad, .zarr and .gct files; of {path.name} say readout=")
 
@@ -70,11 +71,14 @@ def _by_form(asked):
     if _is_anndata(path): return from_h5ad(asked)
     if ends.endswith('.gctx'): return _from_gctx(asked)
     if ends.endswith('.gct'): return _from_gct(asked)
-    if tables: return from_table(read_tables(asked.files, asked.sheet, len(asked.files) > 1 or FILE in str(asked)), asked)
+    if tables:
+        t = read_tables(asked.files, asked.sheet, len(asked.files) > 1 or FILE in str(asked))
+        # parts of names, unless they were asked for, are no columns of the table
+        return from_table(t.drop(columns=[c for c in t if str(c).startswith(FILE[:-1] + ' ') and c not in str(asked)]), asked)
     raise DataError(f"expected a file ending in .h5ad, .zarr, .gct, .gctx, {', '.join(TABLES)}; got {path.name!r}")
 
 def understand(
-    # the file; or several tables with the same columns, such as one for each line: '(file)' is the column with their names
+    # the file; or several tables with the same columns, such as one for each line: '(file)' is the column with their names, '(file 1)', … with the words of these
     path:str|Path|Sequence[str|Path],
     *,
     name:str|None=None,       # of the screen; None = the file's name
@@ -90,13 +94,16 @@ def understand(
     # matrix: its columns are 'readouts', 'contexts', or 'perturbations' (its rows are contexts; or readouts, whose column readout= names;
     # or each value is of a pair, of its row and its column)
     columns:str='readouts',
-    # column of doses; of several members, a column for each: they go into the labels, as drug:a@0.1+drug:b@10
+    # column of doses; of several members, a column for each: they go into the labels, as drug:a@0.1+drug:b@10; None = by its usual name,
+    # '' = there are none (also time, batch)
     dose:str|Sequence[str]|None=None,
     dose_unit:str|Sequence[str]='µM', # their unit, or the column that has it; of members with a dose each also one for each
     time:str|None=None,       # column of times, h
     nominal:bool=False,       # join doses of one perturbation that differ by less than a fifth, see `nominal_doses`
     batch:str|None=None,      # column of plates, wells or lanes
     genes:str|None=None,      # .h5ad, .gct: column with symbols of the readouts
+    # .h5ad with several kinds of features, such as RNA and proteins: the one to read, as its column in var calls it; None = gene expression
+    features:str|None=None,
     layer:str|None=None,      # .h5ad: a layer instead of X, such as 'counts'; 'raw' = what scanpy keeps as `.raw`
     # cells: 'as is', 'log' or 'z'; None = 'z' for counts with controls, 'log' for counts without, else 'as is'. Wells of a table:
     # 'difference' from the controls of their context and batch, or 'z', in standard deviations of these
@@ -121,8 +128,8 @@ def understand(
     asked = Asked(files, name or files[0].name.split('.')[0], assay=assay, perturbation=_column_or_columns(perturbation), context=context,
         kind=kind, control=(control,) if isinstance(control, str) else tuple(control), joined=joined, dose=_column_or_columns(dose),
         dose_unit=dose_unit, time=time, batch=batch, readout=readout, value=value, columns=columns, scale=scale, unit=unit,
-        no_effect=no_effect, nominal=nominal, replicates=replicates, genes=genes, layer=layer, cells=cells, min_cells=min_cells,
-            sheet=sheet)
+        no_effect=no_effect, nominal=nominal, replicates=replicates, genes=genes, features=features, layer=layer, cells=cells,
+        min_cells=min_cells, sheet=sheet)
     n = len(asked.perturbation) if isinstance(asked.perturbation, list) else 1
     if isinstance(asked.dose, list) and len(asked.dose) != n:
         raise DataError(f"expected one column of doses, or one for each of the members, got {len(asked.dose)} for {n}: dose= and "

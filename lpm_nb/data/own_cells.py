@@ -43,9 +43,34 @@ class _Annotated:
     layer:str|None     # which values are asked for; None = X
     layers:list[str]   # which others there are
     sample:np.ndarray  # the first rows of values
+    of:np.ndarray|None=None # positions of the features that are read; None = all
+    prefix:str='expr:' # of readouts
 
     @property
-    def counts(self): return _counts(self.sample)
+    def values(self): return self.sample if self.of is None else self.sample[:, self.of]
+    @property
+    def counts(self): return _counts(self.values)
+    @property
+    def logs(self): return not self.counts and np.nanmin(self.values) >= 0 and np.nanmax(self.values) < 15   # look like logarithms
+
+# what kinds of features are called, as Cell Ranger does, and what is put before their names
+_FEATURES = {'gene expression': 'expr:', 'rna': 'expr:', 'antibody capture': 'protein:', 'adt': 'protein:', 'protein': 'protein:', 'peaks': 'peak:',
+    'crispr guide capture': 'guide:', 'multiplexing capture': 'tag:'}
+
+def _choose_features(f, asked):
+    "The features to read of a file with several kinds, with the prefix of their names, and what is said of the others."
+    column = next((c for c in ('feature_types', 'feature_type', 'modality') if c in f.var), None)
+    if column is None:
+        if asked.features is not None: raise DataError(f"features={asked.features!r}: {f.path.name} has no column feature_types in var")
+        return f, []
+    kind = f.var[column].astype(str)
+    n = kind.value_counts()
+    if asked.features is not None: check_known([asked.features], list(n.index), 'kind of features')
+    mine = asked.features or next((k for k in n.index if k.lower() in ('gene expression', 'rna')), n.index[0])
+    f = replace(f, prefix=_FEATURES.get(mine.lower(), f'{mine}:'), of=None if len(n) == 1 else np.flatnonzero(kind == mine))
+    others = ', '.join(f'{k} ({m:,})' for k, m in n.items() if k != mine)
+    return f, [f"only the features of {mine} ({n[mine]:,}) are read, as {f.prefix}NAME; {others} would be a screen of their own, features=, "
+        "since each kind has its own total"] if others else []
 
 def _annotated(path, layer):
     "What is read of a file before it is understood."
@@ -55,13 +80,14 @@ def _annotated(path, layer):
         return _Annotated(path, m.obs.reset_index(drop=True), m.var, layer, m.layers, sample), 'lpm' in m._file.get('uns', {})
 
 # %% ../../nbs/data/03k_own_cells.ipynb #own-ce007
-def _second_perturbations(t, asked):
+def _second_perturbations(l, asked):
     "Columns that tell of perturbations which are not read."
+    t = l.t
     several = pd.to_numeric(t['nperts'], errors='coerce').gt(1) if 'nperts' in t else pd.Series(False)
     if asked.joined is None and several.any():
         yield (f"column 'nperts' says that {int(several.sum()):,} rows have several perturbations; if their labels are joined, as in "
             "scPerturb, say joined='_'")
-    if 'perturbation_2' in t: yield "column 'perturbation_2' has a second perturbation, which is not read"
+    if 'perturbation_2' in t and 'perturbation_2' not in l.context: yield "column 'perturbation_2' has a second perturbation, which is not read"
 
 def _conditions(l):
     "Columns of what else was done to cells, which are averaged over where they are not read."
@@ -83,9 +109,12 @@ def _few_controls(l):
     if bare: yield (f"{len(bare)} {'batches' if batch else 'contexts'} have fewer than 10 control cells ({', '.join(bare[:3])}): "
         "scale='z' needs them in each; name another batch column, or scale='log'")
 
-def _odd_values(f, scale):
+def _odd_values(f, scale, l):
     "Values that are no counts where counts may have been meant."
     if f.counts: return
+    if scale is None and f.logs and l.roles['batch'] and (l.o['perturbation'] == '').any():
+        yield (f"batches ({l.roles['batch']!r}) are averaged over as they are; scale='z' (--scale z) takes these logarithms in standard "
+            "deviations of the controls of each batch")
     if scale is None and np.nanmin(f.sample) >= 0 and np.nanmax(f.sample) >= 15:
         yield (f"values go up to {np.nanmax(f.sample):,.0f}, and are neither counts nor logarithms (counts per 10,000? corrected counts?); "
             "scale='z' or 'log' takes their logarithms"
@@ -98,9 +127,10 @@ def _odd_values(f, scale):
 def _scale_of_cells(f, scale, control):
     "How a profile is made of cells: 'z', 'log' or 'as is'."
     check_known([scale or 'as is'], ['as is', 'log', 'z'], 'scale of cells')
-    if scale in ('z', 'log') and not f.counts and np.nanmax(f.sample) < 15:
-        raise DataError(f"scale={scale!r} is made from counts, and {'X' if f.layer is None else f'layer {f.layer!r}'} has values up to "
-            f"{np.nanmax(f.sample):.3g} that look like logarithms; say scale='as is', or name the layer with counts, layer= (there are: "
+    if (scale == 'log' or scale == 'z' and not f.logs) and not f.counts and np.nanmax(f.values) < 15:
+        raise DataError(f"scale={scale!r} is made from counts{' or their logarithms' * (scale == 'z')}, and "
+            f"{'X' if f.layer is None else f'layer {f.layer!r}'} has values up to {np.nanmax(f.values):.3g} that look "
+            f"{'like logarithms' if f.logs else 'scaled already'}; say scale='as is', or name the layer with counts, layer= (there are: "
             f"{', '.join(f.layers) or 'none'})")
     return scale or (('z' if control else 'log') if f.counts else 'as is')
 
@@ -117,7 +147,7 @@ def _controls_by_flag(l, asked):
 def _profile_facts(f, l, per, how):
     "Facts of cells, and of the profiles that they become."
     against = ' and '.join([*l.context, *([b] if (b := l.roles['batch']) else [])]) or 'file'
-    return {'cells in an experiment': f'{per.median():g} (median)', 'values are': 'counts' if f.counts else 'scaled already',
+    return {'cells in an experiment': f'{per.median():g} (median)', 'values are': 'counts' if f.counts else 'logarithms' if f.logs else 'scaled already',
         'each profile is': {'z': f'mean z-score against control cells of the {against}', 'log': 'mean log1p of counts per 10,000',
             'as is': 'mean of the values as they are'}[how]}
 
@@ -133,14 +163,15 @@ def _from_cells(f, everything, per, look, asked):
     if small == len(per): raise DataError(f"no experiment of {f.path.name} has {asked.min_cells} cells; lower min_cells")
     look = [*look, *(_few_controls(l) if how == 'z' else ()), *unnamed_rows(everything, 'cells'),
         *([f'{small} of {len(per)} experiments have fewer than {asked.min_cells} cells and will be left out'] if small else []),
-        *_odd_values(f, asked.scale)]
-    facts = facts_of(l.o, rows=len(everything.t), readouts=len(f.var)) | taken_as_control(l, asked) | _profile_facts(f, l, per, how)
+        *_odd_values(f, asked.scale, l)]
+    facts = facts_of(l.o, rows=len(everything.t), readouts=len(f.var) if f.of is None else len(f.of)) | taken_as_control(l, asked) | _profile_facts(f, l, per, how)
     facts.pop('repeated experiments')
     def build(**go):
         return read_cells(f.path, name=asked.name, perturbation=roles['perturbation'], context=roles['context'], assay=asked.last,
             kind=asked.kind, joined=asked.joined, controls=asked.control, scale=how, batch=roles['batch'] if how == 'z' else None,
             dose=roles['dose'], dose_unit=roles.get('dose_unit') or roles.get('dose_unit_is', asked.dose_unit), time=roles['time'],
-            time_unit=roles.get('time_unit_is', 'h'), genes=asked.genes, min_cells=asked.min_cells, layer=f.layer, **go)
+            time_unit=roles.get('time_unit_is', 'h'), genes=asked.genes, min_cells=asked.min_cells, layer=f.layer, features=f.of,
+            prefix=f.prefix, logged=not f.counts and f.logs, **go)
     return Understood(f.path, 'cells', {**roles, 'gene symbols': asked.genes}, facts, look, asked.name, build)
 
 # %% ../../nbs/data/03k_own_cells.ipynb #own-ce011
@@ -151,6 +182,7 @@ def _from_experiments(f, everything, look, names, asked):
     def build(**go):
         with MatrixFile(f.path, layer=f.layer) as m: X = np.concatenate([x for _, x in m.blocks()])
         X = np.where(np.isfinite(X), X, np.nan).astype(np.float32)[keep]
+        X = X if f.of is None else X[:, f.of]
         return make_screen(scale_wells(X, l, asked), l.o, names, asked=asked)
     return Understood(f.path, 'experiments', {**l.roles, 'gene symbols': asked.genes, 'control flag': l.flag},
         facts_of(l.o, rows=len(l.t), readouts=len(names)) | taken_as_control(l, asked), [*look, *unnamed_rows(everything)], asked.name,
@@ -168,11 +200,18 @@ def from_h5ad(
     if asked.genes is not None: check_known([asked.genes], f.var.columns.tolist(), 'column of var')
     else: asked = replace(asked, genes=next((c for c in ('gene_name', 'gene_symbol', 'symbol', 'feature_name') if c in f.var), None))
     symbol = (f.var[asked.genes] if asked.genes else f.var.index.to_series()).astype(object).to_numpy()
-    names = [f'expr:{x}' for x in unique_names(symbol, f.var.index.to_numpy())]
+    f, others = _choose_features(f, asked)
+    if asked.readout is not None:
+        if not asked.readout.endswith(':'):
+            raise DataError(f"readout={asked.readout!r} is of tables; of .h5ad and .zarr files it is what is put before the readouts, such as "
+                "'protein:'")
+        f = replace(f, prefix=asked.readout)
+    mine = slice(None) if f.of is None else f.of
+    names = [f'{f.prefix}{x}' for x in unique_names(symbol[mine], f.var.index.to_numpy()[mine])]
     everything = read_labels(f.t, asked)
     l = everything.named()
     per = l.o.groupby(list(l.o.columns), dropna=False, observed=True).size()
-    look = [*_second_perturbations(f.t, asked), *doubts(l, asked, readouts=names), *_conditions(l)]
+    look = [*_second_perturbations(everything, asked), *doubts(l, asked, readouts=names), *_conditions(l), *others]
     if asked.cells is None and (per.median() >= asked.min_cells or f.counts) or asked.cells:
         return _from_cells(f, everything, per, look, asked)
     return _from_experiments(f, everything, look, names, asked)

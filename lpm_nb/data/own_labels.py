@@ -33,12 +33,16 @@ def no_numbers(
 
 def _perturbation(t, asked):
     "The column of what was done; of genes that were lost under several conditions, the genes."
-    p = find_role(t.columns, 'perturbation', given=asked.perturbation)
+    p = find_role(t.columns, 'perturbation', given=asked.perturbation, kind=asked.kind)
     genetic = str(asked.kind).lower() in {k.lower() for k in DIRECTION}
     if p and genetic and not asked.perturbation and (g := where_not_what(t.columns, p)):
         said, genes = label_text(t[p]).dropna().unique(), set(label_text(t[g]).dropna().unique())
         # drugs, and genes that were lost beside them
         if not any(x.strip() in genes for l in said for x in re.split(r'[+_|]', str(l))): p = g
+    d = find_role(t.columns, 'perturbation', kind='drug')
+    if p and d and not (asked.kind or asked.perturbation) and plain_name(p) == 'target' and plain_name(d) != 'perturbation':
+        raise DataError(f"column {p!r} may be the targets of the drugs in {d!r}; say kind='drug', or if something was done to the targets "
+            f"themselves name their column, perturbation={p!r}")
     if p is None:
         raise DataError(f"no column with the perturbation among {', '.join(map(str, t.columns[:12]))}; name it: perturbation="
             + (f", or {FILE!r} if each file is one" if FILE in t else ''))
@@ -84,7 +88,10 @@ def label_roles(
     p = _perturbation(t, asked)
     given, fixed = _contexts(t, asked.context, p)
     roles = dict(perturbation=p, context=given or fixed)
-    for r in ('dose', 'time', 'batch'): roles[r] = find_role(t.columns, r, given=getattr(asked, r), taken=(p, *given))
+    for r in ('dose', 'time', 'batch'):
+        said = getattr(asked, r)
+        roles[r] = None if said == '' else find_role(t.columns, r, given=said, taken=(p, *given))
+    if not asked.dose and roles['dose'] and {'1+1'} <= set(label_text(t[roles['dose']]).dropna()) <= {'1', '1+1'}: roles['dose'] = None # of GEARS
     roles['dose_unit'], unit = _dose_unit(t, roles['dose'], asked)
     if unit: roles['dose_unit_is'] = unit
     if roles['time'] is not None and (unit := named_unit('time', roles['time'])): roles['time_unit_is'] = unit.lower()
@@ -222,7 +229,10 @@ def read_labels(
     none = pd.Series(False, t.index)
     if roles['dose']:
         u = t[roles['dose_unit']] if roles.get('dose_unit') else pd.Series(roles.get('dose_unit_is', asked.dose_unit), t.index)
-        o['dose'] = to_micromolar(label_text(t[roles['dose']]), u, control=o['perturbation'] == '')
+        try: o['dose'] = to_micromolar(label_text(t[roles['dose']]), u, control=o['perturbation'] == '')
+        except DataError as e:
+            raise DataError(f"column {roles['dose']!r} was taken for the doses: {e}; name another, dose=, or say that there are none, "
+                "dose='' (--dose-key '')") from e
         none = (o['dose'] == 0) & (o['perturbation'] != '')
         o.loc[none, 'perturbation'] = ''
     if roles['time']: o['time'] = to_hours(label_text(t[roles['time']]), roles.get('time_unit_is', 'h'))

@@ -373,6 +373,10 @@ def _pivot(value, cell, rank, depth, shape, P, C, dose, time, R, unit, name, rep
     if spread is not None: s.adata.layers['spread'] = spread[keep]
     return s
 
+def _six_digits(x): # 0.1 as it was written, not as the nearest float32
+    new, at = np.unique(np.asarray(x, float), return_inverse=True)
+    return np.array([float(f'{v:.6g}') for v in new])[at]
+
 @patch
 def to_long(
     self:Screen,
@@ -380,7 +384,7 @@ def to_long(
     "The long table of a screen: the inverse of `from_long`, for other tools."
     i, j = np.nonzero(~np.isnan(self.X))
     o = self.obs
-    return pd.DataFrame(dict(perturbation=o['perturbation'].to_numpy()[i], context=o['context'].to_numpy()[i], dose=o['dose'].to_numpy()[i],
+    return pd.DataFrame(dict(perturbation=o['perturbation'].to_numpy()[i], context=o['context'].to_numpy()[i], dose=_six_digits(o['dose'])[i],
         time=o['time'].to_numpy()[i],
         readout=pd.Categorical.from_codes(j, categories=self.readouts), value=self.X[i, j], unit=self.adata.var['unit'].to_numpy()[j],
             n_replicates=o['n_replicates'].to_numpy()[i]))
@@ -572,8 +576,8 @@ def read(
         raise StorageError(f"{path} cannot be read as {path.suffix or 'a screen'}: {type(e).__name__}: "
             f"{str(e).splitlines()[0] if str(e) else ''}; it is damaged or of another kind") from e
     if 'lpm' not in a.uns or any(c not in a.obs for c in OBS) or 'unit' not in a.var:
-        raise DataError(f"{path} is an AnnData but not a Screen (it lacks uns['lpm'] or one of obs {', '.join(OBS)}); convert it with "
-            "Screen.from_anndata(adata, perturbation_key=…, context_key=…, name=…)")
+        raise DataError(f"{path} is an AnnData but not a Screen (it lacks uns['lpm'] or one of obs {', '.join(OBS)}); add_screen(understand(path)) "
+            "makes it one (CLI: lpm data add FILE), and so does Screen.from_anndata of rows that are no cells")
     if hasattr(a.X, 'toarray'): a.X = a.X.toarray()
     for c in ('perturbation', 'context'): a.obs[c] = a.obs[c].astype('category')
     s = _assemble(a.X, a.obs['perturbation'], a.obs['context'], a.obs['dose'], a.obs['time'], a.var_names,

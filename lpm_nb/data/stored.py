@@ -134,8 +134,8 @@ def open_screen(
         raise StorageError(f"{path} cannot be opened as a screen: {type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}; it is "
             "damaged or of another kind") from e
     if 'lpm' not in uns or any(c not in obs for c in OBS) or 'unit' not in var:
-        raise DataError(f"{path} is no Screen (it lacks uns['lpm'] or one of obs {', '.join(OBS)}); convert it with Screen.from_anndata or "
-            "lpm data add")
+        raise DataError(f"{path} is no Screen (it lacks uns['lpm'] or one of obs {', '.join(OBS)}); add_screen(understand(path)) "
+            "makes it one (CLI: lpm data add FILE), and so does Screen.from_anndata of rows that are no cells")
     if not hasattr(source, 'shape') or source.shape != (len(obs), len(var)):
         raise DataError(f"expected the values of {path} as a dense matrix of {len(obs)} × {len(var)}; write them with Screen.write")
     for c in ('perturbation', 'context'): obs[c] = obs[c].astype('category')

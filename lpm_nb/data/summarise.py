@@ -86,19 +86,21 @@ def _stretches(client, n):
     edges = [*range(0, n, max(2000, -(-n // (8 * workers)))), n]
     return list(zip(edges, edges[1:]))
 
-def _totals_of(path, layer, a, b):
+def _totals_of(path, layer, a, b, columns):
     with MatrixFile(path, layer=layer, labels=False) as m:
-        return np.concatenate([x.sum(1, dtype=np.float64) for _, x in m.blocks(np.arange(a, b), megabytes=32)])
+        return np.concatenate([x.sum(1, dtype=np.float64) for _, x in m.blocks(np.arange(a, b), columns, megabytes=32)])
 
 def cell_totals(
     m:MatrixFile,          # the matrix
     *,
+    columns:np.ndarray|None=None, # positions of those that count; None = all
     client=None,           # a `distributed.Client`; None = this process
 ) -> np.ndarray: # (n_rows,) sum of each row
     "The sum of every row."
-    if client is None: return np.concatenate([x.sum(1, dtype=np.float64) for _, x in m.blocks()])
+    if client is None: return np.concatenate([x.sum(1, dtype=np.float64) for _, x in m.blocks(None, columns)])
     cut = _stretches(client, m.shape[0])
-    return np.concatenate(client.gather([client.submit(_totals_of, str(m.path.resolve()), m.layer, a, b, pure=False) for a, b in cut]))
+    return np.concatenate(client.gather([client.submit(_totals_of, str(m.path.resolve()), m.layer, a, b, columns, pure=False)
+        for a, b in cut]))
 
 def _on_cluster(client, m, group, columns, change, on_rows):
     "One pass by the workers of a Dask cluster: stretches of rows, added up in a tree. What a lost worker was doing, another does again."
@@ -174,7 +176,7 @@ SCALES = ['as is', 'log', 'z']   # what is averaged
 
 # %% ../../nbs/data/02d_summarise.ipynb #fb92e36f
 class _Counts:
-    "Counts to log1p of a fixed total per cell, then z-scores within the batch."
+    "Counts to log1p of a fixed total per cell (None: values are logarithms already), then z-scores within the batch."
     def __init__(self, total, sums=None, batch=None, centre=None, width=None):
         self.total, self.sums, self.batch, self.centre, self.width = total, sums, batch, centre, width
     @property
@@ -184,10 +186,12 @@ class _Counts:
     def part(self, a, b): # the same for a stretch of the rows
         return _Counts(self.total, *(None if v is None else v[a:b] for v in (self.sums, self.batch)), self.centre, self.width)
     def __call__(self, x, rows):
-        if (x < 0).any(): raise DataError("expected counts ≥ 0, got negative values; the file seems to be scaled already: scale='as is'")
-        x = np.log1p(x * (self.total / np.maximum(self.sums[rows] if self.sums is not None else x.sum(1), 1e-9))[:,
-            None].astype(np.float32))
+        if self.total is not None: x = self._logs(x, rows)
         return x if self.batch is None else (x - self.centre[self.batch[rows]]) / self.width[self.batch[rows]]
+    def _logs(self, x, rows):
+        if (x < 0).any(): raise DataError("expected counts ≥ 0, got negative values; the file seems to be scaled already: scale='as is'")
+        return np.log1p(x * (self.total / np.maximum(self.sums[rows] if self.sums is not None else x.sum(1), 1e-9))[:,
+            None].astype(np.float32))
 
 # %% ../../nbs/data/02d_summarise.ipynb #b4072967
 def pseudobulk(
@@ -195,9 +199,11 @@ def pseudobulk(
     by:str|Sequence[str]|pd.DataFrame, # column(s) of `obs` that make a group; or a table of such columns, a row for each cell
     *,
     scale:str='as is',      # one of `SCALES`
+    logged:bool=False,      # values are logarithms already: scale='z' takes them as they are
     layer:str|None=None,    # instead of X
     rows:np.ndarray|None=None, # (n_cells,) boolean: only these
     columns:Sequence|None=None, # (k,) positions of the readouts wanted; None = all
+    counted:Sequence|None=None, # positions of the readouts that make a cell's total, such as those of RNA beside proteins; None = all
     variable:int|None=None, # only so many readouts: those that vary most between cells, as logarithms or as is
     # column(s) with the batch, for scale='z': cells are compared with the controls that have the same in all of them; None = all cells are
     # one batch
@@ -231,19 +237,22 @@ def pseudobulk(
         group = np.where(use, to[code], -1)
         cols = None if columns is None else np.asarray(columns)
         how = dict(columns=cols, checkpoint=checkpoint, on_rows=on_rows, client=client)
-        change = None
-        if scale != 'as is':
-            sums = None if cols is None else cell_totals(m, client=client)              # a cell's total is over all genes
-            change = _Counts(total, sums)
+        change, counts = None, scale != 'as is' and not logged
+        counted = None if counted is None else np.asarray(counted)
+        def sums(): return cell_totals(m, columns=counted, client=client)               # a cell's total is over all genes
+        if scale == 'z' or counts: change = _Counts(total if counts else None, sums() if counts and (cols is not None
+            or counted is not None) else None)
         if variable is not None and variable < (m.shape[1] if cols is None else len(cols)):
             spread = sum_groups(m, np.where(group >= 0, 0, -1), change=change, **how).sd[0]
             best = np.sort(np.argsort(-np.nan_to_num(spread), kind='stable')[:variable])
-            if change is not None and change.sums is None: change.sums = cell_totals(m, client=client)
+            if counts and change.sums is None: change.sums = sums()
             cols = best if cols is None else cols[best]
             how['columns'] = cols
-        if scale == 'z': change = _yardstick(m, change, batches, control, group, how)
+        silent = np.zeros(m.shape[1] if cols is None else len(cols), bool)
+        if scale == 'z': change, silent = _yardstick(m, change, batches, control, group, how)
         t = sum_groups(m, group, change=change, **how)
         mean, sd = t.finish()
+        mean[:, silent & (mean == 0).all(0)] = np.nan                     # nobody shows them
         obs = pd.DataFrame(labels[keep].tolist(), columns=by).assign(n_cells=t.n)
         obs.index = obs.index.astype(str)
         a = ad.AnnData(mean, obs, m.var.iloc[slice(None) if cols is None else cols].copy())
@@ -251,7 +260,7 @@ def pseudobulk(
         return a
 
 def _yardstick(m, change, batches, control, group, how):
-    "Mean and standard deviation of the control cells of each batch."
+    "Mean and standard deviation of the control cells of each batch; and which readouts none of them shows."
     if control is None: raise DataError("scale='z' compares with control cells: say which they are with control=")
     lane, names = pd.factorize(m.obs[batches].astype(str).agg(' | '.join, axis=1), sort=True) if batches else (np.zeros(m.shape[0],
         int), ['all'])
@@ -263,5 +272,8 @@ def _yardstick(m, change, batches, control, group, how):
             "10; choose another batch column, or leave its cells out")
     t = sum_groups(m, np.where(control & used[lane], lane, -1), change=change, **how)
     width = t.sd
-    width[~(width > 1e-6)] = np.nan
-    return _Counts(change.total, change.sums, lane, t.mean, width)
+    silent = ~(width > 1e-6)
+    # what no control cell shows is as wide as the least variable readouts, or an activated gene would be lost
+    floor = np.array([np.quantile(w[~s], .01) if (~s).any() else np.nan for w, s in zip(width, silent)])
+    made = _Counts(change.total, change.sums, lane, t.mean, np.where(silent, floor[:, None], width).astype(np.float32))
+    return made, silent[used].all(0)

@@ -77,7 +77,7 @@ def read_table(
 
 # %% ../../nbs/data/03g_table_files.ipynb #table-011
 def _names_apart(files):
-    "Names of files without what they have in common at the end."
+    "Names of files without what they have in common at the end, from a mark between words on."
     names = [f.name.removesuffix('.gz').rpartition('.')[0] for f in files]
     same = os.path.commonprefix([n[::-1] for n in names])[::-1] if len(names) > 1 else ''
     same = same[min((i for s in '._-' if (i := same.find(s)) >= 0), default=len(same)):]
@@ -90,7 +90,7 @@ def read_tables(
     files:Sequence[Path], # with the same columns
     sheet:str|None=None,  # of .xlsx
     apart:bool=True,      # with a column `FILE` that has their names, without what they have in common at the end
-) -> pd.DataFrame: # their rows, one after another
+) -> pd.DataFrame: # their rows, one after another; where all names have several words (A_B), also columns '(file 1)', '(file 2)', …
     "One table of several files. `DataError` if their columns differ."
     tables = [read_table(f, sheet) for f in files]
     for f, t in zip(files, tables):
@@ -98,4 +98,8 @@ def read_tables(
             raise DataError(f"expected the same columns in all files, {f.name} and {files[0].name} differ in "
                 f"{', '.join(sorted(map(str, differ))[:4])}")
     if not apart: return tables[0]
-    return pd.concat([t.assign(**{FILE: n}) for t, n in zip(tables, _names_apart(files))], ignore_index=True)
+    names = _names_apart(files)
+    words = [n.split('_') for n in names]
+    if len({len(w) for w in words}) > 1 or len(words[0]) < 2: words = [[]] * len(names)
+    return pd.concat([t.assign(**{FILE: n}, **{f'(file {k})': x for k, x in enumerate(w, 1)}) for t, n, w in zip(tables, names, words)],
+        ignore_index=True)

@@ -211,7 +211,7 @@ def _usual_members(t, asked):
     numbers = [c for c in t.columns if is_number(t[c])]
     nsc = bool(members) and members[0].lower().startswith('nsc')   # numbers are readouts, but of the NCI's compounds
     if not members or '(no name)' in t or (set(members) & set(numbers) and not nsc): return asked
-    if find_role(t.columns, 'perturbation', taken=numbers): return asked
+    if find_role(t.columns, 'perturbation', taken=numbers, kind=asked.kind): return asked
     if asked.kind == 'drug' and re.match('gene|target', members[0], re.I): return asked            # the targets of one drug
     told = label_text(t[members[0]]).dropna().str.match(r'\w+:').any()                              # labels that say their kind themselves
     drugs = bool(re.match('drug|compound|nsc', members[0], re.I))
@@ -261,7 +261,7 @@ def _readouts_as_rows(t, asked):
 
 def _row_names(t, asked):
     "The column with the perturbation of each row."
-    p = find_role(t.columns, 'perturbation', given=asked.perturbation) or ('(no name)' if '(no name)' in t else t.columns[0])
+    p = find_role(t.columns, 'perturbation', given=asked.perturbation, kind=asked.kind) or ('(no name)' if '(no name)' in t else t.columns[0])
     no_numbers(t, [p])
     return p
 
@@ -281,7 +281,7 @@ def _pairs_as_columns(t, asked):
 def _line_column(t, asked):
     "The column with the contexts of a matrix of contexts × perturbations; None if it is one of pairs."
     ctx = asked.context
-    if asked.perturbation or find_role(t.columns, 'perturbation') or not (ctx is None or isinstance(ctx, str)): return
+    if asked.perturbation or find_role(t.columns, 'perturbation', kind=asked.kind) or not (ctx is None or isinstance(ctx, str)): return
     c = ctx if ctx in t else find_role(t.columns, 'context') if ctx is None else None
     if not _names_of_lines(t) or c is not None: return c
     if ctx is not None:
@@ -340,7 +340,7 @@ def _readouts_of(t, numeric, asked, used):
 
 def _as_asked(t, asked):
     "Rows of a table with one column of perturbations; or what a matrix was understood as."
-    if asked.columns == 'readouts' and _names_of_lines(t) and not asked.perturbation and not find_role(t.columns, 'perturbation'):
+    if asked.columns == 'readouts' and _names_of_lines(t) and not asked.perturbation and not find_role(t.columns, 'perturbation', kind=asked.kind):
         raise DataError(f"rows of {asked.path.name} are cell lines ({t['(no name)'].iloc[0]}, …): say columns='perturbations' if a "
             f"column is a "
             "perturbation, or name the column that has it, perturbation=")
@@ -368,13 +368,13 @@ def from_table(
     t, asked = rows
     prefix = asked.readout if asked.readout and asked.readout.endswith(':') else ''
     if prefix: asked = replace(asked, readout=None)
-    if '(no name)' in t and find_role(t.columns, 'perturbation', given=asked.perturbation) is None:
+    if '(no name)' in t and find_role(t.columns, 'perturbation', given=asked.perturbation, kind=asked.kind) is None:
         asked = replace(asked, perturbation='(no name)')
     roles = label_roles(t, asked)
     check_known([asked.scale or 'as is'], SCALED, 'scale of wells')
     used = {x for r in ('perturbation', 'dose', 'time', 'batch', 'dose_unit') if (x := roles.get(r))} | set(roles['context']
         if isinstance(roles['context'], list) else [])
-    free = [c for c in t.columns if c not in used]
+    free = [c for c in t.columns if c not in used and not (asked.dose == '' and LOOKS['dose'].search(c))]
     numeric = value_columns(t, free, roles=roles, named=(asked.value, asked.readout))
     v, r = _outcome(t, free, numeric, value=asked.value, readout=asked.readout)
     if _of_each_row(t, r, asked, roles): r = None

@@ -26,7 +26,7 @@ class Asked:
     kind:str|None=None    # of what was done
     control:tuple[str]=() # labels, beside the usual ones
     joined:str|Sequence[str]|None=None   # what joins members
-    dose:str|list[str]|None=None         # column, or one for each member
+    dose:str|list[str]|None=None         # column, or one for each member; None = by its usual name, '' = none (also time and batch)
     dose_unit:str|Sequence[str]='µM'     # or the column that has it
     time:str|None=None    # column
     batch:str|None=None   # column
@@ -39,6 +39,7 @@ class Asked:
     nominal:bool=False    # join doses that are nearly the same
     replicates:str='mean' # how they are joined
     genes:str|None=None   # column of symbols
+    features:str|None=None # kind of features, of a file with several
     layer:str|None=None
     cells:bool|None=None  # are rows cells? None = by their number
     min_cells:int=10

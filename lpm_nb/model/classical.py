@@ -476,7 +476,7 @@ def fit_classical(
 ) -> list[tuple[dict, ClassicalModel]]: # settings and classical model
     "Fit the classical models that have a say on an atlas."
     out, basis = [], {n: e.basis for e in effects for n in e.screens}
-    for names, near in ((part, near) for names, near in related_screens(atlas) for part in _by_pairs(atlas, names)):
+    for names, near in [(part, near) for group, near in related_screens(atlas) for part in _by_pairs(atlas, group)]:
         if not any(masks[n].any() for n in names): continue
         if any(is_large(atlas[n].X) for n in names) and max(len(atlas[n].perturbations) for n in names) > 5000: continue
         screens, scales = with_related(atlas, names, near, scaling=scaling, masks=masks)
