@@ -43,6 +43,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'lpm_nb/analysis/benchmark.py'),
                                            'lpm_nb.analysis.benchmark.league_table': ( 'analysis/benchmark.html#league_table',
                                                                                        'lpm_nb/analysis/benchmark.py'),
+                                           'lpm_nb.analysis.benchmark.to_cell_eval': ( 'analysis/benchmark.html#to_cell_eval',
+                                                                                       'lpm_nb/analysis/benchmark.py'),
                                            'lpm_nb.analysis.benchmark.within_r': ( 'analysis/benchmark.html#within_r',
                                                                                    'lpm_nb/analysis/benchmark.py')},
             'lpm_nb.analysis.contexts': { 'lpm_nb.analysis.contexts._others_median': ( 'analysis/contexts.html#_others_median',

@@ -199,6 +199,8 @@ def interactions(
         if not at.any(): raise DataError(f"expected a time of {s.name!r}, "
             f"{', '.join(f'{x:g}' for x in sorted(s.obs['time'].dropna().unique())) or 'it has none'}; got {time:g}")
         s = s.select(at)
+    if readout is None and len(s.readouts) > 1:
+        raise DataError(f"expected one readout of the {len(s.readouts):,} of {s.name!r} ({', '.join(s.readouts[:3])}, …): name it, --readout")
     how = _expectation(s, readout, expectation, every, sick)
     sick = how.pop('sick')
     say(how.pop('said'), quiet or as_json)

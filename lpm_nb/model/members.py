@@ -121,6 +121,7 @@ def fit_beyond(
 def predict_beyond(
     A,                  # (m, k) sparse, which members each combination has
     effects:np.ndarray, # (k, r) their effects
+    *,
     at:np.ndarray,      # (k,) which atom each member is, -1 = one that is new
     fitted:tuple[np.ndarray, np.ndarray], # from `fit_beyond`
 ) -> np.ndarray: # (m, r)
@@ -183,7 +184,7 @@ class Sums:
         if self.span is None: A = A.sign()                                # a profile's effects twice are no better guess than once
         ways = [(best, None), (best, self.span)] if self.span is not None else [(alone - mine, None), (best, None)][:len(self.weights) - 1]
         said = [ground + joint_effects(A, effects, s) for effects, s in ways]
-        if self.curve is not None: said[-1] += predict_beyond(A, best, pd.Index(self.atoms).get_indexer(list(who)), (self.curve, self.own))
+        if self.curve is not None: said[-1] += predict_beyond(A, best, at=pd.Index(self.atoms).get_indexer(list(who)), fitted=(self.curve, self.own))
         return said
 
 # %% ../../nbs/model/06r_members.ipynb #1fc64d8a
