@@ -1739,6 +1739,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'lpm_nb.model.members.fit_beyond': ('model/members.html#fit_beyond', 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members.joint_effects': ('model/members.html#joint_effects', 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members.measure_sums': ('model/members.html#measure_sums', 'lpm_nb/model/members.py'),
+                                      'lpm_nb.model.members.member_twice': ('model/members.html#member_twice', 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members.members_alone': ('model/members.html#members_alone', 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members.predict_beyond': ( 'model/members.html#predict_beyond',
                                                                                'lpm_nb/model/members.py'),

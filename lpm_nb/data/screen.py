@@ -427,7 +427,7 @@ def from_anndata(
     perturbation_key:str,             # column of `obs` with the perturbation
     context_key:str|Sequence[str],    # column(s) of `obs` that make the context, the system first
     name:str,                         # name of the screen
-    control:str|Iterable[str]=(),     # label(s) of `perturbation_key` that mean control
+    control:str|Iterable[str]=(),     # label(s) of `perturbation_key` that mean control, alone or as a member ('A+ctrl')
     kind:str='',                      # prefix for atoms, such as 'CRISPRi' or 'drug'
     readout_kind:str='',              # prefix for readouts, such as 'expr'
     literal:bool=False,               # True: a `+` in a label belongs to the name; False: it joins members
@@ -455,8 +455,9 @@ def from_anndata(
     X = X.astype(np.float32) * np.float32(scale)
     if gap is not None: X[gap] = np.nan
     def atoms(label):
-        return '' if pd.isna(label) or label in nothing else '+'.join(sorted(add_kind(m, kind)
-            for m in ([escape(label)] if literal else split_text(label))))
+        if pd.isna(label) or label in nothing: return ''
+        members = [escape(label)] if literal else [m for m in split_text(label) if m not in nothing]       # GEARS writes A+ctrl
+        return '+'.join(sorted(add_kind(m, kind) for m in members))
     nothing = set(nothing)
     named = {l: atoms(l) for l in adata.obs[perturbation_key].unique()}
     obs = adata.obs

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from ..data.screen import Atlas
 from .held_out import Held, pair_codes
-from .members import Sums, measure_sums, members_alone, sum_equations, weigh_sums
+from .members import Sums, measure_sums, member_twice, members_alone, sum_equations, weigh_sums
 
 # %% ../../nbs/model/06v_fit_sums.ipynb #61c0f2ef
 @dataclass
@@ -34,6 +34,8 @@ def _classes(s):
     n = s.obs['context'].astype(str)[several].value_counts().sort_values()
     return dict(zip(n.index, np.r_[0, np.cumsum(n.to_numpy()[1:] > 4 * n.to_numpy()[:-1])])) if len(n) else {}
 
+_TWICE = -1   # the class of members with themselves, in all contexts
+
 def _judge_sums(s, sums, told, *, folds, scaling, classes):
     "class -> what was held out of it."
     out = {}
@@ -46,7 +48,7 @@ def _judge_sums(s, sums, told, *, folds, scaling, classes):
         where = h.table['context'].iloc[rows].astype(str)
         ground = mine.level(where)
         said = [h.answer[rows], *mine.predict(A, alone[at], ground=ground, known=mine.measured(table), who=table['perturbation'])] if len(rows) else []
-        of = np.array([classes.get(c, 0) for c in where], int)
+        of = np.where(member_twice(A), _TWICE, np.array([classes.get(c, 0) for c in where], int))
         for k in np.unique(of):
             j = of == k
             r, g, v = rows[j], ground[j], [x[j] for x in said]
@@ -98,8 +100,9 @@ def fit_sums(
                 e = x.error(w)
                 errors += np.nansum(e, 0)
                 count += (~np.isnan(e)).sum(0)
-        most = max(judged, key=lambda k: sum(x.n for x in judged[k]))                      # also of contexts without a combination
+        others = [k for k in judged if k != _TWICE] or [_TWICE]
+        most = max(others, key=lambda k: sum(x.n for x in judged[k]))                      # also of contexts without a combination
         error = None if sums.error is None else ((errors + _LIKE * sums.error) / (count + _LIKE)).astype(np.float32)
         apart = {c: weights.get(k, sums.weights) for c, k in classes.items() if k != most}
-        out[n] = replace(sums, weights=weights[most], error=error, of_contexts=apart)
+        out[n] = replace(sums, weights=weights[most], error=error, of_contexts=apart, twice=weights.get(_TWICE))
     return out

@@ -61,7 +61,7 @@ def _names(model):
             weights=model.stack.weights, scales=model.stack.scales, shifts=model.stack.shifts,
             counts={n: asdict(c) for n, c in model.stack.counts.items()},
                 sums={n: {k: getattr(s, k) for k in ('weights', 'never', 'contexts',
-                'atoms', 'guessed', 'of_contexts')} for n, s in model.stack.sums.items()}),
+                'atoms', 'guessed', 'of_contexts', 'twice')} for n, s in model.stack.sums.items()}),
         'descriptors': [dict(of=d.of, given=d.given, names=list(d.vectors.index), columns=[str(c) for c in d.vectors],
             smoothers=[smoother(n, k, x) for (n, k), x in d.smoothers.items()]) for d in _described(model)]}
 
