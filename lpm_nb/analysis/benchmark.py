@@ -369,7 +369,8 @@ def to_cell_eval(
     X = np.asarray(screen.X[:, mine], np.float32)
     below = float((X < 0).mean())
     if below > .01:
-        warnings.warn(f"{below:.0%} of the values of {screen.name!r} are below 0 and are set to it: cell-eval expects logarithms of counts, "
+        warnings.warn(f"{below:.0%} of the values of {screen.name!r} are below 0 and are set to it: cell-eval expects logarithms of "
+            f"counts, "
             "not z-scores (lpm data add --scale log)", DataWarning, stacklevel=2)
     labels = {p: '+'.join(m.partition(':')[2] or m for m in members) or control for p, members in screen.members.items()}
     obs = pd.DataFrame(dict(target_gene=screen.obs['perturbation'].astype(str).map(labels).to_numpy(),

@@ -90,7 +90,8 @@ def read_cells(
         check_known([c for c in [perturbation, dose, time, *(keep or {}), *(contexts if len(contexts) > 1 else [])] if c],
             obs.columns.tolist(), 'column of obs')
         if genes is not None: check_known([genes], var.columns.tolist(), 'column of var')
-        symbol, mine = (var[genes] if genes else var.index.to_series()).astype(object).to_numpy(), slice(None) if features is None else features
+        symbol, mine = (var[genes] if genes
+            else var.index.to_series()).astype(object).to_numpy(), slice(None) if features is None else features
         symbol[mine] = unique_names(symbol[mine], var.index.to_numpy()[mine])
     fixed = contexts[0] if len(contexts) == 1 and contexts[0] not in obs else None
     by = [perturbation, *([] if fixed else contexts), *[c for c in (dose, time) if c]]

@@ -54,7 +54,8 @@ class _Annotated:
     def logs(self): return not self.counts and np.nanmin(self.values) >= 0 and np.nanmax(self.values) < 15   # look like logarithms
 
 # what kinds of features are called, as Cell Ranger does, and what is put before their names
-_FEATURES = {'gene expression': 'expr:', 'rna': 'expr:', 'antibody capture': 'protein:', 'adt': 'protein:', 'protein': 'protein:', 'peaks': 'peak:',
+_FEATURES = {'gene expression': 'expr:', 'rna': 'expr:', 'antibody capture': 'protein:', 'adt': 'protein:', 'protein': 'protein:',
+    'peaks': 'peak:',
     'crispr guide capture': 'guide:', 'multiplexing capture': 'tag:'}
 
 def _choose_features(f, asked):
@@ -69,7 +70,8 @@ def _choose_features(f, asked):
     mine = asked.features or next((k for k in n.index if k.lower() in ('gene expression', 'rna')), n.index[0])
     f = replace(f, prefix=_FEATURES.get(mine.lower(), f'{mine}:'), of=None if len(n) == 1 else np.flatnonzero(kind == mine))
     others = ', '.join(f'{k} ({m:,})' for k, m in n.items() if k != mine)
-    return f, [f"only the features of {mine} ({n[mine]:,}) are read, as {f.prefix}NAME; {others} would be a screen of their own, features=, "
+    return f, [f"only the features of {mine} ({n[mine]:,}) are read, as {f.prefix}NAME; {others} would be a screen of their own, "
+        f"features=, "
         "since each kind has its own total"] if others else []
 
 def _annotated(path, layer):
@@ -147,7 +149,8 @@ def _controls_by_flag(l, asked):
 def _profile_facts(f, l, per, how):
     "Facts of cells, and of the profiles that they become."
     against = ' and '.join([*l.context, *([b] if (b := l.roles['batch']) else [])]) or 'file'
-    return {'cells in an experiment': f'{per.median():g} (median)', 'values are': 'counts' if f.counts else 'logarithms' if f.logs else 'scaled already',
+    return {'cells in an experiment': f'{per.median():g} (median)', 'values are': 'counts' if f.counts else 'logarithms' if f.logs
+        else 'scaled already',
         'each profile is': {'z': f'mean z-score against control cells of the {against}', 'log': 'mean log1p of counts per 10,000',
             'as is': 'mean of the values as they are'}[how]}
 
@@ -164,7 +167,8 @@ def _from_cells(f, everything, per, look, asked):
     look = [*look, *(_few_controls(l) if how == 'z' else ()), *unnamed_rows(everything, 'cells'),
         *([f'{small} of {len(per)} experiments have fewer than {asked.min_cells} cells and will be left out'] if small else []),
         *_odd_values(f, asked.scale, l)]
-    facts = facts_of(l.o, rows=len(everything.t), readouts=len(f.var) if f.of is None else len(f.of)) | taken_as_control(l, asked) | _profile_facts(f, l, per, how)
+    facts = facts_of(l.o, rows=len(everything.t), readouts=len(f.var) if f.of is None else len(f.of)) | taken_as_control(l,
+        asked) | _profile_facts(f, l, per, how)
     facts.pop('repeated experiments')
     def build(**go):
         return read_cells(f.path, name=asked.name, perturbation=roles['perturbation'], context=roles['context'], assay=asked.last,
@@ -203,7 +207,8 @@ def from_h5ad(
     f, others = _choose_features(f, asked)
     if asked.readout is not None:
         if not asked.readout.endswith(':'):
-            raise DataError(f"readout={asked.readout!r} is of tables; of .h5ad and .zarr files it is what is put before the readouts, such as "
+            raise DataError(f"readout={asked.readout!r} is of tables; of .h5ad and .zarr files it is what is put before the readouts, "
+                f"such as "
                 "'protein:'")
         f = replace(f, prefix=asked.readout)
     mine = slice(None) if f.of is None else f.of

@@ -91,7 +91,8 @@ def label_roles(
     for r in ('dose', 'time', 'batch'):
         said = getattr(asked, r)
         roles[r] = None if said == '' else find_role(t.columns, r, given=said, taken=(p, *given))
-    if not asked.dose and roles['dose'] and {'1+1'} <= set(label_text(t[roles['dose']]).dropna()) <= {'1', '1+1'}: roles['dose'] = None # of GEARS
+    # of GEARS
+    if not asked.dose and roles['dose'] and {'1+1'} <= set(label_text(t[roles['dose']]).dropna()) <= {'1', '1+1'}: roles['dose'] = None
     roles['dose_unit'], unit = _dose_unit(t, roles['dose'], asked)
     if unit: roles['dose_unit_is'] = unit
     if roles['time'] is not None and (unit := named_unit('time', roles['time'])): roles['time_unit_is'] = unit.lower()

@@ -71,7 +71,8 @@ def _terms(A, x):
     "(m, 6) of the curve, and (m, k) sparse of members, in any pair and times the partners' effects: of combinations of members with effects x."
     twice = A.multiply(A - A.sign()).tocsr() / 2                           # pairs of a member with itself
     size, total, square, same, same_x = (np.asarray(v).ravel() for v in (A.sum(1), A @ x, A @ x**2, twice.sum(1), twice @ x))
-    curve = np.column_stack([size * (size - 1) / 2, (size - 1) * total, np.sqrt(np.maximum(size * square - total**2, 0)), (total**2 - square) / 2,
+    curve = np.column_stack([size * (size - 1) / 2, (size - 1) * total, np.sqrt(np.maximum(size * square - total**2, 0)),
+        (total**2 - square) / 2,
         same, same_x])
     return curve, A.multiply((size - 1)[:, None]).tocsr(), (A.multiply(total[:, None]) - A.multiply(x[None])).tocsr()
 
@@ -196,7 +197,8 @@ class Sums:
         ways = [(best, None), (best, self.span)] if self.span is not None else [(alone - mine, None), (best, None)][:len(self.weights) - 1]
         said = [ground + joint_effects(A, effects, s) for effects, s in ways]
         if self.span is None: return said
-        more = 0 if self.curve is None else predict_beyond(A, best, at=pd.Index(self.atoms).get_indexer(list(who)), fitted=(self.curve, self.own))
+        more = 0 if self.curve is None else predict_beyond(A, best, at=pd.Index(self.atoms).get_indexer(list(who)),
+            fitted=(self.curve, self.own))
         return [*said, said[-1] + more]
 
 # %% ../../nbs/model/06r_members.ipynb #1fc64d8a
