@@ -458,11 +458,15 @@ def _fit_group(g, settings, methods):
                 if model := _fit_one(method, who, s, g): yield s, model
 
 def _by_pairs(atlas, names):
-    "Screens of one group; of few readouts those of combinations apart, since what is fitted to one kind has no place for the other."
+    "Screens of one group; of few readouts those of combinations apart from those that know nothing of their members, or at several doses."
     if len(atlas[names[0]].readouts) >= 20: return [names]
-    def of_pairs(s): return 2 * sum(len(m) > 1 for m in s.members.values()) >= len(s.members)
-    parts = ([n for n in names if of_pairs(atlas[n]) == kind] for kind in (False, True))
-    return [p for p in parts if p]
+    pairs = [n for n in names if 2 * sum(len(m) > 1 for m in atlas[n].members.values()) >= len(atlas[n].members)]
+    members = {a for n in pairs for m in atlas[n].members.values() for a in m}
+    def alone(n): # has a say on the members of combinations
+        s = atlas[n]
+        return max(s.obs['dose'].nunique(), s.obs['time'].nunique()) < 2 and bool(members & {a for m in s.members.values() for a in m})
+    together = [n for n in names if n in pairs or alone(n)]
+    return [p for p in (together, [n for n in names if n not in together]) if p] if pairs else [names]
 
 def fit_classical(
     atlas:Atlas,                    # the screens
