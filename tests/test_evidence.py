@@ -154,7 +154,7 @@ def test_measured_pairs_grow_as_independent_ones(name, share):
     two = np.asarray(A.sum(1)).ravel() == 2
     rows, A = rows[two], A[two]
     known = sums.measured(alone)
-    added, joint = sums.predict(A, known, ground=sums.level(pairs['context'].iloc[rows].astype(str)), known=known)
+    added, joint, _ = sums.predict(A, known, ground=sums.level(pairs['context'].iloc[rows].astype(str)), known=known, who=alone['perturbation'])
     y = s.X[size == 2][rows]
     assert np.mean((joint - y)**2) < share * np.mean((added - y)**2)
     assert pearsonr(joint[:, 0], y[:, 0])[0] > pearsonr(added[:, 0], y[:, 0])[0] + .01

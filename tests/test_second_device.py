@@ -105,7 +105,7 @@ def test_no_room_there(where, atlas, second, monkeypatch, tmp_path):
     config = replace(default_config(Atlas(s)), epochs=2, members=2, stack=False)
     a = Atlas(s if where == 'in memory' else Screen.open(tmp_path/'s.zarr'))
     here = fit_lpm(a, config=config, seed=0, device='cpu')
-    monkeypatch.setattr('lpm_nb.data.loaders._room', lambda nbytes, device: False)
+    monkeypatch.setattr('lpm_nb.data.blocks._room', lambda nbytes, device: False)
     monkeypatch.setattr('lpm_nb.data.loaders._ahead', lambda it, depth=2: it)              # the mode is one thread's
     with second: there = fit_lpm(a, config=config, seed=0, device=THERE)
     np.testing.assert_allclose(said(there, a), said(here, a), atol=1e-4)

@@ -65,7 +65,9 @@ def member_twice(
     A, # (m, k) sparse, which members each combination has
 ) -> np.ndarray: # (m,) boolean
     "Combinations of a member with itself, such as two guides against one gene."
-    return np.asarray((A.max(1) > 1).toarray() if hasattr(A.max(1), 'toarray') else A.max(1) > 1).ravel()
+    C, out = A.tocoo(), np.zeros(A.shape[0], bool)
+    out[C.row[C.data > 1]] = True
+    return out
 
 def _terms(A, x):
     "(m, 6) of the curve, and (m, k) sparse of members, in any pair and times the partners' effects: of combinations of members with effects x."
