@@ -111,6 +111,7 @@ def fit_beyond(
     at:np.ndarray,      # (k,) which atom each member is
     n_atoms:int,
     most:int=2000,      # coefficients at the most
+    few:int=10,         # fewest pairs of a member with itself that say something of such pairs
 ) -> tuple[np.ndarray, np.ndarray]: # (6, r) the curve; (2, n_atoms, r) of each atom, in any pair and times the partner's effect
     "What combinations add to the joint effect of their members."
     r = rest.shape[1]
@@ -122,11 +123,12 @@ def fit_beyond(
         size = np.sqrt((effects[:, q]**2).mean())
         if not len(rows) or not size > 0: continue
         F, *members = _terms(A[rows], effects[:, q] / size)
+        if (F[:, 4] > 0).sum() < few: F[:, 4:] = 0
         Z = np.concatenate([F, *((M @ of).toarray() for M in members[:deep])], 1)
-        y, ends = rest[rows, q], [0, 6, *(6 + n_atoms * (k + 1) for k in range(deep))]
+        y, ends = rest[rows, q], [0, 4, 6, *(6 + n_atoms * (k + 1) for k in range(deep))]
         b = variance_components(Z.T @ Z, Z.T @ y, square=y @ y, n=len(y), groups=[slice(*e) for e in zip(ends, ends[1:])])
         curve[:, q] = b[:6] / size**np.array([0, 1, 1, 2, 0, 1])
-        for k in range(deep): own[k, :, q] = b[ends[k + 1]:ends[k + 2]] / size**k
+        for k in range(deep): own[k, :, q] = b[ends[k + 2]:ends[k + 3]] / size**k
     return curve.astype(np.float32), own.astype(np.float32)
 
 def predict_beyond(
