@@ -410,6 +410,7 @@ def extend_sums(
     old = replace(old, contexts=contexts, ground=np.concatenate([old.ground, new.ground[more]]))
     if old.alone is None: return old
     atoms = list(dict.fromkeys([*old.atoms, *new.atoms]))
+    if old.own is not None: old = replace(old, own=np.pad(old.own, ((0, 0), (0, len(atoms) - len(old.atoms)), (0, 0))))   # no pair of theirs is known
     alone = np.full((len(atoms), len(contexts), old.ground.shape[1]), np.nan, np.float32)
     i, j = (pd.Index(x).get_indexer(y) for x, y in ((atoms, new.atoms), (contexts, new.contexts)))
     if new.alone is not None: alone[np.ix_(i, j)] = new.alone
