@@ -95,7 +95,7 @@ def train(
     if out.exists() and not (out/'provenance.json').exists() and any(out.iterdir() if out.is_dir() else [out]):
         raise StorageError(f"{out} exists and is no model folder; choose another name or remove it")
     if (out/'provenance.json').exists() and not overwrite: raise StorageError(f"a model is in {out} already; choose another --out, or "
-        f"say --overwrite")
+        "say --overwrite")
     result_folder(out)
     known = read_all_descriptors(descriptors, context_descriptors)          # a mistake in it should not cost a training
     atlas = Atlas([read_input(s, quiet=quiet) for s in screens])
@@ -273,15 +273,15 @@ def _make_split(atlas, how, test, seed, context, only=None):
     ways = dict(pairs=lambda: S.split_pairs(atlas, test=test, seed=seed, screens=only),
         systems=lambda: S.split_pairs(atlas, test=test, seed=seed, by='system', screens=only),
         combinations=lambda: S.split_combinations(atlas, test=test, seed=seed),
-                perturbations=lambda: S.split_perturbations(atlas, test=test, valid=0, seed=seed),
-                    contexts=lambda: S.split_contexts(atlas, test=test, seed=seed),
-                    target=lambda: S.split_target_context(atlas, context, test=test, valid=0, seed=seed),
-                    doses=lambda: S.split_doses(atlas, test=test, seed=seed))
+        perturbations=lambda: S.split_perturbations(atlas, test=test, valid=0, seed=seed),
+        contexts=lambda: S.split_contexts(atlas, test=test, seed=seed),
+        target=lambda: S.split_target_context(atlas, context, test=test, valid=0, seed=seed),
+        doses=lambda: S.split_doses(atlas, test=test, seed=seed))
     check_known([how], list(ways), 'split')
     if how == 'target' and not context: raise DataError("the split 'target' needs --context, the target context")
     if how != 'target' and context: raise DataError(f"--context is of the split 'target', and this is {how!r}")
-    if only and how not in ('pairs', 'systems'): raise DataError(f"--only is of the splits 'pairs' and 'systems'; {how!r} holds out in "
-        f"all screens")
+    if only and how not in ('pairs', 'systems'): raise DataError(f"--only is of the splits 'pairs' and 'systems'; {how!r} holds out "
+        "in all screens")
     return ways[how]()
 
 # %% ../nbs/16_cli.ipynb #feac77dc
@@ -374,8 +374,7 @@ def evaluate(
     if model is not None:
         if split != 'pairs' or test != .15 or any((context, only, members, epochs)):
             raise DataError("--model scores a trained model on all experiments of the screens; --split, --test, --context, --only, "
-                "--members and --epochs "
-                "are for training one: leave them out")
+                "--members and --epochs are for training one: leave them out")
         return _score_model(load_lpm(model), atlas, out, as_json, quiet)
     changes = {k: v for k, v in dict(members=members, epochs=epochs).items() if v is not None}
     e = run_evaluation(atlas, _make_split(atlas, split, test, seed, context, only), out=out, seed=seed,
@@ -431,7 +430,7 @@ def _jobs(jobs):
 
 @app.command()
 def benchmark(
-    out: Annotated[Path, typer.Option(help='Folder of the cells and the results; an interrupted run goes on there.')] = Path( 'benchmark'),
+    out: Annotated[Path, typer.Option(help='Folder of the cells and the results; an interrupted run goes on there.')] = Path('benchmark'),
     suite: Annotated[str,
         typer.Option(help="'quick' (simulated, minutes) or 'core' (every real screen; needs the data folder).")] = 'quick',
     seeds: Annotated[int, typer.Option(min=1, help='Number of split and training seeds.')] = 1,

@@ -227,8 +227,7 @@ def _joined(tables):
     for spec, t in tables[1:]:
         if list(t) != list(tables[0][1]):
             raise DataError(f"expected descriptors with the same columns, {tables[0][0]} has {tables[0][1].shape[1]} and {spec} "
-                f"{t.shape[1]} others; join them "
-                "into one table")
+                f"{t.shape[1]} others; join them into one table")
     t = pd.concat([t for _, t in tables])
     return t[~t.index.duplicated()]
 

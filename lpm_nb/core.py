@@ -158,8 +158,7 @@ def _tell_of_labels(raw, new, kind, stacklevel):
     if kind == 'perturbation': _tell_of_perturbations(raw, new, stacklevel + 1)
     if blank := [r for r in raw if r.strip().lower() in ('nan', 'none', '<na>', 'nat', 'null')]:
         _tell(f"{_few(blank)} {'is' if len(blank) == 1 else 'are'} taken for {'the name' if len(blank) == 1 else 'names'} of a {kind}; a "
-            f"label that is "
-            "missing is an empty one" + (', and means control' if kind == 'perturbation' else ''), stacklevel)
+            "label that is missing is an empty one" + (', and means control' if kind == 'perturbation' else ''), stacklevel)
     lower = {}
     for label in sorted(set(new)): lower.setdefault(label.lower(), []).append(label)
     if cased := [v for v in lower.values() if len(v) > 1]:

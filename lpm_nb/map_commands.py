@@ -218,10 +218,9 @@ def rank_movers(
     t = find_movers(trained, readout, direction=direction, screen=where, contexts=context or None, perturbations=wanted,
         selective=selective, by=by, against=against, dose=dose, time=time, atlas=atlas, measured=measured, top=top)
     if as_json: return print(t.to_json(orient='records', force_ascii=False))
-    show_table(t.drop(columns='against').set_index('perturbation'),
-        title=f"{readout} {direction} in {where}: effect, counted from: {t['against'].iloc[0]}; conservative and optimistic: the ends of "
-            f"its 90 % interval, "
-            f"counted {direction}" if len(t) else 'nothing is left to predict')
+    show_table(t.drop(columns='against').set_index('perturbation'), title=f"{readout} {direction} in {where}: effect, counted "
+        f"from: {t['against'].iloc[0]}; conservative and optimistic: the ends of its 90 % interval, counted {direction}" if len(t)
+        else 'nothing is left to predict')
 
 # %% ../nbs/15h_map_commands.ipynb #2bec07ff
 @map_app.command('explore')

@@ -211,14 +211,13 @@ def _predictions(methods, screen, table, Y):
             f"{type(said).__name__}")
         out[m] = P, std = tuple(None if x is None else np.asarray(x) for x in said)
         if P is None or P.shape != Y.shape or (std is not None and std.shape != Y.shape):
-            raise DataError(f"method {m!r} gave {getattr(P if P is None or P.shape != Y.shape else std, 'shape', None)} for the "
-                f"{Y.shape} test values "
-                f"of screen {screen!r}")
+            raise DataError(f"method {m!r} gave {getattr(P if P is None or P.shape != Y.shape else std, 'shape', None)} for the {Y.shape} "
+                f"test values of screen {screen!r}")
         if std is not None and (std < 0).any(): raise DataError(f"method {m!r} gave {int((std < 0).sum())} standard deviations below 0")
         if lost := int((np.isnan(P) & ~np.isnan(Y)).sum()):
             warnings.warn(f"method {m!r} predicts nothing for {lost:,} of the {int((~np.isnan(Y)).sum()):,} test values of screen "
-                f"{screen!r}; its scores "
-                "are of the others, and not to be compared with those of methods that answer all", DataWarning, stacklevel=3)
+                f"{screen!r}; its scores are of the others, and not to be compared with those of methods that answer all", DataWarning,
+                stacklevel=3)
     return out
 
 def _tell_of_fit(name, model, atlas, split):
@@ -229,8 +228,7 @@ def _tell_of_fit(name, model, atlas, split):
         seen = int(model.was_trained_on(held, screen=n).sum()) if len(held) else 0
         if seen:
             warnings.warn(f"{name!r} was trained on {seen:,} of the {len(held):,} experiments of {n!r} that the split holds out: its "
-                f"scores are fit, not "
-                "prediction; train with this split", DataWarning, stacklevel=3)
+                "scores are fit, not prediction; train with this split", DataWarning, stacklevel=3)
 
 
 # %% ../../nbs/analysis/10_benchmark.ipynb #e6eb884f
@@ -370,8 +368,7 @@ def to_cell_eval(
     below = float((X < 0).mean())
     if below > .01:
         warnings.warn(f"{below:.0%} of the values of {screen.name!r} are below 0 and are set to it: cell-eval expects logarithms of "
-            f"counts, "
-            "not z-scores (lpm data add --scale log)", DataWarning, stacklevel=2)
+            "counts, not z-scores (lpm data add --scale log)", DataWarning, stacklevel=2)
     labels = {p: short_name(p) or control for p in screen.perturbations}
     obs = pd.DataFrame(dict(target_gene=screen.obs['perturbation'].astype(str).map(labels).to_numpy(),
         celltype=screen.obs['context'].astype(str).str.partition('|')[0].to_numpy()), index=[str(i) for i in range(len(X))])

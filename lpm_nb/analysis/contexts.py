@@ -146,7 +146,7 @@ def find_deviations(
         guess = level[c] + (total[p] - (v - level[c])) / np.maximum(others + doubt, 1e-12)
         wider = np.sqrt(1 + 1 / np.maximum(others + doubt, 1e-12))
         if not (others > 0).any(): raise DataError(f"no perturbation of {screen.name!r} has {readout!r} in two contexts; what it usually "
-            f"does is not known")
+            "does is not known")
     else:
         if np.shape(expected) != y.shape:
             raise DataError(f"expected one prediction for each of the {len(y)} experiments, got shape {np.shape(expected)}")

@@ -143,8 +143,7 @@ def _join(pieces, perturbations):
     keep = np.abs(Z).max(0) > 1e-9
     if not keep.any():
         raise DataError("nothing to compare perturbations by: one readout in one context is one number for each, and says who is strong, "
-            "not who "
-            "is alike; add contexts, or rank them with find_movers (lpm movers)")
+            "not who is alike; add contexts, or rank them with find_movers (lpm movers)")
     return pd.DataFrame(Z[:, keep].astype(np.float32), pd.Index(perturbations, name='perturbation'),
         pd.MultiIndex.from_tuples([x for x, k in zip(labels, keep) if k], names=['context', 'readout']))
 

@@ -113,8 +113,7 @@ def fit_expectation(
     check_known([how], HOW, 'expectation')
     if (how == 'bliss') != (every is not None):
         raise DataError("how='bliss' and every= go together: independent drugs multiply the shares that they leave, of what lies between "
-            "the control and "
-            "the whole effect, which reads every=0 of viability, every=100 of % inhibition")
+            "the control and the whole effect, which reads every=0 of viability, every=100 of % inhibition")
     check_known([context], screen.contexts, 'context')
     if readout is None and len(screen.readouts) > 1:
         raise DataError(f"screen {screen.name!r} has {len(screen.readouts)} readouts; choose one with readout=…")
@@ -128,8 +127,7 @@ def fit_expectation(
     when = float(times[0]) if len(times) else np.nan
     if len(times) > 1:
         raise DataError(f"{context!r} was measured at {len(times)} times ({', '.join(f'{x:g}' for x in times)} h), and interactions are "
-            f"those of one; take "
-            f"screen.select(screen.obs['time'].eq({times[0]:g}).to_numpy()), or --time {times[0]:g}")
+            f"those of one; take screen.select(screen.obs['time'].eq({times[0]:g}).to_numpy()), or --time {times[0]:g}")
     labels = screen.obs['perturbation'].astype(str).to_numpy(object)[rows]
     members = [screen.members[x] for x in labels]
     lone = np.array([len(m) == 1 for m in members], bool)
@@ -152,8 +150,7 @@ def fit_expectation(
             + ('' if len(control) else '; the screen has no control: say what is read where nothing was done, screen.with_no_effect(1)'))
         if len(single) and np.quantile(single.abs(), .9) > 1.5 * abs(level - every):
             raise DataError(f"single effects go up to {single.abs().max():.3g}, beyond the whole effect, from {level:.3g} to "
-                f"every={every:g}: are the values "
-                "logarithms or z-scores? Those add up, how='additive' (--expectation additive)")
+                f"every={every:g}: are the values logarithms or z-scores? Those add up, how='additive' (--expectation additive)")
         return Expectation(how, context, readout, level, single, None, counts, len(control), when, float(every))
     curves = _parabolas(labels, y, single, context=context, least=least)
     return Expectation(how, context, readout, level, single, curves, counts, len(control), when)
@@ -229,8 +226,7 @@ def call_interactions(
     t = table.dropna(subset=['gi', 'std']).copy()
     if lost := len(table) - len(t):
         warnings.warn(f"{lost:,} of {len(table):,} pairs have no interaction or no standard deviation (a member that was not measured "
-            f"alone?); "
-            "they get no call", DataWarning, stacklevel=2)
+            "alone?); they get no call", DataWarning, stacklevel=2)
     s = t['std'].clip(lower=1e-12)
     h = norm.ppf((1 + level) / 2)
     t['low'], t['high'], t['p'] = t['gi'] - h * s, t['gi'] + h * s, 2 * norm.sf(np.abs(t['gi']) / s)
@@ -324,7 +320,7 @@ def score_interactions(
     for m in std if std is not None else ():
         j, u = list(P).index(m), np.maximum(std[m].to_numpy(float)[keep], 1e-12)
         if np.isnan(u).any(): raise DataError(f"expected a standard deviation of {m!r} for every pair, got {int(np.isnan(u).sum())} "
-            f"missing ones")
+            "missing ones")
         sick[:, j], buffering[:, j] = (X[:, j] - low) / u, (X[:, j] - high) / u
     stats = partial(_interaction_stats, y=y, ranked=(X, sick, buffering), share=share)
     value = stats(np.ones(len(y)))
@@ -354,15 +350,15 @@ def bliss_excess(
     "How far combinations go beyond Bliss independence of their members."
     singles = screen if singles is None else singles
     for s in (screen, singles):
-        if readout is None and len(s.readouts) > 1: raise DataError(f"screen {s.name!r} has {len(s.readouts)} readouts; choose one with "
-            f"readout=…")
+        if readout is None and len(s.readouts) > 1: raise DataError(f"screen {s.name!r} has {len(s.readouts)} readouts; choose one "
+            "with readout=…")
         check_known([readout or s.readouts[0]], s.readouts, 'readout')
     where_none = [float(np.nanmean(c)) for s in (screen, singles)
         if len(c := s.X[(s.obs['perturbation'] == '').to_numpy()][:, s.readouts.index(readout or s.readouts[0])])]
     if where_none and abs(where_none[0] - every) < abs(where_none[0] - none):
-        raise DataError(f"controls read {where_none[0]:.3g}, nearer to the whole effect (every={every:g}) than to none ({none:g}); say "
-            f"what is read where nothing "
-            "happens and where all of it does: none=1, every=0 for viability, none=0, every=1 for a fraction inhibited")
+        raise DataError(f"controls read {where_none[0]:.3g}, nearer to the whole effect (every={every:g}) than to none ({none:g}); "
+            "say what is read where nothing happens and where all of it does: none=1, every=0 for viability, none=0, every=1 for a "
+            "fraction inhibited")
     if none == every: raise DataError(f"expected two values, of no effect and of the whole effect, got none={none:g} and every={every:g}")
     def share(s, rows):
         o = s.obs.iloc[rows]
@@ -378,11 +374,10 @@ def bliss_excess(
     shown = np.abs(share(screen, np.flatnonzero(n[0] > 0))[1])
     shown = shown[~np.isnan(shown)]
     if len(shown) and not .05 < np.quantile(shown, .95) < 20:
-        warnings.warn(f"effects are at the most {np.quantile(shown, .95):.2g} of the whole one, if that reads {every:g} and none "
-            f"{none:g}: are the values on another "
-            "scale (none=0, every=1 for fractions)?", DataWarning, stacklevel=2)
+        warnings.warn(f"effects are at the most {np.quantile(shown, .95):.2g} of the whole one, if that reads {every:g} and none {none:g}: "
+            "are the values on another scale (none=0, every=1 for fractions)?", DataWarning, stacklevel=2)
     if not len(rows): raise DataError(f"no combination in screen {screen.name!r}; expected perturbations of several members, such as "
-        f"drug:a@1+drug:b@10")
+        "drug:a@1+drug:b@10")
     alone, effect = share(singles, np.flatnonzero(n[1] == 1))
     doses = [split_dose(a)[1] for p in screen.obs['perturbation'].astype(str).iloc[rows].unique() for a in screen.members[p]]
     if any(x == x for x in doses):                                     # both ways to write it
@@ -399,7 +394,6 @@ def bliss_excess(
         out['std'] = np.asarray(screen.layers['std'][rows])[:, screen.readouts.index(readout or screen.readouts[0])] / abs(every - none)
     if lost := int(np.isnan(expected).sum()):
         warnings.warn(f"{lost:,} of {len(rows):,} combinations have a member that was not measured alone in their context, and are left "
-            f"out "
-            f"(first: {out['perturbation'][np.isnan(expected)].iloc[0]!r})", DataWarning, stacklevel=2)
+            f"out (first: {out['perturbation'][np.isnan(expected)].iloc[0]!r})", DataWarning, stacklevel=2)
     return out[~np.isnan(expected)].reset_index(drop=True)
 

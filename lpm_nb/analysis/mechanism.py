@@ -193,7 +193,7 @@ def retrieve_targets(
     asking = sorted(t['drug'].unique())
     d, k = pd.Index(asking).get_indexer(t['drug']), pd.Index(genes).get_indexer(t['gene'])
     if signed and not t['sign'].isin([-1, 0, 1]).all():
-        raise DataError(f"expected -1 (takes away), 1 (adds) or 0 (unknown) in column 'sign', got "
+        raise DataError("expected -1 (takes away), 1 (adds) or 0 (unknown) in column 'sign', got "
             f"{t.loc[~t['sign'].isin([-1, 0, 1]), 'sign'].iloc[0]}; signed=False does without")
     sign = t['sign'].to_numpy(int) if signed else np.zeros(len(t), int)
     ways = {'drug to target': (d, len(genes)), 'target to drug': (k, len(asking))}    # who asks, among how many
@@ -323,8 +323,7 @@ def _signature_values(signature, up, down):
     if signature is None: return {**dict.fromkeys(up, 1.), **dict.fromkeys(down, -1.)}
     if isinstance(signature, pd.Series) and signature.index.has_duplicates:
         raise DataError(f"{signature.index[signature.index.duplicated()][0]!r} has several values in the signature; average them or keep "
-            f"one: "
-            "signature.groupby(level=0).mean()")
+            "one: signature.groupby(level=0).mean()")
     return dict(signature)
 
 def query_signature(

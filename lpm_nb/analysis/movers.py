@@ -85,14 +85,12 @@ def _candidates(model, screen, atlas):
         tried = list(dict.fromkeys([*(p for p in s.perturbations if p), *(format_perturbation(p) for p in combinations(single, 2))]))
         if len(tried) <= PAIRS: return [p for p in tried if set(parse_perturbation(p)) <= set(single)]
         warnings.warn(f"the {len(single):,} members of screen {screen!r} make more than {PAIRS:,} pairs: candidates are those that were "
-            f"tried; name others "
-            "with perturbations=", DataWarning, stacklevel=3)
+            "tried; name others with perturbations=", DataWarning, stacklevel=3)
     tried, atoms = [p for p in atlas[screen].perturbations if p], set(model.vocab.atoms)
     known = [p for p in tried if set(parse_perturbation(p)) <= atoms]
     if lost := [p for p in tried if not set(parse_perturbation(p)) <= atoms]:
-        warnings.warn(f"{len(lost):,} of {len(tried):,} perturbations of screen {screen!r} are not known to the model (first: "
-            f"{lost[0]!r}) and "
-            "are left out; name candidates with perturbations=, or train on them", DataWarning, stacklevel=3)
+        warnings.warn(f"{len(lost):,} of {len(tried):,} perturbations of screen {screen!r} are not known to the model (first: {lost[0]!r}) "
+            "and are left out; name candidates with perturbations=, or train on them", DataWarning, stacklevel=3)
     return known
 
 def _experiments(perturbations, contexts, dose, time):

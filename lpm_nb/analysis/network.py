@@ -504,7 +504,7 @@ def infer_edges(
         else 3:]
     check_known(list(options), takes, f'option of {method!r}')
     if own is not None and method not in OWN: raise DataError(f"own= is of {', '.join(map(repr, OWN))}; {method!r} does not look at a "
-        f"gene's own change")
+        "gene's own change")
     if targets is not None and method == 'partial correlation':
         check_known(list(targets), data.genes, 'target gene')
         wanted = {*targets, *data.sources}

@@ -75,8 +75,7 @@ def check_symbols(
     other = {a.partition(':')[2]: a for a in vocab.atoms}
     alike = [a for a in new if ':' in a and a.partition(':')[2] in other]
     also = (f"{len(alike):,} of them {'has' if len(alike) == 1 else 'have'} a target that is known by another kind of perturbation "
-        f"({alike[0]!r}: "
-        f"{other[alike[0].partition(':')[2]]!r}), which is another one; ") if alike else ''
+        f"({alike[0]!r}: {other[alike[0].partition(':')[2]]!r}), which is another one; ") if alike else ''
     check_known(asked, vocab.atoms, 'perturbation', hint=f"{also}{HINT} (and, where it is read out, of "
         "the perturbed gene's own transcript), or give the model what is known of them beforehand: with_descriptors (CLI: --descriptors)")
     check_known(contexts, vocab.contexts, 'context', hint=f"{HINT}, or give the model what is known of them beforehand: "

@@ -19,8 +19,7 @@ ROLES = {   # role -> usual names of its column, the most telling first
         'compound_name', 'sm_name', 'product_name', 'cmap_name', 'pert_iname', 'pert_name', 'pert', 'knockout', 'knockdown', 'target',
         'perturbed_gene', 'grna_target', 'guide_target', 'guide_identity', 'gene', 'guide', 'guide_id', 'sgrna'),
     'context': ('context', 'cell_line', 'cell_line_name', 'cellname', 'cell_type', 'celltype', 'cell_iname', 'cell_name', 'cell', 'line',
-        'model',
-        'depmap_id', 'modelid', 'tissue'),
+        'model', 'depmap_id', 'modelid', 'tissue'),
     'dose': ('dose', 'dose_value', 'dose_val', 'dose_um', 'dose_nm', 'dosage', 'concentration', 'pert_dose', 'conc', 'amount',
         'pert_idose'),
     'dose_unit': ('dose_unit', 'concentration_unit', 'pert_dose_unit', 'unit_dose'),
@@ -31,13 +30,12 @@ ROLES = {   # role -> usual names of its column, the most telling first
     'readout': ('readout', 'feature', 'measurement', 'gene_symbol', 'gene_name', 'symbol', 'phenotype', 'assay', 'metric', 'endpoint',
         'protein', 'response_id', 'gene', 'genes', 'names'),
     'value': ('value', 'score', 'log2foldchange', 'log2fc', 'logfc', 'lfc', 'viability', 'auc', 'zscore', 'z_score', 'z', 'effect',
-        'response', 'fitness', 'gamma',
-        'avg_log2fc', 'logfoldchanges', 'log_2_fold_change', 'log2_fold_change', 'log_fold_change', 'beta', 'normz', 'bf'),
+        'response', 'fitness', 'gamma', 'avg_log2fc', 'logfoldchanges', 'log_2_fold_change', 'log2_fold_change', 'log_fold_change', 'beta',
+        'normz', 'bf'),
 }
 # genes that something is done to; a condition or a treatment beside them is where
 _GENES = ('target_gene', 'knockout', 'knockdown', 'target', 'perturbed_gene', 'grna_target', 'guide_target', 'guide_identity', 'gene',
-    'guide',
-    'guide_id', 'sgrna')
+    'guide', 'guide_id', 'sgrna')
 # columns of which the labels are drugs
 DRUGS = ('drug', 'drug_name', 'compound', 'compound_name', 'sm_name', 'product_name', 'cmap_name', 'pert_iname')
 # usual names where it is known that drugs were given: their targets are no perturbations
@@ -154,13 +152,11 @@ def is_number(
 
 # %% ../../nbs/data/03b_columns.ipynb #a7583d88
 # numbers beside a value that say how sure it is, not another value
-STATISTICS = ('sd', 'std', 'stdev', 'std_dev', 'standard_deviation', 'se', 'sem', 'stderr', 'std_err', 'standard_error', 'mad', 'cv', 'n',
-    'n_rep', 'n_reps', 'n_replicates', 'n_cells', 'ncells', 'num_cells', 'p', 'pval', 'p_val', 'pvalue', 'p_value', 'padj', 'p_adj',
-        'adj_p_val',
-    'adj_pval', 'pvals', 'pvals_adj', 'qval', 'q_value', 'qvalue', 'fdr', 'ci_low', 'ci_high', 'ci_lower', 'ci_upper', 'lfcse', 'stat',
-        'basemean',
-    'aveexpr', 'logcpm', 'lr', 'wald_p_value', 'wald_fdr', 'rank', 'goodsgrna', 'num', 'numobs', 'n_obs', 'num_sgrna', 'n_nonzero_trt',
-    'n_nonzero_cntrl', 'pct_1', 'pct_2')
+STATISTICS = ('sd', 'std', 'stdev', 'std_dev', 'standard_deviation', 'se', 'sem', 'stderr', 'std_err', 'standard_error', 'mad', 'cv',
+    'n', 'n_rep', 'n_reps', 'n_replicates', 'n_cells', 'ncells', 'num_cells', 'p', 'pval', 'p_val', 'pvalue', 'p_value', 'padj', 'p_adj',
+    'adj_p_val', 'adj_pval', 'pvals', 'pvals_adj', 'qval', 'q_value', 'qvalue', 'fdr', 'ci_low', 'ci_high', 'ci_lower', 'ci_upper', 'lfcse',
+    'stat', 'basemean', 'aveexpr', 'logcpm', 'lr', 'wald_p_value', 'wald_fdr', 'rank', 'goodsgrna', 'num', 'numobs', 'n_obs', 'num_sgrna',
+    'n_nonzero_trt', 'n_nonzero_cntrl', 'pct_1', 'pct_2')
 
 _PARTS = re.compile(r'[a-z0-9]*(p_?val(ue)?|fdr|rank)_(synth|supp)|(neg|pos)_(score|p_value|fdr|rank|goodsgrna)|pos_lfc')
 
@@ -193,9 +189,8 @@ def value_columns(
                         + (', of a combination one for each member' if r == 'dose' else '')
                     + "), or rename it if it is a readout")
             if r == 'dose' and one_of_doses(c):
-                raise DataError(f"column {c!r} looks like a second dose beside {roles[r]!r}, and would be averaged over; of a "
-                    f"combination name "
-                    "one dose for each member (perturbation= and dose=), or drop the column if it is none")
+                raise DataError(f"column {c!r} looks like a second dose beside {roles[r]!r}, and would be averaged over; of a combination "
+                    "name one dose for each member (perturbation= and dose=), or drop the column if it is none")
             out.remove(c)                                              # beside the dose itself, such as its logarithm
     out = [c for c in out if c in named or not str(c).startswith('Metadata_')]                          # of image-based profiles: labels
     sure = [c for c in out if c in named or not is_statistic(c)]

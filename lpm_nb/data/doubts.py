@@ -167,8 +167,7 @@ def _far_off(X, far=20.):
     if 0 < n < .02 * max((~np.isnan(X)).sum(), 1):
         worst = X.ravel()[np.argmax(np.where(off, np.abs(X - middle), -1))]
         yield (f"{n:,} value{'s lie' if n > 1 else ' lies'} more than {far:g} robust standard deviations from the median (the furthest: "
-            f"{worst:.4g}): if wells failed there, "
-            "drop them; a fit by least squares follows them, and takes all others for less certain")
+            f"{worst:.4g}): if wells failed there, drop them; a fit by least squares follows them, and takes all others for less certain")
 
 def _of_values(X):
     "Codes of what is missing, and counts."

@@ -123,10 +123,9 @@ def line_names(
 # %% ../../nbs/data/03c_harmonise.ipynb #4b7ee2d9
 SALTS = ('hydrochloride', 'dihydrochloride', 'hydrobromide', 'hcl', '2hcl', 'mesylate', 'dimesylate', 'mesilate', 'tosylate', 'ditosylate',
     'besylate', 'maleate', 'malate', 'fumarate', 'succinate', 'citrate', 'tartrate', 'acetate', 'phosphate', 'diphosphate', 'sulfate',
-    'sulphate', 'nitrate',
-         'bromide', 'chloride', 'iodide', 'sodium', 'disodium', 'potassium', 'calcium', 'lactate', 'hydrate', 'monohydrate', 'dihydrate',
-             'anhydrous', 'free base', 'camsylate', 'esylate', 'hemifumarate', 'hemisulfate', 'trifluoroacetate', 'tfa', 'meglumine',
-                 'salt')   # what may follow the name of a compound
+    'sulphate', 'nitrate', 'bromide', 'chloride', 'iodide', 'sodium', 'disodium', 'potassium', 'calcium', 'lactate', 'hydrate',
+    'monohydrate', 'dihydrate', 'anhydrous', 'free base', 'camsylate', 'esylate', 'hemifumarate', 'hemisulfate', 'trifluoroacetate', 'tfa',
+    'meglumine', 'salt')   # what may follow the name of a compound
 
 def base_name(
     name:str, # of a compound, in lower case
@@ -315,8 +314,8 @@ def join_doses(
     within:float=.2,            # largest step between doses that are the same, and largest width of all of them: .2 = a fifth
 ) -> tuple[np.ndarray, pd.DataFrame]: # (n,) doses; columns perturbation, was, now, experiments, how: a row for each dose that changed ('joined'), or was left since one leads to the next ('ambiguous')
     "Doses of one perturbation that differ by next to nothing, as one."
-    if not 0 < within < 1: raise DataError(f"expected within between 0 and 1, got {within:g}; .2 joins doses that differ by less than a "
-        f"fifth")
+    if not 0 < within < 1: raise DataError(f"expected within between 0 and 1, got {within:g}; .2 joins doses that differ by less "
+        "than a fifth")
     d = np.asarray(dose, float)
     t = pd.DataFrame(dict(p=np.asarray(perturbation, object).astype(str), d=d))
     n = t[t['d'] > 0].groupby(['p', 'd']).size().reset_index(name='n')
@@ -357,9 +356,8 @@ def nominal_doses(
     if len(head) == len(obs): return Screen(ad.AnnData(a.X, obs=obs, var=a.var, layers=dict(a.layers), uns=dict(a.uns)),
         stored=screen.stored, layers=screen.layers), told
     if screen.stored is not None:
-        raise DataError(f"{len(obs) - len(head)} experiments of screen {screen.name!r} would become one with another, and their values "
-            f"are on "
-            "disk; bring the doses together before the screen is written, or load it with Screen.read")
+        raise DataError(f"{len(obs) - len(head)} experiments of screen {screen.name!r} would become one with another, and their values are "
+            "on disk; bring the doses together before the screen is written, or load it with Screen.read")
     X = screen.X
     seen, weight = ~np.isnan(X), np.maximum(obs['n_replicates'].to_numpy(float), 1)[:, None]
     def sums(x): return np.stack([np.bincount(group, column, len(head)) for column in x.T], 1)
@@ -373,8 +371,7 @@ def nominal_doses(
     beside = {k: x for k, x in a.layers.items() if k != 'spread'}
     if beside:
         raise DataError(f"{len(obs) - len(head)} experiments of screen {screen.name!r} would become one with another, and its layer "
-            f"{next(iter(beside))!r} cannot be averaged; "
-            "join the doses of the screen that it was made from")
+            f"{next(iter(beside))!r} cannot be averaged; join the doses of the screen that it was made from")
     obs = obs.iloc[head].assign(n_replicates=np.bincount(group, weight[:, 0]).astype(np.int32))
     obs.index = np.arange(len(obs)).astype(str)
     return Screen(ad.AnnData(mean.astype(np.float32), obs=obs, var=a.var, layers={'spread': spread}, uns=dict(a.uns))), told

@@ -133,7 +133,7 @@ def understand(
     n = len(asked.perturbation) if isinstance(asked.perturbation, list) else 1
     if isinstance(asked.dose, list) and len(asked.dose) != n:
         raise DataError(f"expected one column of doses, or one for each of the members, got {len(asked.dose)} for {n}: dose= and "
-            f"perturbation=")
+            "perturbation=")
     u = _by_form(asked)
     if no_effect is not None:
         u.facts['no effect is'] = ', '.join(f'{r} {v:g}' for r, v in no_effect.items()) if isinstance(no_effect,

@@ -71,8 +71,7 @@ def _choose_features(f, asked):
     f = replace(f, prefix=_FEATURES.get(mine.lower(), f'{mine}:'), of=None if len(n) == 1 else np.flatnonzero(kind == mine))
     others = ', '.join(f'{k} ({m:,})' for k, m in n.items() if k != mine)
     return f, [f"only the features of {mine} ({n[mine]:,}) are read, as {f.prefix}NAME; {others} would be a screen of their own, "
-        f"features=, "
-        "since each kind has its own total"] if others else []
+        "features=, since each kind has its own total"] if others else []
 
 def _annotated(path, layer):
     "What is read of a file before it is understood."
@@ -118,9 +117,9 @@ def _odd_values(f, scale, l):
         yield (f"batches ({l.roles['batch']!r}) are averaged over as they are; scale='z' (--scale z) takes these logarithms in standard "
             "deviations of the controls of each batch")
     if scale is None and np.nanmin(f.sample) >= 0 and np.nanmax(f.sample) >= 15:
-        yield (f"values go up to {np.nanmax(f.sample):,.0f}, and are neither counts nor logarithms (counts per 10,000? corrected counts?); "
-            "scale='z' or 'log' takes their logarithms"
-            + (f", layer= reads another of {', '.join(f.layers)}" if f.layers and f.layer is None else ''))
+        yield (f"values go up to {np.nanmax(f.sample):,.0f}, and are neither counts nor logarithms (counts per 10,000? corrected "
+            "counts?); scale='z' or 'log' takes their logarithms" + (f", layer= reads another of {', '.join(f.layers)}" if f.layers
+            and f.layer is None else ''))
     if f.layer is None and (other := list(_other_counts(f.path, f.layers))):
         yield (f"X is scaled already, and {'.raw' if other[0] == 'raw' else f'layer {other[0]!r}'} has counts: layer={other[0]!r} "
             "reads those, for z-scores against the controls of each batch")
@@ -207,9 +206,8 @@ def from_h5ad(
     f, others = _choose_features(f, asked)
     if asked.readout is not None:
         if not asked.readout.endswith(':'):
-            raise DataError(f"readout={asked.readout!r} is of tables; of .h5ad and .zarr files it is what is put before the readouts, "
-                f"such as "
-                "'protein:'")
+            raise DataError(f"readout={asked.readout!r} is of tables; of .h5ad and .zarr files it is what is put before the readouts, such "
+                "as 'protein:'")
         f = replace(f, prefix=asked.readout)
     mine = slice(None) if f.of is None else f.of
     names = [f'{f.prefix}{x}' for x in unique_names(symbol[mine], f.var.index.to_numpy()[mine])]

@@ -166,18 +166,17 @@ def check_screen(
     if len(own) >= 5:
         m = own['percentile'].mean()
         se = own['percentile'].std() / np.sqrt(len(own))
-        add('on-target readout', m, '> 0.8', m > .8, m - 2 * se < .5, f"{(own['percentile'] > .9).sum()} of {len(own)} perturbed genes "
-            f"are among "
-            "the tenth that moved most in the expected direction")
+        add('on-target readout', m, '> 0.8', m > .8, m - 2 * se < .5,
+            f"{(own['percentile'] > .9).sum()} of {len(own)} perturbed genes are among the tenth that moved most in the expected direction")
     p = _positive(s)
     if p: add('positive controls', p[1], '> 0.8', p[1] > .8, p[1] < .5, f'{p[0]} ({p[2]} known)')
     if (n := len(o := s.obs.loc[s.obs['dose'] > 0, ['perturbation', 'dose']].drop_duplicates())) > 1:
         near = join_doses(s.obs['perturbation'], s.obs['dose'])[1]
         apart = int((near['how'] == 'joined').sum())
-        add('doses', len(near) / n, '0', near.empty, False, f"{n:,} doses of {o['perturbation'].nunique():,} perturbations" + (
-            f"; {len(near):,} differ from another by next to nothing (first: {near['perturbation'].iloc[0]!r} at {near['was'].iloc[0]:g} "
-                f"µM)"
-            f", which are different experiments to a model; nominal_doses joins {apart:,} of them" if len(near) else ''))
+        add('doses', len(near) / n, '0', near.empty, False, f"{n:,} doses of {o['perturbation'].nunique():,} perturbations"
+            + (f"; {len(near):,} differ from another by next to nothing (first: {near['perturbation'].iloc[0]!r} at "
+            f"{near['was'].iloc[0]:g} µM), which are different experiments to a model; nominal_doses joins {apart:,} of them"
+            if len(near) else ''))
     with_control = per['context'][np.isin(np.arange(len(per)), np.unique(C[(s.obs['perturbation'] == '').to_numpy()]))]
     with np.errstate(all='ignore'): level = np.nanmedian(np.abs(np.nanmedian(s.X, 0)) / np.maximum(np.nanstd(s.X, 0), 1e-12)) > 1
     add('controls', len(with_control) / len(per), '1 where values are levels', len(with_control) == len(per)

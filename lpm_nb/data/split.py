@@ -84,8 +84,7 @@ def prove_split(
                     f"experiments, got {'none' if m is None else len(m)}; make the split from this atlas")
             if np.asarray(m).dtype != bool:
                 raise DataError(f"split {split.name!r}: expected the {k} mask of {n!r} as booleans, got {np.asarray(m).dtype}; of "
-                    f"positions make a "
-                    "mask with np.isin(np.arange(n_experiments), positions)")
+                    "positions make a mask with np.isin(np.arange(n_experiments), positions)")
     part = {k: np.concatenate([getattr(split, k)[n] for n in atlas]) for k in ('train', 'valid', 'test')}
     both = sum(m.astype(np.int8) for m in part.values()) > 1
     if both.any():

@@ -274,7 +274,7 @@ def copy_screen(
     "Write a screen that lies on disk to another place, piece by piece."
     if Path(path).suffix != '.zarr':
         raise DataError(f"expected a path ending in .zarr, got {Path(path).name!r}: the values of screen {screen.name!r} lie on disk and "
-            f"are copied piece by piece; .load() reads them all, and then .h5ad will do")
+            "are copied piece by piece; .load() reads them all, and then .h5ad will do")
     w = ScreenWriter(path, screen.obs, readouts=screen.readouts, name=screen.name, unit=screen.adata.var['unit'].astype(str).tolist(),
         layers=list(screen.layers), **{k: v for k, v in screen.meta.items() if v})
     for at, x in row_chunks(screen.X): w.put(int(at[0]), x, **{n: l[at] for n, l in screen.layers.items()})

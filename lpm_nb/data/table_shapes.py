@@ -120,9 +120,8 @@ def _one_comparison(asked, l, form):
     marks = {'basemean', 'lfcse', 'aveexpr', 'logcpm', 'pct_1', 'avg_log2fc'} & {plain_name(c) for c in asked.rest}
     if form != 'wide table' or not marks: return []
     return [f"each row was taken as a perturbation, by {l.roles['perturbation']!r}; if the file is the expression of genes in one "
-        f"comparison "
-        f"({', '.join(sorted(marks))}), its rows are readouts: give all such files at once, perturbation={FILE!r}, and name their column, "
-        f"readout={l.roles['perturbation']!r}"]
+        f"comparison ({', '.join(sorted(marks))}), its rows are readouts: give all such files at once, perturbation={FILE!r}, and name "
+        f"their column, readout={l.roles['perturbation']!r}"]
 
 def from_matrix(
     t:pd.DataFrame,        # (n, …) columns of labels
@@ -330,8 +329,7 @@ def _readouts_of(t, numeric, asked, used):
     readout, path = asked.readout, asked.path
     if asked.value is None and readout and readout not in t and len(numeric) > 1:
         raise DataError(f"readout={readout!r} names the values of one column, and {path.name} has {len(numeric)} "
-            f"({', '.join(numeric[:4])}); name "
-            "the one that has them, value=, or leave readout= out")
+            f"({', '.join(numeric[:4])}); name the one that has them, value=, or leave readout= out")
     if not numeric:
         raise DataError(f"no column of numbers is left in {path.name} beside the labels {', '.join(sorted(used))}; name it: value=")
     X = t[numeric]
@@ -341,9 +339,8 @@ def _readouts_of(t, numeric, asked, used):
 def _as_asked(t, asked):
     "Rows of a table with one column of perturbations; or what a matrix was understood as."
     if asked.columns == 'readouts' and _names_of_lines(t) and not asked.perturbation and not find_role(t.columns, 'perturbation', kind=asked.kind):
-        raise DataError(f"rows of {asked.path.name} are cell lines ({t['(no name)'].iloc[0]}, …): say columns='perturbations' if a "
-            f"column is a "
-            "perturbation, or name the column that has it, perturbation=")
+        raise DataError(f"rows of {asked.path.name} are cell lines ({t['(no name)'].iloc[0]}, …): say columns='perturbations' if a column "
+            "is a perturbation, or name the column that has it, perturbation=")
     if asked.columns == 'perturbations' and asked.readout in t: t, asked = _readouts_as_rows(t, asked)
     elif asked.columns == 'perturbations':
         if (c := _line_column(t, asked)) is not None: return _contexts_as_rows(t, asked, c)

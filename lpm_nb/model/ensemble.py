@@ -318,9 +318,8 @@ def _tell_of_spelling(atlas):
     if len(atlas) < 2 or len(t := spelled_apart(atlas)) <= .005 * (len(atlas.perturbations) + len(atlas.contexts)): return
     (x, y, *_), (n, m, *_) = t['names'].iloc[0], t['screens'].iloc[0]
     warnings.warn(f"{len(t)} {'name differs' if len(t) == 1 else 'names differ'} between screens in spelling alone, and "
-        f"{'is' if len(t) == 1 else 'are'} taken for "
-        f"different things, so that they learn nothing of each other ({x!r} in {n!r}, {y!r} in {m!r}): match_names(screen, to=other) in "
-        "lpm_nb.data.harmonise makes them one (CLI: lpm data match)", DataWarning, stacklevel=3)
+        f"{'is' if len(t) == 1 else 'are'} taken for different things, so that they learn nothing of each other ({x!r} in {n!r}, {y!r} in "
+        f"{m!r}): match_names(screen, to=other) in lpm_nb.data.harmonise makes them one (CLI: lpm data match)", DataWarning, stacklevel=3)
 
 def _tell_of_doses(atlas):
     "Warn of drugs whose doses are in a column here and in their labels there."
@@ -347,9 +346,8 @@ def _tell_of_tails(atlas, masks, rare=.01, most=.5, enough=500):
             far = np.sort((x - x.mean())**2)[::-1] if len(x) else np.zeros(0)
             share = far[:int(rare * len(far))].sum() / max(far.sum(), 1e-300)
             if share > most:
-                warnings.warn(f"{rare:.0%} of the values of {r!r} in screen {n!r} has {share:.0%} of their variance, and the model would "
-                    f"be fitted to "
-                    f"these (the furthest: {x[np.abs(x - x.mean()).argmax()]:.4g}, median {np.median(x):.4g}): "
+                warnings.warn(f"{rare:.0%} of the values of {r!r} in screen {n!r} has {share:.0%} of their variance, and the model "
+                    f"would be fitted to these (the furthest: {x[np.abs(x - x.mean()).argmax()]:.4g}, median {np.median(x):.4g}): "
                     + ("take logarithms, or " if x.min() > 0 else "") + "leave out values that failed", DataWarning, stacklevel=3)
 
 # %% ../../nbs/model/06m_ensemble.ipynb #fd7510ea
@@ -364,8 +362,7 @@ def _carry_over(known, scaling):
     models = [f for _, f in fit_classical(profiles, whole, scaling, effects=measure_effects(profiles, scaling), settings=settings)]
     if not models: return None
     warnings.warn(f"no perturbation was measured in two contexts, so nothing tells how effects carry over to another: {CARRIED:.0%} of "
-        f"what it did elsewhere "
-        "is believed; measure some perturbations in several contexts", DataWarning, stacklevel=3)
+        "what it did elsewhere is believed; measure some perturbations in several contexts", DataWarning, stacklevel=3)
     return Stack(models, {n: {'1': [1., CARRIED]} for f in models for n in f.screens})
 
 # %% ../../nbs/model/06m_ensemble.ipynb #3d1ffff8
@@ -390,7 +387,7 @@ def fit_lpm(
     _tell_of_spelling(known)
     _tell_of_doses(known)
     config = config or default_config(known)
-    if not isinstance(config, LPMConfig): raise DataError(f"expected config=LPMConfig(…) or default_config(atlas, members=2, …), got "
+    if not isinstance(config, LPMConfig): raise DataError("expected config=LPMConfig(…) or default_config(atlas, members=2, …), got "
         f"{type(config).__name__}")
     if config.decoder == 'paper' and any(s.obs['dose'].nunique() > 1 for s in known.values()):
         raise DataError("the paper's decoder has the dose in the perturbation's symbol and knows no dose column; write the dose into the "

@@ -52,12 +52,11 @@ def _extend(old, new):
     def merge(a, b): return {n: more(a.get(n, []), b.get(n, [])) for n in [*a, *(m for m in b if m not in a)]}
     atoms, pairs = more(old.atoms, new.atoms), more(old.pairs, new.pairs)
     if old.ladders: pairs = more(pairs, at_all_doses(pairs, atoms))
-    return Vocab(atoms, more(old.contexts, new.contexts), more(old.parts, new.parts), pairs,
-        merge(old.readouts, new.readouts), merge(old.screen_contexts, new.screen_contexts),
-                 _wider(old.dose, new.dose), _wider(old.time, new.time), max(old.max_members, new.max_members), None if old.dosed is None
-                     else more(old.dosed, new.dosed), None if old.tried is None
-                         else {p: [list(q) for q in dict.fromkeys(map(tuple, [*old.tried.get(p, []),
-            *(new.tried or {}).get(p, [])]))] for p in {**old.tried, **(new.tried or {})}}, ladders=old.ladders,
+    both = None if old.tried is None else {**old.tried, **(new.tried or {})}
+    tried = both and {p: [*map(list, dict.fromkeys(map(tuple, [*old.tried.get(p, []), *(new.tried or {}).get(p, [])])))] for p in both}
+    return Vocab(atoms, more(old.contexts, new.contexts), more(old.parts, new.parts), pairs, merge(old.readouts, new.readouts),
+        merge(old.screen_contexts, new.screen_contexts), _wider(old.dose, new.dose), _wider(old.time, new.time),
+        max(old.max_members, new.max_members), None if old.dosed is None else more(old.dosed, new.dosed), tried, ladders=old.ladders,
         times=None if old.times is None else _both_times(old.times, new.times or {}))
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #d49752f1
@@ -140,8 +139,7 @@ def _check_more(model, atlas):
         if n in model.units and unit != model.units[n]:
             j = next(i for i, (a, b) in enumerate(zip(unit, model.units[n])) if a != b)
             raise DataError(f"screen {n!r} has {s.readouts[j]!r} in {unit[j]!r}, the model learned it in {model.units[n][j]!r}; convert "
-                f"the "
-                "values, or give the new screen another name")
+                "the values, or give the new screen another name")
         if n in model.scaling and not is_large(s.X):
             centre, scale = model.scaling[n]
             far = float(np.nanmedian(np.abs((np.asarray(s.X) - centre) / scale)))

@@ -51,19 +51,17 @@ def _described(model): return [*([] if model.descriptors is None else [model.des
 
 def _names(model):
     "Everything in a model that is a name."
-    def smoother(n, k, x): return dict(screen=n, kind=k, **{a: getattr(x, a) for a in _SMOOTHER})
-    return {**asdict(model.vocab), 'units': model.units, 'unmeasured': model.unmeasured,
+    def of(x, *names): return {k: getattr(x, k) for k in names}
+    s = model.stack
+    stack = dict(models=[of(f, 'method', 'screens', 'rows', 'contexts', 'settings') for f in s.models],
+        weights=s.weights, scales=s.scales, shifts=s.shifts, counts={n: asdict(c) for n, c in s.counts.items()},
+        sums={n: of(x, 'weights', 'never', 'contexts', 'atoms', 'guessed', 'of_contexts', 'twice') for n, x in s.sums.items()})
+    descriptors = [dict(of=d.of, given=d.given, names=list(d.vectors.index), columns=[str(c) for c in d.vectors],
+        smoothers=[dict(screen=n, kind=k, **of(x, *_SMOOTHER)) for (n, k), x in d.smoothers.items()]) for d in _described(model)]
+    return {**asdict(model.vocab), 'units': model.units, 'unmeasured': model.unmeasured, 'stack': stack, 'descriptors': descriptors,
         'own': {n: {str(k): v for k, v in x.items()} for n, x in model.own.items()},
-        'controls': {n: dict(contexts=c.contexts, times=c.times) for n, c in model.controls.items()},
-        'effects': [{k: getattr(e, k) for k in ('screens', 'perturbations', 'contexts')} for e in model.effects],
-        'stack': dict(models=[{k: getattr(f, k) for k in ('method', 'screens', 'rows', 'contexts', 'settings')}
-            for f in model.stack.models],
-            weights=model.stack.weights, scales=model.stack.scales, shifts=model.stack.shifts,
-            counts={n: asdict(c) for n, c in model.stack.counts.items()},
-                sums={n: {k: getattr(s, k) for k in ('weights', 'never', 'contexts',
-                'atoms', 'guessed', 'of_contexts', 'twice')} for n, s in model.stack.sums.items()}),
-        'descriptors': [dict(of=d.of, given=d.given, names=list(d.vectors.index), columns=[str(c) for c in d.vectors],
-            smoothers=[smoother(n, k, x) for (n, k), x in d.smoothers.items()]) for d in _described(model)]}
+        'controls': {n: of(c, 'contexts', 'times') for n, c in model.controls.items()},
+        'effects': [of(e, 'screens', 'perturbations', 'contexts') for e in model.effects]}
 
 _CONTROLS = ('values', 'offset', 'spread', 'count')
 _SUMS = ('ground', 'alone', 'span', 'curve', 'own', 'error')
@@ -150,8 +148,8 @@ def load_lpm(
     p = _checked(folder)
     v, t = json.loads((folder/'vocab.json').read_text(encoding='utf-8')), load_file(folder/'weights.safetensors')
     own = {n: {int(k): x for k, x in o.items()} for n, o in v.pop('own', {}).items()}
-    unmeasured, units, effects, stack = v.pop('unmeasured', {}), v.pop('units'), _read_effects(v.pop('effects'),
-        t), _read_stack(v.pop('stack'), t)
+    unmeasured, units = v.pop('unmeasured', {}), v.pop('units')
+    effects, stack = _read_effects(v.pop('effects'), t), _read_stack(v.pop('stack'), t)
     controls, described = _read_controls(v.pop('controls', {}), t), _read_descriptors(v.pop('descriptors', []), t)
     vocab = Vocab(**{**v, 'pairs': [tuple(x) for x in v['pairs']], **{k: v[k] and tuple(v[k]) for k in ('dose', 'time')}})
     config = LPMConfig(**json.loads((folder/'config.json').read_text(encoding='utf-8')))

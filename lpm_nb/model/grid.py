@@ -47,8 +47,8 @@ def predict_grid(self:TrainedLPM,
         if not x or len(set(x)) < len(x):
             raise DataError(f"expected distinct {what}, at least one, got {len(x)} of which {len(set(x))} are distinct")
     for what, asked, tried in (('dose', dose, self.vocab.dose), ('time', time, self.vocab.time)):
-        if asked is not None and not tried: raise DataError(f"expected no {what}: nothing that the model was trained on had one; leave "
-            f"it out")
+        if asked is not None and not tried: raise DataError(f"expected no {what}: nothing that the model was trained on had one; "
+            "leave it out")
     doses, times = ([np.nan] if x is None else [x] if np.ndim(x) == 0 else list(x) for x in (dose, time))
     per = len(perturbations) * len(doses) * len(times)
     n = per * len(contexts)

@@ -171,10 +171,8 @@ def _add_up(model, screen, table, block, mean, var):
     if not len(rows): return
     if s.guessed and sum(s.weights[1:]) > .5:
         warnings.warn(f"no control of screen {screen!r} says what is read where nothing was done: effects of members of combinations "
-            f"count from the "
-            "mean of single perturbations, which is a guess; add it (`lpm data add --no-effect 1` for viability, "
-                "`Screen.with_no_effect`), and "
-            "train again", DataWarning, stacklevel=5)
+            "count from the mean of single perturbations, which is a guess; add it (`lpm data add --no-effect 1` for viability, "
+            "`Screen.with_no_effect`), and train again", DataWarning, stacklevel=5)
     scaling = model.scaling[screen]
     m, sd = model.predict_screen(screen, alone, unknown='prior')
     known = s.measured(alone)
@@ -475,8 +473,7 @@ def _check_readouts(model, home, readouts):
         if any(set(readouts) & set(model.vocab.readouts[n]) for n in names): continue
         other = next(n for n, rs in model.vocab.readouts.items() if set(readouts) & set(rs))
         raise DataError(f"context {c!r} is of {', '.join(map(repr, names))}, where {readouts[0]!r} is not measured; "
-            f"predict_screen({other!r}, …) asks as "
-            f"if {other!r} had this context")
+            f"predict_screen({other!r}, …) asks as if {other!r} had this context")
 
 @patch
 def predict(self:TrainedLPM,

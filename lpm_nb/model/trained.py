@@ -158,8 +158,8 @@ def embedding(self:TrainedLPM,
 ) -> pd.DataFrame: # (n_symbols, width) or (n_symbols, members × width)
     "The learned vectors of symbols."
     check_known([kind], ['perturbation', 'readout', 'context'], 'kind of embedding')
-    if member is not None and not 0 <= member < len(self.networks): raise DataError(f"expected member= from 0 to "
-        f"{len(self.networks) - 1}, got {member}")
+    if member is not None and not 0 <= member < len(self.networks): raise DataError(f"expected member= from 0 to {len(self.networks) - 1}, "
+        f"got {member}")
     nets, symbols = self.networks if member is None else [self.networks[member]], listed(symbols)
     if symbols is not None and not symbols: raise DataError('expected at least one symbol, got none; symbols=None is all')
     if kind == 'readout':

@@ -234,8 +234,7 @@ def predict_unseen(
         have = have[~np.isnan(have)]
         if dose is not None and len(have) and not have.min() / 3 <= dose <= have.max() * 3:
             warnings.warn(f"{items[0][1]!r} is at a dose that no known perturbation of its kind had in screen {screen!r} ({have.min():g} "
-                f"to {have.max():g} "
-                "µM): it is answered as at the nearest of them", DataWarning, stacklevel=4)
+                f"to {have.max():g} µM): it is answered as at the nearest of them", DataWarning, stacklevel=4)
         s, mine = d.smoothers[screen, kind], np.concatenate([of_label[i] for i, _ in items])
         W = np.stack([weights[kind][a] for _, a in items])[np.repeat(np.arange(len(items)), [len(of_label[i]) for i, _ in items])]
         W = W - (1 - 1 / (1 + len(others))) / len(s.known)                 # what all members share counts once
@@ -355,10 +354,9 @@ def _describe_perturbations(model, vectors, places):
                     **_usual(model, [kind])})), places=some)
     if not d.smoothers:
         raise DataError(f"no screen of the model has {LEAST} known perturbations of one kind with a vector ("
-            + '; '.join(f"{n}, {k or 'no kind'}: {q}" for (n, k), q in few.items()) + "). What an unseen one does is told by known ones, "
-                "which have to be "
-            "in the table as well; expected genes or drugs by name, such as "
-            f"{gene_of(split_dose(model.vocab.atoms[0])[0])[1]!r}, the table has {', '.join(map(repr, vectors.index[:3]))}, …")
+            + '; '.join(f"{n}, {k or 'no kind'}: {q}" for (n, k), q in few.items())
+            + "). What an unseen one does is told by known ones, which have to be in the table as well; expected genes or drugs by name, "
+            f"such as {gene_of(split_dose(model.vocab.atoms[0])[0])[1]!r}, the table has {', '.join(map(repr, vectors.index[:3]))}, …")
     return d
 
 # %% ../../nbs/model/06j_unseen.ipynb #297d311a

@@ -91,6 +91,5 @@ def run_tasks(
             pool.shutdown(wait=True, kill_workers=True)
             if isinstance(e, loky.process_executor.TerminatedWorkerError):
                 raise LPMError("a worker process was ended from outside, most often because memory ran out; what was finished is kept "
-                    "where a "
-                    "checkpoint was asked for: go on with jobs=1") from e
+                    "where a checkpoint was asked for: go on with jobs=1") from e
             raise
