@@ -59,8 +59,8 @@ def main():
         t = e[e['metric'] == metric].set_index(['readout', 'method'])
         r = t.index[-1][0]
         x, y = t.loc[(r, 'all screens')], t.loc[(r, 'this one')]
-        rows.append(dict(screen=n, metric=metric, readout=r, all_screens=x['value'], this_one=y['value'], gain=y['gain'], low=y['gain_low'],
-            high=y['gain_high'], cpu_seconds=cost))
+        rows.append(dict(screen=n, metric=metric, readout=r, all_screens=x['value'], this_one=y['value'], gain=y['lead'], low=y['lead_low'],
+            high=y['lead_high'], cpu_seconds=cost))
         print(rows[-1], flush=True)
     table = pd.DataFrame(rows)
     table.to_csv(a.out/f'one_model {a.seed}.csv', index=False)

@@ -255,8 +255,8 @@ def main():
                 print(f'{name}: {e}')
                 continue
             for _, t in parts[-1].groupby('case', sort=False):
-                print(t[['case', 'seed', 'readout', 'metric', 'method', 'value', 'low', 'high', 'gain', 'gain_low',
-                    'gain_high']].round(4).to_string(index=False))
+                print(t[['case', 'seed', 'readout', 'metric', 'method', 'value', 'low', 'high', 'lead', 'lead_low',
+                    'lead_high']].round(4).to_string(index=False))
                 r = t.iloc[0]
                 print(f"described {r['described']:.0%}, {r['known']} known explain {r['explained']:.0%}; rms z {r['rms_z']:.2f}, "
                     f"{r['in_90']:.1%} in the 90 % interval; {r['cpu_seconds']:.0f} CPU-s\n", flush=True)

@@ -253,7 +253,6 @@ def grid(
 
     Example: [bold]lpm grid model --screen gdsc2 --out everything.zarr[/bold]
     """
-    import lpm_nb.model.grid  # noqa: F401  adds methods
     from lpm_nb.model.learner import load_lpm
     trained, wanted = add_descriptors(load_lpm(model), read_all_descriptors(descriptors, context_descriptors), quiet=quiet), None
     if perturbations is not None: wanted = read_perturbations(perturbations)

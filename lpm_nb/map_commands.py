@@ -219,7 +219,7 @@ def rank_movers(
         selective=selective, by=by, against=against, dose=dose, time=time, atlas=atlas, measured=measured, top=top)
     if as_json: return print(t.to_json(orient='records', force_ascii=False))
     show_table(t.drop(columns='against').set_index('perturbation'), title=f"{readout} {direction} in {where}: effect, counted "
-        f"from: {t['against'].iloc[0]}; conservative and optimistic: the ends of its 90 % interval, counted {direction}" if len(t)
+        f"from: {t['against'].iloc[0]}; conservative and optimistic: the two ends of its 90 % interval" if len(t)
         else 'nothing is left to predict')
 
 # %% ../nbs/15h_map_commands.ipynb #2bec07ff

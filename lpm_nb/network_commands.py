@@ -95,8 +95,8 @@ def network(
     from lpm_nb.analysis.edge_scores import score_relations
     from lpm_nb.analysis.graph import build_graph, find_communities, find_hubs, name_communities, similarity_graph, write_graph
     from lpm_nb.analysis.knowledge import read_gene_sets, read_relations
-    from lpm_nb.analysis.network import METHODS, edge_significance, gene_effects, infer_edges
-    check_known([method], list(METHODS), 'method')
+    from lpm_nb.analysis.network import EDGE_METHODS, edge_significance, gene_effects, infer_edges
+    check_known([method], list(EDGE_METHODS), 'method')
     s = read_input(screen, quiet=quiet)
     result_folder(out)
     context = choose_context(s, context)

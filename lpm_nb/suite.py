@@ -267,7 +267,7 @@ def run_suite(
     device:str|None=None,    # 'cpu' or 'cuda'
     jobs:int=1,              # processes that make cells, sharing the cores
     on_cell:Callable|None=None, # called with a line of text after each cell
-) -> pd.DataFrame: # the summary: task, seed, method, dataset, readout, metric, value, low, high, gain, gain_low, gain_high, ceiling, cpu_seconds, epochs of the paper's decoder
+) -> pd.DataFrame: # the summary: task, seed, method, dataset, readout, metric, value, low, high, lead, lead_low, lead_high, ceiling, cpu_seconds, epochs of the paper's decoder
     "Run a suite, or what is left of it; write summary.parquet, scores.parquet, calibration.parquet and benchmark.html."
     check_known([suite], list(SUITES), 'suite')
     tasks = tasks or {t: TASKS[t] for t in SUITES[suite]}
@@ -301,8 +301,8 @@ def suite_table(
         q = g[(g['metric'] == t.metric) & (g['readout'] == t.readout)]
         if not len(q):
             raise DataError(f"task {name!r} has no {t.metric} of {t.readout}; there are {sorted(set(zip(g['metric'], g['readout'])))}")
-        parts.append(q.assign(p=[interval_p(*v) for v in q[['gain', 'gain_low', 'gain_high']].to_numpy()]).groupby('method', sort=False)
-            .agg(value=('value', 'mean'), gain=('gain', 'mean'), least=('gain', 'min'), most=('gain', 'max'), p=('p', 'max'),
+        parts.append(q.assign(p=[interval_p(*v) for v in q[['lead', 'lead_low', 'lead_high']].to_numpy()]).groupby('method', sort=False)
+            .agg(value=('value', 'mean'), lead=('lead', 'mean'), least=('lead', 'min'), most=('lead', 'max'), p=('p', 'max'),
                 epochs=('epochs', 'max'), ceiling=('ceiling', 'mean')).reset_index().assign(task=f'{name}: {t.metric}'))
     all_ = pd.concat(parts, ignore_index=True)
     all_['p'] = all_.groupby('method')['p'].transform(lambda p: holm(p.to_numpy()))                   # one family for each rival

@@ -95,7 +95,7 @@ def test_context_with_one_experiment_and_constant_readout_train():
     s = Screen.from_arrays([[1., 7.], [2., 7.], [3., 7.], [9., 7.]], perturbation=list('ABCA'), context=['x', 'x', 'x', 'lonely'],
         readouts=['g', 'flat'], name='s')
     p = fit_lpm(s, config=TINY, device='cpu').predict(s.obs)
-    assert np.isfinite(p.X).all() and np.allclose(p.X[:, 1], 7, atol=1.5) and (p.adata.layers['std'] >= 0).all()
+    assert np.isfinite(p.X).all() and np.allclose(p.X[:, 1], 7, atol=1.5) and (p.std >= 0).all()
 
 @pytest.fixture(scope='module')
 def screen(): return simulate_atlas(seed=0, n_genes=12, n_systems=2, n_drugs=2, n_doubles=4).atlas['sim-rna']

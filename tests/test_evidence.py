@@ -118,11 +118,11 @@ def test_a_leaky_split_is_caught(tmp_path):
 def test_the_quick_suite_orders_the_methods(tmp_path):
     "The default recipe with two members, on two simulated screens: what it must be better than, and by more than chance."
     t = run_suite(tmp_path, suite='quick', members=2, paper_values=0, device='cpu')
-    gain = t.set_index(['task', 'metric', 'readout', 'method'])['gain_low']
+    lead = t.set_index(['task', 'metric', 'readout', 'method'])['lead_low']
     for m in ('control', 'context mean', 'perturbation mean', 'on-target', 'nearest perturbations', 'bilinear ridge', 'additive'):
-        assert gain['simulated pairs', 'delta r', 'all', m] > 0, m
+        assert lead['simulated pairs', 'delta r', 'all', m] > 0, m
     for m in ('control', 'context mean', 'additive', 'nearest perturbations', 'members in context'):
-        assert gain['simulated growth', 'pooled r', 'growth', m] > 0, m
+        assert lead['simulated growth', 'pooled r', 'growth', m] > 0, m
     value = t.set_index(['task', 'metric', 'method'])['value']
     assert value['simulated pairs', 'delta r', 'LPM'] > value['simulated pairs', 'delta r', 'additive'] > value['simulated pairs',
         'delta r', 'context mean']

@@ -104,11 +104,11 @@ def test_killed_and_resumed_equals_uninterrupted(table, whole):
 def test_saved_here_loaded_there_bit_for_bit(table, whole):
     code = (f"from lpm_nb.model.learner import load_lpm; import pandas as pd, numpy as np; m = load_lpm(r'{whole}'); s = "
         f"m.predict(pd.read_csv(r'{table}/want.csv', keep_default_na=False)); np.save(r'{table}/there.npy', np.stack([s.X, "
-        "s.adata.layers['std']]))")
+        "s.std]))")
     subprocess.run([sys.executable, '-c', code], check=True)
     from lpm_nb.model.learner import load_lpm
     s = load_lpm(whole).predict(pd.read_csv(table/'want.csv', keep_default_na=False))
-    np.testing.assert_array_equal(np.load(table/'there.npy'), np.stack([s.X, s.adata.layers['std']]))
+    np.testing.assert_array_equal(np.load(table/'there.npy'), np.stack([s.X, s.std]))
 
 @one_process
 def test_equal_seed_equal_model(table, whole):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
 from lpm_nb.analysis.edge_scores import score_cells, score_network, score_relations
-from lpm_nb.analysis.network import METHODS, GeneEffects, gene_effects, infer_edges, profile_correlation
+from lpm_nb.analysis.network import EDGE_METHODS, GeneEffects, gene_effects, infer_edges, profile_correlation
 from lpm_nb.analysis.interactions import fit_expectation, genetic_interactions
 from lpm_nb.data.effects import nearest_interactions, profile_similarity
 from lpm_nb.data.simulate import simulate_atlas, simulate_cells
@@ -94,7 +94,7 @@ def test_nan_effects_make_no_edges():
     V = np.random.default_rng(0).normal(size=(8, 12))
     V[2, 5] = np.nan
     V[:, 7] = np.nan
-    for m in METHODS:
+    for m in EDGE_METHODS:
         if m in ('GIES', 'boosted trees', 'lasso', 'shrunken t', 'co-function'): continue
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')

@@ -28,7 +28,7 @@ ad = lazy.load('anndata')
 class Evaluation:
     "Scores of several methods on the same held-out experiments."
     scores:pd.DataFrame      # tidy: method, dataset, split, context, perturbation, readout, metric, value
-    # method, dataset, readout, metric, value, low, high, gain, gain_low, gain_high (against the other methods: see `champion`), ceiling
+    # method, dataset, readout, metric, value, low, high, lead, lead_low, lead_high (against the other methods: see `champion`), ceiling
     # (what the truth would score; NaN = unknown)
     summary:pd.DataFrame
     predictions:dict         # screen -> (table of test experiments, truth, {method: (mean, std)})
@@ -233,15 +233,15 @@ def _tell_of_fit(name, model, atlas, split):
 
 # %% ../../nbs/analysis/10_benchmark.ipynb #e6eb884f
 def _means(scores, dataset, methods, champion, seed):
-    "Rows of the summary: each method's mean score and the champion's gain over it, with intervals over perturbations."
+    "Rows of the summary: each method's mean score and the champion's lead over it, with intervals over perturbations."
     out = []
     for (metric, readout), g in scores.groupby(['metric', 'readout'], sort=False):
         w = g.groupby(['perturbation', 'context', 'method'], sort=False)['value'].mean().unstack('method')        # doses are averaged
         who = _resampled(w.index.get_level_values(0))
         for m in methods:
-            gain = (np.nan,) * 3
-            if m != champion: gain = bootstrap(METRICS.get(metric, 1) * (w[champion] - w[m]), groups=who, seed=seed)
-            out.append((m, dataset, readout, metric, *bootstrap(w[m], groups=who, seed=seed), *gain))
+            lead = (np.nan,) * 3
+            if m != champion: lead = bootstrap(METRICS.get(metric, 1) * (w[champion] - w[m]), groups=who, seed=seed)
+            out.append((m, dataset, readout, metric, *bootstrap(w[m], groups=who, seed=seed), *lead))
     return out
 
 def _pooled_summary(pooled, dataset, champion):
@@ -250,9 +250,9 @@ def _pooled_summary(pooled, dataset, champion):
     for metric, readout, names, r, draws in pooled:
         c = names.index(champion)
         for i, m in enumerate(names):
-            gain = (np.nan,) * 3
-            if m != champion: gain = (r[c] - r[i], *np.quantile(draws[:, c] - draws[:, i], [.025, .975]))
-            out.append((m, dataset, readout, metric, r[i], *np.quantile(draws[:, i], [.025, .975]), *gain))
+            lead = (np.nan,) * 3
+            if m != champion: lead = (r[c] - r[i], *np.quantile(draws[:, c] - draws[:, i], [.025, .975]))
+            out.append((m, dataset, readout, metric, r[i], *np.quantile(draws[:, i], [.025, .975]), *lead))
     return out
 
 
@@ -303,7 +303,7 @@ def evaluate(
         summary += _means(t, n, methods, champion, seed)
         if not wide: summary += _pooled_summary(_pooled(preds, Y, table, s.readouts, expected, seed), n, champion)
     if not scores: raise DataError(f"split {split.name!r} has no test experiment in the chosen screens")
-    columns = ['method', 'dataset', 'readout', 'metric', 'value', 'low', 'high', 'gain', 'gain_low', 'gain_high']
+    columns = ['method', 'dataset', 'readout', 'metric', 'value', 'low', 'high', 'lead', 'lead_low', 'lead_high']
     summary = pd.DataFrame(summary, columns=columns)
     summary['ceiling'] = [ceiling.get(k, np.nan) for k in zip(summary['dataset'], summary['metric'], summary['readout'])]
     return Evaluation(pd.concat(scores, ignore_index=True), summary, kept, champion)
@@ -317,7 +317,7 @@ def league_table(
     dataset:str,           # a screen
     *,
     digits:int=3,          # decimals
-) -> pd.DataFrame: # methods × metrics as text: value [low, high]; a star marks a gain of the champion whose interval is above zero, a minus one whose interval is below
+) -> pd.DataFrame: # methods × metrics as text: value [low, high]; a star marks a lead of the champion whose interval is above zero, a minus one whose interval is below
     "The summary of one screen, ready to be read."
     check_known([dataset], list(evaluation.predictions), 'screen of this evaluation')
     t = evaluation.summary[evaluation.summary['dataset'] == dataset]
@@ -329,7 +329,7 @@ def league_table(
         for r in dict.fromkeys(t.loc[(t['metric'] == metric) & ((t['readout'] == readout) if readout else True), 'readout']):
             q = t[(t['metric'] == metric) & (t['readout'] == r)].set_index('method')
             out[metric if r == 'all' else f'{metric} {r}'] = {m: f"{x.value:.{digits}f} [{x.low:.{digits}f}, {x.high:.{digits}f}]"
-                + (' *' if x.gain_low > 0 else ' −' if x.gain_high < 0 else '') for m, x in q.iterrows()}
+                + (' *' if x.lead_low > 0 else ' −' if x.lead_high < 0 else '') for m, x in q.iterrows()}
     table = pd.DataFrame(out).reindex(list(dict.fromkeys(t['method'])))
     top = {(m if r == 'all' else f'{m} {r}'): v for (m, r), v in t.groupby(['metric', 'readout'])['ceiling'].first().dropna().items()}
     if set(top) & set(table): table.loc['ceiling (noise)'] = [f'{top[c]:.{digits}f}' if c in top else '–' for c in table]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, rankdata, t as student
 from .embedding import Embedding, similarity
-from ..core import DataError, check_known, parse_context, rng
+from ..core import DataError, check_known, listed, parse_context, rng
 from ..data.harmonise import line_names
 from ..data.screen import Screen
 from ..data.sources import read_annotation
@@ -20,11 +20,12 @@ from ..data.sources import read_annotation
 def embed_contexts(
     screen:Screen,         # measured; or predicted, from `TrainedLPM.predict`
     *,
-    readouts:Sequence[str]|None=None, # only these
+    readouts:str|Sequence[str]|None=None, # only these
     least:float=.3,        # share of the values that a context and a (perturbation, readout) must have
     name:str='raw responses', # for tables and legends
 ) -> Embedding: # (n_contexts, n_perturbations × n_readouts); 0 where not measured
     "How each context responds, beyond what all do."
+    readouts = listed(readouts)
     check_known(readouts or [], screen.readouts, 'readout')
     at = pd.Index(screen.readouts).get_indexer(readouts or screen.readouts)
     o = screen.obs
@@ -49,7 +50,7 @@ def embed_contexts(
 
 # %% ../../nbs/analysis/12b_contexts.ipynb #61c82ad0
 def read_tissues(
-    contexts:Sequence[str], # such as 'A375|GDSC2': the first part is the line
+    contexts:str|Sequence[str], # such as 'A375|GDSC2': the first part is the line
 ) -> pd.Series: # context -> tissue; lines that are not in the table, or there are two of, are left out
     "Tissue of cell lines (Cell Model Passports)."
     t = read_annotation('cell-model-passports')
@@ -57,7 +58,7 @@ def read_tissues(
     t = t.dropna(subset=['tissue'])
     one = t.groupby('model_name')['tissue'].agg(['first', 'nunique'])
     of = one.loc[one['nunique'] == 1, 'first'].to_dict()
-    official = {c: names.resolve(parse_context(c)[0])[0] for c in contexts}
+    official = {c: names.resolve(parse_context(c)[0])[0] for c in listed(contexts)}
     return pd.Series({c: of[x] for c, x in official.items() if x in of}, name='tissue', dtype=object)
 
 # %% ../../nbs/analysis/12b_contexts.ipynb #16953822

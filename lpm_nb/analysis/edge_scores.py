@@ -49,7 +49,7 @@ def score_cells(
     edges:pd.DataFrame, # source, target [, score], best first
     cells:ad.AnnData,   # held-out single cells with obs['perturbation'] ('' = control)
     *,
-    k:Sequence[int]|None=None, # sizes of the network: its best k edges; None = all of it
+    k:Sequence[int]|None=None, # sizes of the network: its best k edges, or all where it has fewer; None = all of it
     omissions:int=500,  # omitted pairs to test; 0 = none
     rounds:int=2,       # how far a pair may be connected by a path and count as not omitted, see `connected_pairs`
     alpha:float=.05,    # level of the Mann–Whitney test
@@ -112,14 +112,15 @@ def score_relations(
     edges:pd.DataFrame,     # source, target, score, best first
     relations:pd.DataFrame, # gene1, gene2 (see `read_relations`); or source, target for directed=True
     *,
-    k:Sequence[int]=(100, 300, 1000), # sizes of the network
+    k:Sequence[int]=(100, 300, 1000), # sizes of the network, or all of it where it has fewer edges
     directed:bool=False,    # does the direction have to be right
-    permutations:int=20,        # networks of the same degrees to compare with
+    permutations:int=20,    # networks of the same degrees to compare with
     seed:int=0,             # of these
 ) -> pd.DataFrame: # one row per k: k, hits, precision, recall, random, random_sd, fold, z
     "Precision of a network's best edges against known relations, beside networks of the same degrees; recall: of the known relations among the genes of the table."
     cols = ['source', 'target'] if directed else ['gene1', 'gene2']
     check_columns(relations, cols)
+    check_columns(edges, ['source', 'target'])
     a, b = (relations[c].astype(str).to_numpy(object) for c in cols)
     known = {*a, *b}
     if not directed: a, b = np.minimum(a, b), np.maximum(a, b)
@@ -138,8 +139,7 @@ def score_relations(
     out, g = [], rng(seed, 'degrees')
     for n in sorted({min(int(x), len(s)) for x in k}):
         h = hits(s[:n], t[:n])
-        null = np.array([hits(s[:n], _shuffled(s[:n], t[:n], g)) for _ in range(permutations)]) / max(n, 1) if n and permutations else np.full(1,
-            np.nan)
+        null = np.array([hits(s[:n], _shuffled(s[:n], t[:n], g)) / n for _ in range(permutations if n else 0)] or [np.nan])
         mean, sd = null.mean(), null.std(ddof=1) if len(null) > 1 else np.nan
         out.append(dict(k=n, hits=h, precision=h / n if n else np.nan, recall=h / possible if possible else np.nan, random=mean,
             random_sd=sd, fold=h / n / mean if n and mean > 0 else np.nan, z=(h / n - mean) / sd if n and sd > 0 else np.nan))
@@ -155,6 +155,8 @@ def score_network(
     k:int|None=None,    # edges of the network for the Hamming distance; None = as many as are true
 ) -> dict[str, float]: # auprc, auroc, chance, precision_at_k, direction, sign, hamming
     "A scored network against the true one."
+    check_columns(edges, ['source', 'target', 'score'])
+    check_columns(truth, ['source', 'target'])
     genes = list(dict.fromkeys(genes))
     at = {g: i for i, g in enumerate(genes)}
     rows = [at[g] for g in (genes if sources is None else sources)]
@@ -185,5 +187,5 @@ def score_network(
     turned = int((miss & extra.T).sum())                                             # one wrong way round is one mistake, not two
     return dict(auprc=float(average_precision_score(y, s)), auroc=float(roc_auc_score(y, s)), chance=float(y.mean()),
         precision_at_k=float((best & (T > 0)).sum() / max(k, 1)),
-                direction=float((S[i, j] > S[j, i])[told].mean()) if told.any() else np.nan, sign=float((W == V)[shown].mean())
-                    if shown.any() else np.nan, hamming=int(miss.sum() + extra.sum() - turned))
+        direction=float((S[i, j] > S[j, i])[told].mean()) if told.any() else np.nan,
+        sign=float((W == V)[shown].mean()) if shown.any() else np.nan, hamming=int(miss.sum() + extra.sum() - turned))

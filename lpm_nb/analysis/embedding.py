@@ -17,7 +17,7 @@ import pandas as pd
 import scipy
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
-from ..core import DataError, DataWarning, check_known, listed, parse_perturbation, rng
+from ..core import DataError, DataWarning, check_columns, check_known, format_perturbation, listed, parse_perturbation, rng
 from .knowledge import enrich_sets
 from ..data.screen import Atlas, Screen, as_atlas
 
@@ -77,7 +77,7 @@ def embed_model(
     model,                    # has `embedding(kind, symbols=, member=)` and `networks`, as a TrainedLPM
     kind:str='perturbation',  # 'perturbation', 'readout' or 'context'
     *,
-    symbols:Sequence[str]|None=None, # None = all
+    symbols:str|Sequence[str]|None=None, # None = all
     name:str='LPM vectors',   # for tables and legends
 ) -> Embedding:
     "The learned vectors: mean over the seeds in one coordinate system."
@@ -167,15 +167,16 @@ def embed_responses(
     model,          # has `predict_screen(screen, table)`: a TrainedLPM or a baseline
     atlas:Atlas|Screen, # the screens: which perturbations, at which dose, in which contexts
     *,
-    perturbations:Sequence[str]|None=None, # None = all but control
-    readouts:Sequence[str]|None=None, # only these
-    contexts:Sequence[str]|None=None, # only these; None = all
-    against:Sequence[str]|None=None, # perturbations whose mean effects count from, whoever is wanted; None = all
+    perturbations:str|Sequence[str]|None=None, # None = all but control
+    readouts:str|Sequence[str]|None=None, # only these
+    contexts:str|Sequence[str]|None=None, # only these; None = all
+    against:str|Sequence[str]|None=None, # perturbations whose mean effects count from, whoever is wanted; None = all
     name:str='LPM responses', # for tables and legends
 ) -> Embedding: # each predicted profile against the mean over perturbations, screens side by side
     "What a model says each perturbation does, in every context."
     pieces, missed = [], []
     wanted, everyone, mean_of, screens = _layout(atlas, perturbations, readouts, against)
+    contexts = listed(contexts)
     check_known(contexts or [], {c for _, s, _ in screens for c in s.contexts}, 'context')
     for n, s, mine in screens:
         usual, cs = typical_amounts(s.obs).reindex(everyone), [c for c in s.contexts if contexts is None or c in set(contexts)]
@@ -201,9 +202,9 @@ def embed_responses(
 def embed_profiles(
     atlas:Atlas|Screen, # the screens
     *,
-    perturbations:Sequence[str]|None=None, # None = all but control
-    readouts:Sequence[str]|None=None, # only these
-    against:Sequence[str]|None=None, # perturbations whose mean effects count from, whoever is wanted; None = all
+    perturbations:str|Sequence[str]|None=None, # None = all but control
+    readouts:str|Sequence[str]|None=None, # only these
+    against:str|Sequence[str]|None=None, # perturbations whose mean effects count from, whoever is wanted; None = all
     name:str='raw profiles', # for tables and legends
 ) -> Embedding: # each measured profile against the mean over perturbations, screens side by side; 0 where not measured
     "What was measured of each perturbation, in every context."
@@ -359,8 +360,8 @@ def neighbours(
     symbol:str,      # whose
     *,
     n:int=10,        # how many
-    among:Iterable[str]|None=None, # only these symbols
-) -> pd.DataFrame: # symbol, similarity (cosine), percentile (of all others), agreement (share of seeds; NaN without), nearest first
+    among:str|Iterable[str]|None=None, # only these symbols
+) -> pd.DataFrame: # symbol, similarity (cosine), percentile (100 = nearer than all others), agreement (share of seeds; NaN without), nearest first
     "The nearest symbols."
     if not isinstance(e, Embedding):
         raise DataError(f"expected an Embedding, got {type(e).__name__}; embed_model(model) makes one of what a model learned, "
@@ -369,7 +370,7 @@ def neighbours(
     if n < 1: raise DataError(f"expected n ≥ 1, got {n}")
     mine = np.array(e.symbols, object) != symbol
     if among is not None:
-        among = set(among)
+        among = set(listed(among))
         check_known(among, e.symbols, 'symbol of this embedding')
         mine &= np.array([s in among for s in e.symbols])
     who = np.flatnonzero(mine)
@@ -394,10 +395,10 @@ def short_name(
 
 def without_kind(
     symbol:str, # such as 'CRISPRi:PSMB5' or 'drug:x'
-) -> str: # 'PSMB5'; a drug keeps its kind, since its name is no gene's
+) -> str: # 'PSMB5'; a drug keeps its kind, since its name is no gene's; of a combination each member
     "A gene's symbol without what was done to it."
-    kind, _, rest = symbol.partition(':')
-    return symbol if not rest or kind == 'drug' else rest
+    def bare(atom): return atom if atom.startswith('drug:') else atom.partition(':')[2] or atom
+    return format_perturbation(map(bare, parse_perturbation(symbol)))
 
 def enrich_neighbours(
     e:Embedding,        # vectors
@@ -502,6 +503,7 @@ def recover_relations(
 ) -> pd.DataFrame: # method, database, metric, value, low, high, gain (over the reference), gain_low, gain_high, relations, genes
     "How well similarities recover known relations between genes, with intervals over genes."
     if not embeddings: raise DataError("expected at least one embedding, got none")
+    check_columns(relations, ['gene1', 'gene2', 'databases'])
     reference = reference or list(embeddings)[-1]
     check_known([reference], list(embeddings), 'method')
     shared = sorted(set.intersection(*({without_kind(s) for s in e.symbols} for e in embeddings.values())))
@@ -583,6 +585,7 @@ def annotate_function(
     from sklearn.linear_model import RidgeCV
     from sklearn.model_selection import KFold
     if not embeddings: raise DataError("expected at least one embedding, got none")
+    check_columns(sets, ['set', 'gene'])
     reference = reference or list(embeddings)[-1]
     check_known([reference], list(embeddings), 'method')
     shared = sorted(set.intersection(*({without_kind(s) for s in e.symbols} for e in embeddings.values())))

@@ -7,7 +7,7 @@ __all__ = ['build_graph', 'similarity_graph', 'find_communities', 'name_communit
            'find_routes', 'write_graph', 'layout_graph']
 
 # %% ../../nbs/analysis/13c_graph.ipynb #2f55a2cd
-import heapq, json
+import heapq, json, warnings
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ import pandas as pd
 from scipy.stats import t as student
 from .knowledge import enrich_sets
 from .network import GeneEffects, false_discoveries, profile_correlation
-from ..core import DataError, atomic_path, check_columns, check_known, rng
+from ..core import DataError, DataWarning, atomic_path, check_columns, check_known, listed, rng
 
 # %% ../../nbs/analysis/13c_graph.ipynb #0aa837ed
 def build_graph(
@@ -30,6 +30,7 @@ def build_graph(
 ) -> nx.DiGraph: # edges with score, weight, sign and what else the table has
     "The best edges as a directed graph."
     check_columns(edges, ['source', 'target', 'score'])
+    if top is not None and top < 1: raise DataError(f"expected top ≥ 1, got {top}")
     # of one edge twice, the stronger
     t = edges.sort_values('score', ascending=False, kind='stable').drop_duplicates(['source', 'target'])
     if min_score is not None: t = t[t['score'] >= min_score]
@@ -110,6 +111,7 @@ def name_communities(
     max_q:float=.05,          # largest false-discovery rate of a name
 ) -> pd.DataFrame: # one row per community: community, genes, agreement, set, hits, size, fold, q, members
     "The gene set that each community is richest in; an empty name where none is significant."
+    check_columns(communities, ['community', 'gene', 'agreement'])
     rows = []
     for k, g in communities.groupby('community'):
         e = enrich_sets(g['gene'], sets, background=background, apart=apart)
@@ -126,13 +128,16 @@ def find_hubs(
     top:int=20,   # how many
 ) -> pd.DataFrame: # gene, targets, regulators, mean_score, activates (share of its targets), betweenness
     "Genes with the most targets."
+    if top < 1: raise DataError(f"expected top ≥ 1, got {top}")
     between = nx.betweenness_centrality(G) if len(G) <= 2000 else nx.betweenness_centrality(G, k=500, seed=0)
-    rows = [dict(gene=g, targets=G.out_degree(g), regulators=G.in_degree(g),
-        mean_score=np.mean([d['score'] for *_, d in G.out_edges(g, data=True)]) if G.out_degree(g) else np.nan,
-                 activates=np.mean([d.get('sign', 0) > 0 for *_, d in G.out_edges(g, data=True)]) if G.out_degree(g) else np.nan,
-                     betweenness=between[g]) for g in G]
-    return pd.DataFrame(rows, columns=['gene', 'targets', 'regulators', 'mean_score', 'activates', 'betweenness']).sort_values(['targets',
-        'mean_score'], ascending=False, kind='stable').head(top).reset_index(drop=True)
+    def mean(x): return np.mean(x) if x else np.nan
+    rows = []
+    for g in G:
+        out = [d for *_, d in G.out_edges(g, data=True)]
+        rows.append(dict(gene=g, targets=len(out), regulators=G.in_degree(g), mean_score=mean([d['score'] for d in out]),
+            activates=mean([d.get('sign', 0) > 0 for d in out]), betweenness=between[g]))
+    t = pd.DataFrame(rows, columns=['gene', 'targets', 'regulators', 'mean_score', 'activates', 'betweenness'])
+    return t.sort_values(['targets', 'mean_score'], ascending=False, kind='stable').head(top).reset_index(drop=True)
 
 # %% ../../nbs/analysis/13c_graph.ipynb #41fde062
 def compare_contexts(
@@ -182,17 +187,20 @@ def _short_paths(L, start, end, most):
 
 def find_routes(
     G:nx.DiGraph,         # from `build_graph`
-    start:Iterable[str],  # genes, such as a drug's targets
+    start:str|Iterable[str], # genes, such as a drug's targets
     end:str,              # the gene to reach
     *,
     most:int=5,           # how many routes
     max_edges:int=4,      # longest route
 ) -> pd.DataFrame: # route, edges, strength (smallest score on it), sign (+1: raising the start raises the end)
     "Strongest short chains of edges from some genes to another: shortest paths when an edge's length is its score's inverse."
-    start = [start] if isinstance(start, str) else list(dict.fromkeys(start))
+    start = list(dict.fromkeys(listed(start)))
     check_known([end], sorted(G), 'gene of the graph')
     here = [s for s in start if s in G]
     if not here: raise DataError(f"none of {', '.join(start)} is in the graph; keep more edges")
+    if gone := [s for s in start if s not in G]:
+        warnings.warn(f"{len(gone)} of {len(start)} genes to start from are not in the graph (first: {gone[0]!r}) and are left out; keep "
+            "more edges", DataWarning, stacklevel=2)
     L = nx.DiGraph()
     L.add_nodes_from(G)
     L.add_weighted_edges_from((u, v, 1 / max(d['score'], 1e-12)) for u, v, d in G.edges(data=True))
@@ -265,6 +273,7 @@ def layout_graph(
         return H
     U = ordered([n for n, d in G.degree() if d], G.edges())
     if len(U) == 0: return pd.DataFrame(dict(gene=[], x=[], y=[], community=[], name=[], degree=[]))
+    if communities is not None: check_columns(communities, ['community', 'gene'])
     home = {} if communities is None else dict(zip(communities['gene'], communities['community']))
     groups = {}
     for g in U: groups.setdefault(home.get(g, -1), []).append(g)

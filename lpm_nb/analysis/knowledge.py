@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 import scipy
-from ..core import DataError, check_columns, check_known
+from ..core import DataError, check_columns, check_known, listed
 from ..data.sources import drug_atom, entrez_symbols, read_annotation
 
 # %% ../../nbs/analysis/10b_knowledge.ipynb #2c144495
@@ -34,12 +34,12 @@ def join_relations(
 
 # %% ../../nbs/analysis/10b_knowledge.ipynb #e90c12fc
 def read_relations(
-    databases:Iterable[str]=('corum', 'reactome', 'signor', 'stringdb', 'dorothea'), # some of `RELATIONS`
+    databases:str|Iterable[str]=('corum', 'reactome', 'signor', 'stringdb', 'dorothea'), # some of `RELATIONS`
     *,
     confidence:str='ABC', # which levels of DoRothEA count; D and E are predictions from motifs or co-expression alone
 ) -> pd.DataFrame: # gene1, gene2, databases
     "Known gene–gene relations of the catalogue."
-    databases = [databases] if isinstance(databases, str) else list(databases)
+    databases = listed(databases)
     check_known(databases, RELATIONS, 'database of relations')
     tables = {d: read_annotation(f'pairs-{d}') for d in databases if d != 'dorothea'}
     if 'dorothea' in databases: tables['dorothea'] = read_regulation(confidence=confidence)
@@ -97,10 +97,10 @@ def enrich_sets(
 GENE_SETS = ['h', 'c2_cp', 'c6']   # MSigDB 7.1: hallmarks, canonical pathways, oncogenic signatures
 
 def read_gene_sets(
-    collections:Iterable[str]=('c2_cp',), # some of `GENE_SETS`
+    collections:str|Iterable[str]=('c2_cp',), # some of `GENE_SETS`
 ) -> pd.DataFrame: # set, gene
     "Gene sets of MSigDB."
-    collections = list(collections)
+    collections = listed(collections)
     check_known(collections, GENE_SETS, 'collection of gene sets')
     names = dict(h='msigdb-h-all-v7-1', c2_cp='msigdb-c2-cp-v7-1', c6='msigdb-c6-all-v7-1')
     return pd.concat([read_annotation(names[c]) for c in collections], ignore_index=True)
@@ -129,10 +129,10 @@ def read_mechanisms(
     return t[['set', 'gene']].drop_duplicates(ignore_index=True)
 
 def read_targets(
-    databases:Iterable[str]=('hub', 'drugbank'), # which to join
+    databases:str|Iterable[str]=('hub', 'drugbank'), # which to join
 ) -> pd.DataFrame: # drug (atom), gene, sign, databases (joined by '|')
     "Targets of drugs (Drug Repurposing Hub, DrugBank)."
-    databases = list(databases)
+    databases = listed(databases)
     check_known(databases, ['hub', 'drugbank'], 'database of targets')
     if not databases: raise DataError("expected at least one database of targets: 'hub', 'drugbank'")
     parts = []

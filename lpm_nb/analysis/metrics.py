@@ -124,7 +124,7 @@ def discrimination(
 def _resamples(n, draws, seed):
     "(draws, n) float32: how often each of n groups is drawn in each resample; one array serves all methods and metrics."
     g, p = rng(seed, 'bootstrap'), np.full(n, 1 / n)
-    w = np.stack([g.multinomial(n, p) for _ in range(max(300, min(draws, int(4e7 // n))))]).astype(np.float32)
+    w = np.stack([g.multinomial(n, p) for _ in range(min(draws, max(300, int(4e7 // n))))]).astype(np.float32)
     w.setflags(write=False)
     return w
 

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from scipy.cluster.hierarchy import dendrogram, leaves_list, linkage
 from scipy.spatial.distance import squareform
 from .embedding import short_name
-from ..core import INK, ink, PALETTE, DataError, check_columns, check_known
+from ..core import INK, PALETTE, DataError, check_columns, check_known, ink, listed
 
 # %% ../../nbs/analysis/14d_plot_map.ipynb #c9a638d3
 def _within(points, most=.02):
@@ -36,14 +36,15 @@ def plot_map(
     points:pd.DataFrame,          # (n, 2) columns x, y, index = symbols, from `lay_out`
     *,
     groups:Mapping|pd.Series|None=None, # symbol -> group; the eight largest are coloured
-    label:Sequence[str]=(),       # symbols to name
-    highlight:Sequence[str]=(),   # symbols to ring
+    label:str|Sequence[str]=(),   # symbols to name
+    highlight:str|Sequence[str]=(), # symbols to ring
     size:float=9.,                # of a point
     ax:Axes|None=None,            # where to draw
 ) -> Axes:
     "A map of symbols."
     if points.shape[1] != 2 or not len(points):
         raise DataError(f"expected a table of symbols with two coordinates, got shape {points.shape}")
+    label, highlight = listed(label), listed(highlight)
     check_known([*label, *highlight], points.index, 'symbol of this map')
     if ax is None: _, ax = plt.subplots(figsize=(6.4, 5.2), layout='constrained', dpi=120)
     points, beyond = _within(points)
@@ -57,7 +58,7 @@ def plot_map(
         mine = (group == k).to_numpy()
         ax.scatter(*xy[mine].T, s=size * 2.2, color=c, edgecolors='white', linewidths=.4, label=f'{k} ({mine.sum()})', zorder=3)
     if len(highlight):
-        ax.scatter(*points.loc[list(highlight)].to_numpy().T, s=size * 7, facecolors='none', edgecolors=ink(), linewidths=1.2, zorder=4)
+        ax.scatter(*points.loc[highlight].to_numpy().T, s=size * 7, facecolors='none', edgecolors=ink(), linewidths=1.2, zorder=4)
     pad = .04 * np.ptp(xy, 0)
     ax.set(xticks=[], yticks=[], xlim=(xy[:, 0].min() - pad[0], xy[:, 0].max() + pad[0]),
         ylim=(xy[:, 1].min() - pad[1], xy[:, 1].max() + pad[1]))
@@ -77,7 +78,7 @@ def plot_map(
 def plot_neighbourhood(
     similarities:pd.DataFrame, # (n, n) from `similarity`, cut to some symbols
     *,
-    groups:Mapping|None=None,  # symbol -> group, shown as a strip of colours
+    groups:Mapping|pd.Series|None=None, # symbol -> group, shown as a strip of colours
     ax:Axes|None=None,         # where to draw
 ) -> Axes:
     "Heat map of similarities with a dendrogram."
@@ -98,7 +99,7 @@ def plot_neighbourhood(
     top = ax.inset_axes([0, 1.01, 1, .14])
     dendrogram(tree, ax=top, no_labels=True, color_threshold=0, above_threshold_color='#777777', link_color_func=lambda k: '#777777')
     top.axis('off')
-    if groups:
+    if groups is not None and len(groups):
         kinds = list(dict.fromkeys(groups.get(s) for s in similarities.index if groups.get(s) is not None))[:8]
         hues = dict(zip(kinds, [PALETTE[i] for i in (0, 2, 4, 5, 6, 3, 7)] + [INK]))
         strip = ax.inset_axes([1.01, 0, .03, 1])
@@ -115,15 +116,15 @@ def plot_neighbourhood(
 
 # %% ../../nbs/analysis/14d_plot_map.ipynb #553e793a
 def plot_retrieval(
-    each:pd.DataFrame,  # columns method, percentile: of `retrieve_targets`, one direction
+    each:pd.DataFrame,  # columns method, rank_percentile (0 = first): of `retrieve_targets`, one direction
     *,
     ax:Axes|None=None,  # where to draw
 ) -> Axes:
     "Share of targets found, against the share of the ranking that was looked at."
-    check_columns(each, ['method', 'percentile'], rows=True)
+    check_columns(each, ['method', 'rank_percentile'], rows=True)
     if ax is None: _, ax = plt.subplots(figsize=(4.2, 3.4), layout='constrained', dpi=120)
     for i, (m, t) in enumerate(each.groupby('method', sort=False)):
-        x = np.sort(t['percentile'].to_numpy())
+        x = np.sort(t['rank_percentile'].to_numpy())
         ax.step(np.r_[0, x, 100], np.r_[0, np.arange(1, len(x) + 1) / len(x), 1], where='post', color=PALETTE[i % len(PALETTE)], lw=1.6,
             label=m)
     ax.plot([0, 100], [0, 1], color=ink(), ls='--', lw=.8)

@@ -72,9 +72,19 @@ def spread(self:Screen) -> np.ndarray|None:
     return self.layers.get('spread')
 
 @patch(as_prop=True)
+def std(self:Screen) -> np.ndarray|None:
+    "(n_experiments, n_readouts) standard deviation of a prediction, in the units of the readouts; None of a measurement."
+    return self.layers.get('std')
+
+@patch(as_prop=True)
 def n_experiments(self:Screen) -> int:
     "How many experiments: rows."
     return self.adata.n_obs
+
+@patch(as_prop=True)
+def n_readouts(self:Screen) -> int:
+    "How many readouts: columns."
+    return self.adata.n_vars
 
 @patch(as_prop=True)
 def readouts(self:Screen) -> list[str]:
@@ -378,14 +388,14 @@ def _six_digits(x): # 0.1 as it was written, not as the nearest float32
 @patch
 def to_long(
     self:Screen,
-) -> pd.DataFrame: # one row per measured value: perturbation, context, dose, time, readout, value, unit, n_replicates
+) -> pd.DataFrame: # one row per value: perturbation, context, dose, time, readout, value, unit, n_replicates, and each layer, such as std
     "The long table of a screen: the inverse of `from_long`, for other tools."
     i, j = np.nonzero(~np.isnan(self.X))
     o = self.obs
-    return pd.DataFrame(dict(perturbation=o['perturbation'].to_numpy()[i], context=o['context'].to_numpy()[i], dose=_six_digits(o['dose'])[i],
-        time=o['time'].to_numpy()[i],
-        readout=pd.Categorical.from_codes(j, categories=self.readouts), value=self.X[i, j], unit=self.adata.var['unit'].to_numpy()[j],
-            n_replicates=o['n_replicates'].to_numpy()[i]))
+    beside = {k: np.asarray(x[:])[i, j] for k, x in self.layers.items()}                # std of a prediction, spread between replicates
+    return pd.DataFrame(dict(perturbation=o['perturbation'].to_numpy()[i], context=o['context'].to_numpy()[i],
+        dose=_six_digits(o['dose'])[i], time=o['time'].to_numpy()[i], readout=pd.Categorical.from_codes(j, categories=self.readouts),
+        value=self.X[i, j], unit=self.adata.var['unit'].to_numpy()[j], n_replicates=o['n_replicates'].to_numpy()[i], **beside))
 
 # %% ../../nbs/data/01_screen.ipynb #4dfad45c
 def _check_keys(obs, perturbation, contexts, control, dose, time):

@@ -7,11 +7,11 @@ __all__ = ['Split', 'prove_split', 'split_pairs', 'split_target_context', 'split
            'split_contexts', 'split_doses', 'split_folds']
 
 # %% ../../nbs/data/04_split.ipynb #815f7095
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 import numpy as np
 import pandas as pd
-from ..core import DataError, LeakageError, check_known, parse_context, parse_perturbation, rng, split_dose
+from ..core import DataError, LeakageError, check_known, listed, parse_context, parse_perturbation, rng, split_dose
 from .screen import Atlas, Screen, as_atlas
 
 # %% ../../nbs/data/04_split.ipynb #fbb7f7be
@@ -133,14 +133,15 @@ def split_pairs(
     test:float=.15,      # share of the pairs to test on
     valid:float=0.,      # share to validate on; 0 leaves the choice to training
     by:str='context',    # 'context' or 'system'
-    screens:list|None=None, # hold out only in these screens; None = in all
+    screens:str|Sequence[str]|None=None, # hold out only in these screens; None = in all
     seed:int=0,          # of the choice
 ) -> Split:
     "Random (perturbation, context) pairs."
     atlas = as_atlas(atlas)
     _shares(test, valid)
     if by not in ('context', 'system'): raise DataError(f"expected by='context' or 'system', got {by!r}")
-    if screens is not None: check_known(screens, list(atlas), 'screen')
+    screens = listed(screens)
+    check_known(screens or [], list(atlas), 'screen')
     f = _frame(atlas)
     free = ((f['perturbation'] != '') & (f['screen'].isin(screens) if screens is not None else True)).to_numpy()
     codes = _pairs(f, None if by == 'context' else lambda c: parse_context(c)[0])
@@ -252,12 +253,13 @@ def split_folds(
     atlas:Atlas|Screen, # the screens, or one
     k:int=5,     # number of folds
     *,
-    screens:list|None=None, # hold out only in these screens; None = in all
+    screens:str|Sequence[str]|None=None, # hold out only in these screens; None = in all
     seed:int=0,  # of the choice
 ) -> list[Split]: # k splits whose test parts are disjoint and cover every pair
     "k-fold cross-validation over (perturbation, context) pairs."
     atlas = as_atlas(atlas)
-    if screens is not None: check_known(screens, list(atlas), 'screen')
+    screens = listed(screens)
+    check_known(screens or [], list(atlas), 'screen')
     f = _frame(atlas)
     free = ((f['perturbation'] != '') & (f['screen'].isin(screens) if screens is not None else True)).to_numpy()
     every = _pairs(f)

@@ -66,6 +66,8 @@ class TrainedLPM:
     # screen -> sorted numbers of the experiments it was trained on, see `experiment_keys`
     met:dict[str, np.ndarray]=field(default_factory=dict)
 
+    def __post_init__(self):
+        import lpm_nb.model.learner  # noqa: F401  its methods are in several modules: whoever makes a model, it has them all
     def __repr__(self): return f"TrainedLPM: {len(self.networks)} × {self.config.decoder} decoder; {self.vocab!r}"
 
 # %% ../../nbs/model/06i_trained.ipynb #496acf37
