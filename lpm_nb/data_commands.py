@@ -6,7 +6,7 @@
 __all__ = ['data_app', 'data_list', 'data_describe', 'data_get', 'data_add', 'data_match']
 
 # %% ../nbs/15f_data_commands.ipynb #a116e008
-import contextlib, re
+import contextlib, json, re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
@@ -22,8 +22,8 @@ data_app = typer.Typer(no_args_is_help=True, help="Screens: the catalogue, publi
 
 @data_app.command('list')
 def data_list(
-    kind: Annotated[str, typer.Option(help="'screen' (data folder), 'public' (fetched on request), 'added' (yours), " "'annotation', or "
-        "'all'; default: all screens.")] = 'screens',
+    kind: Annotated[Optional[str], typer.Option(help="'screen' (data folder), 'public' (fetched on request), 'added' (yours), "
+        "'annotation', or 'all'; default: screens of every kind.")] = None,
     as_json: Json = False,
 ):
     """What there is, and what of it is here.
@@ -31,9 +31,9 @@ def data_list(
     Examples: [bold]lpm data list[/bold]   ·   [bold]lpm data list --kind public[/bold]
     """
     from lpm_nb.data.sources import KINDS, list_sources
-    check_known([kind], ['screens', *KINDS, 'all'], 'kind')
-    t = list_sources(kind=None if kind in ('screens', 'all') else kind)
-    t = t[t['kind'] != 'annotation'] if kind == 'screens' else t
+    check_known([] if kind is None else [kind], [*KINDS, 'all'], 'kind')
+    t = list_sources(kind=None if kind == 'all' else kind)
+    if kind is None: t = t[t['kind'] != 'annotation']
     t = t.assign(here=np.where(t['here'], 'yes', 'no'))
     show_table(t if as_json else t[['title', 'unit', 'licence', 'kind', 'here']], as_json=as_json)
 
@@ -61,10 +61,10 @@ def data_describe(
         q = check_screen(s)
         quality = q.checks.set_index('check')
         facts |= dict(experiments=s.n_experiments, perturbations=len(s.perturbations), contexts=len(s.contexts), readouts=len(s.readouts),
-            measured=round(1 - float(np.isnan(s.X).mean()), 4),
-            replicated=int((s.obs['n_replicates'] > 1).sum()), doses=int(s.obs['dose'].nunique()),
-                examples='; '.join(f'{p or "(control)"} in {c}' for p, c in zip(s.obs['perturbation'][:3], s.obs['context'][:3])),
-                readout_examples=', '.join(s.readouts[:4]))
+            measured=round(1 - float(np.isnan(s.X).mean()), 4), replicated=int((s.obs['n_replicates'] > 1).sum()),
+            doses=int(s.obs['dose'].nunique()),
+            examples='; '.join(f'{p or "(control)"} in {c}' for p, c in zip(s.obs['perturbation'][:3], s.obs['context'][:3])),
+            readout_examples=', '.join(s.readouts[:4]))
         if figure is not None:
             from lpm_nb.analysis.plot_screen import plot_quality
             plot_quality(q).savefig(figure, dpi=150)
@@ -119,10 +119,10 @@ def data_get(
         say(f"{src.title}. Licence: {src.licence}", quiet)
         if dry_run: return show_table(pd.DataFrame(dict(file=list(src.files), source=src.fetch)).set_index('file'), as_json=as_json)
         got = read_screen(name) if src.kind == 'screen' else read_annotation(name)
-    if out is None: return say(f"{name} is here and verified", quiet)
+    if out is None: return print(json.dumps(dict(name=name))) if as_json else say(f"{name} is here and verified", quiet)
     if isinstance(got, Screen) and out.suffix in ('.h5ad', '.zarr'): got.write(out)
     else: write_table(got.to_long() if isinstance(got, Screen) else got, out)
-    say(f"written: {out}", quiet)
+    print(json.dumps(dict(name=name, file=str(out)))) if as_json else say(f"written: {out}", quiet)
 
 def _added():
     from lpm_nb.data.sources import added_screens

@@ -104,7 +104,7 @@ def draw_map(
 def list_neighbours(
     model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')],
     perturbation: Annotated[str, typer.Argument(metavar='PERTURBATION', help="Such as vorinostat or CRISPRi:PSMB5.")],
-    n: Annotated[int, typer.Option('-n', '--number', min=1, help='How many.')] = 15,
+    top: Annotated[int, typer.Option('--top', '-n', min=1, help='How many.')] = 10,
     screens: Screens = None,
     power: Power = None,
     as_json: Json = False,
@@ -118,19 +118,19 @@ def list_neighbours(
     from lpm_nb.maps import known_sets
     e, _, _ = _map(model, screens, 'pca', power, quiet)
     symbol = find_symbol(perturbation, e.symbols)
-    t = neighbours(e, symbol, n=n)
+    t = neighbours(e, symbol, n=top)
     sets = known_sets()
     common = None
     if sets is not None:
-        try: common = enrich_neighbours(e, symbol, sets, n=2 * n).query('hits > 1').head(8)
+        try: common = enrich_neighbours(e, symbol, sets, n=2 * top).query('hits > 1').head(8)
         except DataError as err: say(f'[yellow]{err}[/yellow]', quiet)
     if as_json:
         return print(json.dumps(dict(perturbation=symbol, neighbours=json.loads(t.round(5).to_json(orient='records')),
             enriched=[] if common is None else json.loads(common.to_json(orient='records')))))
     show_table(t.set_index('symbol'), title=f'neighbours of {symbol}')
     if common is not None and len(common):
-        show_table(common.set_index('set')[['hits', 'size', 'expected', 'q', 'genes']], title=f'in common among the nearest {2 * n} of '
-            f'its kind')
+        show_table(common.set_index('set')[['hits', 'size', 'expected', 'q', 'genes']], title=f'in common among the nearest {2 * top} of '
+            'its kind')
 
 # %% ../nbs/15h_map_commands.ipynb #13a4ab4b
 @map_app.command('targets')
@@ -139,7 +139,7 @@ def rank_targets(
     drug: Annotated[str, typer.Argument(metavar='DRUG', help='Such as bortezomib.')],
     known: Annotated[Optional[Path],
         typer.Option(help='A table with the columns drug, gene; default: Drug Repurposing Hub and DrugBank.')] = None,
-    top: Annotated[int, typer.Option(min=1, help='Candidates to list.')] = 15,
+    top: Annotated[int, typer.Option('--top', '-n', min=1, help='Candidates to list.')] = 20,
     screens: Screens = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -193,10 +193,9 @@ def rank_movers(
     dose: Annotated[Optional[float], typer.Option(help='µM.')] = None,
     time: Annotated[Optional[float], typer.Option(help='h.')] = None,
     measured: Annotated[bool, typer.Option(help='List experiments that were done too, with what was measured.')] = False,
-    top: Annotated[int, typer.Option('-n', '--number', min=1, help='How many.')] = 20,
+    top: Annotated[int, typer.Option('--top', '-n', min=1, help='How many.')] = 20,
     perturbations: Annotated[Optional[Path],
-        typer.Option(
-        help='Candidates: a table (.csv, .tsv, .parquet) with a column perturbation; default: those that the screen tried.')] = None,
+        typer.Option(help='Candidates: a table (.csv, .tsv, .parquet) with a column perturbation; default: those that the screen tried.')] = None,
     descriptors: Descriptors = None,
     context_descriptors: ContextDescriptors = None,
     screens: Screens = None,

@@ -13,7 +13,7 @@ from typing import Annotated, Optional
 import numpy as np
 import pandas as pd
 import typer
-from .console import Json, Quiet, read_input, read_table, result_folder, say, show_table, write_table
+from .console import WRITTEN, Json, Quiet, check_ending, read_input, read_table, result_folder, say, show_table, write_table
 from .core import DataError, atomic_path, canonical_labels, check_columns, check_known
 
 # %% ../nbs/15g_network_commands.ipynb #bfab0d7c
@@ -191,6 +191,7 @@ def interactions(
     """
     from lpm_nb.analysis.interactions import all_pairs, call_interactions, fit_expectation, genetic_interactions, predict_interactions
     from lpm_nb.model.learner import load_lpm
+    check_ending(out, WRITTEN)
     trained, s = load_lpm(model), read_input(screen, quiet=quiet)
     check_known([s.name], list(trained.vocab.readouts), 'screen of the model')
     where = choose_context(s, context)
