@@ -5,11 +5,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
+from lpm_nb.analysis.contexts import embed_contexts
+from lpm_nb.analysis.embedding import Embedding, embed_profiles, neighbours
+from lpm_nb.analysis.graph import build_graph, find_routes
+from lpm_nb.analysis.mechanism import compare_kinds, explain_likeness
 from lpm_nb.analysis.metrics import bootstrap, discrimination, mse, pearson, spearman
-from lpm_nb.core import format_perturbation, parse_perturbation
+from lpm_nb.analysis.network import gene_effects, infer_edges
+from lpm_nb.core import DataError, format_perturbation, parse_perturbation
 from lpm_nb.data.screen import Atlas, Screen
 from lpm_nb.data.simulate import simulate_atlas
-from lpm_nb.data.split import prove_split, split_pairs
+from lpm_nb.data.split import prove_split, split_folds, split_pairs
 
 LPM = [str(Path(sys.executable).with_name('lpm'))]
 settings.register_profile('no deadline', deadline=None)
@@ -55,6 +60,46 @@ def test_long_round_trip():
     b = Screen.from_long(t.drop(columns='n_replicates'), name=s.name)
     key = lambda x: [f'{p}/{c}/{d}' for p, c, d in zip(x.obs.perturbation, x.obs.context, x.obs.dose)]
     np.testing.assert_array_equal(b.X[np.argsort(key(b))][:, np.argsort(b.readouts)], s.X[np.argsort(key(s))][:, np.argsort(s.readouts)])
+
+@pytest.fixture(scope='module')
+def small(): return simulate_atlas(seed=3, n_genes=12, n_systems=3, n_drugs=6, n_doubles=5).atlas
+
+def _plain(x):
+    "What a function answered, to compare."
+    if isinstance(x, Embedding): return x.vectors
+    if hasattr(x, 'values') and isinstance(x.values, pd.DataFrame): return x.values
+    if hasattr(x, 'test'): return pd.DataFrame({n: pd.Series(m) for n, m in x.test.items()})
+    if isinstance(x, list): return pd.concat([_plain(y) for y in x])
+    return x
+
+@pytest.mark.parametrize('ask', [
+    lambda a, e, f, one: embed_profiles(a, perturbations=e.symbols, readouts=one(a['sim-rna'].readouts[0])),
+    lambda a, e, f, one: embed_contexts(a['sim-rna'], readouts=one(a['sim-rna'].readouts[0])),
+    lambda a, e, f, one: split_pairs(a, screens=one('sim-rna'), seed=0),
+    lambda a, e, f, one: split_folds(a, 3, screens=one('sim-rna')),
+    lambda a, e, f, one: neighbours(e, e.symbols[0], among=one(e.symbols[3])),
+    lambda a, e, f, one: e.keep(one(e.symbols[2])),
+    lambda a, e, f, one: compare_kinds(e, drugs=one(next(s for s in e.symbols if s.startswith('drug:'))), kinds=one('CRISPRi')),
+    lambda a, e, f, one: explain_likeness(e, e.symbols[0], one(e.symbols[1])),
+    lambda a, e, f, one: f.keep(one(f.sources[1])),
+    lambda a, e, f, one: infer_edges(f, targets=one(f.genes[2])),
+    lambda a, e, f, one: find_routes(build_graph(infer_edges(f)), one(f.sources[0]), f.genes[3]),
+])
+def test_one_name_is_a_text_or_a_list_of_one(small, ask):
+    e, f = embed_profiles(small), gene_effects(small['sim-rna'], context=small['sim-rna'].contexts[0], kind='CRISPRi')
+    pd.testing.assert_frame_equal(_plain(ask(small, e, f, str)), _plain(ask(small, e, f, lambda x: [x])))
+
+def test_a_table_of_another_kind_is_told_of_its_columns(small):
+    from lpm_nb.analysis.edge_scores import score_network, score_relations
+    from lpm_nb.analysis.embedding import annotate_function, recover_relations
+    from lpm_nb.analysis.graph import layout_graph, name_communities
+    from lpm_nb.analysis.interactions import call_interactions, interaction_map
+    other, e = pd.DataFrame(dict(x=[1.])), {'e': embed_profiles(small)}
+    G = build_graph(pd.DataFrame(dict(source=['A'], target=['B'], score=[1.])))
+    for ask in (lambda: recover_relations(e, other), lambda: annotate_function(e, other), lambda: interaction_map(other),
+            lambda: call_interactions(other), lambda: score_relations(other, other), lambda: score_network(other, other, genes=['A']),
+            lambda: layout_graph(G, other), lambda: name_communities(other, other, background=['A'])):
+        with pytest.raises(DataError, match='missing'): ask()
 
 @pytest.fixture(scope='module')
 def table(tmp_path_factory):
