@@ -299,6 +299,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                'lpm_nb/analysis/mechanism.py'),
                                            'lpm_nb.analysis.mechanism._as_known': ( 'analysis/mechanism.html#_as_known',
                                                                                     'lpm_nb/analysis/mechanism.py'),
+                                           'lpm_nb.analysis.mechanism._at_doses': ( 'analysis/mechanism.html#_at_doses',
+                                                                                    'lpm_nb/analysis/mechanism.py'),
                                            'lpm_nb.analysis.mechanism._compare': ( 'analysis/mechanism.html#_compare',
                                                                                    'lpm_nb/analysis/mechanism.py'),
                                            'lpm_nb.analysis.mechanism._gene_scores': ( 'analysis/mechanism.html#_gene_scores',

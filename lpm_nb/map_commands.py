@@ -13,7 +13,7 @@ from typing import Annotated, Optional
 import typer
 from .console import ContextDescriptors, Descriptors, Json, Quiet, read_all_descriptors, read_input, read_perturbations, read_table
 from .console import result_folder, say, show_table, add_descriptors, write_table
-from .core import DIRECTION, DataError, check_known, is_single, parse_perturbation
+from .core import DIRECTION, DataError, check_known, is_single, parse_perturbation, split_dose
 from .data.screen import Atlas
 
 # %% ../nbs/15h_map_commands.ipynb #95029b29
@@ -38,10 +38,12 @@ def find_symbol(
     "The symbol that was meant; several or none is an error that names them."
     symbols = list(symbols)
     if text in symbols: return text
-    def spelled(s): return s, s.partition(':')[2], *(x for a in parse_perturbation(s)[:1] for x in (a, a.partition(':')[2]) if is_single(s))
+    def spelled(s):
+        atoms = [x for a in parse_perturbation(s) for x in (a, split_dose(a)[0])] if is_single(s) else []
+        return [y for x in (s, *atoms) for y in (x, x.partition(':')[2])]
     same = [s for s in symbols if text.lower() in map(str.lower, spelled(s))]
     if len(same) == 1: return same[0]
-    if same: raise DataError(f"{text!r} could be {' or '.join(map(repr, same))}; write it with its kind")
+    if same: raise DataError(f"{text!r} could be {' or '.join(map(repr, same))}; write one of them")
     kinds = {s.partition(':')[2]: s for s in symbols if ':' in s}
     check_known([text], symbols if ':' in text else list(kinds) or symbols, 'perturbation')
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom, rankdata, t as student
-from ..core import DIRECTION, DataError, check_columns, check_known, is_single, listed, parse_perturbation, rng
+from ..core import DIRECTION, DataError, check_columns, check_known, is_single, listed, parse_perturbation, rng, split_dose
 from .embedding import Embedding, without_kind, embed_profiles, embed_responses, neighbours, similarity
 from .metrics import bootstrap
 from ..data.screen import Atlas, as_atlas
@@ -257,6 +257,12 @@ def _as_known(names, symbols):
         for x in (s, *(parse_perturbation(s) if is_single(s) else ())): lower.setdefault(x.lower(), s)
     return names.map(lambda x: x if x in exact else lower.get(str(x).lower(), x))
 
+def _at_doses(targets, symbols):
+    "Targets of drugs, also of symbols that are one of them at a dose, as members of combinations are."
+    at = pd.DataFrame([(s, split_dose(s)[0]) for s in symbols if split_dose(s)[0] != s], columns=['_symbol', 'drug'])
+    more = targets.merge(at, on='drug')
+    return pd.concat([targets, more.assign(drug=more['_symbol'])[list(targets)]], ignore_index=True)
+
 def suggest_targets(
     e:Embedding,            # drugs, and genetic perturbations if there are any
     drug:str,               # whose target
@@ -272,8 +278,9 @@ def suggest_targets(
     check_known([drug], e.symbols, 'symbol of this embedding')
     if not drug.startswith('drug:'): raise DataError(f"expected a drug, such as 'drug:bortezomib', got {drug!r}")
     check_columns(targets, ['drug', 'gene'])
-    targets = targets.assign(drug=_as_known(targets['drug'], e.symbols)).drop_duplicates(['drug', 'gene'])
-    others = [s for s in e.symbols if s != drug and s.startswith('drug:') and s in set(targets['drug'])]
+    targets = _at_doses(targets.assign(drug=_as_known(targets['drug'], e.symbols)), e.symbols).drop_duplicates(['drug', 'gene'])
+    # the same drug at another dose is no witness
+    others = [s for s in e.symbols if split_dose(s)[0] != split_dose(drug)[0] and s.startswith('drug:') and s in set(targets['drug'])]
     votes, voters, where, loss = {}, {}, e if direct is True else direct, pd.Series(dtype=float)
     if where is not False: check_known([drug], where.symbols, 'symbol of the embedding of direct evidence')
     if others:
@@ -393,7 +400,8 @@ def name_symbols(
     check_columns(sets, ['set', 'gene'])
     named = pd.DataFrame(dict(gene=[without_kind(s) for s in symbols], symbol=list(symbols)))
     plain = [parse_perturbation(s)[0] if is_single(s) else s for s in symbols]                # a literal plus is escaped in symbols
-    named = pd.concat([named, named.assign(gene=named['symbol']), named.assign(gene=plain)]).drop_duplicates()
+    bare = [split_dose(s)[0] for s in symbols]                                                 # a drug at a dose is of its drug's classes
+    named = pd.concat([named, *(named.assign(gene=x) for x in (named['symbol'], plain, bare))]).drop_duplicates()
     return sets[['set', 'gene']].merge(named, on='gene').drop_duplicates(['set', 'symbol']).reset_index(drop=True)
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #adf6956b

@@ -187,7 +187,7 @@ def check_screen(
         weak = a.nsmallest(len(a) // 3, 'strength')['agreement'].mean()
         add('weak alike', weak, '< 0.15', weak < .15, weak > .4,
             f"profiles of the weakest third of {len(a)} perturbations correlate at {weak:.2f} between contexts"
-            + (': as if what differs were the well, not the drug' if weak > .4 else ': their contexts may have shared wells or a batch'
+            + (': as if what differs were the well or the batch, not what was done' if weak > .4 else ': their contexts may have shared wells or a batch'
             if weak >= .15 else ''))
     return Quality(s.name, pd.DataFrame(rows), own, r, a, per)
 
