@@ -35,6 +35,7 @@ from .fit_sums import fit_sums
 from .held_out import FEW, choose_folds, hide_values, hold_out, judged_blocks
 from .lpm import LPMConfig, make_network, start_levels
 from .members import members_alone
+from .new_contexts import set_controls_apart
 from .predict import find_unmeasured, measure_controls, measure_on_target
 from .stack import Stack
 from .together import rank_and_size
@@ -382,20 +383,25 @@ def fit_lpm(
     "Train an ensemble of LPMs on an atlas."
     atlas = as_atlas(atlas)
     if split is not None: prove_split(atlas, split)
-    known, train, valid = _known_part(atlas, split)                # from here on the test part does not exist
+    if config is not None and not isinstance(config, LPMConfig):
+        raise DataError(f"expected config=LPMConfig(…) or default_config(atlas, members=2, …), got {type(config).__name__}")
+    whole, train, valid = _known_part(atlas, split)                # from here on the test part does not exist
+    seen, known = {n: train[n] | valid[n] for n in whole}, whole
+    if config is None or config.decoder == 'lpm':
+        keep = set_controls_apart(whole)
+        known = Atlas([s if keep[n].all() else s.select_lazily(keep[n]) for n, s in whole.items()])
+        train, valid = ({n: m[n][keep[n]] for n in known} for m in (train, valid))
     _tell_of_tails(known, train)
     _tell_of_spelling(known)
     _tell_of_doses(known)
     config = config or default_config(known)
-    if not isinstance(config, LPMConfig): raise DataError("expected config=LPMConfig(…) or default_config(atlas, members=2, …), got "
-        f"{type(config).__name__}")
     if config.decoder == 'paper' and any(s.obs['dose'].nunique() > 1 for s in known.values()):
         raise DataError("the paper's decoder has the dose in the perturbation's symbol and knows no dose column; write the dose into the "
             "label, as in 'drug:x@10', or use decoder='lpm'")
     with threadpool_limits(1, user_api='blas'):                    # many small products: a second thread costs more than it does
         leave, n_pairs, enough = choose_folds(known, train, config=config, seed=seed)
         plan = _make_plan(known, train, valid, config, seed, choose_device(device), leave)
-        prints = {n: fingerprint(s) for n, s in known.items()}
+        prints = {n: fingerprint(s) for n, s in whole.items()}
         key = _run_key(config, seed, bool(together), prints, train)
         together = together and config.members > 1 and config.decoder == 'lpm' and not plan.hiding and rank_and_size()[1] == 1
         jobs = _processes(plan, together, progress, jobs)
@@ -413,13 +419,13 @@ def fit_lpm(
         if n_pairs < FEW and not plan.own_valid:                       # judged by what it was trained on: no measure of anything
             noise = {n: np.maximum(v, prior[n]) for n, v in noise.items()}
             history = [{**h, 'valid_loss': np.nan} for h in history]
-        seen = {n: train[n] | valid[n] for n in known}
+        learned = {n: train[n] | valid[n] for n in known}
         screens = {n: dict(fingerprint=prints[n], experiments=int(seen[n].sum()), **s.meta) for n, s in known.items()}
         provenance = dict(lpm_nb=lpm_nb.__version__, torch=torch.__version__, python=platform.python_version(), seed=seed,
             device=str(plan.device), split=split.name if split else 'all data', split_seed=split.seed if split else None, screens=screens)
         units = {n: s.adata.var['unit'].astype(str).tolist() for n, s in known.items()}
         model = TrainedLPM(networks, plan.vocab, config, plan.scaling, noise, hard, units, plan.effects, stack, pd.DataFrame(history),
             provenance)
-        model = settle_levels(model, known, seen, seed=seed)
-        return replace(model, controls=measure_controls(model, known, seen), prior=prior, own=measure_on_target(model, known, seen),
-            unmeasured=find_unmeasured(known, seen), met={n: np.unique(experiment_keys(s.obs[seen[n]])) for n, s in known.items()})
+        model = settle_levels(model, known, learned, seed=seed)
+        return replace(model, controls=measure_controls(model, whole, seen), prior=prior, own=measure_on_target(model, known, learned),
+            unmeasured=find_unmeasured(known, learned), met={n: np.unique(experiment_keys(s.obs[seen[n]])) for n, s in whole.items()})

@@ -28,6 +28,7 @@ from .fit_sums import fit_sums
 from .held_out import FEW, choose_folds, hold_out, judged_blocks
 from .lpm import LPMDecoder, base_of, dose_rungs, make_network, start_levels
 from .members import extend_sums
+from .new_contexts import set_controls_apart
 from .predict import find_unmeasured, measure_controls, measure_on_target
 from .stack import common_level, count_pairs
 from .trained import Controls, TrainedLPM, atlas_transfers, transfer_widths, experiment_keys
@@ -217,6 +218,14 @@ def _still_unmeasured(before, now, *, known, met):
             old[c] = sorted(set(lost) & set(old.get(c, []))) if c in known.get(n, []) else lost
     return {n: kept for n, cs in out.items() if (kept := {c: r for c, r in cs.items() if r})}
 
+def _with_controls(model, atlas):
+    "A model that has met an atlas: its controls, and which experiments they were."
+    controls = measure_controls(model, atlas, {n: np.ones(s.n_experiments, bool) for n, s in atlas.items()})
+    met = {n: np.union1d(model.met.get(n, np.zeros(0, np.int64)), experiment_keys(s.obs)) for n, s in atlas.items()}
+    told = {**model.provenance.get('fine_tuned_on', {}), **{n: fingerprint(s) for n, s in atlas.items()}}
+    return replace(model, controls={**model.controls, **{n: _join_controls(model.controls.get(n), c) for n, c in controls.items()}},
+        met={**model.met, **met}, provenance={**model.provenance, 'fine_tuned_on': told})
+
 @patch
 def fine_tune(self:TrainedLPM,
     atlas:Atlas|Screen, # new experiments; screens known by name keep their scaling
@@ -227,9 +236,13 @@ def fine_tune(self:TrainedLPM,
     device:str|None=None, # 'cpu' or 'cuda'
 ) -> 'TrainedLPM': # a new model; this one is unchanged
     "Go on training with more data, which may bring new symbols."
-    atlas = as_atlas(atlas)
+    given = as_atlas(atlas)
+    _check_more(self, given)
+    keep = {n: np.ones(s.n_experiments, bool) for n, s in given.items()}
+    if self.config.decoder == 'lpm': keep = set_controls_apart(given, known=self.vocab.contexts, screens=self.vocab.readouts)
+    if not any(q.any() for q in keep.values()): return _with_controls(self, given)
+    atlas = Atlas([s if keep[n].all() else s.select_lazily(keep[n]) for n, s in given.items() if keep[n].any()])
     vocab = _extend(self.vocab, build_vocab(atlas))
-    _check_more(self, atlas)
     if epochs is not None and epochs < 1: raise DataError(f"expected epochs ≥ 1, got {epochs}")
     wide = max(len(s.readouts) for s in atlas.values()) > 100
     config = self.config.but(epochs=epochs or (20 if wide else 10), lr=lr or self.config.lr / (1 if wide else 3))
@@ -249,19 +262,15 @@ def fine_tune(self:TrainedLPM,
     sums = fit_sums({n: s for n, s in atlas.items() if n not in self.vocab.readouts}, scaling) if config.decoder == 'lpm' else {}
     sums |= {n: extend_sums(s, atlas[n], scaling=scaling[n], known=self.vocab.atoms) if n in atlas else s
         for n, s in self.stack.sums.items()}
-    met = {n: np.union1d(self.met.get(n, np.zeros(0, np.int64)), experiment_keys(s.obs)) for n, s in atlas.items()}
     made = replace(self, networks=nets, vocab=vocab, config=config, scaling=scaling, effects=effects, stack=replace(stack, sums=sums),
-        noise=noise, hardness=hard, prior=prior, met={**self.met, **met}, descriptors=None, context_descriptors=[],
+        noise=noise, hardness=hard, prior=prior, descriptors=None, context_descriptors=[],
         units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **self.units},
         history=pd.concat([self.history if 'stage' in self.history else self.history.assign(stage='train'),
-            pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True),
-        provenance={**self.provenance,
-            'fine_tuned_on': {**self.provenance.get('fine_tuned_on', {}), **{n: fingerprint(s) for n, s in atlas.items()}}})
-    controls = {n: _join_controls(self.controls.get(n), c) for n, c in measure_controls(made, atlas, whole).items()}
-    made = replace(made, controls={**self.controls, **controls}, own={**measure_on_target(made, atlas, whole), **self.own},
+            pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True))
+    made = replace(_with_controls(made, given), own={**measure_on_target(made, atlas, whole), **self.own},
         unmeasured=_still_unmeasured(self.unmeasured, find_unmeasured(atlas, whole), known=self.vocab.screen_contexts,
             met={n: s.contexts for n, s in atlas.items()}))
     if not (self.descriptors or self.context_descriptors): return made
     # those that were unseen may be known now
-    given = next((d.vectors for d in self.context_descriptors if d.given), 'screens')
-    return made.with_descriptors(self.descriptors and self.descriptors.vectors, contexts=given if self.context_descriptors else None)
+    lines = next((d.vectors for d in self.context_descriptors if d.given), 'screens')
+    return made.with_descriptors(self.descriptors and self.descriptors.vectors, contexts=lines if self.context_descriptors else None)

@@ -28,7 +28,7 @@ from .members import members_alone
 from .new_contexts import in_no_screen, predict_like_known_contexts
 from .stack import common_level
 from .unseen import described_atoms, find_unseen, predict_unseen, predict_unseen_contexts, predict_usual
-from .trained import Controls, TrainedLPM, table_block
+from .trained import Controls, TrainedLPM, known_by_control, table_block
 
 # %% ../../nbs/model/06k_predict.ipynb #ee7702fd
 def _ask_base_models(model, screen, block, table):
@@ -194,14 +194,11 @@ def _larger(vocab, block):
     n, most = (block.members > 0).sum(1).numpy(), vocab.max_members
     return np.where((n > most) & (most > 1), n * (n - 1) / max(most * (most - 1), 1), 1).astype(np.float32)
 
-def _as_controls(model, screen, table, block, mean, var):
-    "Answers of which those to controls are what was measured, or lie as far from the mean experiment as elsewhere."
-    rows = np.flatnonzero((block.members == 0).all(1).numpy() & (np.asarray(table['perturbation'].astype(str)) == ''))
-    if not len(rows) or model.config.decoder != 'lpm': return mean, var
-    k = model.controls.get(screen)
-    if k is None:
-        var[rows] = np.maximum(var[rows], _guess(model, screen))
-        return mean, var
+def _measured_controls(model, screen, table):
+    "(n, n_readouts) what was measured of controls, standardised; NaN where nothing was, and of what is no control."
+    k, out = model.controls.get(screen), np.full((len(table), len(model.scaling[screen][0])), np.nan)
+    rows = np.flatnonzero(np.asarray(table['perturbation'].astype(str)) == '')
+    if k is None or not len(rows): return out
     at = {}
     for i, (c, t) in enumerate(zip(k.contexts, k.times)):
         at.setdefault((c, t), []).append(i)
@@ -212,11 +209,21 @@ def _as_controls(model, screen, table, block, mean, var):
         mine = at.get((c, time[i])) or at.get((c, ...)) or []
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', RuntimeWarning)
-            known = np.nanmean(k.values[mine], 0) if mine else np.full(mean.shape[1], np.nan)
-        there = ~np.isnan(known)
-        var[i] = np.where(there, model.noise[screen], model.noise[screen] + k.spread)
-        mean[i] = np.where(there, known, mean[i] + k.offset)
-    return mean, var
+            if mine: out[i] = np.nanmean(k.values[mine], 0)
+    return out
+
+def _as_controls(model, screen, table, mean, var):
+    "Answers of which those to controls are what was measured, or lie as far from the mean experiment as elsewhere; changed in place."
+    rows = np.flatnonzero(np.asarray(table['perturbation'].astype(str)) == '')
+    if not len(rows) or model.config.decoder != 'lpm': return
+    k = model.controls.get(screen)
+    if k is None:
+        var[rows] = np.maximum(var[rows], _guess(model, screen))
+        return
+    known = _measured_controls(model, screen, table.iloc[rows])
+    there = ~np.isnan(known)
+    var[rows] = np.where(there, model.noise[screen], model.noise[screen] + k.spread)
+    mean[rows] = np.where(there, known, mean[rows] + k.offset)
 
 def _hours(table): return [None if not x > 0 else round(float(x), 3) for x in table['time']] if 'time' in table else [None] * len(table)
 
@@ -244,11 +251,13 @@ def measure_controls(
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', RuntimeWarning)
             values = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-            said = replace(model, controls={}).predict_screen(n,
-                pd.DataFrame(dict(perturbation='', context=[c for c, _ in each], time=np.array([t for _, t in each], float))))[0]
-            apart = values - (said - centre) / scale
+            met = set(model.vocab.contexts)
+            mine = np.flatnonzero([c in met for c, _ in each])         # of contexts with a control alone nothing else is known
+            asked = pd.DataFrame(dict(perturbation='', context=[each[i][0] for i in mine], time=np.array([each[i][1] for i in mine], float)))
+            said = replace(model, controls={}).predict_screen(n, asked)[0] if len(mine) else np.zeros((0, len(centre)))
+            apart = values[mine] - (said - centre) / scale
             offset = np.nan_to_num(np.nanmean(apart, 0))
-            spread = np.nanvar(apart, 0, ddof=1) if len(each) > 1 else np.full(len(offset), np.nan)
+            spread = np.nanvar(apart, 0, ddof=1) if len(mine) > 1 else np.full(len(offset), np.nan)
         out[n] = Controls([c for c, _ in each], [t if t == t else None for _, t in each], values.astype(np.float32),
             offset.astype(np.float32), np.where(np.isnan(spread), 1., spread).astype(np.float32), replicates.astype(np.float32))
     return out
@@ -310,7 +319,8 @@ def check_experiments(self:TrainedLPM,
     instead = at_tried_members(self.vocab, P)
     members = [parse_perturbation(instead[p][0][0] if p in instead else p) for p in P]
     able = described_atoms(self, {a for m in members for a in m}, screen)
-    check_symbols(self.vocab, [format_perturbation([a for a in m if a not in able]) for m in members], C)
+    alone = {c for n in ([screen] if screen else self.vocab.readouts) for c in known_by_control(self, n)}
+    check_symbols(self.vocab, [format_perturbation([a for a in m if a not in able]) for m in members], [c for c in C if c not in alone])
 
 @patch
 def check_contexts(self:TrainedLPM,
@@ -318,7 +328,7 @@ def check_contexts(self:TrainedLPM,
     screen:str,             # name of a screen of the model
 ) -> None:
     "One error that names the contexts that a screen does not have, of none that is described beforehand."
-    mine = self.vocab.screen_contexts[screen]
+    mine = [*self.vocab.screen_contexts[screen], *known_by_control(self, screen)]
     other = [c for c in contexts if c not in set(mine)]
     described = find_unseen(self, pd.DataFrame(dict(perturbation='', context=other)), screen)[1] if other else []
     check_known([c for c, t in zip(other, described) if not t], mine, f'context of {screen}')
@@ -431,6 +441,10 @@ def predict_screen(self:TrainedLPM,
         for rows, ask in ((placed, predict_unseen_contexts), (new, predict_like_known_contexts),
             (~placed & ~new, type(self).predict_screen)):
             if rows.any(): out[:, rows] = ask(self, screen, table[rows], unknown=unknown)
+        (centre, scale), rows = self.scaling[screen], placed | new
+        known = _measured_controls(self, screen, table[rows])
+        out[0, rows] = np.where(np.isnan(known), out[0, rows], known * scale + centre)
+        out[1, rows] = np.where(np.isnan(known), out[1, rows], np.sqrt(self.noise[screen]) * scale)
         return out[0], out[1]
     block = table_block(self, screen, table)
     mean, var = _ask_base_models(self, screen, block, table)
@@ -438,7 +452,7 @@ def predict_screen(self:TrainedLPM,
     _add_up(self, screen, table, block, mean, var)
     var *= _larger(self.vocab, block)[:, None]
     if unknown == 'prior' or described.any(): _add_unseen(self, screen, table, block, described, mean, var)
-    mean, var = _as_controls(self, screen, table, block, mean, var)
+    _as_controls(self, screen, table, mean, var)
     centre, scale = self.scaling[screen]
     return mean * scale + centre, np.sqrt(var) * scale
 
