@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import typer
 from .console import Bars, Json, Quiet, read_input, say, show_table, write_table
-from .core import DataError, LPMError, StorageError, check_known
+from .core import DataError, LPMError, StorageError, check_known, split_dose
 from .data.screen import Atlas, Screen
 
 # %% ../nbs/15f_data_commands.ipynb #c5b79eb9
@@ -62,7 +62,7 @@ def data_describe(
         quality = q.checks.set_index('check')
         facts |= dict(experiments=s.n_experiments, perturbations=len(s.perturbations), contexts=len(s.contexts), readouts=len(s.readouts),
             measured=round(1 - float(np.isnan(s.X).mean()), 4), replicated=int((s.obs['n_replicates'] > 1).sum()),
-            doses=int(s.obs['dose'].nunique()),
+            doses=int(pd.concat([s.obs['dose'], pd.Series([split_dose(a)[1] for m in s.members.values() for a in m], dtype=float)]).nunique()),
             examples='; '.join(f'{p or "(control)"} in {c}' for p, c in zip(s.obs['perturbation'][:3], s.obs['context'][:3])),
             readout_examples=', '.join(s.readouts[:4]))
         if figure is not None:
@@ -141,7 +141,7 @@ _OPTIONS = {**{k: f'--{k}-key' for k in ('perturbation', 'context', 'value', 're
     'dose_unit': '--dose-unit',
     'min_cells': '--min-cells', 'nominal': '--nominal-doses',
         **{k: f'--{k}' for k in ('kind', 'control', 'joined', 'genes', 'features', 'layer', 'scale', 'name',
-    'columns', 'sheet', 'assay', 'unit')}, 'no_effect': '--no-effect'}   # parameters of `understand` -> options
+    'columns', 'sheet', 'siginfo', 'assay', 'unit')}, 'no_effect': '--no-effect'}   # parameters of `understand` -> options
 
 def _as_options(text):
     "A message of `understand` in the words of the command line."
@@ -183,12 +183,12 @@ def data_add(
         'times).')] = None,
     readout_key: Annotated[Optional[str], typer.Option(help="Column of readouts, or the name of the only one, or what is put before each, "
         "such as expr:")] = None,
-    value_key: Annotated[Optional[str], typer.Option(help='Column of values.')] = None,
+    value_key: Annotated[Optional[list[str]], typer.Option(help='Column of values; several are readouts.')] = None,
     columns: Annotated[str, typer.Option(help="A matrix has 'readouts', 'contexts' or 'perturbations' as its columns (its rows are "
         "pairs, contexts, or, with --readout-key, readouts).")] = 'readouts',
     dose_key: Annotated[Optional[list[str]], typer.Option(help='Column of doses (of members in several columns: give it several times, in '
         'the same order).')] = None,
-    dose_unit: Annotated[str, typer.Option(help='Their unit, or the column that has it.')] = 'µM',
+    dose_unit: Annotated[Optional[str], typer.Option(help='Their unit, or the column that has it; default: as the heading says, else µM.')] = None,
     time_key: Annotated[Optional[str], typer.Option(help='Column of times in h.')] = None,
     nominal_doses: Annotated[bool,
         typer.Option('--nominal-doses', help='Join doses of one drug that differ by less than a fifth.')] = False,
@@ -204,6 +204,7 @@ def data_add(
         '0 for inhibition (of one readout: viability=1; several times).')] = None,
     min_cells: Annotated[int, typer.Option(min=1, help='Cells: smaller groups are left out.')] = 10,
     sheet: Annotated[Optional[str], typer.Option(help='.xlsx: which sheet.')] = None,
+    siginfo: Annotated[Optional[Path], typer.Option(help='.gctx: table of its signatures (siginfo_beta.txt), where they have no names inside.')] = None,
     dask: Annotated[Optional[str], typer.Option(help="Cells: a Dask cluster that takes the means, 'tcp://scheduler:8786', or a number "
         "of processes on this machine.")] = None,
     dry_run: Annotated[bool, typer.Option('--dry-run', help='Only say what was understood.')] = False,
@@ -222,9 +223,9 @@ def data_add(
     with _in_options():
         u = understand(file[0] if len(file) == 1 else file, name=name, perturbation=perturbation_key or None, context=ctx, assay=assay,
             kind=kind, control=control or (),
-            joined=joined or None, readout=readout_key, value=value_key, columns=columns, dose=dose_key or None, dose_unit=dose_unit,
+            joined=joined or None, readout=readout_key, value=value_key or None, columns=columns, dose=dose_key or None, dose_unit=dose_unit,
                 time=time_key,
-            nominal=nominal_doses, batch=batch_key, genes=genes, features=features, layer=layer, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet,
+            nominal=nominal_doses, batch=batch_key, genes=genes, features=features, layer=layer, scale=scale, unit=unit, min_cells=min_cells, sheet=sheet, siginfo=siginfo,
             no_effect=_no_effect(no_effect))
     u = replace(u, suspicious=[_as_options(x) for x in u.suspicious])
     if dry_run:

@@ -83,6 +83,7 @@ def draw_map(
     import matplotlib
     matplotlib.use('Agg')
     from lpm_nb.analysis.plot_map import plot_map
+    from lpm_nb.analysis.plot_network import tidy_name
     from lpm_nb.analysis.mechanism import name_symbols
     from lpm_nb.maps import known_sets
     sets = known_sets()
@@ -92,6 +93,7 @@ def draw_map(
         size = mine['set'].value_counts()
         large = (size >= 4) & (size <= .25 * len(e.symbols))
         groups = mine[mine['set'].isin(size[large].index[:7])].drop_duplicates('symbol').set_index('symbol')['set']
+        groups = groups[groups.map(groups.value_counts()) >= 3].map(tidy_name)                      # of several sets a symbol is in the first
     plot_map(points, groups=groups, label=shown, highlight=named).figure.savefig(out/'map.png', dpi=200)
     if as_json:
         return print(json.dumps(dict(folder=str(out), symbols=len(points), clusters=int(clusters['cluster'].max()),
@@ -124,12 +126,13 @@ def list_neighbours(
     sets = known_sets()
     common = None
     if sets is not None:
-        try: common = enrich_neighbours(e, symbol, sets, n=2 * top).query('hits > 1').head(8)
+        try: common = enrich_neighbours(e, symbol, sets, n=2 * top).query('hits > 1 and q < .25').head(8)
         except DataError as err: say(f'[yellow]{err}[/yellow]', quiet)
     if as_json:
         return print(json.dumps(dict(perturbation=symbol, neighbours=json.loads(t.round(5).to_json(orient='records')),
             enriched=[] if common is None else json.loads(common.to_json(orient='records')))))
     show_table(t.set_index('symbol'), title=f'neighbours of {symbol}')
+    if (k := e.vectors.shape[1]) < 10: say(f'[yellow]{k} numbers are known of each: too few to tell who is alike[/yellow]', quiet)
     if common is not None and len(common):
         show_table(common.set_index('set')[['hits', 'size', 'expected', 'q', 'genes']], title=f'in common among the nearest {2 * top} of '
             'its kind')

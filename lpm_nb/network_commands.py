@@ -76,15 +76,16 @@ def network(
     context: Annotated[Optional[str], typer.Option(help='One context of the screen; needed if it has several.')] = None,
     kind: Annotated[Optional[str], typer.Option(help="Kind of perturbation, such as 'CRISPRi', if the context has several.")] = None,
     method: Annotated[str,
-        typer.Option(help="'co-function', 'mean difference', 'robust z', 'ridge', 'direct effects', " "'correlation', …")] = 'co-function',
+        typer.Option(help="'co-function', 'mean difference', 'robust z', 'ridge', 'direct effects', 'correlation', …")] = 'co-function',
     reference: Annotated[str, typer.Option(help="What changes are taken against: 'control', 'median' or 'mean' of the perturbations, "
         "'none'.")] = 'mean',
     impute: Annotated[Optional[Path], typer.Option(metavar='MODEL',
         help='A folder written by lpm train: fill in perturbations that this context has not seen.')] = None,
     neighbours: Annotated[int, typer.Option(min=1, help='Edges of each gene in the graph of co-function.')] = 5,
     top: Annotated[int, typer.Option(min=1, help='Edges in the graph of the other methods.')] = 300,
-    max_q: Annotated[Optional[float], typer.Option(min=0, max=1, help='Test edges against twenty worlds without edges, and keep those with at most this '
-        'false-discovery rate in the graph.')] = None,
+    max_q: Annotated[Optional[float], typer.Option(min=0, max=1, help='Test edges against twenty worlds without edges, and keep those with '
+        'at most this false-discovery rate in the graph.')] = None,
+    min_size: Annotated[int, typer.Option(min=2, help='Fewest genes of a module.')] = 3,
     as_json: Json = False,
     quiet: Quiet = False,
 ):
@@ -110,12 +111,13 @@ def network(
         say(f"{int((edges['q'] <= max_q).sum()):,} of the {len(edges):,} strongest edges have q ≤ {max_q:g}", quiet)
         sure = {frozenset(e) for e in edges.loc[edges['q'] <= max_q, ['source', 'target']].to_numpy()}
         G.remove_edges_from([e for e in G.edges if frozenset(e) not in sure])
-    modules = find_communities(G, min_size=5)
+    modules = find_communities(G, min_size=min_size)
     sets, relations = _annotated(read_gene_sets), _annotated(read_relations)
     pool = effects.sources if method == 'co-function' else sorted({*effects.sources, *effects.genes})
-    named = name_communities(modules, sets, background=pool,
-        apart=effects.sources) if sets is not None else modules.groupby('community').agg(genes=('gene',
-        'size'), agreement=('agreement', 'first'), members=('gene', ' '.join)).reset_index().assign(set='')
+    if sets is not None: named = name_communities(modules, sets, background=pool, apart=effects.sources)
+    else:
+        named = modules.groupby('community').agg(genes=('gene', 'size'), agreement=('agreement', 'first'), members=('gene', ' '.join))
+        named = named.reset_index().assign(set='')
     write_graph(G, out/'network.graphml', nodes=modules)
     write_graph(G, out/'network.cyjs', nodes=modules)
     write_table(named, out/'modules.csv')

@@ -8,10 +8,10 @@ __all__ = ['ORDERS', 'PAIRS', 'find_screen', 'find_movers']
 # %% ../../nbs/analysis/12c_movers.ipynb #a6de4168
 import warnings
 from collections.abc import Sequence
-from itertools import combinations
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
+from .interactions import all_pairs
 from ..core import DataError, DataWarning, check_known, format_perturbation, listed, parse_perturbation, rng
 from ..data.ranges import outside_range
 from ..data.screen import Atlas, Screen, as_atlas
@@ -82,7 +82,7 @@ def _candidates(model, screen, atlas):
     # a screen of pairs: all that its members make
     if 2 * sum(len(m) > 1 for m in members.values()) > len(members) and s.obs['dose'].isna().all():
         single = sorted({a for m in members.values() for a in m} & set(model.vocab.atoms))
-        tried = list(dict.fromkeys([*(p for p in s.perturbations if p), *(format_perturbation(p) for p in combinations(single, 2))]))
+        tried = list(dict.fromkeys([*(p for p in s.perturbations if p), *all_pairs(single)]))
         if len(tried) <= PAIRS: return [p for p in tried if set(parse_perturbation(p)) <= set(single)]
         warnings.warn(f"the {len(single):,} members of screen {screen!r} make more than {PAIRS:,} pairs: candidates are those that were "
             "tried; name others with perturbations=", DataWarning, stacklevel=3)

@@ -16,13 +16,14 @@ from .signatures import TIME_UNITS
 # %% ../../nbs/data/03b_columns.ipynb #3c4e33e9
 ROLES = {   # role -> usual names of its column, the most telling first
     'perturbation': ('perturbation', 'target_gene', 'condition', 'perturbation_name', 'treatment', 'drug', 'drug_name', 'compound',
-        'compound_name', 'sm_name', 'product_name', 'cmap_name', 'pert_iname', 'pert_name', 'pert', 'knockout', 'knockdown', 'target',
+        'compound_name', 'sm_name', 'product_name', 'cmap_name', 'pert_iname', 'pert_name', 'pert', 'drugname', 'drugname_drugconc', 'inhibitor', 'compound_id', 'broad_sample', 'gene_target',
+        'targeted_gene', 'knockout', 'knockdown', 'target',
         'perturbed_gene', 'grna_target', 'guide_target', 'guide_identity', 'gene', 'guide', 'guide_id', 'sgrna'),
     'context': ('context', 'cell_line', 'cell_line_name', 'cellname', 'cell_type', 'celltype', 'cell_iname', 'cell_name', 'cell', 'line',
-        'model', 'depmap_id', 'modelid', 'tissue'),
-    'dose': ('dose', 'dose_value', 'dose_val', 'dose_um', 'dose_nm', 'dosage', 'concentration', 'pert_dose', 'conc', 'amount',
+        'model', 'ccle_name', 'ccle', 'stripped_cell_line_name', 'depmap_id', 'modelid', 'tissue'),
+    'dose': ('(dose)', 'dose', 'dose_value', 'dose_val', 'dose_um', 'dose_nm', 'dosage', 'concentration', 'pert_dose', 'conc', 'amount',
         'pert_idose'),
-    'dose_unit': ('dose_unit', 'concentration_unit', 'pert_dose_unit', 'unit_dose'),
+    'dose_unit': ('(dose_unit)', 'dose_unit', 'concentration_unit', 'pert_dose_unit', 'unit_dose'),
     'time': ('time', 'time_h', 'timepoint', 'time_point', 'timepoint_hr', 'time_value', 'pert_time', 'hours', 'hour', 'hrs', 'days', 'day',
         'duration', 'treatment_time', 'exposure_time', 'incubation_time', 'hpt', 'hpi', 'pert_itime'),
     'batch': ('batch', 'gem_group', 'gemgroup', 'plate', 'plate_name', 'library', 'lane', 'batch_var', 'well', 'donor', 'donor_id',
@@ -31,15 +32,16 @@ ROLES = {   # role -> usual names of its column, the most telling first
         'protein', 'response_id', 'gene', 'genes', 'names'),
     'value': ('value', 'score', 'log2foldchange', 'log2fc', 'logfc', 'lfc', 'viability', 'auc', 'zscore', 'z_score', 'z', 'effect',
         'response', 'fitness', 'gamma', 'avg_log2fc', 'logfoldchanges', 'log_2_fold_change', 'log2_fold_change', 'log_fold_change', 'beta',
-        'normz', 'bf'),
+        'normz', 'bf', 'fold_change'),
 }
 # genes that something is done to; a condition or a treatment beside them is where
-_GENES = ('target_gene', 'knockout', 'knockdown', 'target', 'perturbed_gene', 'grna_target', 'guide_target', 'guide_identity', 'gene',
+_GENES = ('target_gene', 'gene_target', 'targeted_gene', 'knockout', 'knockdown', 'target', 'perturbed_gene', 'grna_target', 'guide_target', 'guide_identity', 'gene',
     'guide', 'guide_id', 'sgrna')
 # columns of which the labels are drugs
-DRUGS = ('drug', 'drug_name', 'compound', 'compound_name', 'sm_name', 'product_name', 'cmap_name', 'pert_iname')
+DRUGS = ('drug', 'drug_name', 'drugname', 'drugname_drugconc', 'compound', 'compound_name', 'compound_id', 'sm_name', 'product_name', 'cmap_name',
+    'pert_iname', 'inhibitor', 'broad_sample')
 # usual names where it is known that drugs were given: their targets are no perturbations
-_OF_DRUGS = ('perturbation', *DRUGS, 'drugname', 'perturbation_name', 'condition', 'treatment', 'pert_name', 'pert', 'cpd_name', 'cpd', 'molecule',
+_OF_DRUGS = ('perturbation', *DRUGS, 'perturbation_name', 'condition', 'treatment', 'pert_name', 'pert', 'cpd_name', 'cpd', 'molecule',
     'inhibitor', 'name', 'broad_id', 'compound_id', 'cpd_id', 'drug_id', 'pert_id', 'nsc')
 FLAGS = ('control', 'is_control', 'is_ctrl', 'vehicle')   # columns that say yes or no
 
@@ -60,6 +62,11 @@ def named_unit(
     "The unit at the end of a heading."
     m = _UNIT[role].search(str(column))
     return (m[1] or m[2]) if m else None
+
+def _spelled(column):
+    "A heading without its spelling: as it is, and with the words of camelCase apart."
+    parted = re.sub(r'(?<=[a-z])(?=[A-Z])', '_', str(column).strip())
+    return dict.fromkeys((plain_name(column), plain_name(parted)))
 
 _NUMBERED = re.compile(r'[ _.]*(\d|[abrc])$', re.I)
 
@@ -83,7 +90,9 @@ def find_role(
     if given:
         check_known([given], columns, 'column', hint=f'It was named as the one with the {role}')
         return given
-    lower = {plain_name((_UNIT[role].sub('', str(c)) or c) if role in _UNIT else c): c for c in reversed(list(columns))}
+    lower = {}
+    for c in columns:
+        for n in _spelled((_UNIT[role].sub('', str(c)) or c) if role in _UNIT else c): lower.setdefault(n, c)
     if role == 'perturbation' and any(n.startswith('neg|') for n in lower): lower.setdefault('gene', lower.get('id'))  # of MAGeCK
     names = _OF_DRUGS if role == 'perturbation' and str(kind).lower() == 'drug' else ROLES[role]
     return next((lower[n] for n in names if lower.get(n) is not None and lower[n] not in taken), None)
@@ -95,7 +104,9 @@ def where_not_what(
 ) -> str|None: # a column of genes beside a condition or a treatment; None where there is none
     "Of genes that were perturbed under several conditions: the column of the genes."
     if plain_name(found) not in ('condition', 'treatment', 'drug', 'compound', 'perturbation_name'): return None
-    lower = {plain_name(c): c for c in reversed(list(columns)) if c != found}
+    lower = {}
+    for c in columns:
+        for n in _spelled(c) if c != found else (): lower.setdefault(n, c)
     return next((lower[n] for n in _GENES if n in lower), None)
 
 # %% ../../nbs/data/03b_columns.ipynb #f5659be4
@@ -159,13 +170,19 @@ STATISTICS = ('sd', 'std', 'stdev', 'std_dev', 'standard_deviation', 'se', 'sem'
     'n_nonzero_trt', 'n_nonzero_cntrl', 'pct_1', 'pct_2')
 
 _PARTS = re.compile(r'[a-z0-9]*(p_?val(ue)?|fdr|rank)_(synth|supp)|(neg|pos)_(score|p_value|fdr|rank|goodsgrna)|pos_lfc')
+# what ends a heading such as viability_sd
+_ENDS = re.compile(r'.*_(sd|std|stdev|std_dev|sem|se|stderr|std_err|std_error|cv|mad|variance|r2|rsquared|r_squared|p_?val(ue)?|p_?adj|q_?val(ue)?|fdr|ci_low(er)?'
+    r'|ci_(high|upper)|n|n_reps|n_replicates|n_wells|n_cells)')
+# numbers of where a well was, and how a plate went
+_WHERE = ('row', 'col', 'column', 'well_row', 'well_col', 'plate_row', 'plate_col', 'passage', 'z_prime', 'zprime', 'n_wells', 'n_reads', 'n_guides', 'n_sgrna',
+    'sgrna', 'position', 'pos', 'replicate_number', 'plate_number')
 
 def is_statistic(
     column, # a heading
-) -> bool: # a p-value, a standard error, a count of guides, …; of MAGeCK and DrugZ both sides
+) -> bool: # a p-value, a standard error, a count of guides, where a well was, …; of MAGeCK and DrugZ both sides
     "Does a column say how sure a value is, rather than being one?"
-    name = plain_name(column)
-    return name in STATISTICS or name.rpartition('|')[2] in STATISTICS or bool(_PARTS.fullmatch(name.replace('|', '_')))
+    return any(n in STATISTICS or n in _WHERE or n.rpartition('|')[2] in STATISTICS or _PARTS.fullmatch(n.replace('|', '_'))
+        or _ENDS.fullmatch(n) for n in _spelled(column))
 
 def value_columns(
     table:pd.DataFrame,   # labels and values

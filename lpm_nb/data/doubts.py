@@ -163,20 +163,28 @@ def _far_off(X, far=20.):
         middle = np.nanmedian(X, 0)
         spread = 1.4826 * np.nanmedian(np.abs(X - middle), 0)
     off = np.abs(X - middle) > far * np.where(spread > 0, spread, np.inf)
+    value, again = np.unique(X[off], return_counts=True)                   # the same number far from all others stands for something else
+    if len(again) and again.max() > 2:
+        yield (f"{again.max():,} values are {value[again.argmax()]:g}, far from all others: if that means \"not measured\", make them empty")
+        return
     n = int(off.sum())
     if 0 < n < .02 * max((~np.isnan(X)).sum(), 1):
         worst = X.ravel()[np.argmax(np.where(off, np.abs(X - middle), -1))]
         yield (f"{n:,} value{'s lie' if n > 1 else ' lies'} more than {far:g} robust standard deviations from the median (the furthest: "
             f"{worst:.4g}): if wells failed there, drop them; a fit by least squares follows them, and takes all others for less certain")
 
-def _of_values(X):
-    "Codes of what is missing, and counts."
+def _of_values(X, asked):
+    "Codes of what is missing, counts, and ratios."
     v = X[np.isfinite(X)]
     for code in (-666, -999, 9999, -9999):
         if n := int((v == code).sum()): yield f'{n} values are {code}, which often means "not measured"; make them empty'
     if n := int(np.isinf(X).sum()): yield f'{n} values are infinite and are taken as not measured'
-    if v.size and (v >= 0).all() and (v == np.round(v)).all() and v.max() > (20 if X.ndim == 2 and X.shape[1] >= 20 else 2000):
-        yield 'values are counts: bring them to one scale first (log, z)'
+    if v.size and (v >= 0).all() and (v == np.round(v)).all() and v.max() > (20 if X.ndim == 2 and X.shape[1] >= 20 else 150) \
+            and asked.scale in (None, 'as is'):
+        yield ("values are counts, or raw signals: bring them to one scale first (logarithms), or against the controls of each plate, "
+            "scale='ratio', 'difference' or 'z' (--scale)")
+    if isinstance(asked.value, str) and re.search('fold_?change$|^fc$', plain_name(asked.value)) and v.size and (v >= 0).all():
+        yield f"values of {asked.value!r} are ratios, where 1 is no effect and 0 a total loss: take logarithms first"
 
 def _no_zero(X, asked):
     "What to say of values that never cross zero, of which nobody knows what they are where nothing was done."
@@ -191,7 +199,8 @@ def _of_readouts(readouts):
     yield from _of_gene_names(names, 'readouts')
     if sum(n.startswith('ENSG') for n in names) > len(names) / 2:
         yield 'readouts are Ensembl ids; other screens have symbols (genes= names a column with them; harmonise() translates)'
-    if len(names) >= 20 and not any(':' in str(r) for r in readouts):
+    symbols = sum(bool(re.fullmatch(r'[A-Z][A-Z0-9-]{1,9}|[A-Z][a-z0-9]{1,8}', n)) for n in names)          # of man, of mouse
+    if len(names) >= 20 and not any(':' in str(r) for r in readouts) and symbols > len(names) / 2:
         yield (f"readouts are called as in the file, {readouts[0]} and so on; if they are transcripts, say readout='expr:' (--readout-key "
             "expr:), as other screens call them")
 
@@ -218,7 +227,7 @@ def doubts(
     if not (l.o['perturbation'] == '').any() and asked.no_effect is None:
         out.append('no control was found; if there is one, name its label: control=' + _no_zero(X, asked))
     return [*out, *_of_labels(l, asked), *_of_columns(l, asked), *_of_case(l.o), *_of_doses(l.o, asked),
-        *(_of_values(X) if X is not None else ()), *_of_readouts(readouts)]
+        *(_of_values(X, asked) if X is not None else ()), *_of_readouts(readouts)]
 
 def unnamed_rows(
     l:Labelled,        # all rows
@@ -226,4 +235,6 @@ def unnamed_rows(
 ) -> list[str]: # none, or one sentence
     "What to say of rows without a perturbation or a context."
     n = int(l.unnamed.sum())
-    return [f'{n} {what} have no perturbation or no context and are left out'] if n else []
+    nothing = label_text(l.t[l.roles['perturbation']]).isna().to_numpy() & l.unnamed
+    hint = "; if those without a perturbation are controls, say control='' (--control '')" if nothing.any() else ''
+    return [f'{n} {what} have no perturbation or no context and are left out{hint}'] if n else []

@@ -31,9 +31,14 @@ def _from_gctx(asked):
     "Signatures of LINCS, which are read piece by piece."
     if asked.scale not in (None, 'as is'):
         raise DataError(f"scale={asked.scale!r} is of cells and wells; signatures in {asked.path.name} are scaled already")
-    with MatrixFile(asked.path) as m: n = len(m.obs)
+    with MatrixFile(asked.path) as m: n, have = len(m.obs), {'pert_iname', 'cmap_name'} & set(m.obs)
+    if asked.siginfo is None and not have:
+        raise DataError(f"{asked.path.name} has no names of perturbations inside; give the table of its signatures, siginfo= (--siginfo "
+            "siginfo_beta.txt)")
+    if lost := [k for k in ('perturbation', 'context', 'control', 'dose', 'time') if getattr(asked, k)]:
+        raise DataError(f"{lost[0]}= is of other files: what signatures of LINCS are stands inside {asked.path.name}, or in siginfo=")
     return Understood(asked.path, 'experiments', dict(perturbation='pert_iname or cmap_name', context='cell_id or cell_iname'),
-        {'signatures': f'{n:,}'}, [], asked.name, lambda **go: read_gctx(asked.path, name=asked.name, assay=asked.last, **go))
+        {'signatures': f'{n:,}'}, [], asked.name, lambda **go: read_gctx(asked.path, name=asked.name, assay=asked.last, siginfo=asked.siginfo, **go))
 
 def _from_gct(asked):
     "A matrix with labels of its rows and columns."
@@ -90,14 +95,15 @@ def understand(
     joined:str|Sequence[str]|None=None, # what joins members of a combination, such as '_' or '+', or several such texts
     # long table: column of readouts; else: the readout's name where there is one value column; or what is put before each, such as 'expr:'
     readout:str|None=None,
-    value:str|None=None,      # long table: column of values
+    value:str|Sequence[str]|None=None, # long table: column of values; several = each is a readout, and other columns of numbers are none
     # matrix: its columns are 'readouts', 'contexts', or 'perturbations' (its rows are contexts; or readouts, whose column readout= names;
     # or each value is of a pair, of its row and its column)
     columns:str='readouts',
     # column of doses; of several members, a column for each: they go into the labels, as drug:a@0.1+drug:b@10; None = by its usual name,
     # '' = there are none (also time, batch)
     dose:str|Sequence[str]|None=None,
-    dose_unit:str|Sequence[str]='µM', # their unit, or the column that has it; of members with a dose each also one for each
+    # their unit, or the column that has it; of members with a dose each also one for each; None = as the heading says, else µM
+    dose_unit:str|Sequence[str]|None=None,
     time:str|None=None,       # column of times, h
     nominal:bool=False,       # join doses of one perturbation that differ by less than a fifth, see `nominal_doses`
     batch:str|None=None,      # column of plates, wells or lanes
@@ -114,6 +120,7 @@ def understand(
     replicates:str='mean',    # how repeated experiments are joined: 'mean' or 'median'
     min_cells:int=10,         # cells: smaller groups are left out
     sheet:str|None=None,      # .xlsx: which sheet
+    siginfo:str|Path|None=None, # .gctx: table of its signatures (siginfo_beta.txt), where they have no names inside
     cells:bool|None=None,     # .h5ad: are rows cells? None = by their number
 ) -> Understood:
     "Read the labels of a file, and say what would be made of them. Nothing is written."
@@ -127,9 +134,9 @@ def understand(
     check_known([columns], ['readouts', 'contexts', 'perturbations'], 'columns')
     asked = Asked(files, name or files[0].name.split('.')[0], assay=assay, perturbation=_column_or_columns(perturbation), context=context,
         kind=kind, control=(control,) if isinstance(control, str) else tuple(control), joined=joined, dose=_column_or_columns(dose),
-        dose_unit=dose_unit, time=time, batch=batch, readout=readout, value=value, columns=columns, scale=scale, unit=unit,
+        dose_unit=dose_unit, time=time, batch=batch, readout=readout, value=_column_or_columns(value), columns=columns, scale=scale, unit=unit,
         no_effect=no_effect, nominal=nominal, replicates=replicates, genes=genes, features=features, layer=layer, cells=cells,
-        min_cells=min_cells, sheet=sheet)
+        min_cells=min_cells, sheet=sheet, siginfo=siginfo)
     n = len(asked.perturbation) if isinstance(asked.perturbation, list) else 1
     if isinstance(asked.dose, list) and len(asked.dose) != n:
         raise DataError(f"expected one column of doses, or one for each of the members, got {len(asked.dose)} for {n}: dose= and "

@@ -16,7 +16,7 @@ from .cells import read_cells
 from .columns import label_text, plain_name
 from .doubts import doubts, unnamed_rows
 from .matrices import MatrixFile
-from .own_labels import read_labels
+from .own_labels import doses_apart, read_labels
 from .screen import Screen
 from .signatures import unique_names
 from .table_shapes import facts_of, make_screen, scale_wells, taken_as_control
@@ -172,7 +172,7 @@ def _from_cells(f, everything, per, look, asked):
     def build(**go):
         return read_cells(f.path, name=asked.name, perturbation=roles['perturbation'], context=roles['context'], assay=asked.last,
             kind=asked.kind, joined=asked.joined, controls=asked.control, scale=how, batch=roles['batch'] if how == 'z' else None,
-            dose=roles['dose'], dose_unit=roles.get('dose_unit') or roles.get('dose_unit_is', asked.dose_unit), time=roles['time'],
+            dose=roles['dose'], dose_unit=roles.get('dose_unit') or roles.get('dose_unit_is', asked.dose_unit or 'µM'), time=roles['time'],
             time_unit=roles.get('time_unit_is', 'h'), genes=asked.genes, min_cells=asked.min_cells, layer=f.layer, features=f.of,
             prefix=f.prefix, logged=not f.counts and f.logs, **go)
     return Understood(f.path, 'cells', {**roles, 'gene symbols': asked.genes}, facts, look, asked.name, build)
@@ -211,6 +211,7 @@ def from_h5ad(
         f = replace(f, prefix=asked.readout)
     mine = slice(None) if f.of is None else f.of
     names = [f'{f.prefix}{x}' for x in unique_names(symbol[mine], f.var.index.to_numpy()[mine])]
+    f = replace(f, t=doses_apart(f.t, asked))
     everything = read_labels(f.t, asked)
     l = everything.named()
     per = l.o.groupby(list(l.o.columns), dropna=False, observed=True).size()

@@ -177,11 +177,13 @@ def check_screen(
             + (f"; {len(near):,} differ from another by next to nothing (first: {near['perturbation'].iloc[0]!r} at "
             f"{near['was'].iloc[0]:g} µM), which are different experiments to a model; nominal_doses joins {apart:,} of them"
             if len(near) else ''))
-    with_control = per['context'][np.isin(np.arange(len(per)), np.unique(C[(s.obs['perturbation'] == '').to_numpy()]))]
-    with np.errstate(all='ignore'): level = np.nanmedian(np.abs(np.nanmedian(s.X, 0)) / np.maximum(np.nanstd(s.X, 0), 1e-12)) > 1
+    bare = (s.obs['perturbation'] == '').to_numpy()
+    with_control = per['context'][np.isin(np.arange(len(per)), np.unique(C[bare]))]
+    with np.errstate(all='ignore'): middle = np.nanmean(s.X[bare], 0) if bare.any() else np.nanmedian(s.X, 0)
+    with np.errstate(all='ignore'): level = np.nanmedian(np.abs(middle) / np.maximum(np.nanstd(s.X, 0), 1e-12)) > 1
     add('controls', len(with_control) / len(per), '1 where values are levels', len(with_control) == len(per)
         or (not len(with_control) and not level), False, f"{len(with_control)} of {len(per)} contexts have control experiments; the values "
-        f"look like {'levels' if level else 'effects: their middle is 0'}")
+        f"look like {'levels' if level else 'effects: ' + ('controls are' if bare.any() else 'their middle is') + ' near 0'}")
     a = _agreement(s)
     if len(a) >= 9:
         weak = a.nsmallest(len(a) // 3, 'strength')['agreement'].mean()

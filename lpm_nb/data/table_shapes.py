@@ -10,11 +10,11 @@ import re, warnings
 from dataclasses import replace
 import numpy as np
 import pandas as pd
-from ..core import LOOKS, DataError, check_known, is_control
+from ..core import LOOKS, DataError, check_known, is_control, listed
 from .columns import FLAGS, STATISTICS, find_members, find_role, is_number, is_statistic
 from .columns import label_text, plain_name, value_columns
 from .doubts import check_told_apart, doubts, text_values, unnamed_rows
-from .own_labels import join_members, label_roles, no_numbers, read_labels
+from .own_labels import doses_apart, join_members, label_roles, no_numbers, read_labels
 from .screen import Screen
 from .signatures import DOSE_UNITS, unique_names
 from .table_files import FILE
@@ -33,7 +33,7 @@ def facts_of(
     n = o.groupby(key, dropna=False, observed=True).size()
     f = {'rows': f'{rows:,}', 'experiments': f'{len(n):,}',
         'perturbations': f"{o.loc[o['perturbation'] != '', 'perturbation'].nunique():,}", 'contexts': f"{o['context'].nunique():,} "
-        f"({', '.join(sorted(map(str, o['context'].unique()))[:3])}{', …' if o['context'].nunique() > 3 else ''})", 'readouts': readouts
+        f"({', '.join(sorted(map(str, o['context'].unique()))[:8])}{', …' if o['context'].nunique() > 8 else ''})", 'readouts': readouts
         if isinstance(readouts, str) else f'{readouts:,}', 'control rows': f"{int((o['perturbation'] == '').sum()):,}",
          'repeated experiments': f'{int((n > 1).sum()):,}'}
     if 'dose' in o:
@@ -56,8 +56,8 @@ def taken_as_control(
     return {'taken as control': f"{', '.join(names[:4])}{', …' if len(names) > 4 else ''}"} if names else {}
 
 # %% ../../nbs/data/03j_table_shapes.ipynb #table-007
-# values of wells: as they are; less the mean of the controls beside them; in standard deviations of these
-SCALED = ('as is', 'difference', 'z')
+# values of wells: as they are; less the mean of the controls beside them; divided by it; in standard deviations of these
+SCALED = ('as is', 'difference', 'ratio', 'z')
 
 def scale_wells(
     X:np.ndarray,      # (n, r) values; nan: missing
@@ -81,14 +81,16 @@ def scale_wells(
             continue
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', RuntimeWarning)               # a readout that no control has stays empty
-            out[rows] = X[rows] - np.nanmean(mine, 0)
+            middle = np.nanmean(mine, 0)
+            out[rows] = X[rows] / np.where(middle > 0, middle, np.nan) if how == 'ratio' else X[rows] - middle
             if how == 'z': out[rows] /= np.where((sd := np.nanstd(mine, 0, ddof=1)) > 0, sd, np.nan)
     if bare:
         raise DataError(f"scale={how!r} needs {'three controls' if how == 'z' else 'a control'} on every plate, {len(bare)} of "
             f"{beside.nunique()} have fewer (first: {bare[0]}); drop them, or name another batch=")
     if lost := int((np.isnan(out).all(0) & ~np.isnan(X).all(0)).sum()):
-        raise DataError(f"scale={how!r}: the controls of {lost} of {X.shape[1]} readouts do not vary or were not read on any plate; "
-            f"leave these readouts out" + (", or say scale='difference'" if how == 'z' else ''))
+        why = {'z': 'do not vary, or were not read', 'ratio': 'are not above 0, or were not read'}.get(how, 'were not read')
+        raise DataError(f"scale={how!r}: the controls of {lost} of {X.shape[1]} readouts {why} on any plate; leave these readouts out"
+            + ('' if how == 'difference' else ", or say scale='difference'"))
     return out
 
 def _beside(l, by):
@@ -288,10 +290,10 @@ def _line_column(t, asked):
             "perturbations; leave context= out")
     return '(no name)'
 
-def _matrix(long, asked, rest, p='perturbation'):
-    "Rows of a perturbation (in the file's column `p`), a context and a value."
+def _matrix(long, asked, rest, p='perturbation', beside=()):
+    "Rows of a perturbation (in the file's column `p`), a context, a value, and columns beside them such as the dose."
     ctx = 'context' if p != 'context' else 'context '
-    return from_matrix(long[['perturbation', 'context']].set_axis([p, ctx], axis=1),
+    return from_matrix(long[['perturbation', 'context', *beside]].set_axis([p, ctx, *beside], axis=1),
         long[['value']].set_axis([asked.readout or 'value'], axis=1),
         replace(asked, rest=rest, perturbation=p, context=ctx), form='matrix')
 
@@ -307,10 +309,14 @@ def _contexts_as_rows(t, asked, c):
 def _contexts_as_columns(t, asked):
     "A matrix of perturbations as rows and contexts as columns."
     p = _row_names(t, asked)
-    numeric = _numbers([c for c in t.columns if c != p and is_number(t[c]) and plain_name(c) not in STATISTICS
-        and not _ABOUT.search(plain_name(c))], asked.path, 'context')
-    long = _rows(t, p, numeric, row='perturbation', column='context')
-    return _matrix(long.dropna(subset='value'), asked, [c for c in t.columns if c != p and c not in numeric], p)
+    beside = [c for r in ('dose', 'dose_unit', 'time', 'batch')
+        if (c := find_role(t.columns, r, given=getattr(asked, r) if getattr(asked, r) in t else None, taken=(p,)))]
+    numeric = _numbers(_measured_columns(t, [p, *beside]), asked.path, 'context')
+    if odd := [c for c in numeric if any(LOOKS[r].search(c) for r in LOOKS)]:
+        raise DataError(f"column {odd[0]!r} looks like a dose or a time in a form that is not read, and would become a context; make it a "
+            "column 'dose' in µM or 'time' in h, or drop it")
+    long = _rows(t, p, numeric, row='perturbation', column='context', beside=beside)
+    return _matrix(long.dropna(subset='value'), asked, [c for c in t.columns if c not in (p, *beside, *numeric)], p, beside)
 
 # %% ../../nbs/data/03j_table_shapes.ipynb #table-018
 def _outcome(t, free, numeric, *, value, readout):
@@ -331,10 +337,43 @@ def _readouts_of(t, numeric, asked, used):
         raise DataError(f"readout={readout!r} names the values of one column, and {path.name} has {len(numeric)} "
             f"({', '.join(numeric[:4])}); name the one that has them, value=, or leave readout= out")
     if not numeric:
-        raise DataError(f"no column of numbers is left in {path.name} beside the labels {', '.join(sorted(used))}; name it: value=")
+        percent = next((c for c in t.columns if c not in used and label_text(t[c]).dropna().astype(str).str.fullmatch(r'-?[\d.]+ ?%').any()), None)
+        raise DataError(f"no column of numbers is left in {path.name} beside the labels {', '.join(sorted(used))}; "
+            + (f"column {percent!r} has text such as {label_text(t[percent]).dropna().iloc[0]!r}, write numbers" if percent
+            else 'name it: value='))
     X = t[numeric]
-    for c in numeric: _one_unit(t, c)
+    for c in numeric:
+        _one_unit(t, c)
+        if not is_number(t[c]):
+            raise DataError(f"expected numbers in column {c!r}, got text such as {label_text(t[c]).dropna().iloc[0]!r}; write numbers with "
+                "a decimal point and nothing else")
     return X.set_axis([readout if readout and readout not in t.columns else numeric[0]], axis=1) if len(numeric) == 1 else X
+
+def _of_markers(t, asked):
+    "Of Seurat's and scanpy's tables of markers: the group is what was done, the gene what is read."
+    plain = {plain_name(c): c for c in t.columns}
+    group, gene = next(((plain[g], plain[r]) for g, r, mark in (('cluster', 'gene', 'avg_log2fc'), ('cluster', 'gene', 'avg_logfc'),
+        ('group', 'names', 'logfoldchanges')) if {g, r, mark} <= plain.keys()), (None, None))
+    if group is None or asked.perturbation or label_text(t[group]).nunique() < 2: return t, asked
+    prefix = asked.readout if asked.readout and asked.readout.endswith(':') else ''
+    if prefix: t = t.assign(**{gene: prefix + label_text(t[gene])})
+    return t.drop(columns=[c for c in t if c == '(no name)']), replace(asked, perturbation=group,
+        readout=gene if prefix or asked.readout is None else asked.readout)
+
+def _of_conditions(t, asked):
+    "Of MAGeCK's MLE: beta of each condition, which is a part of the context where there are several."
+    beta = [c for c in t.columns if str(c).lower().endswith('|beta')]
+    if not beta or isinstance(asked.perturbation, list) or asked.value or asked.readout in t: return t, asked
+    gene = find_role(t.columns, 'perturbation', given=asked.perturbation if asked.perturbation in t else None)
+    if gene is None: return t, asked
+    long = _rows(t, gene, beta, row=gene, column='condition').rename(columns=dict(value='beta'))
+    long['condition'] = long['condition'].str.rpartition('|')[0]
+    context = [c for c in listed(asked.context) or [] if c not in t]          # one text for all rows: MAGeCK names no line
+    if len(context) < len(listed(asked.context) or []): return t, asked
+    if context: long['line'] = context[0]
+    rest = [c for c in t.columns if c not in (gene, *beta)]
+    return long.dropna(subset='beta').reset_index(drop=True), replace(asked, perturbation=gene, left=rest, value='beta',
+        context=[*(['line'] if context else []), *(['condition'] if len(beta) > 1 or not context else [])])
 
 def _as_asked(t, asked):
     "Rows of a table with one column of perturbations; or what a matrix was understood as."
@@ -360,6 +399,7 @@ def from_table(
 ) -> Understood:
     "What a table would be as a screen. `DataError` where it has several readings, and says which."
     t, empty = _tidied(t, asked.path)
+    t, asked = _of_conditions(*_of_markers(t, asked))
     rows = _as_asked(t, replace(asked, empty=empty, again=int(t.duplicated().sum())))
     if isinstance(rows, Understood): return rows
     t, asked = rows
@@ -367,13 +407,16 @@ def from_table(
     if prefix: asked = replace(asked, readout=None)
     if '(no name)' in t and find_role(t.columns, 'perturbation', given=asked.perturbation, kind=asked.kind) is None:
         asked = replace(asked, perturbation='(no name)')
+    t = doses_apart(t, asked)
     roles = label_roles(t, asked)
     check_known([asked.scale or 'as is'], SCALED, 'scale of wells')
     used = {x for r in ('perturbation', 'dose', 'time', 'batch', 'dose_unit') if (x := roles.get(r))} | set(roles['context']
         if isinstance(roles['context'], list) else [])
     free = [c for c in t.columns if c not in used and not (asked.dose == '' and LOOKS['dose'].search(c))]
-    numeric = value_columns(t, free, roles=roles, named=(asked.value, asked.readout))
-    v, r = _outcome(t, free, numeric, value=asked.value, readout=asked.readout)
+    several = asked.value if isinstance(asked.value, list) else []
+    check_known(several, free, 'column of values')
+    numeric = several or value_columns(t, free, roles=roles, named=(asked.value, asked.readout))
+    v, r = (None, None) if several else _outcome(t, free, numeric, value=asked.value, readout=asked.readout)
     if _of_each_row(t, r, asked, roles): r = None
     asked = replace(asked, rest=[*asked.left,
         *(c for c in free if c not in (r, v) and c.lower() not in FLAGS and (v is not None or c not in numeric))])

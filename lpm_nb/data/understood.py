@@ -27,11 +27,11 @@ class Asked:
     control:tuple[str]=() # labels, beside the usual ones
     joined:str|Sequence[str]|None=None   # what joins members
     dose:str|list[str]|None=None         # column, or one for each member; None = by its usual name, '' = none (also time and batch)
-    dose_unit:str|Sequence[str]='µM'     # or the column that has it
+    dose_unit:str|Sequence[str]|None=None # or the column that has it; None = as the heading says, else µM
     time:str|None=None    # column
     batch:str|None=None   # column
     readout:str|None=None # column, name or what is put before each
-    value:str|None=None   # column
+    value:str|list[str]|None=None        # column, or several that are readouts
     columns:str='readouts' # what the columns of a matrix are
     scale:str|None=None
     unit:str=''           # of the values
@@ -44,6 +44,7 @@ class Asked:
     cells:bool|None=None  # are rows cells? None = by their number
     min_cells:int=10
     sheet:str|None=None
+    siginfo:str|Path|None=None # of signatures
     rest:Sequence[str]=() # columns that are not read
     left:Sequence[str]=() # of a matrix that became rows: its columns that are not read
     empty:Sequence[str]=() # columns without a value

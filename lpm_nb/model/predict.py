@@ -476,7 +476,7 @@ def warn_shared(
     for r in columns:
         us = {reads[n][r]: n for n in reversed(names) if reads[n].get(r)}
         if len(us) > 1:
-            warnings.warn(f"{r!r} has the unit " + ' and '.join(f'{u!r} in {n!r}' for u, n in us.items())
+            warnings.warn(f"{str(r)!r} has the unit " + ' and '.join(f'{u!r} in {n!r}' for u, n in us.items())
                 + "; every row is in the unit of its own screen", DataWarning, stacklevel=3)
             break
 
