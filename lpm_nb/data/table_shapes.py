@@ -82,15 +82,18 @@ def scale_wells(
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', RuntimeWarning)               # a readout that no control has stays empty
             middle = np.nanmean(mine, 0)
-            out[rows] = X[rows] / np.where(middle > 0, middle, np.nan) if how == 'ratio' else X[rows] - middle
+            if how == 'ratio' and (middle <= 0).any():
+                raise DataError(f"scale='ratio' divides by the mean of the controls, which is {middle.min():.3g} in {' | '.join(map(str, where))}; "
+                    "take the background off first, or say scale='difference'")
+            out[rows] = X[rows] / middle if how == 'ratio' else X[rows] - middle
             if how == 'z': out[rows] /= np.where((sd := np.nanstd(mine, 0, ddof=1)) > 0, sd, np.nan)
     if bare:
         raise DataError(f"scale={how!r} needs {'three controls' if how == 'z' else 'a control'} on every plate, {len(bare)} of "
             f"{beside.nunique()} have fewer (first: {bare[0]}); drop them, or name another batch=")
     if lost := int((np.isnan(out).all(0) & ~np.isnan(X).all(0)).sum()):
-        why = {'z': 'do not vary, or were not read', 'ratio': 'are not above 0, or were not read'}.get(how, 'were not read')
+        why = 'do not vary, or were not read' if how == 'z' else 'were not read'
         raise DataError(f"scale={how!r}: the controls of {lost} of {X.shape[1]} readouts {why} on any plate; leave these readouts out"
-            + ('' if how == 'difference' else ", or say scale='difference'"))
+            + (", or say scale='difference'" if how == 'z' else ''))
     return out
 
 def _beside(l, by):
