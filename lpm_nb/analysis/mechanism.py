@@ -14,7 +14,7 @@ from scipy.stats import false_discovery_control, hypergeom, rankdata, t as stude
 from ..core import DIRECTION, DataError, check_columns, check_known, is_single, listed, parse_perturbation, rng, split_dose
 from .embedding import Embedding, without_kind, embed_profiles, embed_responses, neighbours, similarity
 from .metrics import bootstrap
-from ..data.screen import Atlas, as_atlas
+from ..data.screen import Atlas, Screen, as_atlas
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #c69b43f8
 PLACES = (1, 5, 10, 50)   # places looked at in a ranking
@@ -215,38 +215,45 @@ def retrieve_targets(
     return pd.DataFrame(rows), pd.concat(each, ignore_index=True)
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #0d5e8b68
+def _kinds_in(atlas):
+    "Kind of single perturbation -> names of the screens that have it."
+    of = {}
+    for n, s in atlas.items():
+        for k in dict.fromkeys(p.partition(':')[0] for p in s.perturbations if is_single(p)): of.setdefault(k, []).append(n)
+    return of
+
+def _effects_of_kind(screen, kind, common, model):
+    "Perturbations of a kind × readouts, mean over the contexts of a screen; None where there is too little to count from."
+    mine = [r for r in screen.readouts if r in common]
+    ps = [p for p in screen.perturbations if p.partition(':')[0] == kind and is_single(p)]
+    usual = ps if len(ps) >= 5 else [p for p in screen.perturbations if p]         # the mean of a few is no effect to count from
+    if not mine or len(usual) < 2: return None
+    how = dict(perturbations=ps, readouts=mine, against=usual)
+    e = embed_profiles(screen, **how) if model is None else embed_responses(model, screen, **how)
+    return e.vectors.T.groupby(level='readout').mean().T
+
+def _mean_of_screens(tables, readouts):
+    "Mean over the screens that have a perturbation; a readout that one lacks counts as 0 there."
+    ps = list(dict.fromkeys(p for t in tables for p in t.index))
+    total = sum(t.reindex(index=ps, columns=readouts).fillna(0) for t in tables)
+    return total.div(sum(pd.Series(1., t.index).reindex(ps).fillna(0) for t in tables), axis=0)
+
 def embed_shared(
-    atlas:Atlas,     # screens of several kinds of perturbation
+    atlas:Atlas|Screen, # screens of several kinds of perturbation
     *,
     model=None,      # has `predict_screen`: take its word instead of the measurement
     name:str|None=None, # for tables and legends
 ) -> Embedding: # (n_perturbations, n_readouts): readouts that every kind has; mean over the contexts of a perturbation's own screens
     "Every perturbation in its own screens, on the readouts that all kinds of perturbation share."
-    atlas = as_atlas(atlas)
-    of, tables = {}, {}
-    for n, s in atlas.items():
-        for k in dict.fromkeys(p.partition(':')[0] for p in s.perturbations if is_single(p)): of.setdefault(k, []).append(n)
+    atlas, tables = as_atlas(atlas), {}
+    of = _kinds_in(atlas)
     if len(of) < 2: raise DataError(f"expected several kinds of perturbation, the atlas has only {', '.join(map(repr, of)) or 'controls'}")
     common = set.intersection(*(set().union(*(atlas[n].readouts for n in ns)) for ns in of.values()))
     if len(common) < 10: raise DataError(f"the kinds {', '.join(map(repr, of))} share {len(common)} readouts; expected at least 10")
-    for n in dict.fromkeys(x for ns in of.values() for x in ns):
-        s = atlas[n]
-        mine = [r for r in s.readouts if r in common]
-        for k in (k for k, ns in of.items() if n in ns):
-            ps = [p for p in s.perturbations if p.partition(':')[0] == k and is_single(p)]
-            if not mine: continue
-            usual = ps if len(ps) >= 5 else [p for p in s.perturbations if p]       # the mean of a few is no effect to count from
-            if len(usual) < 2: continue
-            how = dict(perturbations=ps, readouts=mine, against=usual)
-            e = embed_profiles(s, **how) if model is None else embed_responses(model, s, **how)
-            tables.setdefault(k, []).append(e.vectors.T.groupby(level='readout').mean().T)
-    wide = sorted(common)
-    out = []
-    for ts in tables.values():
-        ps = list(dict.fromkeys(p for t in ts for p in t.index))
-        total = sum(t.reindex(index=ps, columns=wide).fillna(0) for t in ts)
-        out.append(total.div(sum(pd.Series(1., t.index).reindex(ps).fillna(0) for t in ts), axis=0))
-    return Embedding(pd.concat(out).astype(np.float32), name or ('shared readouts' if model is None else 'LPM on shared readouts'))
+    for n in dict.fromkeys(n for names in of.values() for n in names):
+        for kind in (k for k, names in of.items() if n in names):
+            if (t := _effects_of_kind(atlas[n], kind, common, model)) is not None: tables.setdefault(kind, []).append(t)
+    return Embedding(pd.concat([_mean_of_screens(ts, sorted(common)) for ts in tables.values()]).astype(np.float32), name or ('shared readouts' if model is None else 'LPM on shared readouts'))
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #f515c3b9
 def _as_known(names, symbols):

@@ -77,6 +77,26 @@ def label_atoms(
     return out
 
 # %% ../../nbs/data/02f_cells.ipynb #59ad22ef
+def _said_of_cells(label, kind, joined, controls):
+    "What was done to each cell, in the library's words; missing where its label is."
+    absent = label.isna() | (label.astype(str).str.strip().str.lower().isin(['', 'nan', 'none']) & ~label.isin(list(controls)))
+    label = label.astype(object).where(~absent)
+    each = [str(l) for l in label.dropna().unique()]
+    atoms = label_atoms(each, kind=kind, joined=joined, controls=controls) if kind else {l: '' if is_control(l, controls) else l
+        for l in each}
+    return label.map(lambda l: atoms[str(l)], na_action='ignore')          # guides and spellings of one perturbation count together
+
+def _groups_of_cells(obs, by, *, perturbation, contexts, amounts):
+    "Columns `by` of which cells of one experiment have the same values, and which cells lack one; a control needs no dose."
+    keys = obs[by].astype(object)
+    control = keys[perturbation].eq('').to_numpy()
+    absent = keys[perturbation].isna().to_numpy() | obs[contexts].isna().any(axis=1).to_numpy()
+    for c in amounts:
+        none = keys[c].isna().to_numpy()
+        absent |= none & ~control
+        keys.loc[none & control, c] = ''
+    return keys, absent
+
 def read_cells(
     path:str|Path,          # .h5ad of cells
     *,
@@ -112,30 +132,16 @@ def read_cells(
         check_known([c for c in [perturbation, dose, time, *(keep or {}), *(contexts if len(contexts) > 1 else [])] if c],
             obs.columns.tolist(), 'column of obs')
         if genes is not None: check_known([genes], var.columns.tolist(), 'column of var')
-        symbol, mine = (var[genes] if genes
-            else var.index.to_series()).astype(object).to_numpy(), slice(None) if features is None else features
+        symbol = (var[genes] if genes else var.index.to_series()).astype(object).to_numpy()
+        mine = slice(None) if features is None else features
         symbol[mine] = unique_names(symbol[mine], var.index.to_numpy()[mine])
     fixed = contexts[0] if len(contexts) == 1 and contexts[0] not in obs else None
-    by = [perturbation, *([] if fixed else contexts), *[c for c in (dose, time) if c]]
-    unit_column = dose_unit if dose and dose_unit in obs else None
-    if unit_column: by.append(unit_column)
+    there, unit_column = [] if fixed else contexts, dose_unit if dose and dose_unit in obs else None
+    amounts = [c for c in (dose, time, unit_column) if c]
+    keys, absent = _groups_of_cells(obs.assign(**{perturbation: _said_of_cells(obs[perturbation], kind, joined, controls)}),
+        [perturbation, *there, *amounts], perturbation=perturbation, contexts=there, amounts=amounts)
     rows = np.ones(len(obs), bool)
     for c, v in (keep or {}).items(): rows &= obs[c].isin(list(v)).to_numpy()
-    label = obs[perturbation]
-    absent = label.isna() | (label.astype(str).str.strip().str.lower().isin(['', 'nan', 'none']) & ~label.isin(list(controls)))
-    label, absent = label.astype(object).where(~absent), absent.to_numpy()
-    keys = obs[by].astype(object)
-    labels = label_atoms([str(l) for l in label.dropna().unique()], kind=kind, joined=joined, controls=controls) if kind else {str(l): ''
-        if is_control(str(l), controls) else str(l) for l in label.dropna().unique()}
-    # guides and spellings of one perturbation count together
-    keys[perturbation] = label.map(lambda l: labels[str(l)], na_action='ignore')
-    control_cells = keys[perturbation].eq('').to_numpy()
-    if not fixed: absent |= obs[contexts].isna().any(axis=1).to_numpy()
-    for c in (dose, time, unit_column):                                     # a control has no dose: it stays
-        if c:
-            none = keys[c].isna().to_numpy()
-            absent |= none & ~control_cells
-            keys.loc[none & control_cells, c] = ''
     lost = int((rows & absent).sum())
     rows &= ~absent
     if not rows.any(): raise DataError(f"no cell of {path} has a perturbation in column {perturbation!r} and the values asked for")
@@ -143,19 +149,19 @@ def read_cells(
         warnings.warn(f"{lost:,} of {len(obs):,} cells of {Path(path).name} have no perturbation, context or dose and are left out",
             DataWarning, stacklevel=2)
     a = pseudobulk(path, keys, scale=scale, logged=logged, layer=layer, rows=rows, columns=features, counted=features,
-        batch=list(dict.fromkeys([*([] if fixed else contexts), *([batch] if batch else [])])), control=control_cells, min_cells=min_cells,
-        variable=variable, checkpoint=checkpoint, on_rows=on_rows, client=client)
+        batch=list(dict.fromkeys([*there, *([batch] if batch else [])])), control=keys[perturbation].eq('').to_numpy(),
+        min_cells=min_cells, variable=variable, checkpoint=checkpoint, on_rows=on_rows, client=client)
     o = a.obs
-    small = int(rows.sum() - o['n_cells'].sum())
-    if small:
+    if small := int(rows.sum() - o['n_cells'].sum()):
         warnings.warn(f"groups of fewer than {min_cells} cells are left out ({small:,} cells); see min_cells", DataWarning, stacklevel=2)
     p = o[perturbation]
     amount = None if dose is None else to_micromolar(o[dose], o[unit_column] if unit_column else pd.Series(dose_unit, o.index),
         control=p == '')
-    context = (fixed if fixed else o[contexts].agg('|'.join, axis=1)) + f'|{assay}'
-    return _tidy(a.X, a.layers['sd'], dict(perturbation=p.to_numpy(), context=[context] * len(o) if fixed else context.to_numpy(),
-        dose=amount, time=None if time is None else to_hours(o[time], time_unit)), o['n_cells'].to_numpy(),
-        [symbol[i] for i in var.index.get_indexer(a.var_names)] if variable else symbol if features is None else symbol[features], prefix,
+    where = ([fixed] * len(o) if fixed else o[contexts].agg('|'.join, axis=1)) + pd.Series(f'|{assay}', o.index)
+    if variable: symbol = [symbol[i] for i in var.index.get_indexer(a.var_names)]
+    elif features is not None: symbol = symbol[features]
+    return _tidy(a.X, a.layers['sd'], dict(perturbation=p.to_numpy(), context=where.to_numpy(), dose=amount,
+        time=None if time is None else to_hours(o[time], time_unit)), o['n_cells'].to_numpy(), symbol, prefix,
         dict(name=name, unit={'z': 'z against control cells of the batch', 'log': 'log1p of counts per 10,000'}.get(scale, '')))
 
 # %% ../../nbs/data/02f_cells.ipynb #407e5f48

@@ -166,7 +166,7 @@ def embedding(self:TrainedLPM,
     kind:str='perturbation',  # 'perturbation', 'readout' or 'context'
     *,
     symbols:Sequence[str]|None=None, # None = all atoms, readouts or contexts
-    member:int|None=None,     # one member of the ensemble; None = all side by side
+    member:int|None=None,     # one member of the ensemble; None = all side by side, each over the root of their number, so that distances are those of one
 ) -> pd.DataFrame: # (n_symbols, width) or (n_symbols, members × width)
     "The learned vectors of symbols."
     check_known([kind], ['perturbation', 'readout', 'context'], 'kind of embedding')
