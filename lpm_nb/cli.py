@@ -154,27 +154,20 @@ def predict_table(
     from lpm_nb.model.predict import warn_shared
     warn_shared(model, home, list(dict.fromkeys(r for ns in home.values() for n in ns for r in model.vocab.readouts[n])
         if wanted is None else dict.fromkeys(wanted)))
+    request = pd.DataFrame(dict(_row=np.arange(len(table)), _asked=row) | ({} if wanted is None else dict(readout=np.asarray(wanted))))
     parts = []
     # one screen at a time, so that a table over many screens stays narrow
     for screen in dict.fromkeys(n for ns in home.values() for n in ns):
         mine = np.flatnonzero(asked['context'].map({c: screen in ns for c, ns in home.items()}).to_numpy(bool))
-        names = [r for r in model.vocab.readouts[screen] if wanted is None or r in set(wanted)]
-        if not names: continue
-        mean, std = model.predict_screen(screen, asked.iloc[mine], unknown=unknown)
-        j = [model.vocab.readouts[screen].index(r) for r in names]
-        i = np.full(len(asked), -1)
-        i[mine] = np.arange(len(mine))
-        rows = np.flatnonzero(i[row] >= 0)
-        if wanted is None:
-            parts.append(pd.DataFrame(dict(_row=np.repeat(rows, len(names)), readout=names * len(rows),
-                value=mean[np.ix_(i[row[rows]], j)].ravel(), std=std[np.ix_(i[row[rows]], j)].ravel())))
-        else:
-            col = pd.Series(wanted).map(dict(zip(names, j))).to_numpy(float)[rows]
-            rows, col = rows[~np.isnan(col)], col[~np.isnan(col)].astype(int)
-            parts.append(pd.DataFrame(dict(_row=rows, readout=np.asarray(wanted)[rows], value=mean[i[row[rows]], col], std=std[i[row[rows]], col])))
-    done = set(np.concatenate([p['_row'] for p in parts])) if parts else set()
-    if len(done) < len(table):
-        k = next(i for i in range(len(table)) if i not in done)
+        have = model.vocab.readouts[screen]
+        j = [k for k, r in enumerate(have) if wanted is None or r in set(wanted)]
+        if not j: continue
+        mean, std = (x[:, j].ravel() for x in model.predict_screen(screen, asked.iloc[mine], unknown=unknown))
+        said = pd.DataFrame(dict(_asked=np.repeat(mine, len(j)), readout=np.tile([have[k] for k in j], len(mine)), value=mean, std=std))
+        parts.append(request.merge(said, on=[c for c in ('_asked', 'readout') if c in request]))
+    lost = np.setdiff1d(request['_row'], pd.concat([p['_row'] for p in parts])) if parts else request['_row'].to_numpy()
+    if len(lost):
+        k = int(lost[0])
         raise DataError(f"readout {table['readout'][k]!r} is not measured in context {table['context'][k]!r} (screens: "
             f"{', '.join(map(repr, model.screens_of(canon['context'][k])))}); leave the column `readout` out to get what there is")
     # what two screens of a context share, the first one says
@@ -379,7 +372,8 @@ def evaluate(
         return _score_model(load_lpm(model), atlas, out, as_json, quiet)
     changes = {k: v for k, v in dict(members=members, epochs=epochs).items() if v is not None}
     e = run_evaluation(atlas, _make_split(atlas, split, test, seed, context, only), out=out, seed=seed,
-        config=default_config(atlas, **changes), paper_epochs=paper_epochs, quiet=quiet, device=device, jobs=jobs, title='What an LPM predicts: ' + ', '.join(atlas))
+        config=default_config(atlas, **changes), paper_epochs=paper_epochs, quiet=quiet, device=device, jobs=jobs,
+        title='What an LPM predicts: ' + ', '.join(atlas))
     _print_evaluation(e, as_json)
     say(f"[green]report: {out/'report.html'}[/green]", quiet)
 
@@ -408,7 +402,8 @@ def _score_model(model, atlas, out, as_json, quiet):
                 "prediction[/yellow]", quiet)
         t = s.to_long()
         p = predict_table(model, t[['perturbation', 'context', 'dose', 'time', 'readout']])
-        kinds = pd.DataFrame(dict(experiments=np.where(met[np.nonzero(~np.isnan(s.X))[0]], 'trained on', 'new'),   # `to_long` goes by experiments
+        # `to_long` goes by experiments
+        kinds = pd.DataFrame(dict(experiments=np.where(met[np.nonzero(~np.isnan(s.X))[0]], 'trained on', 'new'),
             readout=t['readout'].astype(str) if len(s.readouts) < 20 else 'all'))
         answer = np.full(s.X.shape, np.nan)
         answer[~np.isnan(s.X)] = p['value']
