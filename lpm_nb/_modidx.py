@@ -201,6 +201,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'lpm_nb/analysis/explore_map.py'),
                                              'lpm_nb.analysis.explore_map._link': ( 'analysis/explore_map.html#_link',
                                                                                     'lpm_nb/analysis/explore_map.py'),
+                                             'lpm_nb.analysis.explore_map._points': ( 'analysis/explore_map.html#_points',
+                                                                                      'lpm_nb/analysis/explore_map.py'),
                                              'lpm_nb.analysis.explore_map._table': ( 'analysis/explore_map.html#_table',
                                                                                      'lpm_nb/analysis/explore_map.py'),
                                              'lpm_nb.analysis.explore_map.effect_table': ( 'analysis/explore_map.html#effect_table',

@@ -164,25 +164,22 @@ def _figures(self:MapExplorer):
     hidden, grid = dict(visible=False), dict(gridcolor='#eeeeee', zerolinecolor='#bbbbbb', automargin=True)
     def title(x, text):
         return dict(x=x, y=1.06, xref='paper', yref='paper', xanchor='left', showarrow=False, text=text, font=dict(size=13))
-    self.plot = go.Figure([go.Scatter(x=xy[:, 0], y=xy[:, 1], mode='markers', text=hover, hoverinfo='text',
-        marker=dict(size=7, color=colour, line=dict(width=0)), selected=dict(marker=dict(opacity=1)),
-        unselected=dict(marker=dict(opacity=1)), name='symbols'),
-                           go.Scatter(x=[], y=[], mode='markers+text', text=[], textposition='top center', textfont=dict(size=11),
-                               hoverinfo='skip', marker=dict(size=10, color='rgba(0,0,0,0)', line=dict(width=1.3, color=INK)),
-                               name='neighbours'),
-                           go.Scatter(x=[], y=[], mode='markers+text', text=[], textposition='bottom center',
-                               textfont=dict(size=13, weight='bold'), hoverinfo='skip',
-                               marker=dict(size=17, symbol='circle-open', color=PALETTE[6], line=dict(width=3, color=PALETTE[6])),
-                               name='chosen'),
-                           go.Scattergl(x=[], y=[], mode='markers', text=[], hoverinfo='text',
-                               marker=dict(size=5, color=PALETTE[0], opacity=.6), xaxis='x2', yaxis='y2'),
-                               go.Scatter(x=[], y=[], mode='lines', hoverinfo='skip', line=dict(color=INK, width=1, dash='dash'),
-                               xaxis='x2', yaxis='y2')],
-                          dict(width=1240, height=440, margin=dict(l=8, r=8, t=34, b=8), plot_bgcolor='white', hovermode='closest',
-                              font=dict(family='system-ui, sans-serif', color=INK, size=12), showlegend=False,
-                               xaxis=dict(hidden, domain=[0, .54]), yaxis=hidden, xaxis2=dict(grid, domain=[.61, 1], anchor='y2'),
-                                   yaxis2=dict(grid, anchor='x2'), annotations=[title(0,
-                                   'map: click a point to move there, lasso several to compare'), title(.61, '')]))
+    empty, right = dict(x=[], y=[]), dict(xaxis='x2', yaxis='y2')
+    shown = [
+        go.Scatter(x=xy[:, 0], y=xy[:, 1], mode='markers', text=hover, hoverinfo='text', name='symbols',
+            marker=dict(size=7, color=colour, line=dict(width=0)), selected=dict(marker=dict(opacity=1)),
+            unselected=dict(marker=dict(opacity=1))),
+        go.Scatter(**empty, mode='markers+text', text=[], textposition='top center', textfont=dict(size=11), hoverinfo='skip',
+            name='neighbours', marker=dict(size=10, color='rgba(0,0,0,0)', line=dict(width=1.3, color=INK))),
+        go.Scatter(**empty, mode='markers+text', text=[], textposition='bottom center', textfont=dict(size=13, weight='bold'),
+            hoverinfo='skip', name='chosen',
+            marker=dict(size=17, symbol='circle-open', color=PALETTE[6], line=dict(width=3, color=PALETTE[6]))),
+        go.Scattergl(**empty, **right, mode='markers', text=[], hoverinfo='text', marker=dict(size=5, color=PALETTE[0], opacity=.6)),
+        go.Scatter(**empty, **right, mode='lines', hoverinfo='skip', line=dict(color=INK, width=1, dash='dash'))]
+    self.plot = go.Figure(shown, dict(width=1240, height=440, margin=dict(l=8, r=8, t=34, b=8), plot_bgcolor='white', hovermode='closest',
+        font=dict(family='system-ui, sans-serif', color=INK, size=12), showlegend=False,
+        xaxis=dict(hidden, domain=[0, .54]), yaxis=hidden, xaxis2=dict(grid, domain=[.61, 1], anchor='y2'), yaxis2=dict(grid, anchor='x2'),
+        annotations=[title(0, 'map: click a point to move there, lasso several to compare'), title(.61, '')]))
 
 @patch
 def _go_live(self:MapExplorer):
@@ -284,6 +281,22 @@ def _show_near(self:MapExplorer):
     self.near_table.value = text
 
 # %% ../../nbs/analysis/15b_explore_map.ipynb #55d62361
+def _points(name, measured, predicted, std, unit):
+    "What is drawn of effects: x, y, (name, what it says) of each, titles of the axes, and how it is drawn."
+    m, p = measured, predicted
+    both = ~np.isnan(m) & ~np.isnan(p)
+    if both.any():
+        r = np.corrcoef(m[both], p[both])[0, 1] if both.sum() > 2 else np.nan
+        says = [(k, f'measured {a:.2f}, predicted {b:.2f}') for k, a, b in zip(name[both], m[both], p[both])]
+        return m[both], p[both], says, (f'measured effect, {unit}', f'predicted effect, {unit}'), f'r = {r:.2f}'
+    if (~np.isnan(p)).any():
+        z = np.abs(p / std)
+        says = [(k, f'predicted {a:.2f}, {b:.1f} standard deviations') for k, a, b in zip(name, p, z)]
+        return p, z, says, (f'predicted effect, {unit}', '|effect| / its standard deviation'), 'predicted, not measured'
+    order = np.flatnonzero(~np.isnan(m))[np.argsort(m[~np.isnan(m)])]
+    says = [(name[i], f'measured {m[i]:.2f}') for i in order]
+    return np.arange(len(order)), m[order], says, ('rank', f'measured effect, {unit}'), 'measured'
+
 @patch
 def _show_effects(self:MapExplorer):
     "Draw the effects in the chosen context."
@@ -301,34 +314,14 @@ def _show_effects(self:MapExplorer):
     if few: t = t[t['readout'] == s.readouts[-1]]
     what = s.readouts[-1] if few else 'each readout'
     name = t['context'].str.split('|').str[0] if few else t['readout'].str.removeprefix('expr:')
-    m, p = t['measured'].to_numpy(), t['predicted'].to_numpy()
-    both = ~np.isnan(m) & ~np.isnan(p)
+    x, y, says, axes, how = _points(name.to_numpy(), *(t[k].to_numpy() for k in ('measured', 'predicted', 'std')), unit)
+    ends = [min(*x, *y), max(*x, *y)] if how.startswith('r = ') else []                                    # the diagonal
     with self.plot.batch_update():
-        dots, line = self.plot.data[3:]
-        ax = self.plot.layout
-        if both.any():
-            r = np.corrcoef(m[both], p[both])[0, 1] if both.sum() > 2 else np.nan
-            lo, hi = np.nanmin(np.r_[m[both], p[both]]), np.nanmax(np.r_[m[both], p[both]])
-            dots.x, dots.y, dots.text = m[both], p[both], [f'{html.escape(k)}: measured {a:.2f}, predicted {b:.2f}'
-                for k, a, b in zip(name[both], m[both], p[both])]
-            line.x, line.y = [lo, hi], [lo, hi]
-            ax.xaxis2.title.text, ax.yaxis2.title.text, ax.annotations[
-                1].text = f'measured effect, {unit}', f'predicted effect, {unit}', f'{what} in {c if not few else n}: r = {r:.2f}'
-        elif (~np.isnan(p)).any():
-            z = np.abs(p / t['std'].to_numpy())
-            dots.x, dots.y, dots.text = p, z, [f'{html.escape(k)}: predicted {a:.2f}, {b:.1f} standard deviations'
-                for k, a, b in zip(name, p, z)]
-            line.x, line.y = [], []
-            ax.xaxis2.title.text, ax.yaxis2.title.text, ax.annotations[1].text = (f'predicted effect, {unit}',
-                '|effect| / its standard deviation', f'{what} in {c if not few else n}: predicted, not measured')
-        else:
-            k = ~np.isnan(m)
-            order = np.argsort(m[k])
-            dots.x, dots.y, dots.text = np.arange(k.sum()), m[k][order], [f'{html.escape(x)}: measured {v:.2f}'
-                for x, v in zip(name[k].to_numpy()[order], m[k][order])]
-            line.x, line.y = [], []
-            ax.xaxis2.title.text, ax.yaxis2.title.text, ax.annotations[
-                1].text = 'rank', f'measured effect, {unit}', f'{what} in {c if not few else n}: measured'
+        (dots, line), ax = self.plot.data[3:], self.plot.layout
+        dots.x, dots.y, dots.text = x, y, [f'{html.escape(k)}: {s}' for k, s in says]
+        line.x, line.y = ends, ends
+        ax.xaxis2.title.text, ax.yaxis2.title.text = axes
+        ax.annotations[1].text = f'{what} in {n if few else c}: {how}'
     note = '<p class="soft"><b>the model is being loaded; its predictions will follow</b></p>' if waiting else ''
     v = t['predicted'].fillna(t['measured'])
     top = t.assign(name=name).loc[v.abs().sort_values(ascending=False).index[:8], ['name', 'measured', 'predicted', 'std']]

@@ -113,8 +113,9 @@ def _gene_scores(S):
     there, R = ~np.isnan(A[:, 0]), np.eye(len(A))                  # kinds of evidence that agree are not independent
     for a, b in zip(*np.triu_indices(len(A), 1)):
         both = there[a] & there[b]
-        if both.sum() >= 10: R[a, b] = R[b,
-            a] = max(np.mean(A[a][:, both] * A[b][:, both]) / np.sqrt(np.mean(A[a][:, both]**2) * np.mean(A[b][:, both]**2)), 0)
+        if both.sum() < 10: continue
+        x, y = A[a][:, both], A[b][:, both]
+        R[a, b] = R[b, a] = max(np.mean(x * y) / np.sqrt(np.mean(x**2) * np.mean(y**2)), 0)
     spread = np.sqrt(np.einsum('ag,ab,bg->g', there, R, there))       # of one kind or of several, on one scale
     return pd.DataFrame(np.nansum(A, 0) / spread, S.index, genes)
 

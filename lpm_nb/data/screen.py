@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from ..core import DataError, DataWarning, StorageError, atomic_path, canonical_labels, check_columns, check_known
-from ..core import parse_context, parse_perturbation
+from ..core import listed, parse_context, parse_perturbation
 
 # %% ../../nbs/data/01_screen.ipynb #7e27990f
 ad = lazy.load('anndata')
@@ -447,8 +447,7 @@ def from_anndata(
     **meta,                           # source, licence, citation, checksum, note
 ) -> Screen:
     "A screen from an AnnData whose rows are experiments or replicates; of single cells make profiles with `understand` (`lpm data add`)."
-    keys, nothing = [context_key] if isinstance(context_key, str) else list(context_key), [control] if isinstance(control,
-        str) else list(control)
+    keys, nothing = listed(context_key), listed(control)
     check_known([k for k in [perturbation_key, *keys, dose_key, time_key] if k], list(adata.obs.columns), 'column of obs',
         hint='Name an existing column')
     _check_keys(adata.obs, perturbation_key, keys, nothing, dose_key, time_key)
@@ -469,8 +468,8 @@ def from_anndata(
     obs = adata.obs
     context = obs[keys].astype(str).agg('|'.join, axis=1).to_numpy() if len(keys) > 1 else obs[keys[0]].to_numpy()
     return _assemble(X, obs[perturbation_key].map(named).to_numpy(object), context, obs[dose_key] if dose_key else None,
-        obs[time_key] if time_key else None,
-                     [f'{readout_kind}:{v}' if readout_kind else v for v in adata.var_names], unit, name, replicates, meta)
+        obs[time_key] if time_key else None, [f'{readout_kind}:{v}' if readout_kind else v for v in adata.var_names], unit, name,
+        replicates, meta)
 
 # %% ../../nbs/data/01_screen.ipynb #9dc33e7d
 def escape(
@@ -587,8 +586,8 @@ def read(
     if hasattr(a.X, 'toarray'): a.X = a.X.toarray()
     for c in ('perturbation', 'context'): a.obs[c] = a.obs[c].astype('category')
     s = _assemble(a.X, a.obs['perturbation'], a.obs['context'], a.obs['dose'], a.obs['time'], a.var_names,
-        a.var['unit'].astype(str).tolist(), str(a.uns['lpm']['name']),
-                  None, {k: str(v) for k, v in a.uns['lpm'].items() if k in META}, a.obs['n_replicates'])
+        a.var['unit'].astype(str).tolist(), str(a.uns['lpm']['name']), None, {k: str(v) for k, v in a.uns['lpm'].items() if k in META},
+        a.obs['n_replicates'])
     for k, x in a.layers.items(): s.adata.layers[k] = x                    # std of a prediction, spread between cells
     for k in a.obs.columns.difference(OBS, sort=False): s.adata.obs[k] = a.obs[k].to_numpy()      # what somebody wrote beside it
     return s

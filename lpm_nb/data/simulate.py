@@ -132,9 +132,7 @@ def simulate_atlas(
         ('sim-growth', growth, ['growth'], 'growth effect', noise / 3)):
         e = rng(seed, name, 'noise').normal(0, sd / np.sqrt(n_replicates), V.shape)
         screens.append(Screen.from_arrays(V + e, context=[f'{s}|{name}' for s in systems for _ in plan], readouts=readouts, name=name,
-            unit=unit,
-                                          n_replicates=np.full(len(V), n_replicates), source=f'simulate_atlas(seed={seed})', licence='CC0',
-                                              **labels))
+            unit=unit, n_replicates=np.full(len(V), n_replicates), source=f'simulate_atlas(seed={seed})', licence='CC0', **labels))
         clean[name], ceiling[name] = V, float(np.sqrt(V.var() / (V.var() + sd**2 / n_replicates)))
     i, j = np.nonzero(W)
     net = pd.DataFrame(dict(source=np.array(genes)[j], target=np.array(genes)[i], weight=W[i, j], **{s: on[s][i, j] for s in systems}))
