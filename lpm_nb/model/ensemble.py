@@ -32,6 +32,7 @@ from .classical import fit_classical
 from .fit_noise import fit_noise, value_variance
 from .fit_stack import fit_stack
 from .fit_sums import fit_sums
+from .ground import measure_ground, take_off
 from .held_out import FEW, choose_folds, hide_values, hold_out, judged_blocks
 from .lpm import LPMConfig, make_network, start_levels
 from .members import members_alone
@@ -386,8 +387,11 @@ def fit_lpm(
     if config is not None and not isinstance(config, LPMConfig):
         raise DataError(f"expected config=LPMConfig(…) or default_config(atlas, members=2, …), got {type(config).__name__}")
     whole, train, valid = _known_part(atlas, split)                # from here on the test part does not exist
-    seen, known = {n: train[n] | valid[n] for n in whole}, whole
+    seen, known, ground, prints = {n: train[n] | valid[n] for n in whole}, whole, {}, None
     if config is None or config.decoder == 'lpm':
+        prints = {n: fingerprint(s) for n, s in whole.items()}
+        ground = {n: g for n, s in whole.items() if (g := measure_ground(s)) is not None}
+        whole = Atlas([take_off(s, ground.get(n)) for n, s in whole.items()])
         keep = set_controls_apart(whole)
         known = Atlas([s if keep[n].all() else s.select_lazily(keep[n]) for n, s in whole.items()])
         train, valid = ({n: m[n][keep[n]] for n in known} for m in (train, valid))
@@ -401,7 +405,7 @@ def fit_lpm(
     with threadpool_limits(1, user_api='blas'):                    # many small products: a second thread costs more than it does
         leave, n_pairs, enough = choose_folds(known, train, config=config, seed=seed)
         plan = _make_plan(known, train, valid, config, seed, choose_device(device), leave)
-        prints = {n: fingerprint(s) for n, s in whole.items()}
+        prints = prints or {n: fingerprint(s) for n, s in whole.items()}
         key = _run_key(config, seed, bool(together), prints, train)
         together = together and config.members > 1 and config.decoder == 'lpm' and not plan.hiding and rank_and_size()[1] == 1
         jobs = _processes(plan, together, progress, jobs)
@@ -428,4 +432,5 @@ def fit_lpm(
             provenance)
         model = settle_levels(model, known, learned, seed=seed)
         return replace(model, controls=measure_controls(model, whole, seen), prior=prior, own=measure_on_target(model, known, learned),
-            unmeasured=find_unmeasured(known, learned), met={n: np.unique(experiment_keys(s.obs[seen[n]])) for n, s in whole.items()})
+            unmeasured=find_unmeasured(known, learned), met={n: np.unique(experiment_keys(s.obs[seen[n]])) for n, s in whole.items()},
+            ground=ground)

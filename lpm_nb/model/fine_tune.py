@@ -25,6 +25,7 @@ from .ensemble import choose_device, fingerprint
 from .fit_noise import fit_noise, value_variance
 from .fit_stack import network_levels
 from .fit_sums import fit_sums
+from .ground import extend_ground, measure_ground, take_off
 from .held_out import FEW, choose_folds, hold_out, judged_blocks
 from .lpm import LPMDecoder, base_of, dose_rungs, make_network, start_levels
 from .members import extend_sums
@@ -226,6 +227,45 @@ def _with_controls(model, atlas):
     return replace(model, controls={**model.controls, **{n: _join_controls(model.controls.get(n), c) for n, c in controls.items()}},
         met={**model.met, **met}, provenance={**model.provenance, 'fine_tuned_on': told})
 
+def _learn_more(model, given, *, epochs, lr, seed, device):
+    "`fine_tune` with values without the drift of controls."
+    keep = {n: np.ones(s.n_experiments, bool) for n, s in given.items()}
+    if model.config.decoder == 'lpm': keep = set_controls_apart(given, known=model.vocab.contexts, screens=model.vocab.readouts)
+    if not any(q.any() for q in keep.values()): return _with_controls(model, given)
+    atlas = Atlas([s if keep[n].all() else s.select_lazily(keep[n]) for n, s in given.items() if keep[n].any()])
+    vocab = _extend(model.vocab, build_vocab(atlas))
+    if epochs is not None and epochs < 1: raise DataError(f"expected epochs ≥ 1, got {epochs}")
+    wide = max(len(s.readouts) for s in atlas.values()) > 100
+    config = model.config.but(epochs=epochs or (20 if wide else 10), lr=lr or model.config.lr / (1 if wide else 3))
+    whole = {n: np.ones(s.n_experiments, bool) for n, s in atlas.items()}
+    scaling = {**{n: standardise(s, whole[n]) for n, s in atlas.items()}, **model.scaling}
+    prior = {n: value_variance(s, scaling[n]) for n, s in atlas.items()} | model.prior
+    # the networks
+    leave, n_pairs, _ = choose_folds(atlas, whole, config=config, seed=seed)
+    effects = _extend_effects(model, atlas, scaling)
+    blocks = atlas_blocks(atlas, vocab, None, scaling, transfers=atlas_transfers(effects, atlas))
+    nets, folds, judged, history = _train_on(model, atlas, blocks, vocab, config, leave=leave, seed=seed, device=choose_device(device),
+        widths=transfer_widths(effects))
+    # how sure they are, and what stands beside them
+    held = _answers_of_stack(model, atlas, nets, folds=folds, judged=judged, scaling=scaling, vocab=vocab)
+    noise, hard = _extend_noise(model, atlas, held, nets[0], vocab=vocab, prior=prior, enough=n_pairs >= FEW)
+    stack = _extend_stack(model, atlas, whole, scaling, levels=network_levels(nets, vocab, atlas))
+    sums = fit_sums({n: s for n, s in atlas.items() if n not in model.vocab.readouts}, scaling) if config.decoder == 'lpm' else {}
+    sums |= {n: extend_sums(s, atlas[n], scaling=scaling[n], known=model.vocab.atoms) if n in atlas else s
+        for n, s in model.stack.sums.items()}
+    made = replace(model, networks=nets, vocab=vocab, config=config, scaling=scaling, effects=effects, stack=replace(stack, sums=sums),
+        noise=noise, hardness=hard, prior=prior, descriptors=None, context_descriptors=[],
+        units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **model.units},
+        history=pd.concat([model.history if 'stage' in model.history else model.history.assign(stage='train'),
+            pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True))
+    made = replace(_with_controls(made, given), own={**measure_on_target(made, atlas, whole), **model.own},
+        unmeasured=_still_unmeasured(model.unmeasured, find_unmeasured(atlas, whole), known=model.vocab.screen_contexts,
+            met={n: s.contexts for n, s in atlas.items()}))
+    if not (model.descriptors or model.context_descriptors): return made
+    # those that were unseen may be known now
+    lines = next((d.vectors for d in model.context_descriptors if d.given), 'screens')
+    return made.with_descriptors(model.descriptors and model.descriptors.vectors, contexts=lines if model.context_descriptors else None)
+
 @patch
 def fine_tune(self:TrainedLPM,
     atlas:Atlas|Screen, # new experiments; screens known by name keep their scaling
@@ -238,39 +278,10 @@ def fine_tune(self:TrainedLPM,
     "Go on training with more data, which may bring new symbols."
     given = as_atlas(atlas)
     _check_more(self, given)
-    keep = {n: np.ones(s.n_experiments, bool) for n, s in given.items()}
-    if self.config.decoder == 'lpm': keep = set_controls_apart(given, known=self.vocab.contexts, screens=self.vocab.readouts)
-    if not any(q.any() for q in keep.values()): return _with_controls(self, given)
-    atlas = Atlas([s if keep[n].all() else s.select_lazily(keep[n]) for n, s in given.items() if keep[n].any()])
-    vocab = _extend(self.vocab, build_vocab(atlas))
-    if epochs is not None and epochs < 1: raise DataError(f"expected epochs ≥ 1, got {epochs}")
-    wide = max(len(s.readouts) for s in atlas.values()) > 100
-    config = self.config.but(epochs=epochs or (20 if wide else 10), lr=lr or self.config.lr / (1 if wide else 3))
-    whole = {n: np.ones(s.n_experiments, bool) for n, s in atlas.items()}
-    scaling = {**{n: standardise(s, whole[n]) for n, s in atlas.items()}, **self.scaling}
-    prior = {n: value_variance(s, scaling[n]) for n, s in atlas.items()} | self.prior
-    # the networks
-    leave, n_pairs, _ = choose_folds(atlas, whole, config=config, seed=seed)
-    effects = _extend_effects(self, atlas, scaling)
-    blocks = atlas_blocks(atlas, vocab, None, scaling, transfers=atlas_transfers(effects, atlas))
-    nets, folds, judged, history = _train_on(self, atlas, blocks, vocab, config, leave=leave, seed=seed, device=choose_device(device),
-        widths=transfer_widths(effects))
-    # how sure they are, and what stands beside them
-    held = _answers_of_stack(self, atlas, nets, folds=folds, judged=judged, scaling=scaling, vocab=vocab)
-    noise, hard = _extend_noise(self, atlas, held, nets[0], vocab=vocab, prior=prior, enough=n_pairs >= FEW)
-    stack = _extend_stack(self, atlas, whole, scaling, levels=network_levels(nets, vocab, atlas))
-    sums = fit_sums({n: s for n, s in atlas.items() if n not in self.vocab.readouts}, scaling) if config.decoder == 'lpm' else {}
-    sums |= {n: extend_sums(s, atlas[n], scaling=scaling[n], known=self.vocab.atoms) if n in atlas else s
-        for n, s in self.stack.sums.items()}
-    made = replace(self, networks=nets, vocab=vocab, config=config, scaling=scaling, effects=effects, stack=replace(stack, sums=sums),
-        noise=noise, hardness=hard, prior=prior, descriptors=None, context_descriptors=[],
-        units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **self.units},
-        history=pd.concat([self.history if 'stage' in self.history else self.history.assign(stage='train'),
-            pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True))
-    made = replace(_with_controls(made, given), own={**measure_on_target(made, atlas, whole), **self.own},
-        unmeasured=_still_unmeasured(self.unmeasured, find_unmeasured(atlas, whole), known=self.vocab.screen_contexts,
-            met={n: s.contexts for n, s in atlas.items()}))
-    if not (self.descriptors or self.context_descriptors): return made
-    # those that were unseen may be known now
-    lines = next((d.vectors for d in self.context_descriptors if d.given), 'screens')
-    return made.with_descriptors(self.descriptors and self.descriptors.vectors, contexts=lines if self.context_descriptors else None)
+    ground = {n: extend_ground(self.ground[n], s) if n in self.ground else measure_ground(s) for n, s in given.items()
+        if self.config.decoder == 'lpm' and (n in self.ground or n not in self.vocab.readouts)}
+    made = _learn_more(replace(self, ground={}), Atlas([take_off(s, ground.get(n)) for n, s in given.items()]), epochs=epochs, lr=lr,
+        seed=seed, device=device)
+    told = {**self.provenance.get('fine_tuned_on', {}), **{n: fingerprint(s) for n, s in given.items()}}
+    return replace(made, ground={**self.ground, **{n: g for n, g in ground.items() if g is not None}},
+        provenance={**made.provenance, 'fine_tuned_on': told})

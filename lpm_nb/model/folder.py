@@ -20,13 +20,14 @@ from ..data.effects import Effects
 from ..data.vocab import Vocab
 from .classical import ClassicalModel
 from .descriptors import Descriptors, Smoother
+from .ground import Ground
 from .lpm import LPMConfig, make_network
 from .members import Sums
 from .stack import Counts, Stack
 from .trained import Controls, TrainedLPM, transfer_widths
 
 # %% ../../nbs/model/06n_folder.ipynb #c4e68ea8
-FORMAT = 9
+FORMAT = 10
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
 def _tensors(model):
@@ -35,6 +36,7 @@ def _tensors(model):
     arrays = {f'noise.{n}': v for n, v in model.noise.items()} | {f'hardness.{k}': v for k, v in model.hardness.items()}
     for n, (c, s) in model.scaling.items(): arrays |= {f'centre.{n}': c, f'scale.{n}': s}
     for n, c in model.controls.items(): arrays |= {f'controls.{n}.{k}': getattr(c, k) for k in _CONTROLS}
+    for n, g in model.ground.items(): arrays |= {f'ground.{n}.values': g.values, f'ground.{n}.middle': g.middle}
     for i, e in enumerate(model.effects):
         arrays |= {f'effects.{i}.{k}': getattr(e, k) for k in ('p', 'c', 'values', 'basis', 'covariance')}
     arrays |= {f'{k}.{n}': v for k in ('met', 'prior') for n, v in getattr(model, k).items()}
@@ -61,6 +63,7 @@ def _names(model):
     return {**asdict(model.vocab), 'units': model.units, 'unmeasured': model.unmeasured, 'stack': stack, 'descriptors': descriptors,
         'own': {n: {str(k): v for k, v in x.items()} for n, x in model.own.items()},
         'controls': {n: of(c, 'contexts', 'times') for n, c in model.controls.items()},
+        'ground': {n: of(g, 'contexts', 'times', 'slope') for n, g in model.ground.items()},
         'effects': [of(e, 'screens', 'perturbations', 'contexts') for e in model.effects]}
 
 _CONTROLS = ('values', 'offset', 'spread', 'count')
@@ -121,6 +124,10 @@ def _read_controls(labels, t):
     return {n: Controls(c['contexts'], c['times'], *(t[f'controls.{n}.{k}'].numpy() for k in _CONTROLS))
         for n, c in labels.items()}
 
+def _read_ground(labels, t):
+    return {n: Ground(g['contexts'], g['times'], t[f'ground.{n}.values'].numpy(), t[f'ground.{n}.middle'].numpy(), g['slope'])
+        for n, g in labels.items()}
+
 def _read_descriptors(labels, t):
     def smoother(q, i, x): return Smoother(**x, **{k: t[f'descriptors.{q}.{i}.{k}'].numpy() for k in ('targets', 'error')})
     return [Descriptors(pd.DataFrame(t[f'descriptors.{q}.vectors'].numpy(), d['names'], d['columns']),
@@ -151,6 +158,7 @@ def load_lpm(
     unmeasured, units = v.pop('unmeasured', {}), v.pop('units')
     effects, stack = _read_effects(v.pop('effects'), t), _read_stack(v.pop('stack'), t)
     controls, described = _read_controls(v.pop('controls', {}), t), _read_descriptors(v.pop('descriptors', []), t)
+    ground = _read_ground(v.pop('ground', {}), t)
     vocab = Vocab(**{**v, 'pairs': [tuple(x) for x in v['pairs']], **{k: v[k] and tuple(v[k]) for k in ('dose', 'time')}})
     config = LPMConfig(**json.loads((folder/'config.json').read_text(encoding='utf-8')))
     def of_screens(what): return {n: t[f'{what}.{n}'].numpy() for n in vocab.readouts}
@@ -160,4 +168,4 @@ def load_lpm(
         pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')}, controls,
         next((d for d in described if d.of == 'perturbation'), None), [d for d in described if d.of == 'context'],
         **{k: {n: t[f'{k}.{n}'].numpy() for n in vocab.readouts if f'{k}.{n}' in t} for k in ('prior', 'met')}, own=own,
-            unmeasured=unmeasured)
+        unmeasured=unmeasured, ground=ground)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from ..core import DataWarning, parse_context, parse_perturbation, rng
 from ..data.screen import Atlas
+from .ground import control_slope
 from .lpm import run_network
 from .trained import TrainedLPM, known_by_control, table_block
 from .unseen import apart_by, in_contexts, measured_atoms
@@ -60,22 +61,12 @@ def _mean_controls(model, screen):
     n = pd.DataFrame(weight).groupby(k.contexts).sum()
     return (total / n.where(n > 0)), model.noise[screen] / n.where(n > 0)
 
-def _slope(D, L):
-    "How much of what controls (contexts × readouts, centred) differ by the levels do, as far as that is no chance."
-    by = 0 if D.shape[1] >= 20 else 1                                  # what is resampled: readouts if there are many, else contexts
-    both, square = (D * L).sum(by), (D * D).sum(by)
-    if square.sum() < 1e-12: return 0.                                 # controls that are the same everywhere
-    b = both.sum() / square.sum()
-    rest = ((both - b * square)**2).sum()
-    t2 = both.sum()**2 / max(rest, 1e-12)
-    return float(np.clip(b, 0, 1) * max(0, 1 - 1 / t2)) if t2 > 0 else 0.
-
 def levels_by_control(
     model:TrainedLPM,  # a trained model
     screen:str,        # name of one of its screens
     wanted:list[str],  # contexts
-    usual:np.ndarray,  # (n_perturbations, n_contexts, n_readouts) what some perturbations do in known contexts, standardised
     *,
+    usual:np.ndarray,  # (n_perturbations, n_contexts, n_readouts) what some perturbations do in known contexts, standardised
     contexts:list[str],# these
 ) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]: # (n_contexts, n_readouts) what controls tell of the levels of the known ones; context -> (n_readouts,) how its level differs from theirs, and the variance of that
     "Levels of contexts of which only the control is known."
@@ -88,7 +79,7 @@ def levels_by_control(
     D = np.nan_to_num(base.loc[[contexts[i] for i in both]].to_numpy(float) - np.nanmean(base.to_numpy(float), 0))
     if len(both) > 1 and len(usual):
         L = usual[:, both].mean(0, dtype=float)
-        slope = _slope(D - D.mean(0), L - L.mean(0))
+        slope = control_slope(D - D.mean(0), L - L.mean(0))
     told[both], out = slope * D, {}
     for c in sorted(alone & set(wanted)):
         d = np.nan_to_num(value.loc[c].to_numpy(float) - np.nanmean(base.to_numpy(float), 0))
@@ -181,7 +172,7 @@ def predict_like_known_contexts(
         return levels[key]
     guess = model.prior.get(screen, np.float32(1))
     C = table['context'].astype(str).to_numpy()
-    told, by_control = levels_by_control(model, screen, sorted(set(C)), usual, contexts=cs)
+    told, by_control = levels_by_control(model, screen, sorted(set(C)), usual=usual, contexts=cs)
     def apart(of): return of.var(1, ddof=1).mean(0) if n > 1 and len(usual) else guess                 # how far contexts are apart
     ways = [(~np.isin(C, list(by_control)), 0., apart(usual)), *([(np.isin(C, list(by_control)), told, apart(usual - told))] if by_control else [])]
     where, there = apart_by(table, ('perturbation', 'dose', 'time'))

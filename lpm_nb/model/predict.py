@@ -415,6 +415,20 @@ def _at_member_doses(model, screen, table, instead, unknown):
         part=np.full(len(table), 1 / 3), unknown=unknown)
 
 # %% ../../nbs/model/06k_predict.ipynb #8412b032
+def _at_levels(model, screen, table, unknown):
+    "Answers with the drift that controls tell; of contexts that have none and are new, by the others with theirs."
+    ground, out = model.ground[screen], np.empty((2, len(table), len(model.scaling[screen][0])), np.float32)
+    new = in_no_screen(model, table) & ~table['context'].astype(str).isin(ground.contexts).to_numpy()
+    if new.any():
+        if unknown == 'error': model.check_experiments(table[new], screen=screen)
+        placed = find_unseen(model, table, screen)[1]
+        for rows, ask in ((new & placed, predict_unseen_contexts), (new & ~placed, predict_like_known_contexts)):
+            if rows.any(): out[:, rows] = ask(model, screen, table[rows], unknown=unknown)
+    if not new.all():
+        out[:, ~new] = replace(model, ground={}).predict_screen(screen, table[~new], unknown=unknown)
+        out[0, ~new] += ground.shift(table[~new])
+    return out[0], out[1]
+
 @patch
 def predict_screen(self:TrainedLPM,
     screen:str,         # name of a screen of the model
@@ -425,6 +439,7 @@ def predict_screen(self:TrainedLPM,
     "Predict all readouts of one screen."
     check_known([screen], list(self.vocab.readouts), 'screen')
     check_known([unknown], ['error', 'prior'], 'unknown=')
+    if screen in self.ground: return _at_levels(self, screen, table, unknown)
     table = doses_in_labels(self.vocab, table)
     asked, table = table, within_range(self.vocab, table)
     if (far := _moved_far(asked, table)).any(): return _beyond_all_amounts(self, screen, table, asked, far, unknown=unknown)

@@ -22,6 +22,7 @@ from ..data.codes import encode, within_range
 from ..data.vocab import Vocab
 from ..data.screen import Atlas, canonical_experiments
 from .descriptors import Descriptors
+from .ground import Ground
 from .lpm import LPMConfig
 from .stack import Stack
 
@@ -66,6 +67,8 @@ class TrainedLPM:
     unmeasured:dict[str, dict[str, list[int]]]=field(default_factory=dict)
     # screen -> sorted numbers of the experiments it was trained on, see `experiment_keys`
     met:dict[str, np.ndarray]=field(default_factory=dict)
+    # screen -> what controls tell of how levels drift over time, where they do: all else here is of values without that drift
+    ground:dict[str, Ground]=field(default_factory=dict)
 
     def __post_init__(self):
         import lpm_nb.model.learner  # noqa: F401  its methods are in several modules: whoever makes a model, it has them all

@@ -427,7 +427,7 @@ def with_descriptors(self:TrainedLPM,
     if vectors is None and contexts is None: raise DataError("expected vectors of genes or drugs, or contexts=: vectors of cell lines")
     if isinstance(contexts, str): check_known([contexts], ['screens'], 'word for contexts=')
     bare = replace(self, descriptors=None, context_descriptors=[])
-    made = replace(self, descriptors=self.descriptors if vectors is None else _describe_perturbations(bare, check_vectors(vectors), places),
+    made = replace(self, descriptors=self.descriptors if vectors is None else _describe_perturbations(replace(bare, ground={}), check_vectors(vectors), places),
                    context_descriptors=self.context_descriptors if contexts is None
                        else _describe_contexts(bare, None if isinstance(contexts, str) else check_vectors(contexts)))
     h = hashlib.sha256()
