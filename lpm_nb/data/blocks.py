@@ -33,6 +33,7 @@ class Block:
     scale:torch.Tensor    # (n_readouts,) float32
     values:torch.Tensor|Stored|None=None # (n, n_readouts) float32 in the screen's units, NaN = not measured
     hidden:torch.Tensor|None=None # (n, n_readouts) boolean: values that count as not measured
+    weight:torch.Tensor|None=None # (n,) float32 how much each experiment counts in the loss; None = all alike
 
     def __len__(self): return len(self.context)
     @property
@@ -65,6 +66,7 @@ def targets(self:Block, rows=slice(None), values=None) -> torch.Tensor: # (b, n_
 
 # %% ../../nbs/data/05h_blocks.ipynb #ca917f23
 _ROWS = ('members', 'context', 'parts', 'pairs', 'amount', 'local', 'transfer')
+_MAYBE = ('hidden', 'weight')                                          # that a block may lack
 
 def _room(nbytes, device): return device.type != 'cuda' or 1.2 * nbytes < torch.cuda.mem_get_info(device)[0]
 
@@ -73,8 +75,7 @@ def _room(nbytes, device): return device.type != 'cuda' or 1.2 * nbytes < torch.
 def take(self:Block, rows:np.ndarray) -> 'Block': # these experiments with their values in memory
     at = torch.as_tensor(rows)
     values = None if self.values is None else torch.from_numpy(self.values[rows]) if is_stored(self.values) else self.values[at]
-    return replace(self, **{k: getattr(self, k)[at] for k in _ROWS}, values=values, hidden=None if self.hidden is None
-        else self.hidden[at])
+    return replace(self, **{k: getattr(self, k)[at] for k in (*_ROWS, *(k for k in _MAYBE if getattr(self, k) is not None))}, values=values)
 
 @patch
 def chunks(self:Block, use:np.ndarray|None=None): # (rows, targets) piece by piece; only rows where `use`
@@ -95,8 +96,8 @@ def to(self:Block, device) -> 'Block': # values move to a GPU where it has room 
     elif is_stored(values) and not self.on_disk and device.type != 'cpu' and _room(values.nbytes, device):
         values = torch.empty(values.shape, device=device)
         for at, x in row_chunks(self.values): values[int(at[0]):int(at[-1]) + 1] = torch.from_numpy(x).to(device)
-    return replace(self, **{k: getattr(self, k).to(device) for k in (*_ROWS, 'basis', 'centre', 'scale')}, values=values,
-        hidden=None if self.hidden is None else self.hidden.to(device))
+    mine = (*_ROWS, 'basis', 'centre', 'scale', *(k for k in _MAYBE if getattr(self, k) is not None))
+    return replace(self, **{k: getattr(self, k).to(device) for k in mine}, values=values)
 
 # %% ../../nbs/data/05h_blocks.ipynb #c6fb4c0d
 def make_block(
@@ -108,6 +109,7 @@ def make_block(
     scaling:tuple[np.ndarray, np.ndarray]|None=None, # centre and scale of each readout; None = values are standardised
     transfer:np.ndarray|None=None, # (n, k + 1) what the perturbations did elsewhere
     basis:np.ndarray|None=None, # (k, n_readouts) the transfer's directions
+    weight:np.ndarray|None=None, # (n,) how much each experiment counts in the loss; None = all alike
 ) -> Block:
     "Tensors of encoded experiments."
     mine = codes_of(vocab.screen_contexts[screen])
@@ -120,7 +122,7 @@ def make_block(
             dtype=np.float32))
     return Block(list(vocab.readouts).index(screen), *(torch.from_numpy(np.ascontiguousarray(a))
         for a in (codes.members, codes.context, codes.parts, codes.pairs, codes.amount.astype(np.float32), local, transfer, basis, centre,
-        scale)), values)
+        scale)), values, weight=None if weight is None else torch.from_numpy(np.asarray(weight, np.float32)))
 
 def atlas_blocks(
     atlas:Atlas,                     # the screens
@@ -130,6 +132,7 @@ def atlas_blocks(
     *,
     # screen -> what the perturbations did elsewhere: (n_experiments, k + 1), and the directions (k, n_readouts); or (None, None)
     transfers:Mapping[str, tuple]|None=None,
+    weights:Mapping[str, np.ndarray]|None=None, # screen -> (n_experiments,) how much each counts in the loss, of screens where they differ
 ) -> list[Block]: # one for each screen that has any of the experiments
     "The chosen experiments as tensors."
     out = []
@@ -139,6 +142,5 @@ def atlas_blocks(
         values = s.X if masks is None else s.X.select(use) if is_stored(s.X) else s.X[use]
         given, basis = (transfers or {}).get(n, (None, None))
         out.append(make_block(vocab, n, encode(vocab, s.obs[use]), values, scaling=scaling[n], transfer=None if given is None
-            else given[use],
-            basis=basis))
+            else given[use], basis=basis, weight=w[use] if (w := (weights or {}).get(n)) is not None else None))
     return out

@@ -138,6 +138,7 @@ def fit_members(
     Y:np.ndarray,                      # (n, n_readouts) values, no NaN
     *,
     ridge:float=1.,                    # in units of one experiment
+    weight:np.ndarray|None=None,       # (n,) how much each experiment counts; None = all alike
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]: # level (n_readouts,), effect of each atom (n_readouts,)
     "Context-specific additive model: value = level + sum of the effects of the members."
     atoms = sorted({a for m in members for a in m})
@@ -145,21 +146,26 @@ def fit_members(
     rows = np.repeat(np.arange(len(members)), [len(m) for m in members])
     cols = np.array([at[a] for m in members for a in m], int)
     A = hstack([csr_matrix((np.ones(len(rows)), (rows, cols)), shape=(len(members), k)), csr_matrix(np.ones((len(members), 1)))]).tocsr()
-    G = (A.T @ A).toarray()
+    B = A if weight is None else A.multiply(weight[:, None]).tocsr()
+    G = (B.T @ A).toarray()
     G[np.arange(k), np.arange(k)] += ridge
-    w = np.linalg.solve(G + 1e-6 * np.eye(k + 1), A.T @ Y)
-    return w[k], dict(zip(atoms, w[:k]))
+    x = np.linalg.solve(G + 1e-6 * np.eye(k + 1), B.T @ Y)
+    return x[k], dict(zip(atoms, x[:k]))
 
 # %% ../../nbs/data/05b_effects.ipynb #b411d22e
-def _effects_of_context(Y, members):
+def _of(x, at): return None if x is None else x[at]
+
+def _effects_of_context(Y, members, weight=None):
     "(n, r) effects of the experiments of one context; NaN where not measured."
-    D = Y - np.nan_to_num(np.nanmean(np.where(np.isnan(Y).all(0), 0, Y), 0))
+    if weight is None: D = Y - np.nan_to_num(np.nanmean(np.where(np.isnan(Y).all(0), 0, Y), 0))
+    else: D = Y - (weight @ np.nan_to_num(Y) / np.maximum(weight @ ~np.isnan(Y), 1e-9)).astype(np.float32)
     several = np.array([len(m) > 1 for m in members])
     if several.sum() > 1:
         most = np.isnan(Y).mean(1) <= .5
         gap = np.isnan(Y[most])
         mean = np.where(gap, 0, Y[most]).sum(0) / np.maximum((~gap).sum(0), 1)
-        level, effect = fit_members([m for m, w in zip(members, most) if w], np.where(gap, mean, Y[most]).astype(np.float64))
+        level, effect = fit_members([m for m, w in zip(members, most) if w], np.where(gap, mean, Y[most]).astype(np.float64),
+            weight=_of(weight, most))
         zero = np.zeros_like(level)
         D[several] = Y[several] - np.stack([level + sum((effect.get(a, zero) for a in m), zero) for m, k in zip(members, several) if k])
     return D
@@ -215,15 +221,15 @@ def _leading(G, k):
     k = min(k, max(1, int((w > 1e-5 * w[-1]).sum())))
     return np.maximum(w[-k:], 1e-9), U[:, -k:]
 
-def _directions(screens, scalings, k):
+def _directions(screens, scalings, k, signals):
     "Effects (n, k) along the k leading directions (k, n_readouts)."
     V = []
-    for s, (centre, scale) in zip(screens, scalings):
+    for s, (centre, scale), signal in zip(screens, scalings, signals):
         Y = (s.X - centre) / scale
         code, members = s.obs['context'].cat.codes.to_numpy(), _members_of(s)
         order = np.argsort(code, kind='stable')
-        for rows in np.split(order, np.flatnonzero(np.diff(code[order])) + 1): Y[rows] = _effects_of_context(Y[rows], members[rows])
-        V.append(np.nan_to_num(Y))
+        for rows in np.split(order, np.flatnonzero(np.diff(code[order])) + 1): Y[rows] = _effects_of_context(Y[rows], members[rows], _of(signal, rows))
+        V.append(np.nan_to_num(Y if signal is None else Y * signal[:, None]))
     V = np.concatenate(V)
     # every context has one experiment, or all are alike
     if not V.any(): return np.zeros((len(V), k), V.dtype), np.eye(k, V.shape[1])
@@ -254,13 +260,14 @@ def _levels_in_pieces(s, centre, scale):
         combined |= {int(i): d for i, d in zip(rows[several[rows]], D[several[rows]])}
     return code, level, combined
 
-def _effects_in_pieces(screens, scalings, levels):
+def _effects_in_pieces(screens, scalings, levels, signals):
     "Effects of all experiments, a piece after the other."
-    for s, (centre, scale), (code, level, combined) in zip(screens, scalings, levels):
+    for s, (centre, scale), (code, level, combined), signal in zip(screens, scalings, levels, signals):
         for at, x in row_chunks(s.X):
             D = (x - centre) / scale - level[code[at]]
             for j, i in enumerate(at) if combined else ():
                 if int(i) in combined: D[j] = combined[int(i)]
+            if signal is not None: D *= signal[at][:, None]
             yield np.nan_to_num(D, copy=False)
 
 def _basis_in_pieces(effects, n, r, k):
@@ -278,10 +285,10 @@ def _basis_in_pieces(effects, n, r, k):
     return basis / np.sqrt(w)[:, None]
 
 # %% ../../nbs/data/05b_effects.ipynb #bb56b8ed
-def _directions_in_pieces(screens, scalings, k):
+def _directions_in_pieces(screens, scalings, k, signals):
     "The same of screens too large for memory: one pass for the levels, one for the directions, one for the effects."
     levels = [_levels_in_pieces(s, *scaling) for s, scaling in zip(screens, scalings)]
-    effects = partial(_effects_in_pieces, screens, scalings, levels)
+    effects = partial(_effects_in_pieces, screens, scalings, levels, signals)
     n, r = sum(s.n_experiments for s in screens), len(screens[0].readouts)
     if r <= k: return np.concatenate(list(effects())), np.eye(r)
     basis = _basis_in_pieces(effects, n, r, k)
@@ -306,6 +313,8 @@ def measure_effects(
     rank:int=150,
     like:Sequence[Effects]=(),       # of the same screens with more experiments: as many directions, turned towards theirs
     only:Sequence[str]|None=None,    # of these screens; None = of all
+    # screen -> (n_experiments,) share of an experiment's square that is no noise of its replicates, of screens where they differ
+    signal:Mapping[str, np.ndarray]|None=None,
 ) -> list[Effects]: # one for each group of screens
     "The effects of all experiments of an atlas."
     out, known = [], {n: e for e in like for n in e.screens}
@@ -317,7 +326,7 @@ def measure_effects(
         k = min(rank, max(10, len(P) // 10), max(10, int(2.5e7 // len(P)))) if other is None else len(other.basis)
         k = min(k, len(P), len(atlas[names[0]].readouts))
         V, basis = (_directions_in_pieces if any(is_large(s.X) for s in screens.values()) else _directions)(list(screens.values()),
-            [scales[n] for n in screens], k)
+            [scales[n] for n in screens], k, [(signal or {}).get(n) for n in screens])
         (p, pu), (c, cu) = pd.factorize(P), pd.factorize(C)
         key, inverse = np.unique(p.astype(np.int64) * len(cu) + c, return_inverse=True)    # measured twice in one context: the mean
         again = np.bincount(inverse)
@@ -396,14 +405,16 @@ def extend_effects(
     scaling:Mapping[str, tuple], # screen -> (centre, scale)
     *,
     levels:Mapping[str, np.ndarray], # context that is known -> (n_readouts,) its standardised level
+    signal:Mapping[str, np.ndarray]|None=None, # as of `measure_effects`
 ) -> Effects: # combinations in contexts that were known before are left out
     "Effects with those of new experiments, which replace earlier ones of the same perturbation in the same context."
-    e, (P, C, V, members) = effects, (np.concatenate([f(s) for s in screens])
+    e, (P, C, V, members, part) = effects, (np.concatenate([f(s) for s in screens])
         for f in (lambda s: effect_labels(s.obs), lambda s: texts(s.obs['context']),
-        lambda s: (s.X - scaling[s.name][0]) / scaling[s.name][1], _members_of))
+        lambda s: (s.X - scaling[s.name][0]) / scaling[s.name][1], _members_of,
+        lambda s: (signal or {}).get(s.name, np.ones(s.n_experiments, np.float32))))
     size = np.array([len(m) for m in members])
     new = (size > 0) & ~np.isnan(V).all(1) & ((size == 1) | ~np.isin(C, list(levels)))
-    P, C, V, members, size = (x[new] for x in (P, C, V, members, size))
+    P, C, V, members, size, part = (x[new] for x in (P, C, V, members, size, part))
     if not len(P): return e
     pu, cu = (old + sorted(set(fresh.tolist()) - set(old)) for old, fresh in ((e.perturbations, P), (e.contexts, C)))
     p, c = pd.Index(pu).get_indexer(P), pd.Index(cu).get_indexer(C)
@@ -419,7 +430,7 @@ def extend_effects(
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore', RuntimeWarning)
                 D[here] = V[here] - np.nan_to_num(np.nanmean(V[here] - usual[p[here]] @ e.basis, 0))
-    E = np.nan_to_num(D) @ (e.basis / (e.basis[0] @ e.basis[0])).T
+    E = part[:, None] * np.nan_to_num(D) @ (e.basis / (e.basis[0] @ e.basis[0])).T
     key, back = np.unique(p.astype(np.int64) * len(cu) + c, return_inverse=True)
     E = np.stack([np.bincount(back, v) for v in E.T], 1) / np.bincount(back)[:, None]      # measured twice: the mean
     kept = ~np.isin(e.p.astype(np.int64) * len(cu) + e.c, key)

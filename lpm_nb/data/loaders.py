@@ -73,6 +73,7 @@ class BlockLoader:
         self.blocks, self.share, self.skip, self.window = [b.to(device) for b in blocks], share, skip, window
         self.rows = [np.arange(len(b)) for b in blocks] if rows is None else [np.asarray(r) for r in rows]
         self.sizes = [bs or batch_size(len(r)) for r in self.rows]
+        self.weighs = any(b.weight is not None for b in blocks)
         self.bs, self.shuffle, self.seed, self.epoch, self.device = max(self.sizes, default=1), shuffle, seed, 0, torch.device(device)
         self.dataset, self.drop_last, self.n_inp = self, False, 9 + any(s is not None and s.ndim == 2 for s in skip or ())
     def __len__(self): return sum(map(self.n_batches, range(len(self.blocks))))
@@ -158,7 +159,8 @@ def _batch(self:BlockLoader, k, rows, values):
     rows, values = rows[part], None if values is None else values[part]
     if skip is not None and skip.ndim == 2: use = torch.from_numpy(~skip[:, rows]).to(self.device)
     at = torch.from_numpy(rows).to(self.device)
-    return (*b.inputs(at), *(() if use is None else (use,)), b.targets(torch.from_numpy(rows) if b.apart else at, values))
+    y = b.targets(torch.from_numpy(rows) if b.apart else at, values)
+    return (*b.inputs(at), *(() if use is None else (use,)), y, *([b.weight[at] if b.weight is not None else y.new_ones(len(y))] if self.weighs else ()))
 
 @patch
 def to(self:BlockLoader, device):

@@ -163,20 +163,23 @@ def without_interaction(self:ClassicalModel,
     return out
 
 # %% ../../nbs/model/06c_classical.ipynb #027da359
-def _sums(codes, n, X):
-    "(n, k) sums of the rows of X that have one code."
-    return csr_matrix((np.ones(len(codes), X.dtype), (codes, np.arange(len(codes)))), shape=(n, len(codes))) @ X
+def _sums(codes, n, X, weight=None):
+    "(n, k) sums of the rows of X that have one code, each row as much as it counts."
+    w = np.ones(len(codes), X.dtype) if weight is None else weight.astype(X.dtype)
+    return csr_matrix((w, (codes, np.arange(len(codes)))), shape=(n, len(codes))) @ X
+
+def _of(weight, at): return None if weight is None else weight[at]
 
 # %% ../../nbs/model/06c_classical.ipynb #e3b4f457
-def _cells(P, C, pieces, basis, levels=None):
-    "Perturbations, contexts, level (c, r); of each measured cell its number p × contexts + c, effect (k,) and what was seen (1 or k,)."
+def _cells(P, C, pieces, basis, *, levels=None, weight=None):
+    "Perturbations, contexts, level (c, r); of each measured cell its number p × contexts + c, effect (k,) and how much was seen (1 or k,): `weight` of each experiment."
     (p, pu), (c, cu) = pd.factorize(P, sort=True), pd.factorize(C, sort=True)
     total = n = 0
     for at, V in pieces():
         measured = ~np.isnan(V)
-        total = total + _sums(c[at], len(cu), np.where(measured, V, 0))
-        n = n + _sums(c[at], len(cu), measured.astype(np.float32))
-    level = (total / np.maximum(n, 1)).astype(np.float32)
+        total = total + _sums(c[at], len(cu), np.where(measured, V, 0), _of(weight, at))
+        n = n + _sums(c[at], len(cu), measured.astype(np.float32), _of(weight, at))
+    level = (total / np.where(n > 0, n, 1)).astype(np.float32)
     for j, q in enumerate(cu): level[j] = (levels or {}).get(q, level[j])
     key, back = np.unique(p * len(cu) + c, return_inverse=True)
     total = n = 0
@@ -184,62 +187,71 @@ def _cells(P, C, pieces, basis, levels=None):
         measured = ~np.isnan(V)
         E = np.where(measured, V - level[c[at]], 0)
         if basis is not None: E, measured = E @ basis.T, measured.any(1, keepdims=True)
-        total = total + _sums(back[at], len(key), E)
-        n = n + _sums(back[at], len(key), measured.astype(np.float32))
-    return list(pu), list(cu), level, key, total / np.maximum(n, 1), n > 0
+        total = total + _sums(back[at], len(key), E, _of(weight, at))
+        n = n + _sums(back[at], len(key), measured.astype(np.float32), _of(weight, at))
+    return list(pu), list(cu), level, key, total / np.where(n > 0, n, 1), n
 
-def _dense(P, C, pieces, basis, levels=None):
-    "Perturbations, contexts, level (c, r), D (p, c, k), seen (p, c, 1 or k), and of few readouts what adds up (p, c, k)."
-    pu, cu, level, key, E, there = _cells(P, C, pieces, basis, levels)
+def _dense(P, C, pieces, basis, *, levels=None, weight=None):
+    "Perturbations, contexts, level (c, r), D (p, c, k), seen (p, c, 1 or k), weight (p, c) or None, and of few readouts what adds up (p, c, k)."
+    pu, cu, level, key, E, there = _cells(P, C, pieces, basis, levels=levels, weight=weight)
     D, seen = np.zeros((len(pu), len(cu), E.shape[1]), np.float32), np.zeros((len(pu), len(cu), there.shape[1]), bool)
     D[key // len(cu), key % len(cu)] = E
-    seen[key // len(cu), key % len(cu)] = there
-    usual = additive_effects(np.where(seen, D + level, np.nan), cu)[1] - level if basis is None else None
-    return pu, cu, level, D, seen, usual
+    seen[key // len(cu), key % len(cu)] = there > 0
+    W = None
+    if weight is not None:
+        W = np.zeros(D.shape[:2], np.float32)
+        W[key // len(cu), key % len(cu)] = there.max(1)
+    usual = additive_effects(np.where(seen, D + level, np.nan), cu, weight=W)[1] - level if basis is None else None
+    return pu, cu, level, D, seen, W, usual
 
 # %% ../../nbs/model/06c_classical.ipynb #c614de91
-def _amounts(P, C, pieces, basis, levels):
+def _amounts(P, C, pieces, basis, *, levels, weight=None):
     "Rows, contexts and tables of models of amounts."
-    pu, cu, level, key, E, seen = _cells(P, C, pieces, None if basis is None else basis / (basis[0] @ basis[0]), levels)
+    pu, cu, level, key, E, n = _cells(P, C, pieces, None if basis is None else basis / (basis[0] @ basis[0]), levels=levels, weight=weight)
     name, amount = split_labels(np.array(pu, object))
     p, rows = pd.factorize(name, sort=True)
-    fitted = fit_amounts(p[key // len(cu)], key % len(cu), log_amounts(amount)[key // len(cu)], Y=np.where(seen, E, np.nan))
+    fitted = fit_amounts(p[key // len(cu)], key % len(cu), log_amounts(amount)[key // len(cu)], Y=np.where(n > 0, E, np.nan))
     return list(rows), cu, dict(level=level, basis=np.eye(level.shape[1], dtype=np.float32) if basis is None else basis, **fitted)
 
 def _related(rows, contexts, level, key, E, there, settings):
     "Rows, contexts and tables of the model of related pairs; silent where no other context knows the perturbation."
     p, c = key // len(contexts), key % len(contexts)
-    told = np.where(there, E, 0).astype(np.float32)
+    told = np.where(there > 0, E, 0).astype(np.float32)
     W = related_pairs(told, p, c, shape=(len(rows), len(contexts)), **settings)
     measured = np.zeros(W.shape[:2], bool)
     measured[p, c] = True
     W[measured.sum(1)[:, None] - measured == 0] = np.nan
     return list(rows), list(contexts), dict(level=level, answers=W, basis=told, p=p.astype(np.int32), c=c.astype(np.int32))
 
-def _usual_profiles(P, C, pieces, level, few=2.):
+def _usual_profiles(P, C, pieces, level, *, weight=None, few=2.):
     "(p, r) effects that come again, readout by readout: means of each perturbation, shrunk by what measurements of one differ by."
     (p, pu), (c, _) = pd.factorize(P, sort=True), pd.factorize(C, sort=True)
-    total = n = square = 0
+    total = n = each = square = 0
     for at, V in pieces():
         seen = ~np.isnan(V)
         E = np.where(seen, V - level[c[at]], 0).astype(np.float32)
-        total = total + _sums(p[at], len(pu), E)
-        n = n + _sums(p[at], len(pu), seen.astype(np.float32))
-        square = square + (E**2).sum(0)
-    between, k = (total**2 / np.maximum(n, 1)).sum(0), (n > 0).sum(0)
-    free = n.sum(0) - k
+        total = total + _sums(p[at], len(pu), E, _of(weight, at))
+        n = n + _sums(p[at], len(pu), seen.astype(np.float32), _of(weight, at))
+        each = each + _sums(p[at], len(pu), seen.astype(np.float32))
+        square = square + ((E**2).sum(0) if weight is None else weight[at] @ E**2)
+    between, k = (total**2 / np.where(n > 0, n, 1)).sum(0), (n > 0).sum(0)
+    free = each.sum(0) - k
     def pooled(sums, count): return (sums + few * sums.sum() / max(count.sum(), 1)) / (count + few)
     noise = np.maximum(pooled(square - between, free), 1e-12)
     size = np.maximum(pooled(between - k * noise, n.sum(0)), 1e-3 * noise)
     return (total / (n + noise / size)).astype(np.float32)
 
 # %% ../../nbs/model/06c_classical.ipynb #f7481671
-def _low_rank(D, seen, usual, threshold):
+def _low_rank(D, seen, usual, weight, threshold):
     "What adds up and the completed rest, every perturbation at the same scale."
     E = np.where(seen, D - usual, np.nan).reshape(len(D), -1)
     known = ~np.isnan(E)
-    scale = np.sqrt((np.nansum(E**2, 1) + 10 * np.nanmean(E**2)) / (known.sum(1) + 10))[:, None]
-    return usual + (soft_impute(E / scale, threshold=threshold) * scale).reshape(D.shape)
+    if weight is None: w, square, n = None, np.nansum(E**2, 1), known.sum(1)
+    else:
+        w = np.broadcast_to((weight / max(weight.max(), 1e-9))[..., None], D.shape).reshape(E.shape)
+        square, n = np.nansum(w * E**2, 1), (w * known).sum(1)
+    scale = np.sqrt((square + 10 * square.sum() / n.sum()) / (n + 10))[:, None]
+    return usual + (soft_impute(E / scale, weight=w, threshold=threshold) * scale).reshape(D.shape)
 
 # %% ../../nbs/model/06c_classical.ipynb #7a648901
 CLASSICAL = {                                                             # method -> settings that are tried
@@ -273,16 +285,16 @@ SUMS = ['sums of profiles', 'low rank of profiles']                    # methods
 OF_PROFILES = ['kernel', 'nearest', 'factors of profiles', *SUMS]   # along the leading directions
 RELATED = 'related pairs'                                              # the method whose answers are weighted sums of measured profiles
 
-def _answers(method, contexts, level, D, seen, settings, usual=None):
+def _answers(method, contexts, level, D, *, seen, settings, usual=None, weight=None):
     "Effects (p, c, k) everywhere, of sums of profiles less `usual`; silent where no other context knows the perturbation. `usual`: what adds up."
-    if usual is None and method in ADDING: usual = additive_effects(np.where(seen, D + level, np.nan), contexts)[1] - level
+    if usual is None and method in ADDING: usual = additive_effects(np.where(seen, D + level, np.nan), contexts, weight=weight)[1] - level
     if method == 'additive': full = usual
-    elif method == 'low rank': full = _low_rank(D, seen, usual, **settings)
-    elif method in ADDING: full = assay_factors(contexts, level, D, seen=seen, usual=usual, **settings)
+    elif method == 'low rank': full = _low_rank(D, seen, usual, weight, **settings)
+    elif method in ADDING: full = assay_factors(contexts, level, D, seen=seen, usual=usual, weight=weight, **settings)
     elif method == 'sums of profiles': full = np.zeros_like(D[..., :1])              # all of it is in `usual`
-    elif method == 'low rank of profiles': full = _low_rank(D, seen, usual, **settings) - usual
-    elif method == 'factors of profiles': full = bayesian_factors(np.where(seen, D, np.nan), **settings)
-    else: full = {'kernel': kernel_effects, 'nearest': nearest_effects}[method](D, seen, **settings)
+    elif method == 'low rank of profiles': full = _low_rank(D, seen, usual, weight, **settings) - usual
+    elif method == 'factors of profiles': full = bayesian_factors(np.where(seen, D, np.nan), weight=weight, **settings)
+    else: full = {'kernel': kernel_effects, 'nearest': nearest_effects}[method](D, seen if weight is None else weight[..., None], **settings)
     elsewhere = (seen.any(-1).sum(1)[:, None] - seen.any(-1)) > 0
     return np.where(elsewhere[..., None], full, np.nan).astype(np.float32)
 
@@ -366,11 +378,14 @@ def _whole(V): return [(np.arange(len(V)), V)]
 # %% ../../nbs/model/06c_classical.ipynb #b619cbb4
 class _Material:
     "What the methods of one group of screens are fitted to, `names`, and those that have something to say of it; each form of it is made once."
-    def __init__(self, atlas, *, names, rows, scaling, basis, levels):
+    def __init__(self, atlas, *, names, rows, scaling, basis, levels, weights):
         self.names, self.everyone, self.rows, self.basis, self.levels, self._dense = names, list(atlas), rows, basis, levels, {}
         self.screens, obs = list(atlas.values()), [s.obs[rows[n]] for n, s in atlas.items()]
         self.P, self.C = (np.concatenate([f(o) for o in obs]) for f in (effect_labels, lambda o: texts(o['context'])))
         self.treated, self.home = self.P != '', np.repeat(np.array(list(atlas), object), [len(o) for o in obs])
+        self.W = None
+        if any(n in weights for n in atlas):
+            self.W = np.concatenate([weights[n][rows[n]] if n in weights else np.ones(rows[n].sum(), np.float32) for n in atlas])
         self.symbols = len({x for o in obs for x in o['perturbation'].unique()} - {''})     # perturbations without their amounts
         self.large = any(is_large(s.X) for s in self.screens)
         self._parts = [(s.X, np.flatnonzero(rows[n]), scaling[n]) for n, s in atlas.items()]
@@ -392,20 +407,22 @@ def dense(self:_Material, who):
         all_of_it = len(who) == len(self.everyone)
         mine = self.treated & (all_of_it | np.isin(self.home, list(who)))
         pieces = self.pieces if all_of_it else partial(_whole, self.V[mine])
-        self._dense[who] = _dense(self.P[mine], self.C[mine], pieces, self.unit_basis, self.levels)
+        self._dense[who] = _dense(self.P[mine], self.C[mine], pieces, self.unit_basis, levels=self.levels, weight=_of(self.W, mine))
     return self._dense[who]
 
 @patch(as_prop=True)
 def amounts(self:_Material):
     "Rows, contexts and tables of models of amounts."
     if 'amounts' not in self._dense:
-        self._dense['amounts'] = _amounts(self.P[self.treated], self.C[self.treated], self.pieces, self.basis, self.levels)
+        self._dense['amounts'] = _amounts(self.P[self.treated], self.C[self.treated], self.pieces, self.basis, levels=self.levels,
+            weight=_of(self.W, self.treated))
     return self._dense['amounts']
 
 @patch
 def usual(self:_Material, level):
     "(p, r) effects that come again in all contexts, readout by readout."
-    if 'usual' not in self._dense: self._dense['usual'] = _usual_profiles(self.P[self.treated], self.C[self.treated], self.pieces, level)
+    if 'usual' not in self._dense:
+        self._dense['usual'] = _usual_profiles(self.P[self.treated], self.C[self.treated], self.pieces, level, weight=_of(self.W, self.treated))
     return self._dense['usual']
 
 @patch(as_prop=True)
@@ -421,25 +438,26 @@ def zero(self:_Material):
 @patch
 def cells(self:_Material):
     "What was measured, as `_cells` lists it, in all readouts."
-    return _cells(self.P[self.treated], self.C[self.treated], self.pieces, None, self.levels)
+    return _cells(self.P[self.treated], self.C[self.treated], self.pieces, None, levels=self.levels, weight=_of(self.W, self.treated))
 
 # %% ../../nbs/model/06c_classical.ipynb #564fbc7a
 def _fit_one(method, who, settings, g):
     "One classical model, of a screen or of all that have something to say; None where there is nothing to fit it to."
     made = partial(ClassicalModel, method, settings=settings)
     if method in OF_MEMBERS:
-        more = dict(zero=g.zero) if method == 'singles' else {}
+        more = dict(zero=g.zero) if method == 'singles' else dict(weight=g.W) if OF_MEMBERS[method] is member_sums else {}
         tables = OF_MEMBERS[method](split_labels(g.P)[0], g.C, g.V, **settings, **more)    # one dose and one time, or none
         return made(g.names, *tables) if tables else None
     if method == RELATED: return made(g.names, *_related(*g.cells(), settings))
     if method in OF_AMOUNTS: return made(g.names, *g.amounts)
-    rows, contexts, level, D, seen, usual = g.dense(who)
+    rows, contexts, level, D, seen, W, usual = g.dense(who)
     more = dict(basis=g.basis)                                                             # effects of profiles are in `Effects`
-    if g.basis is None: more = dict(basis=np.eye(D.shape[2], dtype=np.float32), measured=np.where(seen, D, np.nan))
+    if W is not None: more['weight'] = W
+    if g.basis is None: more |= dict(basis=np.eye(D.shape[2], dtype=np.float32), measured=np.where(seen, D, np.nan))
     if method in SUMS:
         more['usual'] = g.usual(level)
         usual = (more['usual'] @ g.unit_basis.T)[:, None]
-    answers = _answers(method, contexts, level, D, seen, settings, usual)
+    answers = _answers(method, contexts, level, D, seen=seen, settings=settings, usual=usual, weight=W)
     return made(list(who) if method in OF_ONE else g.names, rows, contexts, dict(level=level, answers=answers, **more))
 
 def _to_try(method, who, settings, g):
@@ -477,6 +495,7 @@ def fit_classical(
     settings:Mapping[tuple, dict]|None=None, # (method, first screen) -> settings; None = all that are to be tried
     # context -> (n_readouts,) standardised level that effects are measured from; None = the mean of what the context has
     levels:Mapping[str, np.ndarray]|None=None,
+    weights:Mapping[str, np.ndarray]|None=None, # screen -> (n_experiments,) how much each counts, of screens where they differ
 ) -> list[tuple[dict, ClassicalModel]]: # settings and classical model
     "Fit the classical models that have a say on an atlas."
     out, basis = [], {n: e.basis for e in effects for n in e.screens}
@@ -485,7 +504,7 @@ def fit_classical(
         if any(is_large(atlas[n].X) for n in names) and max(len(atlas[n].perturbations) for n in names) > 5000: continue
         screens, scales = with_related(atlas, names, near, scaling=scaling, masks=masks)
         size, there = len(atlas[names[0]].readouts), {c for n in names for c in atlas[n].contexts}
-        make = partial(_Material, names=names, rows=masks, basis=basis.get(names[0]),
+        make = partial(_Material, names=names, rows=masks, basis=basis.get(names[0]), weights=weights or {},
             levels={c: v for c, v in (levels or {}).items() if c in there and len(v) == size})
         alone = make({n: atlas[n] for n in names}, scaling=scaling)
         together = make(screens, scaling=scales) if near else alone
@@ -496,11 +515,11 @@ def fit_classical(
     return out
 
 # %% ../../nbs/model/06c_classical.ipynb #085b71c2
-def _means(codes, n, X):
-    "(n, k) means of the rows of X that have one code, 0 where there is none, and how many there were; NaN = not measured."
+def _means(codes, n, X, weight=None):
+    "(n, k) means of the rows of X that have one code, 0 where there is none, and how much there was; NaN = not measured."
     known = ~np.isnan(X)
-    count = _sums(codes, n, known.astype(np.float32))
-    return _sums(codes, n, np.where(known, X, 0)) / np.maximum(count, 1), count
+    count = _sums(codes, n, known.astype(np.float32), weight)
+    return _sums(codes, n, np.where(known, X, 0), weight) / np.where(count > 0, count, 1), count
 
 # %% ../../nbs/model/06c_classical.ipynb #8ead3260
 def _grown(model, P, C):
@@ -508,12 +527,20 @@ def _grown(model, P, C):
     rows, contexts = (old + sorted(set(fresh.tolist()) - set(old)) for old, fresh in ((model.rows, P), (model.contexts, C)))
     return rows, contexts, pd.Index(rows).get_indexer(P), pd.Index(contexts).get_indexer(C)
 
-def _grown_level(model, contexts, c, apart, levels):
+def _grown_level(model, contexts, c, apart, levels, weight=None):
     "(contexts, r) level; of new contexts as told, else the mean of what their experiments differ by from what the same perturbations do elsewhere."
     n = len(model.contexts)
-    level = np.concatenate([model.tables['level'], _means(c, len(contexts), apart)[0][n:]]).astype(np.float32)
+    level = np.concatenate([model.tables['level'], _means(c, len(contexts), apart, weight)[0][n:]]).astype(np.float32)
     for j in range(n, len(contexts)): level[j] = levels.get(contexts[j], level[j])
     return level
+
+def _grown_weight(t, D, key, fresh):
+    "(p, c) how much each cell counts, of what was known and of new cells; None = all alike."
+    if 'weight' not in t and fresh is None: return
+    W = (~np.isnan(D).any(2)).astype(np.float32)
+    if 'weight' in t: W[tuple(map(slice, t['weight'].shape))] = t['weight']
+    W[key // D.shape[1], key % D.shape[1]] = 1 if fresh is None else fresh
+    return W
 
 # %% ../../nbs/model/06c_classical.ipynb #50b82994
 def _extend_amounts(model, P, C, V, *, few, levels):
@@ -552,10 +579,11 @@ def extend_classical(
     V:np.ndarray,    # (n, r) their values, standardised
     effects:Effects|None=None, # what a model of profiles was fitted on
     levels:Mapping[str, np.ndarray]|None=None, # (n_readouts,) standardised levels of new contexts, where they are known from elsewhere
+    weight:np.ndarray|None=None, # (n,) how much each counts; None = all alike
 ) -> ClassicalModel: # as it is where what it was fitted on is unknown, and of pairs
     "Fit a classical model again with more experiments."
     t, new = model.tables, (P != '') & ~np.isnan(V).all(1)
-    P, C, V = P[new], C[new], V[new]
+    P, C, V, weight = P[new], C[new], V[new], _of(weight, new)
     if model.method == RELATED and len(P): return _extend_related(model, P, C, V, levels or {})
     if model.method in OF_AMOUNTS and len(P): return _extend_amounts(model, P, C, V, few=effects is None, levels=levels or {})
     if model.method in OF_MEMBERS or (effects is None and 'measured' not in t) or not len(P): return model
@@ -566,18 +594,20 @@ def extend_classical(
         i, j = (pd.Index(mine).get_indexer(theirs)[at] for mine, theirs, at in ((model.rows, effects.perturbations, effects.p),
             (model.contexts, effects.contexts, effects.c)))
         D[i[(i >= 0) & (j >= 0)], j[(i >= 0) & (j >= 0)]] = effects.values[(i >= 0) & (j >= 0)]
-    level = _grown_level(model, contexts, c, V - (shrunken_mean(np.nan_to_num(D), ~np.isnan(D), 1.) @ t['basis'])[p], levels or {})
+    level = _grown_level(model, contexts, c, V - (shrunken_mean(np.nan_to_num(D), ~np.isnan(D), 1.) @ t['basis'])[p], levels or {}, weight)
     E, known = np.nan_to_num(V - level[c]), ~np.isnan(V)
     if effects is not None: E, known = E @ (t['basis'] / (t['basis'][0] @ t['basis'][0])).T, known.any(1, keepdims=True)
     key, back = np.unique(p * len(contexts) + c, return_inverse=True)
-    total, n = _sums(back, len(key), E), _sums(back, len(key), known.astype(np.float32))
-    D[key // len(contexts), key % len(contexts)] = np.where(n > 0, total / np.maximum(n, 1), np.nan)
+    total, n = (_sums(back, len(key), x, weight) for x in (E, known.astype(np.float32)))
+    D[key // len(contexts), key % len(contexts)] = np.where(n > 0, total / np.where(n > 0, n, 1), np.nan)
+    W = _grown_weight(t, D, key, None if weight is None else n.max(1))
     seen, added, usual = ~np.isnan(D) if effects is None else ~np.isnan(D).any(2, keepdims=True), {}, None
     if effects is None: added['measured'] = D
+    if W is not None: added['weight'] = W
     if 'usual' in t:                                               # of perturbations that are new; the others keep theirs
         E, known = np.where(known_V := ~np.isnan(V), V - level[c], 0), known_V.astype(np.float32)
-        fresh = (_sums(p, len(rows), E) / (_sums(p, len(rows), known) + 1))[len(model.rows):]
+        fresh = (_sums(p, len(rows), E, weight) / (_sums(p, len(rows), known, weight) + 1))[len(model.rows):]
         added['usual'] = np.concatenate([t['usual'], fresh]).astype(np.float32)
         usual = (added['usual'] @ (t['basis'] / (t['basis'][0] @ t['basis'][0])).T)[:, None]
-    answers = _answers(model.method, contexts, level, np.nan_to_num(D), seen, model.settings, usual)
+    answers = _answers(model.method, contexts, level, np.nan_to_num(D), seen=seen, settings=model.settings, usual=usual, weight=W)
     return replace(model, rows=rows, contexts=contexts, tables={**t, 'level': level, 'answers': answers, **added})

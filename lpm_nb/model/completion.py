@@ -21,20 +21,22 @@ from ..core import DataError, parse_context
 def soft_impute(
     M:np.ndarray,        # (n, m), NaN = unknown
     *,
+    weight:np.ndarray|None=None, # (n, m) how much each entry counts, of which the largest is 1 at the most; None = all alike
     threshold:float=.25, # taken off the singular values, in units of the largest that noise of the entries' size would have
     steps:int=25,        # most rounds of filling in and shrinking
     tol:float=5e-3,      # stop when the relative change is smaller
 ) -> np.ndarray: # (n, m) without NaN
     "Complete a matrix by iterated soft-thresholding of its singular values."
-    if M.shape[0] > M.shape[1]: return soft_impute(M.T, threshold=threshold, steps=steps, tol=tol).T
+    if M.shape[0] > M.shape[1]: return soft_impute(M.T, weight=None if weight is None else weight.T, threshold=threshold, steps=steps, tol=tol).T
     seen = ~np.isnan(M)
-    known = np.where(seen, M, 0)
+    known, w = np.where(seen, M, 0), None if weight is None else np.where(seen, weight, 0)
     low = np.zeros_like(known)
-    cut = threshold * np.sqrt((known**2).sum() / max(seen.sum(), 1)) * np.sqrt(M.shape[1] * seen.mean())
+    n = max(seen.sum() if w is None else w.sum(), 1e-9)
+    cut = threshold * np.sqrt((known**2 if w is None else w * known**2).sum() / max(n, 1)) * np.sqrt(M.shape[1] * n / seen.size)
     for _ in range(steps):
-        filled = np.where(seen, known, low)
-        w, U = np.linalg.eigh(filled @ filled.T)
-        s = np.sqrt(np.maximum(w, 1e-12))
+        filled = np.where(seen, known, low) if w is None else low + w * (known - low)
+        squares, U = np.linalg.eigh(filled @ filled.T)
+        s = np.sqrt(np.maximum(squares, 1e-12))
         keep = s > cut
         U = U[:, keep]
         before, low = low, (U * (1 - cut / s[keep])) @ (U.T @ filled)
@@ -116,21 +118,22 @@ def bayesian_factors(
     views:Sequence[int]|None=None,
     noise:float=5.,  # a column's noise is learned as if it had so many rows more, of average noise
     centred:float=0.,# a column's mean is learned as if it had so many rows more, of which it is 0
+    weight:np.ndarray|None=None, # (n, m) inverse variance of the noise of each cell, in units of its column's; None = all alike
 ) -> np.ndarray: # as Y, float32, without NaN: the posterior means
     "Complete a table by factor analysis whose factors, loadings and noise are posteriors (variational Bayes)."
-    if Y.ndim == 2: return bayesian_factors(Y[..., None], k=k, steps=steps, views=views, noise=noise, centred=centred)[..., 0]
+    if Y.ndim == 2: return bayesian_factors(Y[..., None], k=k, steps=steps, views=views, noise=noise, centred=centred, weight=weight)[..., 0]
     n, m, q = Y.shape
     seen = ~np.isnan(Y).any(2)
-    S = seen.astype(np.float32)
+    S = seen.astype(np.float32) if weight is None else (seen * weight).astype(np.float32)
     k = min(k, n, m * q)
     if not S.any(): raise DataError("expected a table with known cells, got none")
     if k < 1 or steps < 1: raise DataError(f"expected k ≥ 1 and steps ≥ 1, got {k} and {steps}")
     if views is not None and len(views) != m: raise DataError(f"expected a view for each of the {m} columns, got {len(views)}")
     count, here = S.sum(0)[:, None], S[..., None]
     Y = np.where(seen[..., None], Y, 0).astype(np.float32)
-    centre = Y.sum(0) / np.maximum(count + centred, 1)
-    E = (Y - centre) * here
-    scale = np.sqrt(_usual_scale((E**2).sum(0), count, noise)) + 1e-12
+    centre = (here * Y).sum(0) / np.maximum(count + centred, 1 if weight is None else 1e-9)
+    E = (Y - centre) * seen[..., None]
+    scale = np.sqrt(_usual_scale((here * E**2).sum(0), count, noise)) + 1e-12
     E /= scale
     flat, eye, add = E.reshape(n, -1), np.eye(k, dtype=np.float32), _symmetric_sums(k)
     of, size, of_views = _sums_of_views(views, m)
@@ -149,7 +152,7 @@ def bayesian_factors(
         fit = (Z @ V.reshape(-1, k).T).reshape(n, m, q)
         level = (here * (E - fit)).sum(0) / (count + 1)
         # the last two: what the rows' spread adds
-        error = ((here * (E - level - fit))**2).sum(0) + np.einsum('mij,mqij->mq', B, T) + ((V @ B) * V).sum(2) - (here * fit**2).sum(0)
+        error = (here * (E - level - fit)**2).sum(0) + np.einsum('mij,mqij->mq', B, T) + ((V @ B) * V).sum(2) - (here * fit**2).sum(0)
         sigma = _usual_scale(error, count, noise)
         alpha = (size * q / of_views(((V - usual[:, None])**2).sum(1) + np.einsum('mqii->mi', T))).astype(np.float32)[of]
     return (fit + level) * scale + centre
@@ -181,15 +184,16 @@ def best_linear(
     return out
 
 # %% ../../nbs/model/06a_completion.ipynb #aae4f9d7
-def _crossed_effects(Y, groups, sizes, *, shares, few, pooled, steps, tol):
+def _crossed_effects(Y, groups, sizes, *, weight, shares, few, pooled, steps, tol):
     "Mean, effects, and the share that each part and the noise have of the variance: of all readouts together if `pooled`."
     seen = ~np.isnan(Y)
-    n = np.maximum(seen.sum(0), 1)
+    w = np.ones(len(Y)) if weight is None else weight
+    n = np.maximum(w @ seen, 1e-12)
     rest = np.where(seen, Y, 0).astype(np.float64)
-    mean = rest.sum(0) / n
+    mean = w @ rest / n
     rest = np.where(seen, rest - mean, 0)
-    total = np.maximum((rest**2).sum(0) / n, 1e-12)
-    add = [csr_matrix((np.ones(len(Y)), (g, np.arange(len(Y)))), shape=(k, len(Y))) for g, k in zip(groups, sizes)]
+    total = np.maximum(w @ rest**2 / n, 1e-12)
+    add = [csr_matrix((w, (g, np.arange(len(Y)))), shape=(k, len(Y))) for g, k in zip(groups, sizes)]
     count = [a @ seen.astype(np.float64) for a in add]
     *size, noise = [s * total for s in shares]
     effect = [np.zeros((k, Y.shape[1])) for k in sizes]
@@ -205,10 +209,10 @@ def _crossed_effects(Y, groups, sizes, *, shares, few, pooled, steps, tol):
             rest -= np.where(seen, effect[j][g], 0)
             unsure.append(noise / (count[j] + noise / size[j]))
             moved = max(moved, np.sqrt(np.mean((effect[j] - before)**2 / total)))
-        shift = rest.sum(0) / n
+        shift = w @ rest / n
         mean = mean + shift
         rest -= np.where(seen, shift, 0)
-        noise = variance((rest**2).sum(0) + sum((c * u).sum(0) for c, u in zip(count, unsure)), n, shares[-1])
+        noise = variance(w @ rest**2 + sum((c * u).sum(0) for c, u in zip(count, unsure)), n, shares[-1])
         size = [variance(np.where(c > 0, e**2 + u, 0).sum(0), (c > 0).sum(0), s) for e, u, c, s in zip(effect, unsure, count, shares)]
         if moved < tol: break
     return mean, effect, [float((v / total).mean()) for v in (*size, noise)]
@@ -218,6 +222,7 @@ def crossed_effects(
     groups:Sequence[np.ndarray], # of each part, (n,) which of its effects a row has
     sizes:Sequence[int], # of each part, how many effects it has
     *,
+    weight:np.ndarray|None=None, # (n,) inverse variance of the noise of each row, in units of what is usual; None = all alike
     steps:int=60,    # most rounds
     tol:float=1e-3,  # stop when no part changes by more, in standard deviations
     # variances are learned as if so many effects and rows more had an equal share each; of profiles, five times as many with the shares
@@ -229,14 +234,16 @@ def crossed_effects(
     shares, r = [1 / (len(groups) + 1)] * (len(groups) + 1), Y.shape[1]
     if r >= 20:
         some = Y[:, np.unique(np.linspace(0, r - 1, sample).astype(int))]
-        shares = _crossed_effects(some, groups, sizes, shares=shares, few=few, pooled=True, steps=5 * steps, tol=tol / 10)[2]
+        shares = _crossed_effects(some, groups, sizes, weight=weight, shares=shares, few=few, pooled=True, steps=5 * steps, tol=tol / 10)[2]
         few = 5 * few
-    return _crossed_effects(Y, groups, sizes, shares=shares, few=few, pooled=False, steps=steps, tol=tol)[:2]
+    return _crossed_effects(Y, groups, sizes, weight=weight, shares=shares, few=few, pooled=False, steps=steps, tol=tol)[:2]
 
 # %% ../../nbs/model/06a_completion.ipynb #a1de3980
 def additive_effects(
     Y:np.ndarray,    # (p, c, r) values, NaN = not measured
     contexts:Sequence[str], # (c,) names, system first: what follows the first | is the assay
+    *,
+    weight:np.ndarray|None=None, # (p, c) how much each cell counts; None = all alike
 ) -> tuple[np.ndarray, np.ndarray]: # level of each context (c, r), and everything that adds up (p, c, r)
     "Perturbation, perturbation in one assay and context, added up."
     n_p, n_c, r = Y.shape
@@ -244,7 +251,7 @@ def additive_effects(
     assay, names = pd.factorize(np.array(['|'.join(parse_context(x)[1:]) for x in contexts], object))
     several = len(names) > 1
     mean, (of_p, of_c, *of_a) = crossed_effects(Y[p, c], [p, c, *([p * len(names) + assay[c]] if several else [])],
-        [n_p, n_c, *([n_p * len(names)] if several else [])])
+        [n_p, n_c, *([n_p * len(names)] if several else [])], weight=None if weight is None else weight[p, c])
     level = mean + of_c
     out = level + of_p[:, None]
     if several: out += of_a[0].reshape(n_p, len(names), r)[:, assay]
@@ -269,6 +276,7 @@ def assay_factors(
     # then every perturbation is told by `best_linear` from the other systems, the factors filling the holes of what it learns from
     ridge:float|None=None,
     whole:bool|None=None,   # factors of everything, or of what does not add up; None = by how full the table is
+    weight:np.ndarray|None=None, # (p, c) how much each cell counts; None = all alike
 ) -> np.ndarray: # (p, c, r) effects everywhere
     "Bayesian factors of system × (assay, perturbation); of a table that is mostly holes, of what does not add up."
     (s, su), (a, au) = (pd.factorize(np.array([f(parse_context(c)) for c in contexts], object))
@@ -279,9 +287,13 @@ def assay_factors(
     Y = np.full((len(su), len(au), len(D), D.shape[2]), np.nan, np.float32)
     Y[s, a] = np.where(seen, D - base, np.nan).transpose(1, 0, 2)
     views = np.repeat(np.arange(len(au)), len(D))
+    if weight is not None:
+        mine = np.zeros((len(su), len(au), len(D)), np.float32)
+        mine[s, a] = weight.T
+        mine = mine.reshape(len(su), -1)
     def complete(y):
         if np.isnan(y).all(): return np.zeros_like(y)
-        full = bayesian_factors(y, k=k, steps=steps, views=views, centred=10)
+        full = bayesian_factors(y, k=k, steps=steps, views=views, centred=10, weight=None if weight is None else mine)
         return full if ridge is None else best_linear(y.T, full.T, ridge=ridge).T
     full = np.stack([complete(y.reshape(len(su), -1)).reshape(y.shape) for y in np.moveaxis(Y, 3, 0)], 3)
     return base + full[s, a].transpose(1, 0, 2)
@@ -340,16 +352,16 @@ def related_pairs(
 # %% ../../nbs/model/06a_completion.ipynb #e37c61cf
 def shrunken_mean(
     D:np.ndarray,    # (p, c, k) effects, 0 where not seen
-    seen:np.ndarray, # (p, c, 1 or k) boolean
+    seen:np.ndarray, # (p, c, 1 or k) boolean, or how much each counts, 0 where not seen
     lam:float=4.,    # so many contexts without an effect are added
 ) -> np.ndarray: # (p, k)
     "Mean effect of each perturbation, shrunk towards none."
-    return D.sum(1) / np.maximum(seen.sum(1) + lam, 1e-9)
+    return (D * seen).sum(1) / np.maximum(seen.sum(1) + lam, 1e-9)
 
 # %% ../../nbs/model/06a_completion.ipynb #8b5eeb2b
 def nearest_effects(
     D:np.ndarray,    # (p, c, k) effects, 0 where not seen
-    seen:np.ndarray, # (p, c, 1 or k) boolean
+    seen:np.ndarray, # (p, c, 1 or k) boolean, or how much each counts, 0 where not seen
     *,
     k:int=15,        # neighbours
     mix:float=.5,    # weight of the neighbours; the rest is the perturbation's own mean
@@ -358,39 +370,40 @@ def nearest_effects(
     "What the most similar perturbations did in each context, mixed with the own mean."
     n = len(D)
     F, M = D.reshape(n, -1), np.broadcast_to(seen, D.shape).reshape(n, -1).astype(np.float32)
-    norm = np.sqrt((F**2) @ M.T)                                       # length of a where both were measured
+    norm = np.sqrt((M * F**2) @ M.T)                                   # length of a where both were measured
+    F = M * F
     S = (F @ F.T) / np.maximum(norm * norm.T, 1e-9) * np.sqrt(np.minimum(M @ M.T / M.sum(1).mean(), 1))
     np.fill_diagonal(S, -1)
     near = np.argsort(-S, 1)[:, :k]
     weight = np.maximum(np.take_along_axis(S, near, 1), 0)[:, :, None]
     out = np.empty_like(D)
     for j in range(D.shape[1]):
-        w = weight * seen[near, j].any(-1, keepdims=True)
+        w = weight * seen[near, j].max(-1, keepdims=True)
         out[:, j] = mix * (w * D[near, j]).sum(1) / np.maximum(w.sum(1), .5)
     return out + (1 - mix) * shrunken_mean(D, seen, lam)[:, None]
 
 # %% ../../nbs/model/06a_completion.ipynb #d97126e4
 def kernel_effects(
     D:np.ndarray,    # (p, c, k) effects, 0 where not seen
-    seen:np.ndarray, # (p, c, 1 or k) boolean
+    seen:np.ndarray, # (p, c, 1 or k) boolean, or how much each counts, 0 where not seen
     *,
     reach:float=1.,  # squared length scale of the kernel, in units of the median squared distance
     ridge:float=1.,  # noise variance, in units of the kernel's diagonal
 ) -> np.ndarray: # (p, c, k); 0 for a perturbation that was seen in no other context
     "Kernel ridge regression from the mean effect in the other contexts to the effect in each."
-    out, measured = np.zeros_like(D), seen.any(-1)
+    out, weight = np.zeros_like(D), seen.max(-1).astype(np.float32)
     for j in range(D.shape[1]):
         others = np.delete(np.arange(D.shape[1]), j)
-        n = measured[:, others].sum(1)
-        both = measured[:, j] & (n > 0)
+        n = weight[:, others].sum(1)
+        both = (weight[:, j] > 0) & (n > 0)
         if both.sum() < 5: continue
-        E = D[:, others].sum(1) / np.maximum(n, 1)[:, None]
+        E = (D * weight[..., None])[:, others].sum(1) / np.where(n > 0, n, 1)[:, None]
         size = np.linalg.norm(E, axis=1)
         X = E / np.maximum(size, 1e-9)[:, None]
         size = size / max(np.median(size[both]), 1e-9)
         distance = 2 - 2 * X @ X[both].T
         K = np.exp(-distance / (2 * reach * max(np.median(distance[both]), 1e-9))) * size[:, None] * size[both]
-        out[:, j] = np.where((n > 0)[:, None], K @ np.linalg.solve(K[both] + ridge * np.eye(both.sum()), D[both, j]), 0)
+        out[:, j] = np.where((n > 0)[:, None], K @ np.linalg.solve(K[both] + ridge * np.diag(1 / weight[both, j]), D[both, j]), 0)
     return out
 
 # %% ../../nbs/model/06a_completion.ipynb #5143d268

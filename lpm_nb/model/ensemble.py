@@ -37,6 +37,7 @@ from .held_out import FEW, choose_folds, hide_values, hold_out, judged_blocks
 from .lpm import LPMConfig, make_network, start_levels
 from .members import members_alone
 from .new_contexts import set_controls_apart
+from .precision import Precision, measure_precision
 from .predict import find_unmeasured, measure_controls, measure_on_target
 from .stack import Stack
 from .together import rank_and_size
@@ -146,9 +147,16 @@ class _Plan:
     effects:list[Effects]    # what was measured elsewhere
     blocks:list[Block]       # one of each screen
     device:str               # where it is trained
+    precision:dict[str, Precision] # of screens whose experiments have more replicates and fewer
     hiding:list[str]         # screens of which single values are hidden, not experiments
     blind:dict               # effects without the part of the last member, by what is left
 
+    @property
+    def weights(self) -> dict[str, np.ndarray]: # screen -> (n_experiments,)
+        return {n: p.weights(self.known[n].obs['n_replicates'].to_numpy(float)) for n, p in self.precision.items()}
+    @property
+    def signal(self) -> dict[str, np.ndarray]: # screen -> (n_experiments,)
+        return {n: p.signal(self.known[n].obs['n_replicates'].to_numpy(float)) for n, p in self.precision.items()}
     @property
     def own_valid(self) -> bool: return any(m.any() for m in self.valid.values())
 
@@ -156,9 +164,10 @@ def _make_plan(known, train, valid, config, seed, device, leave):
     vocab = build_vocab(known, train)
     scaling = {n: standardise(s, train[n] if train[n].any() else np.ones(s.n_experiments, bool)) for n, s in known.items()}
     profiles = {n: s for n, s in known.items() if len(s.readouts) >= 20} if config.transfer and config.decoder == 'lpm' else {}
-    effects = measure_effects(profiles, scaling, rank=config.transfer) if profiles else []
-    blocks = atlas_blocks(known, vocab, None, scaling, transfers=atlas_transfers(effects, known))
-    plan = _Plan(known, config, seed, train, valid, leave, vocab, scaling, effects, blocks, device, [], {})
+    precision = {n: p for n, s in known.items() if (p := measure_precision(s, train[n], scaling=scaling[n]))} if config.decoder == 'lpm' else {}
+    plan = _Plan(known, config, seed, train, valid, leave, vocab, scaling, [], [], device, precision, [], {})
+    plan.effects = measure_effects(profiles, scaling, rank=config.transfer, signal=plan.signal) if profiles else []
+    plan.blocks = atlas_blocks(known, vocab, None, scaling, transfers=atlas_transfers(plan.effects, known), weights=plan.weights)
     if config.hold == 'values' and not plan.own_valid: plan.hiding = [n for n, s in known.items() if len(s.readouts) >= 20]
     return plan
 
@@ -186,7 +195,8 @@ def _blind_effects(plan, rest):
             same = all(rest[n].all() for n in [*e.screens, *near]) or not any(rest[n].any() for n in e.screens)
             kept = {n: profiles[n].select_lazily(rest[n]) for n in [*e.screens, *near] if rest[n].any()}
             if same: plan.blind[key].append(e)
-            else: plan.blind[key].append(replace(measure_effects(kept, plan.scaling, like=[e], only=e.screens)[0], screens=e.screens))
+            else: plan.blind[key].append(replace(measure_effects(kept, plan.scaling, like=[e], only=e.screens,
+                signal={n: x[rest[n]] for n, x in plan.signal.items()})[0], screens=e.screens))
     return plan.blind[key]
 
 def _with_transfer(blocks, tables, plan, effects):
@@ -284,6 +294,7 @@ def settle_levels(
     atlas:Atlas,      # what it was trained on
     masks:Mapping[str, np.ndarray], # screen -> (n_experiments,) boolean: which of it
     *,
+    weights:Mapping[str, np.ndarray]|None=None, # screen -> (n_experiments,) how much each counts, of screens where they differ
     least:int=20,     # contexts with fewer experiments are left as they are; also: so many more are added that have nothing left over
     most:int=500,     # experiments of a context that are looked at
     seed:int=0,       # of their choice
@@ -301,8 +312,8 @@ def settle_levels(
             if size < least: continue
             if size > most: rows = np.sort(g.choice(rows, most, replace=False))
             rest = (s.X[rows] - asked.predict_screen(n, s.obs.iloc[rows], unknown='prior')[0]) / scale
-            seen = ~np.isnan(rest)
-            shift[n, c] = (np.where(seen, rest, 0).sum(0) / np.maximum(seen.sum(0), 1) * size / (size + least)).astype(np.float32)
+            seen, w = ~np.isnan(rest), weights[n][rows] if n in (weights or {}) else np.ones(len(rows))
+            shift[n, c] = (w @ np.where(seen, rest, 0) / np.maximum(w @ seen, 1e-9) * size / (size + least)).astype(np.float32)
             for net in networks: net.level[list(model.vocab.readouts).index(n)].data[1 + j] += torch.from_numpy(shift[n, c])
     def moved(f):
         at = {c: v for (n, c), v in shift.items() if n in f.screens}
@@ -411,15 +422,15 @@ def fit_lpm(
         jobs = _processes(plan, together, progress, jobs)
         networks, folds, judged, directions, history = _train_ensemble(plan, together, checkpoint=checkpoint, key=key, progress=progress,
             on_epoch=on_epoch, jobs=jobs)
-        told, stack = hold_out(networks, judged), Stack([], {}, fit_sums(known, plan.scaling) if config.decoder == 'lpm' else {})
+        told, stack = hold_out(networks, judged), Stack([], {}, fit_sums(known, plan.scaling, weights=plan.weights) if config.decoder == 'lpm' else {})
         blind = plan.own_valid or (config.hold == 'pairs' and enough)  # only what no member has trained on can weigh them
         if blind and config.stack and config.decoder == 'lpm':
             stack = fit_stack(networks, plan.vocab, told, folds=folds, known=known, scaling=plan.scaling, effects=plan.effects,
-                blind=directions, jobs=jobs)
+                blind=directions, weights=plan.weights, jobs=jobs)
         elif config.hold == 'values' and config.decoder == 'lpm' and (carried := _carry_over(known, plan.scaling)):
             stack = replace(carried, sums=stack.sums)
         prior = {n: value_variance(s, plan.scaling[n]) for n, s in known.items()}
-        noise, hard = fit_noise(told, networks[0], plan.vocab, prior=prior, atlas=known, folds=folds)
+        noise, hard = fit_noise(told, networks[0], plan.vocab, prior=prior, atlas=known, folds=folds, precision=plan.precision)
         if n_pairs < FEW and not plan.own_valid:                       # judged by what it was trained on: no measure of anything
             noise = {n: np.maximum(v, prior[n]) for n, v in noise.items()}
             history = [{**h, 'valid_loss': np.nan} for h in history]
@@ -430,7 +441,7 @@ def fit_lpm(
         units = {n: s.adata.var['unit'].astype(str).tolist() for n, s in known.items()}
         model = TrainedLPM(networks, plan.vocab, config, plan.scaling, noise, hard, units, plan.effects, stack, pd.DataFrame(history),
             provenance)
-        model = settle_levels(model, known, learned, seed=seed)
+        model = settle_levels(model, known, learned, weights=plan.weights, seed=seed)
         return replace(model, controls=measure_controls(model, whole, seen), prior=prior, own=measure_on_target(model, known, learned),
             unmeasured=find_unmeasured(known, learned), met={n: np.unique(experiment_keys(s.obs[seen[n]])) for n, s in whole.items()},
-            ground=ground)
+            ground=ground, precision=plan.precision)

@@ -30,6 +30,7 @@ from .held_out import FEW, choose_folds, hold_out, judged_blocks
 from .lpm import LPMDecoder, base_of, dose_rungs, make_network, start_levels
 from .members import extend_sums
 from .new_contexts import set_controls_apart
+from .precision import Precision, measure_precision
 from .predict import find_unmeasured, measure_controls, measure_on_target
 from .stack import common_level, count_pairs
 from .trained import Controls, TrainedLPM, atlas_transfers, transfer_widths, experiment_keys
@@ -105,16 +106,17 @@ def _join_controls(old, new):
     return Controls([old.contexts[i] for i in keep] + new.contexts, [old.times[i] for i in keep] + new.times,
         np.concatenate([old.values[keep], new.values]), old.offset, old.spread, np.concatenate([old.count[keep], new.count]))
 
-def _extend_effects(model, atlas, scaling):
+def _extend_effects(model, atlas, scaling, signal):
     "The effects that a model knows, and those of new experiments."
     out = []
     for e in model.effects:
         mine = [s for n, s in atlas.items() if n in e.screens]
-        out.append(extend_effects(e, mine, scaling, levels=network_levels(model.networks, model.vocab, e.screens)) if mine else e)
+        out.append(extend_effects(e, mine, scaling, levels=network_levels(model.networks, model.vocab, e.screens), signal=signal) if mine
+            else e)
     return out
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #26b33c4b
-def _extend_stack(model, atlas, masks, scaling, levels):
+def _extend_stack(model, atlas, masks, *, scaling, levels, weights):
     "The classical models of a model, fitted again with some of the new experiments."
     models = []
     for f in model.stack.models:
@@ -124,7 +126,8 @@ def _extend_stack(model, atlas, masks, scaling, levels):
             continue
         obs = [atlas[n].obs[masks[n]] for n in mine]
         P, C = (np.concatenate([g(o) for o in obs]) for g in (effect_labels, lambda o: texts(o['context'])))
-        models.append(extend_classical(f, P, C, V=np.concatenate([(atlas[n].X[masks[n]] - scaling[n][0]) / scaling[n][1] for n in mine]),
+        w = np.concatenate([weights.get(n, np.ones(len(masks[n]), np.float32))[masks[n]] for n in mine]) if any(n in weights for n in mine) else None
+        models.append(extend_classical(f, P, C, weight=w, V=np.concatenate([(atlas[n].X[masks[n]] - scaling[n][0]) / scaling[n][1] for n in mine]),
             effects=next((e for e in model.effects if f.screens[0] in e.screens), None), levels=levels))
     def news(n): return masks[n] & ~np.isin(experiment_keys(atlas[n].obs), model.met.get(n, []))      # a repeat tells of nothing new
     counts = {n: c + count_pairs(atlas[n], news(n)) if n in atlas else c for n, c in model.stack.counts.items()}
@@ -181,11 +184,11 @@ def _train_on(model, atlas, blocks, vocab, config, *, leave, seed, device, width
         history += [dict(member=m, **r) for r in rows]
     return nets, folds, judged, history
 
-def _answers_of_stack(model, atlas, nets, *, folds, judged, scaling, vocab):
+def _answers_of_stack(model, atlas, nets, *, folds, judged, scaling, vocab, weights):
     "What each member says of what it has not seen, together with classical models that have not seen it either."
     held = hold_out(nets, judged)
     for net, mine, rest in zip(nets, held, folds):
-        stack = _extend_stack(model, atlas, rest, scaling, levels=network_levels([net], vocab, atlas))
+        stack = _extend_stack(model, atlas, rest, scaling=scaling, levels=network_levels([net], vocab, atlas), weights=weights)
         for h in mine:
             n = list(vocab.readouts)[h.block.screen]
             if not stack.weights.get(n): continue
@@ -194,13 +197,13 @@ def _answers_of_stack(model, atlas, nets, *, folds, judged, scaling, vocab):
             h.answer, h.trust = stack.mix(n, [f.predict(h.table) for f in models], base=level, net=h.answer, table=h.table)
     return held
 
-def _extend_noise(model, atlas, held, network, *, vocab, prior, enough):
+def _extend_noise(model, atlas, held, network, *, vocab, prior, precision, enough):
     "How hard it is to predict what is new, by the noise that is known: `noise` and `hardness` of old and new symbols."
-    noise, hard = fit_noise(held, network, vocab, known=model.noise, prior=prior, atlas=atlas)
+    noise, hard = fit_noise(held, network, vocab, known=model.noise, prior=prior, atlas=atlas, precision=precision)
     if not enough:                                                                # too little was held out to tell
         def at_least_usual(name, v):
             if name == 'beyond': return np.stack([np.ones(len(v)), np.zeros(len(v))], 1)                # a factor, and decades
-            return np.stack([v[:, 0], np.ones_like(v[:, 1])], 1) if name in ('dose', 'time') else 1.
+            return np.stack([v[:, 0], np.ones_like(v[:, 1])], 1) if name in ('dose', 'time') else v if name == 'replicates' else 1.
         noise = {n: np.maximum(v, prior.get(n, np.float32(1))) for n, v in noise.items()}
         hard = {k: v if k == 'seen' else np.maximum(v, at_least_usual(k, v)).astype(np.float32) for k, v in hard.items()}
     for k, v in model.hardness.items():                                           # what was known stays; of atoms, what either has
@@ -242,19 +245,24 @@ def _learn_more(model, given, *, epochs, lr, seed, device):
     prior = {n: value_variance(s, scaling[n]) for n, s in atlas.items()} | model.prior
     # the networks
     leave, n_pairs, _ = choose_folds(atlas, whole, config=config, seed=seed)
-    effects = _extend_effects(model, atlas, scaling)
-    blocks = atlas_blocks(atlas, vocab, None, scaling, transfers=atlas_transfers(effects, atlas))
+    precision = model.precision if config.decoder != 'lpm' else {**model.precision, **{n: p for n, s in atlas.items()
+        if n not in model.vocab.readouts and (p := measure_precision(s, whole[n], scaling=scaling[n]))}}
+    weights, signal = ({n: f(precision[n], s.obs['n_replicates'].to_numpy(float)) for n, s in atlas.items() if n in precision}
+        for f in (Precision.weights, Precision.signal))
+    effects = _extend_effects(model, atlas, scaling, signal)
+    blocks = atlas_blocks(atlas, vocab, None, scaling, transfers=atlas_transfers(effects, atlas), weights=weights)
     nets, folds, judged, history = _train_on(model, atlas, blocks, vocab, config, leave=leave, seed=seed, device=choose_device(device),
         widths=transfer_widths(effects))
     # how sure they are, and what stands beside them
-    held = _answers_of_stack(model, atlas, nets, folds=folds, judged=judged, scaling=scaling, vocab=vocab)
-    noise, hard = _extend_noise(model, atlas, held, nets[0], vocab=vocab, prior=prior, enough=n_pairs >= FEW)
-    stack = _extend_stack(model, atlas, whole, scaling, levels=network_levels(nets, vocab, atlas))
-    sums = fit_sums({n: s for n, s in atlas.items() if n not in model.vocab.readouts}, scaling) if config.decoder == 'lpm' else {}
-    sums |= {n: extend_sums(s, atlas[n], scaling=scaling[n], known=model.vocab.atoms) if n in atlas else s
+    held = _answers_of_stack(model, atlas, nets, folds=folds, judged=judged, scaling=scaling, vocab=vocab, weights=weights)
+    noise, hard = _extend_noise(model, atlas, held, nets[0], vocab=vocab, prior=prior, precision=precision,
+        enough=n_pairs >= FEW)
+    stack = _extend_stack(model, atlas, whole, scaling=scaling, levels=network_levels(nets, vocab, atlas), weights=weights)
+    sums = fit_sums({n: s for n, s in atlas.items() if n not in model.vocab.readouts}, scaling, weights=weights) if config.decoder == 'lpm' else {}
+    sums |= {n: extend_sums(s, atlas[n], scaling=scaling[n], known=model.vocab.atoms, weight=weights.get(n)) if n in atlas else s
         for n, s in model.stack.sums.items()}
     made = replace(model, networks=nets, vocab=vocab, config=config, scaling=scaling, effects=effects, stack=replace(stack, sums=sums),
-        noise=noise, hardness=hard, prior=prior, descriptors=None, context_descriptors=[],
+        noise=noise, hardness=hard, prior=prior, precision=precision, descriptors=None, context_descriptors=[],
         units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **model.units},
         history=pd.concat([model.history if 'stage' in model.history else model.history.assign(stage='train'),
             pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True))

@@ -22,7 +22,8 @@ from .amounts import decades_beyond, log_amounts
 from .hardness import PARTS, Judged, amount_curve, choose_hardness, how_much
 from .held_out import Held, pair_codes
 from .lpm import LPMDecoder
-from .predict import noise_factor, on_target_cells
+from .precision import Precision, variance_law
+from .predict import noise_factor, on_target_cells, replicate_factor
 
 # %% ../../nbs/model/06x_fit_noise.ipynb #fitnoi-006
 def _apart(held):
@@ -41,8 +42,22 @@ def _apart(held):
         if not h.part.all(): new.append(pick(h, np.flatnonzero(~h.part)))
     return new, part
 
-def _beyond_spread(h): # (n, r) squared errors without what averaging will take away
-    return np.maximum((h.answer - h.y)**2 - h.trust[:, None]**2 * h.spread, 0)
+def _error_laws(held, precision, names):
+    "(n_screens, 2) see `replicate_factor`, from squared errors of what was held out."
+    out = np.tile(np.array([1., 0.]), (len(names), 1))
+    for s, name in enumerate(names):
+        mine = [h for h in held if h.block.screen == s]
+        if name not in precision or not mine: continue
+        e = np.concatenate([np.nanmean(_beyond_spread(h), 1) for h in mine])
+        n = np.maximum(np.concatenate([h.table['n_replicates'].to_numpy(float) for h in mine]), 1)
+        use = ~np.isnan(e)
+        fixed, each = variance_law(e[use], n[use]) if use.sum() >= 20 else (precision[name].fixed, precision[name].each)
+        out[s] = np.array([fixed, each]) / (fixed + each * (1 / n).mean())
+    return out
+
+def _beyond_spread(h, laws=None): # (n, r) squared errors without what averaging will take away, of as many replicates as usual
+    e = np.maximum((h.answer - h.y)**2 - h.trust[:, None]**2 * h.spread, 0)
+    return e if laws is None else e / replicate_factor(laws, h.block.screen, h.table)[:, None]
 
 def _mean_ratio(e, expected):
     "(n,) squared errors in units of what is expected, mean over readouts; 1 where nothing was measured."
@@ -105,7 +120,7 @@ def _few_errors(errors, guess, n, few):
     few = few / (1 + (n / 20)**2)                                      # of many pairs they say nothing, however exact the screen is
     return (n * errors + few * np.maximum(errors, guess)) / (n + few) * (student.ppf(.95, max(n, 4)) / norm.ppf(.95))**2 if n else errors
 
-def _elsewhere(held, folds, atlas, *, vocab, noise, hard, prior, shrink):
+def _elsewhere(held, folds, atlas, *, vocab, noise, hard, prior, laws, shrink):
     "Which atoms each screen has; how near to a guess a perturbation is that was measured in other screens only, by those that were held out so."
     at, screens = {a: i for i, a in enumerate(vocab.atoms, 1)}, list(vocab.readouts)
     seen = np.full((len(at) + 1, len(screens)), atlas is None)
@@ -130,19 +145,19 @@ def _elsewhere(held, folds, atlas, *, vocab, noise, hard, prior, shrink):
             mine[0] = True
             rows = np.flatnonzero(anywhere[m].all(1) & ~mine[m].all(1))
             if not len(rows): continue
-            r = _mean_ratio(_beyond_spread(h)[rows], (noise_factor(hard, b)[:, None] * noise[screens[b.screen]])[rows])
+            r = _mean_ratio(_beyond_spread(h, laws)[rows], (noise_factor(hard, b)[:, None] * noise[screens[b.screen]])[rows])
             w = _share_of_pair(h.table)[rows]
             sums[:, b.screen] += (w * (r - 1)).sum(), w.sum()
     share = np.clip(sums[0] / sums[1] / np.maximum(guess, 1e-9), 0, 1.5)
     return dict(seen=seen, elsewhere=np.where(guess > 0, share, 0).astype(np.float32))
 
 # %% ../../nbs/model/06x_fit_noise.ipynb #951a2bf0
-def _of_amounts(partly, names, noise, hard, atlas, shrink):
+def _of_amounts(partly, names, noise, hard, *, atlas, laws, shrink):
     "Factors of pairs that were measured at other amounts: (n_screens,) between these, and (n_screens, 2) beyond them and how many decades that was."
     sums, ends = np.full((2, len(names)), shrink), np.zeros((3, len(names)))
     for h in partly:
         b, w = h.block, _share_of_pair(h.table)
-        r = _mean_ratio(_beyond_spread(h), noise_factor(hard, b)[:, None] * noise[b.screen])
+        r = _mean_ratio(_beyond_spread(h, laws), noise_factor(hard, b)[:, None] * noise[b.screen])
         far = np.zeros(len(r))
         if atlas is not None:
             o = atlas[names[b.screen]].obs
@@ -188,12 +203,14 @@ def fit_noise(
     prior:Mapping[str, np.ndarray]|None=None, # screen -> (n_readouts,) variance of its values, standardised; None = 1
     atlas:Atlas|None=None,     # the screens; None = every screen has all that the members were asked for
     folds:Sequence[Mapping[str, np.ndarray]]=(), # of each member, screen -> (n_experiments,) boolean: what it trained on
+    precision:Mapping[str, Precision]|None=None, # of screens whose experiments have more replicates and fewer
     few:float=2.,              # so many pairs that err as a guess are added, since a handful of errors is no measure
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]: # `noise` and `hardness` of a `TrainedLPM`
     "Held-out errors as noise of each readout, and as how much harder each dose, perturbation and context is."
     names = list(vocab.readouts)
     new, partly = _apart(h for hs in held for h in hs)
-    errors = [_Errors(h.block, h.table, _beyond_spread(h), _share_of_pair(h.table)) for h in new]
+    laws = _error_laws(new, precision or {}, names)
+    errors = [_Errors(h.block, h.table, _beyond_spread(h, laws), _share_of_pair(h.table)) for h in new]
     prior = {n: np.ones(len(r), np.float32) for n, r in vocab.readouts.items()} | dict(prior or {})
     noise = _of_readouts(errors, vocab, prior=prior, few=few) | dict(known or {})
     judged = [Judged(e.block, _mean_ratio(e.squared, noise[names[e.block.screen]]), e.weight, pd.util.hash_pandas_object(
@@ -204,5 +221,5 @@ def fit_noise(
         for s, ((n, v), k) in enumerate(zip(noise.items(), beyond))}
     usual = list(noise.values())
     hard['on_target'] = _own_hardness(errors, usual, network, shrink)
-    hard |= _of_amounts(partly, names, usual, hard, atlas, shrink)
-    return noise, hard | _elsewhere(held, folds, atlas, vocab=vocab, noise=noise, hard=hard, prior=prior, shrink=shrink)
+    hard |= dict(replicates=laws.astype(np.float32), **_of_amounts(partly, names, usual, hard, atlas=atlas, laws=laws, shrink=shrink))
+    return noise, hard | _elsewhere(held, folds, atlas, vocab=vocab, noise=noise, hard=hard, prior=prior, laws=laws, shrink=shrink)

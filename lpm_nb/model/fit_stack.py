@@ -47,16 +47,16 @@ def _settings_by_error(held, made, names):
             for h in hs:
                 if names[h.block.screen] not in f.screens: continue
                 e = (f.predict(h.table) - h.y)**2
-                e = e[~np.isnan(e)]
                 at = errors.setdefault((f.method, f.screens[0]), {}).setdefault(json.dumps(settings), np.zeros(2))
-                at += e.sum(), len(e)
-    return {k: json.loads(min(v, key=lambda s: v[s][0] / max(v[s][1], 1))) for k, v in errors.items()}
+                at += h.weight @ np.nansum(e, 1), h.weight @ (~np.isnan(e)).sum(1)
+    return {k: json.loads(min(v, key=lambda s: v[s][0] / max(v[s][1], 1e-9))) for k, v in errors.items()}
 
 def _equations(answers, h, base, counts):
     "pattern -> normal equations of the weights and their changes, of one member's held-out experiments of a screen."
     pair, out, scarce = pair_codes(h.table), {}, counts.scarcity(h.table)
     for pattern, rows in answer_patterns(answers, len(h.table)):
         out[pattern] = fold_equations(h.y[rows], base=base[rows], spread=h.spread[rows], n=len(np.unique(pair[rows])), scarce=scarce[rows],
+            weight=h.weight[rows],
             answers=[h.answer[rows], *(np.where(np.isnan(v), h.answer, v)[rows] for v, on in zip(answers, pattern) if on == '1')])
     return out
 
@@ -91,26 +91,27 @@ def _trust_amounts(weights, kinds):
 
 # %% ../../nbs/model/06u_fit_stack.ipynb #535ec182
 def _of_fold(shared, task, tell):
-    known, scaling = shared
+    known, scaling, weights = shared
     rest, effects, levels = task
-    return fit_classical(known, rest, scaling, effects=effects, levels=levels)
+    return fit_classical(known, rest, scaling, effects=effects, levels=levels, weights=weights)
 
-def _of_folds(networks, vocab, *, folds, known, scaling, effects, blind, jobs):
+def _of_folds(networks, vocab, *, folds, known, scaling, effects, blind, weights, jobs):
     "Of each member, the classical models that have not seen what it leaves out either."
     first = [next(j for j in range(i + 1) if all((folds[j][n] == folds[i][n]).all() for n in known)) for i in range(len(folds))]
     tasks = {i: (folds[i], effects if blind is None else blind[i], network_levels([networks[i]], vocab, known)) for i in sorted(set(first))}
-    made = dict(zip(tasks, run_tasks(_of_fold, list(tasks.values()), shared=(known, scaling), jobs=jobs)))
+    made = dict(zip(tasks, run_tasks(_of_fold, list(tasks.values()), shared=(known, scaling, weights), jobs=jobs)))
     return [made[i] for i in first]
 
 class _StackFit:
     "Classical models with and without the folds, and what the held-out experiments say of their weights."
-    def __init__(self, networks, vocab, held, *, folds, known, scaling, effects, blind, jobs):
+    def __init__(self, networks, vocab, held, *, folds, known, scaling, effects, blind, weights, jobs):
         self.networks, self.known, names = networks, known, list(known)
-        self.made = _of_folds(networks, vocab, folds=folds, known=known, scaling=scaling, effects=effects, blind=blind, jobs=jobs)
+        self.made = _of_folds(networks, vocab, folds=folds, known=known, scaling=scaling, effects=effects, blind=blind, weights=weights,
+            jobs=jobs)
         self.chosen = _settings_by_error(held, self.made, names)
         whole = {n: np.ones(s.n_experiments, bool) for n, s in known.items()}
         self.final = {(f.method, f.screens[0]): f for _, f in fit_classical(known, whole, scaling, effects=effects, settings=self.chosen,
-            levels=network_levels(networks, vocab, known))}
+            levels=network_levels(networks, vocab, known), weights=weights)}
         self.kinds = {n: [k for k in self.chosen if k in self.final and n in self.final[k].screens] for n in names}
         self.counts = {(None, n): count_pairs(s, whole[n]) for n, s in known.items()}      # (member, screen), None = all that is known
         self.counts |= {(i, names[h.block.screen]): count_pairs(known[names[h.block.screen]], folds[i][names[h.block.screen]])
@@ -130,7 +131,7 @@ class _Said:
     def mixed(self, stack):
         "(n, r) answers, and (n,) how far the networks are trusted."
         return stack.mix(self.screen, self.answers, base=self.base, net=self.held.answer, table=self.held.table)
-    def error(self, stack): return float(np.nansum((self.mixed(stack)[0] - self.held.y)**2))
+    def error(self, stack): return float(self.held.weight @ np.nansum((self.mixed(stack)[0] - self.held.y)**2, 1))
 
 @patch
 def ask(self:_StackFit, i, n, block, table):
@@ -190,7 +191,7 @@ def _scale_answers(stack, others, said):
     for x in said:
         if x.held.y.shape[1] < 20 or x.screen not in stack.weights: continue
         new, m = ~x.held.part, x.mixed(others[x.member])[0]
-        mine.setdefault(x.screen, []).append(((m - x.base)[new], (x.held.y - x.base)[new]))
+        mine.setdefault(x.screen, []).append(((m - x.base)[new], (x.held.y - x.base)[new], x.held.weight[new]))
     for n, parts in mine.items():
         if scale := effect_scale(*map(np.concatenate, zip(*parts))): stack.scales[n] = scale
 
@@ -205,10 +206,12 @@ def fit_stack(
     scaling:Mapping[str, tuple], # screen -> (centre, scale)
     effects:Sequence[Effects], # what was measured elsewhere
     blind:Sequence[Sequence[Effects]]|None=None, # of each member, directions without what it leaves out; None = `effects`
+    weights:Mapping[str, np.ndarray]|None=None, # screen -> (n_experiments,) how much each counts, of screens where they differ
     jobs:int=1,          # processes
 ) -> Stack: # classical models of everything that is known, and the weights of all answers
     "Classical models, and how far to trust each beside the networks."
-    fit = _StackFit(networks, vocab, held, folds=folds, known=known, scaling=scaling, effects=effects, blind=blind, jobs=jobs)
+    fit = _StackFit(networks, vocab, held, folds=folds, known=known, scaling=scaling, effects=effects, blind=blind, weights=weights,
+        jobs=jobs)
     # what a member says is judged with weights that have not seen it
     stack, others = _keep_shifts(fit.weighed(), [fit.weighed(i) for i in range(len(held))], fit.said)
     _scale_answers(stack, others, fit.said)
@@ -219,7 +222,7 @@ def fit_stack(
         base, answers = fit.ask(x.member, x.screen, block, table)
         return others[x.member].mix(x.screen, answers, base=base, net=net, table=table)[0]
     told = [(x.member, x.held, x.screen, alone(x)) for x in fit.said if x.held.alone is not None]
-    stack.sums.update(fit_sums(known, scaling, folds=folds, told=told))
+    stack.sums.update(fit_sums(known, scaling, folds=folds, weights=weights, told=told))
     for n, kinds in fit.kinds.items():       # where no pair of a context was ever seen, no fold can judge: its own singles count
         methods = [k[0] for k in kinds]
         if 'singles' in methods: stack.weights.setdefault(n, {})[''.join('01'[v == 'singles'] for v in methods)] = [0., 1.]

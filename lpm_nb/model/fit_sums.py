@@ -36,11 +36,11 @@ def _classes(s):
 
 _TWICE = -1   # the class of members with themselves, in all contexts
 
-def _judge_sums(s, sums, told, *, folds, scaling, classes):
+def _judge_sums(s, sums, told, *, folds, scaling, classes, weight):
     "class -> what was held out of it."
     out = {}
     for i, h, n, alone in told:
-        if n != s.name or (mine := measure_sums(s, folds[i][n], scaling=scaling)) is None: continue
+        if n != s.name or (mine := measure_sums(s, folds[i][n], scaling=scaling, weight=weight)) is None: continue
         rows, table, A = members_alone(h.table, never=sums.never)
         at = _same_rows(h.alone[1], table)
         keep = A @ (at < 0) == 0
@@ -52,7 +52,7 @@ def _judge_sums(s, sums, told, *, folds, scaling, classes):
         for k in np.unique(of):
             j = of == k
             r, g, v = rows[j], ground[j], [x[j] for x in said]
-            q = sum_equations(h.y[r], g, v, spread=(h.trust[:, None]**2 * h.spread)[r])
+            q = sum_equations(h.y[r], g, v, spread=(h.trust[:, None]**2 * h.spread)[r], weight=h.weight[r])
             out.setdefault(int(k), []).append(_HeldCombinations(i, h, r, g, v, q, len(np.unique(pair_codes(h.table.iloc[r])))))
     return out
 
@@ -82,14 +82,15 @@ def fit_sums(
     scaling:Mapping[str, tuple], # screen -> (centre, scale)
     *,
     folds:Sequence[Mapping[str, np.ndarray]]=(), # of each member, screen -> (n_experiments,) boolean: what it trained on
+    weights:Mapping[str, np.ndarray]|None=None, # screen -> (n_experiments,) how much each counts, of screens where they differ
     told:Sequence[tuple[int, Held, str, np.ndarray]]=(), # member, what it held out, screen, and its answers for the members of combinations
 ) -> dict[str, Sums]: # of screens that have something measured alone; answers of `Held` become those that are weighed
     "What single perturbations say of combinations, and how far to trust that."
-    out = {}
+    out, w = {}, weights or {}
     for n, s in known.items():
-        if (sums := measure_sums(s, np.ones(s.n_experiments, bool), scaling=scaling[n])) is None: continue
+        if (sums := measure_sums(s, np.ones(s.n_experiments, bool), scaling=scaling[n], weight=w.get(n))) is None: continue
         out[n], classes = sums, _classes(s)
-        judged = _judge_sums(s, sums, told, folds=folds, scaling=scaling[n], classes=classes)
+        judged = _judge_sums(s, sums, told, folds=folds, scaling=scaling[n], classes=classes, weight=w.get(n))
         if not judged: continue
         errors, count, weights = np.zeros(len(s.readouts)), np.zeros(len(s.readouts)), {}
         for k, parts in judged.items():

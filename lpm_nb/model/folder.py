@@ -23,11 +23,12 @@ from .descriptors import Descriptors, Smoother
 from .ground import Ground
 from .lpm import LPMConfig, make_network
 from .members import Sums
+from .precision import Precision
 from .stack import Counts, Stack
 from .trained import Controls, TrainedLPM, transfer_widths
 
 # %% ../../nbs/model/06n_folder.ipynb #c4e68ea8
-FORMAT = 10
+FORMAT = 11
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
 def _tensors(model):
@@ -64,11 +65,11 @@ def _names(model):
         'own': {n: {str(k): v for k, v in x.items()} for n, x in model.own.items()},
         'controls': {n: of(c, 'contexts', 'times') for n, c in model.controls.items()},
         'ground': {n: of(g, 'contexts', 'times', 'slope') for n, g in model.ground.items()},
-        'effects': [of(e, 'screens', 'perturbations', 'contexts') for e in model.effects]}
+        'precision': {n: asdict(p) for n, p in model.precision.items()}, 'effects': [of(e, 'screens', 'perturbations', 'contexts') for e in model.effects]}
 
 _CONTROLS = ('values', 'offset', 'spread', 'count')
 _SUMS = ('ground', 'alone', 'span', 'curve', 'own', 'error')
-_HARDNESS = ('perturbation', 'context', 'on_target', 'dose', 'time', 'part', 'beyond', 'seen', 'elsewhere')
+_HARDNESS = ('perturbation', 'context', 'on_target', 'dose', 'time', 'part', 'beyond', 'seen', 'elsewhere', 'replicates')
 _SMOOTHER = ('known', 'reach', 'ridge', 'mix', 'explained', 'places')
 
 # %% ../../nbs/model/06n_folder.ipynb #05c219ea
@@ -158,7 +159,7 @@ def load_lpm(
     unmeasured, units = v.pop('unmeasured', {}), v.pop('units')
     effects, stack = _read_effects(v.pop('effects'), t), _read_stack(v.pop('stack'), t)
     controls, described = _read_controls(v.pop('controls', {}), t), _read_descriptors(v.pop('descriptors', []), t)
-    ground = _read_ground(v.pop('ground', {}), t)
+    ground, precision = _read_ground(v.pop('ground', {}), t), {n: Precision(**x) for n, x in v.pop('precision', {}).items()}
     vocab = Vocab(**{**v, 'pairs': [tuple(x) for x in v['pairs']], **{k: v[k] and tuple(v[k]) for k in ('dose', 'time')}})
     config = LPMConfig(**json.loads((folder/'config.json').read_text(encoding='utf-8')))
     def of_screens(what): return {n: t[f'{what}.{n}'].numpy() for n in vocab.readouts}
@@ -168,4 +169,4 @@ def load_lpm(
         pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')}, controls,
         next((d for d in described if d.of == 'perturbation'), None), [d for d in described if d.of == 'context'],
         **{k: {n: t[f'{k}.{n}'].numpy() for n in vocab.readouts if f'{k}.{n}' in t} for k in ('prior', 'met')}, own=own,
-        unmeasured=unmeasured, ground=ground)
+        unmeasured=unmeasured, ground=ground, precision=precision)

@@ -119,6 +119,10 @@ class Held:
     part:np.ndarray=None # (n,) boolean: the same perturbation in the same context was seen, at another dose or time; None = of none
     alone:tuple=None     # of combinations, their members as experiments of their own: a block, a table, the member's answers
 
+    @property
+    def weight(self): # (n,) how much each experiment counts
+        return np.ones(len(self.y), np.float32) if self.block.weight is None else self.block.weight.numpy()
+
     def __post_init__(self):
         if self.part is None: self.part = np.zeros(len(self.y), bool)
         # the other members have seen it: that they differ there is not what averaging takes away

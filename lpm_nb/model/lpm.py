@@ -327,7 +327,8 @@ def _crossed_levels(b, n_contexts, use):
     pieces = [x for x in b.chunks(use) if len(x[0])]
     if not pieces: return torch.zeros(n_contexts, b.n_readouts)
     rows, Y = (torch.cat(x).numpy() for x in zip(*pieces))
-    mean, (_, level) = crossed_effects(Y, [of[rows], b.local.numpy()[rows]], [of.max() + 1, n_contexts])
+    mean, (_, level) = crossed_effects(Y, [of[rows], b.local.numpy()[rows]], [of.max() + 1, n_contexts],
+        weight=None if b.weight is None else b.weight.numpy()[rows])
     return torch.from_numpy((mean + level).astype(np.float32))
 
 def _start_rest(network, b, use):

@@ -225,7 +225,7 @@ def _signal(screen, rows, effects, scale):
     return float(np.clip(1 - noise / max(np.nanmean(effects**2), 1e-12), 0, 1)) if np.isfinite(noise) else .5
 
 # %% ../../nbs/model/06r_members.ipynb #a8901c58
-def _from_all(screen, mask, scaling, atoms, alone, ground):
+def _from_all(screen, mask, scaling, *, atoms, alone, ground, weight):
     "What was measured of members in one context, alone and, if their effects add up, in combinations: (atoms, 1, r) by least squares; of doses, alone."
     o = screen.obs
     members = np.array([tuple(screen.members[p]) for p in o['perturbation'].astype(str)] + [()], object)[:-1]
@@ -244,8 +244,9 @@ def _from_all(screen, mask, scaling, atoms, alone, ground):
         gap = np.isnan(z)
         keep = gap.mean(1) <= .5
         a = A[np.searchsorted(rows, k)][keep]
-        G += (a.T @ a).toarray()
-        B += a.T @ np.where(gap[keep], a @ first, z[keep])  # gaps as what is known alone has them
+        b = a if weight is None else a.multiply(weight[k[keep], None]).tocsr()
+        G += (b.T @ a).toarray()
+        B += b.T @ np.where(gap[keep], a @ first, z[keep])  # gaps as what is known alone has them
     lone = G.diagonal() == 0
     G[lone, lone] = 1
     out[mine[~lone], 0] = (ground[0] + np.linalg.solve(G, B))[~lone]
@@ -302,6 +303,7 @@ def measure_sums(
     mask:np.ndarray,  # (n_experiments,) boolean: which of it may be seen
     *,
     scaling:tuple[np.ndarray, np.ndarray], # centre and scale of each readout
+    weight:np.ndarray|None=None, # (n_experiments,) how much each counts; None = all alike
     most:float=5e6,   # values of single perturbations that are kept at the most
 ) -> Sums|None: # trusting the members alone; None if nothing was measured alone
     "What single perturbations of a screen do."
@@ -318,9 +320,10 @@ def measure_sums(
         for at, x in row_chunks(screen.X, rows=rows):
             z = (x - centre) / scale
             i = code[np.searchsorted(rows, at)]
-            np.add.at(total, i, np.nan_to_num(z))
-            np.add.at(count, i, ~np.isnan(z))
-        return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+            w = 1 if weight is None else weight[at, None]
+            np.add.at(total, i, w * np.nan_to_num(z))
+            np.add.at(count, i, w * ~np.isnan(z))
+        return np.where(count > 0, total / np.where(count > 0, count, 1), np.nan).astype(np.float32)
     guessed = not len(none) and stay_on_one_side(screen, singles)              # nobody says what nothing does
     if not len(none) and not guessed: ground = np.tile((-centre / scale).astype(np.float32), (len(contexts), 1))
     else:
@@ -338,7 +341,7 @@ def measure_sums(
     if not few:
         if len(contexts) > 1: return replace(out, atoms=atoms, alone=alone)
         rho = _signal(screen, singles, alone - ground, scale)
-        return replace(out, atoms=atoms, alone=_from_all(screen, mask, scaling, atoms, alone, ground), weights=[0., 1 - rho, rho])
+        return replace(out, atoms=atoms, alone=_from_all(screen, mask, scaling, atoms=atoms, alone=alone, ground=ground, weight=weight), weights=[0., 1 - rho, rho])
     if guessed and (found := _ground_of_pairs(screen, mask, scaling, alone, atoms=atoms, contexts=contexts)) is not None:
         ground, guessed = np.where(np.isnan(found), ground, found).astype(np.float32), bool(np.isnan(found).all())
         out = replace(out, ground=ground)
@@ -361,6 +364,7 @@ def sum_equations(
     said:Sequence[np.ndarray], # q × (m, r) the answer for the combination, then what its members say
     *,
     spread:np.ndarray|float=0., # (m, r) variance of the first that averaging over the ensemble will take away
+    weight:np.ndarray|None=None, # (m,) how much each counts; None = all alike
 ) -> tuple[np.ndarray, np.ndarray, float]: # (q, q), (q,) and the square of the truth
     "Normal equations of the weights of combinations; of profiles a strong one counts for little more than a weak one."
     seen = ~np.isnan(y)
@@ -368,6 +372,7 @@ def sum_equations(
     X = [np.where(seen, v - ground, 0) for v in said]
     size = (t**2).sum(1)
     w = (1 / np.sqrt(np.maximum(size * (size + np.median(size)), 1e-9)) if y.shape[1] >= 20 else np.ones(len(y)))[:, None]
+    if weight is not None: w = w * weight[:, None]
     A = np.array([[(w * a * b).sum() for b in X] for a in X])
     A[0, 0] -= min((w * np.where(seen, spread, 0)).sum(), .5 * A[0, 0])
     return A, np.array([(w * a * t).sum() for a in X]), float((w * t**2).sum())
@@ -398,9 +403,10 @@ def extend_sums(
     *,
     scaling:tuple[np.ndarray, np.ndarray], # centre and scale of each readout
     known:Iterable[str], # atoms that were met before
+    weight:np.ndarray|None=None, # (n_experiments,) how much each counts; None = all alike
 ) -> Sums:
     "What single perturbations say, with more of them."
-    new = measure_sums(screen, np.ones(screen.n_experiments, bool), scaling=scaling)
+    new = measure_sums(screen, np.ones(screen.n_experiments, bool), scaling=scaling, weight=weight)
     met = [screen.members[p] for p in screen.perturbations]
     single, there = {m[0] for m in met if len(m) == 1}, {a for m in met for a in m}
     old = replace(old, never=sorted((set(old.never) | (there - set(known))) - single))

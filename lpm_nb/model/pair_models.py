@@ -17,7 +17,7 @@ from .members import JOINT_ERROR, effect_span
 from .completion import bayesian_factors, complete_interactions, non_negative
 
 # %% ../../nbs/model/06b_pair_models.ipynb #91df2b18
-def _additive_from(members, rows, V, atoms, ridge=1., nothing=0.):
+def _additive_from(members, rows, V, atoms, *, ridge=1., nothing=0., weight=None):
     "Level (r,) and effects (a, r) of the atoms, from some experiments of one context; NaN where an atom is not among them, `nothing` in readouts that have no value of it."
     seen, out = ~np.isnan(V[rows]), np.full((len(atoms), V.shape[1]), np.nan, np.float32)
     level = np.zeros(V.shape[1])
@@ -27,7 +27,8 @@ def _additive_from(members, rows, V, atoms, ridge=1., nothing=0.):
     for q in same:
         at = rows[seen[:, q].all(1)]
         if not len(at): continue
-        level[q], effect = fit_members([members[i] for i in at], V[np.ix_(at, q)].astype(np.float64), ridge=ridge)
+        level[q], effect = fit_members([members[i] for i in at], V[np.ix_(at, q)].astype(np.float64), ridge=ridge,
+            weight=None if weight is None else weight[at])
         for k, a in enumerate(atoms):
             if a in effect: out[k, q] = effect[a]
     return level, out
@@ -374,6 +375,7 @@ def member_sums(
     # used
     V:np.ndarray,
     *,
+    weight:np.ndarray|None=None, # (n,) how much each experiment counts; None = all alike
     ridge:float=1., # so many experiments without effect are added to each member
     few:int=20,   # fewest combinations of a context
 ): # atoms, contexts, tables: level (c, r), members (c, a, r), NaN = not measured there; None if no context has enough combinations
@@ -389,7 +391,8 @@ def member_sums(
         Y = V[rows]
         gap = np.isnan(Y)
         mean = np.where(gap, 0, Y).sum(0) / np.maximum((~gap).sum(0), 1)
-        level[j], effects[j] = _additive_from([members[i] for i in rows], np.arange(len(rows)), np.where(gap, mean, Y), atoms, ridge=ridge)
+        level[j], effects[j] = _additive_from([members[i] for i in rows], np.arange(len(rows)), np.where(gap, mean, Y), atoms, ridge=ridge,
+            weight=None if weight is None else weight[rows])
     return None if np.isnan(level).all() else (atoms, contexts, dict(level=level, members=effects))
 
 # %% ../../nbs/model/06b_pair_models.ipynb #7ce54e3c

@@ -46,6 +46,7 @@ def fold_equations(
     n:int|None=None,     # as how many experiments they count: those of one pair at several doses as one; None = all
     # (n, k) how little is known of each, see `scarcity`: then also of what weights change by, step by step; None = of weights only
     scarce:np.ndarray|None=None,
+    weight:np.ndarray|None=None, # (n,) how much each experiment counts; None = all alike
 ) -> Equations: # of q weights, then of k × q changes
     "Normal equations of held-out experiments."
     seen = ~np.isnan(y)
@@ -53,6 +54,7 @@ def fold_equations(
     X = np.stack([np.where(seen, v - base, 0) for v in answers], 1)
     size = (t**2).sum(1) / np.maximum(seen.sum(1), 1)
     w = 1 / np.sqrt(np.maximum(size + np.median(size), 1e-9)) / np.maximum(seen.sum(1), 1) if y.shape[1] >= 20 else np.ones(len(y))
+    if weight is not None: w = w * weight
     own, with_truth = X @ X.transpose(0, 2, 1) * w[:, None, None], np.einsum('nqr,nr->nq', X, t) * w[:, None]
     S = np.ones((len(y), 1)) if scarce is None else np.column_stack([np.ones(len(y)), scarce])
     A, b = np.einsum('na,nb,nij->aibj', S, S, own, optimize=True), np.einsum('na,ni->ai', S, with_truth)
@@ -166,6 +168,7 @@ def log_size(
 def effect_scale(
     effect:np.ndarray, # (n, r) predicted effects of held-out profiles
     truth:np.ndarray,  # (n, r) what came out, from the same level; NaN = not measured
+    weight:np.ndarray|None=None, # (n,) how much each profile counts; None = all alike
     *,
     shrink:float=10.,  # so many profiles ask for 1 at each step
     few:int=20,        # fewest profiles
@@ -180,7 +183,7 @@ def effect_scale(
     if len(at) < 2: return None
     hat = np.stack([np.interp(x, at, row) for row in np.eye(len(at))])
     own = (a**2).sum(1)
-    w = 1 / (own + np.median(own))
+    w = (1 if weight is None else weight[use]) / (own + np.median(own))
     G, b = (hat * (w * own)) @ hat.T + shrink * np.eye(len(at)) / 2, (hat * (w * (a * y).sum(1))).sum(1) + shrink / 2
     return [at.tolist(), np.clip(np.linalg.solve(G, b), .1, 2).tolist()]
 

@@ -24,6 +24,7 @@ from ..data.screen import Atlas, canonical_experiments
 from .descriptors import Descriptors
 from .ground import Ground
 from .lpm import LPMConfig
+from .precision import Precision
 from .stack import Stack
 
 # %% ../../nbs/model/06i_trained.ipynb #550acd6a
@@ -48,7 +49,7 @@ class TrainedLPM:
     noise:dict[str, np.ndarray] # screen -> (n_readouts,) held-out mean squared error, standardised
     # factors of the noise: 'perturbation' -> (n_atoms+1, n_screens), 'context' -> (n_contexts+1,), 'on_target' -> (n_kinds+1,), 0 = unknown;
     # 'seen' -> (n_atoms+1, n_screens) which atoms a screen has, 'elsewhere' -> (n_screens,) how near to a guess the others are there, 0 to 1.5;
-    # 'dose' and 'time' -> (n_screens, 2, knots) standardised log amounts and the factors there; 'part' -> (n_screens,) and 'beyond' -> (n_screens, 2: factor, decades) of pairs that were
+    # 'replicates' -> (n_screens, 2), see `replicate_factor`; 'dose' and 'time' -> (n_screens, 2, knots) standardised log amounts and the factors there; 'part' -> (n_screens,) and 'beyond' -> (n_screens, 2: factor, decades) of pairs that were
     # measured at another dose or time
     hardness:dict[str, np.ndarray]
     units:dict[str, list[str]] # screen -> unit per readout
@@ -69,6 +70,8 @@ class TrainedLPM:
     met:dict[str, np.ndarray]=field(default_factory=dict)
     # screen -> what controls tell of how levels drift over time, where they do: all else here is of values without that drift
     ground:dict[str, Ground]=field(default_factory=dict)
+    # screen -> what more replicates bring, where its experiments have more and fewer
+    precision:dict[str, Precision]=field(default_factory=dict)
 
     def __post_init__(self):
         import lpm_nb.model.learner  # noqa: F401  its methods are in several modules: whoever makes a model, it has them all

@@ -28,12 +28,22 @@ from .together import add_gradients, sum_over_processes, lost_process, rank_and_
 def masked_mse(
     pred:torch.Tensor, # (n, n_readouts), or (members, n, n_readouts)
     y:torch.Tensor,    # (n, n_readouts), NaN = not measured
+    weight:torch.Tensor|None=None, # (n,) how much each experiment counts; None = all alike
+    *,
     use:torch.Tensor|None=None, # (members, n) boolean: which experiments count for whom
 ) -> torch.Tensor: # scalar, or (members,)
     "Mean squared error over the measured values."
     seen = ~y.isnan()
     if use is not None: seen = seen & use[..., None]
-    return torch.where(seen, pred - y, torch.zeros_like(pred)).square().sum((-2, -1)) / seen.sum((-2, -1)).clamp(min=1)
+    square = torch.where(seen, pred - y, torch.zeros_like(pred)).square()
+    if weight is None: return square.sum((-2, -1)) / seen.sum((-2, -1)).clamp(min=1)
+    return (square.sum(-1) * weight).sum(-1) / (seen.sum(-1) * weight).sum(-1).clamp(min=1e-9)
+
+def _amount(yb):
+    "How many measured values a batch has, each as much as it counts."
+    y, *weight = yb
+    seen = ~y.isnan()
+    return (seen.sum(-1) * weight[0]).sum() if weight else seen.sum()
 
 # %% ../../nbs/model/06h_training.ipynb #56db433d
 def _adamw(params, config, network, **kwargs):
@@ -90,7 +100,7 @@ class _Run(Callback):
                 self.sums[0] += self.learn.loss.double() if self.model_losses is None else self.model_losses.double()
                 self.sums[1] += 1
             else:
-                n = (~self.learn.yb[0].isnan()).sum()
+                n = _amount(self.learn.yb)
                 m = self.model.turn if isinstance(self.model, SideBySide) else 0
                 self.sums[2, m] += self.learn.loss.double() * n
                 self.sums[3, m] += n
@@ -125,10 +135,9 @@ class _Together(Callback):
     order = -5
     def after_loss(self):
         if not self.training: return
-        y = self.learn.yb[0]
-        here = (~y.isnan()).sum().to(self.learn.loss_grad.dtype)
+        here = _amount(self.learn.yb).to(self.learn.loss_grad.dtype)
         whole = sum_over_processes(here.clone())
-        self.learn.loss_grad = self.learn.loss_grad * (here / whole.clamp(min=1))
+        self.learn.loss_grad = self.learn.loss_grad * (here / whole.clamp(min=1e-9))
         self.learn.loss = sum_over_processes(self.learn.loss_grad.detach().clone())
     def after_backward(self): add_gradients(self.learn.model)
 
@@ -151,7 +160,8 @@ class _Turns:
         try:
             for m, l in enumerate(self.loaders):
                 self.side.turn = m
-                yield from ((*b[:-1], b[-1][:0], b[-1]) for b in l)
+                n = l.n_inp
+                yield from ((*b[:n], b[n][:0], *b[n:]) for b in l)
         finally: self.side.turn = None
     def to(self, device): return self
     def new(self, *args, **kwargs): return self
@@ -236,9 +246,9 @@ def make_learner(
     if side and skip is None: skip = [np.zeros((len(network.networks), len(b)), bool) for b in train]
     of = BlockLoader(train, rows=rows, skip=skip, bs=config.batch, shuffle=True, seed=seed, device=device, share=rank_and_size())
     judge = _Turns(network, [BlockLoader(v, device=device) for v in valid]) if side else BlockLoader(valid, device=device)
-    def all_of_them(pred, y):
-        if pred.ndim == 2: return masked_mse(pred, y)
-        losses = masked_mse(pred, y, network.use)
+    def all_of_them(pred, *y):
+        if pred.ndim == 2: return masked_mse(pred, *y)
+        losses = masked_mse(pred, *y, use=network.use)
         network.losses = losses.detach()
         return losses.sum()
     learn = _Learner(DataLoaders(of, judge, device=torch.device(device)), network, loss_func=all_of_them if side else masked_mse,
