@@ -285,9 +285,16 @@ SUMS = ['sums of profiles', 'low rank of profiles']                    # methods
 OF_PROFILES = ['kernel', 'nearest', 'factors of profiles', *SUMS]   # along the leading directions
 RELATED = 'related pairs'                                              # the method whose answers are weighted sums of measured profiles
 
-def _answers(method, contexts, level, D, *, seen, settings, usual=None, weight=None):
+def _answers(method, rows, contexts, *, level, D, seen, settings, usual=None, weight=None):
     "Effects (p, c, k) everywhere, of sums of profiles less `usual`; silent where no other context knows the perturbation. `usual`: what adds up."
     if usual is None and method in ADDING: usual = additive_effects(np.where(seen, D + level, np.nan), contexts, weight=weight)[1] - level
+    if '' in rows and method in ADDING and method != 'additive':           # a control does nothing: it tells levels, and of nothing else
+        keep = np.array(rows, object) != ''
+        mine = _answers(method, [r for r in rows if r], contexts, level=level, D=D[keep], seen=seen[keep], settings=settings, usual=usual[keep],
+            weight=_of(weight, keep))
+        full = np.full(D.shape, np.nan, np.float32)
+        full[keep] = mine
+        return full
     if method == 'additive': full = usual
     elif method == 'low rank': full = _low_rank(D, seen, usual, weight, **settings)
     elif method in ADDING: full = assay_factors(contexts, level, D, seen=seen, usual=usual, weight=weight, **settings)
@@ -382,6 +389,9 @@ class _Material:
         self.names, self.everyone, self.rows, self.basis, self.levels, self._dense = names, list(atlas), rows, basis, levels, {}
         self.screens, obs = list(atlas.values()), [s.obs[rows[n]] for n, s in atlas.items()]
         self.P, self.C = (np.concatenate([f(o) for o in obs]) for f in (effect_labels, lambda o: texts(o['context'])))
+        # of few readouts controls tell levels
+        self.used = (self.P != '') | (basis is None and len(self.screens[0].readouts) < 20 and not any(len(m) > 1 for s in self.screens
+            for m in s.members.values()))
         self.treated, self.home = self.P != '', np.repeat(np.array(list(atlas), object), [len(o) for o in obs])
         self.W = None
         if any(n in weights for n in atlas):
@@ -405,8 +415,8 @@ def dense(self:_Material, who):
     "The tables of `_dense`, of some screens of the group."
     if who not in self._dense:
         all_of_it = len(who) == len(self.everyone)
-        mine = self.treated & (all_of_it | np.isin(self.home, list(who)))
-        pieces = self.pieces if all_of_it else partial(_whole, self.V[mine])
+        mine = self.used & (all_of_it | np.isin(self.home, list(who)))
+        pieces = partial(_pieces, self._parts, mine, self.V) if all_of_it else partial(_whole, self.V[mine])
         self._dense[who] = _dense(self.P[mine], self.C[mine], pieces, self.unit_basis, levels=self.levels, weight=_of(self.W, mine))
     return self._dense[who]
 
@@ -457,7 +467,7 @@ def _fit_one(method, who, settings, g):
     if method in SUMS:
         more['usual'] = g.usual(level)
         usual = (more['usual'] @ g.unit_basis.T)[:, None]
-    answers = _answers(method, contexts, level, D, seen=seen, settings=settings, usual=usual, weight=W)
+    answers = _answers(method, rows, contexts, level=level, D=D, seen=seen, settings=settings, usual=usual, weight=W)
     return made(list(who) if method in OF_ONE else g.names, rows, contexts, dict(level=level, answers=answers, **more))
 
 def _to_try(method, who, settings, g):
@@ -582,7 +592,7 @@ def extend_classical(
     weight:np.ndarray|None=None, # (n,) how much each counts; None = all alike
 ) -> ClassicalModel: # as it is where what it was fitted on is unknown, and of pairs
     "Fit a classical model again with more experiments."
-    t, new = model.tables, (P != '') & ~np.isnan(V).all(1)
+    t, new = model.tables, ((P != '') | ('' in model.rows)) & ~np.isnan(V).all(1)
     P, C, V, weight = P[new], C[new], V[new], _of(weight, new)
     if model.method == RELATED and len(P): return _extend_related(model, P, C, V, levels or {})
     if model.method in OF_AMOUNTS and len(P): return _extend_amounts(model, P, C, V, few=effects is None, levels=levels or {})
@@ -609,5 +619,5 @@ def extend_classical(
         fresh = (_sums(p, len(rows), E, weight) / (_sums(p, len(rows), known, weight) + 1))[len(model.rows):]
         added['usual'] = np.concatenate([t['usual'], fresh]).astype(np.float32)
         usual = (added['usual'] @ (t['basis'] / (t['basis'][0] @ t['basis'][0])).T)[:, None]
-    answers = _answers(model.method, contexts, level, np.nan_to_num(D), seen=seen, settings=model.settings, usual=usual, weight=W)
+    answers = _answers(model.method, rows, contexts, level=level, D=np.nan_to_num(D), seen=seen, settings=model.settings, usual=usual, weight=W)
     return replace(model, rows=rows, contexts=contexts, tables={**t, 'level': level, 'answers': answers, **added})

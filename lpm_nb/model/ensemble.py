@@ -153,10 +153,10 @@ class _Plan:
 
     @property
     def weights(self) -> dict[str, np.ndarray]: # screen -> (n_experiments,)
-        return {n: p.weights(self.known[n].obs['n_replicates'].to_numpy(float)) for n, p in self.precision.items()}
+        return {n: p.weights(self.known[n].obs) for n, p in self.precision.items()}
     @property
     def signal(self) -> dict[str, np.ndarray]: # screen -> (n_experiments,)
-        return {n: p.signal(self.known[n].obs['n_replicates'].to_numpy(float)) for n, p in self.precision.items()}
+        return {n: p.signal(self.known[n].obs) for n, p in self.precision.items()}
     @property
     def own_valid(self) -> bool: return any(m.any() for m in self.valid.values())
 

@@ -247,7 +247,7 @@ def _learn_more(model, given, *, epochs, lr, seed, device):
     leave, n_pairs, _ = choose_folds(atlas, whole, config=config, seed=seed)
     precision = model.precision if config.decoder != 'lpm' else {**model.precision, **{n: p for n, s in atlas.items()
         if n not in model.vocab.readouts and (p := measure_precision(s, whole[n], scaling=scaling[n]))}}
-    weights, signal = ({n: f(precision[n], s.obs['n_replicates'].to_numpy(float)) for n, s in atlas.items() if n in precision}
+    weights, signal = ({n: f(precision[n], s.obs) for n, s in atlas.items() if n in precision}
         for f in (Precision.weights, Precision.signal))
     effects = _extend_effects(model, atlas, scaling, signal)
     blocks = atlas_blocks(atlas, vocab, None, scaling, transfers=atlas_transfers(effects, atlas), weights=weights)

@@ -47,7 +47,7 @@ def _error_laws(held, precision, names):
     out = np.tile(np.array([1., 0.]), (len(names), 1))
     for s, name in enumerate(names):
         mine = [h for h in held if h.block.screen == s]
-        if name not in precision or not mine: continue
+        if name not in precision or not precision[name].each or not mine: continue
         e = np.concatenate([np.nanmean(_beyond_spread(h), 1) for h in mine])
         n = np.maximum(np.concatenate([h.table['n_replicates'].to_numpy(float) for h in mine]), 1)
         use = ~np.isnan(e)

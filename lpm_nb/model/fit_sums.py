@@ -86,15 +86,15 @@ def fit_sums(
     told:Sequence[tuple[int, Held, str, np.ndarray]]=(), # member, what it held out, screen, and its answers for the members of combinations
 ) -> dict[str, Sums]: # of screens that have something measured alone; answers of `Held` become those that are weighed
     "What single perturbations say of combinations, and how far to trust that."
-    out, w = {}, weights or {}
+    out, of = {}, weights or {}
     for n, s in known.items():
-        if (sums := measure_sums(s, np.ones(s.n_experiments, bool), scaling=scaling[n], weight=w.get(n))) is None: continue
+        if (sums := measure_sums(s, np.ones(s.n_experiments, bool), scaling=scaling[n], weight=of.get(n))) is None: continue
         out[n], classes = sums, _classes(s)
-        judged = _judge_sums(s, sums, told, folds=folds, scaling=scaling[n], classes=classes, weight=w.get(n))
+        judged = _judge_sums(s, sums, told, folds=folds, scaling=scaling[n], classes=classes, weight=of.get(n))
         if not judged: continue
-        errors, count, weights = np.zeros(len(s.readouts)), np.zeros(len(s.readouts)), {}
+        errors, count, found = np.zeros(len(s.readouts)), np.zeros(len(s.readouts)), {}
         for k, parts in judged.items():
-            weights[k], ways = _weigh(parts, sums.weights)
+            found[k], ways = _weigh(parts, sums.weights)
             for x, w in zip(parts, ways):
                 x.held.answer[x.rows] = x.mixed(w)
                 x.held.trust[x.rows] *= w[0]
@@ -104,6 +104,6 @@ def fit_sums(
         others = [k for k in judged if k != _TWICE] or [_TWICE]
         most = max(others, key=lambda k: sum(x.n for x in judged[k]))                      # also of contexts without a combination
         error = None if sums.error is None else ((errors + _LIKE * sums.error) / (count + _LIKE)).astype(np.float32)
-        apart = {c: weights.get(k, sums.weights) for c, k in classes.items() if k != most}
-        out[n] = replace(sums, weights=weights[most], error=error, of_contexts=apart, twice=weights.get(_TWICE))
+        apart = {c: found.get(k, sums.weights) for c, k in classes.items() if k != most}
+        out[n] = replace(sums, weights=found[most], error=error, of_contexts=apart, twice=found.get(_TWICE))
     return out

@@ -121,7 +121,8 @@ class Held:
 
     @property
     def weight(self): # (n,) how much each experiment counts
-        return np.ones(len(self.y), np.float32) if self.block.weight is None else self.block.weight.numpy()
+        w = getattr(self.block, 'weight', None)
+        return np.ones(len(self.y), np.float32) if w is None else w.numpy()
 
     def __post_init__(self):
         if self.part is None: self.part = np.zeros(len(self.y), bool)

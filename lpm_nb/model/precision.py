@@ -6,7 +6,7 @@
 __all__ = ['Precision', 'variance_law', 'measure_precision']
 
 # %% ../../nbs/model/06z_precision.ipynb #precis-004
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
@@ -19,25 +19,32 @@ from .completion import crossed_effects
 # %% ../../nbs/model/06z_precision.ipynb #precis-006
 @dataclass(frozen=True)
 class Precision:
-    "How exact the values of a screen are: of means of n replicates the variance `fixed + each / n`, standardised."
-    fixed:float  # what no number of replicates takes away
-    each:float   # of one replicate
-    usual:float  # mean over the training experiments of 1 / variance
-    size:float   # mean square of effects, without what replicates add
+    "How exact the experiments of a screen are: of means of n replicates the variance `fixed + each / n`, standardised."
+    fixed:float=1.   # what no number of replicates takes away
+    each:float=0.    # of one replicate
+    usual:float=1.   # mean over the training experiments of 1 / variance
+    size:float=1.    # mean square of effects, without what replicates add
+    control:float=1. # how much more than an experiment the control of a context counts, all of its wells together
 
     def weights(
         self,
-        replicates:np.ndarray, # (n,) how many replicates each experiment is the mean of
-    ) -> np.ndarray: # (n,) float32, 1 in the mean over the training experiments
+        table:pd.DataFrame, # (n,) experiments of a screen: perturbation, context, dose, time, n_replicates
+    ) -> np.ndarray: # (n,) float32, of treated ones 1 in the mean over the training experiments
         "Inverse variances: how much each experiment counts."
-        return (1 / (self.fixed + self.each / np.maximum(replicates, 1)) / self.usual).astype(np.float32)
+        n = np.maximum(table['n_replicates'].to_numpy(float), 1)
+        out, bare = 1 / (self.fixed + self.each / n) / self.usual, np.flatnonzero((table['perturbation'] == '').to_numpy())
+        if len(bare) and self.control != 1: out[bare] = self.control * n[bare] / np.bincount(at := _controls_of(table.iloc[bare])[0], n[bare])[at]
+        return out.astype(np.float32)
 
     def signal(
         self,
-        replicates:np.ndarray, # (n,)
+        table:pd.DataFrame, # (n,) experiments, with n_replicates
     ) -> np.ndarray: # (n,) float32, 0 to 1
         "Share of what an effect is seen to be that is no chance of its replicates."
-        return (self.size / (self.size + self.each / np.maximum(replicates, 1))).astype(np.float32)
+        return (self.size / (self.size + self.each / np.maximum(table['n_replicates'].to_numpy(float), 1))).astype(np.float32)
+
+def _controls_of(table): # number of the context, and of the time, of each; and which there are
+    return pd.factorize(pd.MultiIndex.from_arrays([texts(table['context']), effect_labels(table)]))
 
 # %% ../../nbs/model/06z_precision.ipynb #precis-008
 def variance_law(
@@ -61,34 +68,85 @@ def variance_law(
     return float(max(square.mean() - each * (1 / replicates).mean(), .02 * square.mean())), float(each)
 
 # %% ../../nbs/model/06z_precision.ipynb #precis-009
-def _crossed(Y, P, C, w):
-    "Residuals of perturbation + context, how much of each experiment's own noise the fit has (n,), and effects (n, r)."
-    (p, c), total = (pd.factorize(x)[0] for x in (P, C)), lambda g: np.bincount(g, w)[g]
-    mean, (of_p, of_c) = crossed_effects(Y, [p, c], [p.max() + 1, c.max() + 1], weight=w)
-    return Y - mean - of_p[p] - of_c[c], w / total(p) + w / total(c), of_p[p]
+@dataclass(frozen=True)
+class _Sample:
+    "Some experiments of a screen, and how far they lie from what adds up."
+    Y:np.ndarray        # (n, r) standardised
+    members:list        # (n,) of each
+    P:np.ndarray        # (n,) labels
+    C:np.ndarray        # (n,) contexts
 
-def _summed(Y, members, C, w):
+    def square(self, x):
+        seen = ~np.isnan(self.Y)
+        return np.square(np.where(seen, x, 0)).sum(1) / np.maximum(seen.sum(1), 1)
+
+    def rest(self, w):
+        "(n,) squared residuals, (n, r) effects, and which of them tell anything; w: weights."
+        fit = _summed if np.mean([len(m) > 1 for m in self.members]) > .2 and len({a for m in self.members for a in m}) <= 2000 else _crossed
+        rest, own, effect = fit(self, w)
+        return self.square(rest) / (1 - np.minimum(own, .8)), effect, own < .8
+
+def _crossed(s, w):
+    "Residuals of perturbation + context, how much of each experiment's own noise the fit has (n,), and effects (n, r)."
+    (p, c), total = (pd.factorize(x)[0] for x in (s.P, s.C)), lambda g: np.bincount(g, w)[g]
+    mean, (of_p, of_c) = crossed_effects(s.Y, [p, c], [p.max() + 1, c.max() + 1], weight=w)
+    return s.Y - mean - of_p[p] - of_c[c], w / total(p) + w / total(c), of_p[p]
+
+def _summed(s, w):
     "The same of context + sum of members."
-    c, contexts = pd.factorize(C)
-    at = {a: i for i, a in enumerate(sorted({a for m in members for a in m}))}
-    row, col = np.array([(i, at[a]) for i, m in enumerate(members) for a in m]).T
-    A = np.zeros((len(Y), len(at) + len(contexts)))
-    np.add.at(A, (row, col), 1)
-    A[np.arange(len(Y)), len(at) + c] = 1
-    G = (A * w[:, None]).T @ A + np.diag(np.r_[np.ones(len(at)), np.full(len(contexts), 1e-3)] * .5)
-    F, centre = np.nan_to_num(Y - np.nanmean(Y, 0)), np.nanmean(Y, 0)
-    B = np.linalg.solve(G, A.T @ (w[:, None] * F))
-    own = w * np.einsum('ij,ji->i', A, np.linalg.solve(G, A.T))
-    return Y - centre - A @ B, own, A[:, :len(at)] @ B[:len(at)]
+    c, contexts = pd.factorize(s.C)
+    at = {a: i for i, a in enumerate(sorted({a for m in s.members for a in m}))}
+    A = np.zeros((len(s.Y), len(at) + len(contexts)))
+    np.add.at(A, tuple(np.array([(i, at[a]) for i, m in enumerate(s.members) for a in m]).T), 1)
+    A[np.arange(len(A)), len(at) + c] = 1
+    centre = np.nanmean(s.Y, 0)
+    G = (A * w[:, None]).T @ A + np.diag(np.r_[np.full(len(at), .5), np.full(len(contexts), 1e-3)])
+    B = np.linalg.solve(G, A.T @ (w[:, None] * np.nan_to_num(s.Y - centre)))
+    return s.Y - centre - A @ B, w * np.einsum('ij,ji->i', A, np.linalg.solve(G, A.T)), A[:, :len(at)] @ B[:len(at)]
 
 # %% ../../nbs/model/06z_precision.ipynb #precis-010
+def _standardised(X, rows, cols, scaling):
+    X = np.concatenate([x[:, cols] for _, x in row_chunks(X, rows=rows)]).astype(np.float64)
+    return (X - scaling[0][cols]) / scaling[1][cols]
+
 def _told_by_spread(screen, at, cols, scale):
     "Mean variance between the replicates of one experiment, standardised; None where the screen does not have it."
     at = at[screen.obs['n_replicates'].to_numpy()[at] > 1]
     if screen.spread is None or not len(at): return None
-    x = np.concatenate([np.nanmean((x[:, cols].astype(np.float64) / scale)**2, 1) for _, x in row_chunks(screen.spread, rows=at)])
+    x = np.nanmean(_standardised(screen.spread, at, cols, (np.zeros_like(scale), scale))**2, 1)
     return float(np.nanmean(x)) if not np.isnan(x).all() else None
 
+def _law(screen, at, sample, *, cols, scale, few):
+    "What replicates bring; None where nothing tells."
+    n, w = np.maximum(screen.obs['n_replicates'].to_numpy(float)[at], 1), np.ones(len(at))
+    if np.quantile(n, .9) < 1.2 * np.quantile(n, .1): return None
+    for _ in range(4):
+        square, effect, use = sample.rest(w)
+        if use.sum() < few:                                            # every perturbation came once
+            if (each := _told_by_spread(screen, at, cols, scale)) is None: return None
+            fixed = max(np.mean(sample.square(sample.Y - np.nanmean(sample.Y, 0)) - each / n), 1e-3)
+            return Precision(float(fixed), each, float((1 / (fixed + each / n)).mean()), float(fixed))
+        fixed, each = variance_law(square[use], n[use], sample.square(effect)[use])
+        w = 1 / (fixed + each / n)
+        w /= w.mean()
+    if not each: return None
+    size = np.mean(sample.square(sample.Y - np.nanmean(sample.Y, 0)) - each / n)
+    return Precision(fixed, each, float((1 / (fixed + each / n)).mean()), float(max(size, 1e-3)))
+
+# %% ../../nbs/model/06z_precision.ipynb #precis-012
+def _control(sample, w, n_controls, few=1.):
+    "How many times nearer than treated experiments the controls, the last of the sample, lie to what adds up; as if a few more were as far off as those."
+    last, ratio = np.arange(len(w)) >= len(w) - n_controls, 1.
+    for _ in range(4):
+        v = np.where(last, ratio, w)
+        square, _, use = sample.rest(v)
+        n = (use & last).sum()
+        if n < 3 or not (use & ~last).any(): return 1.
+        usual = np.average(square[use & ~last], weights=v[use & ~last])
+        ratio = float(np.clip(usual * (n + few) / (square[use & last].sum() + few * usual), .2, 20))
+    return ratio
+
+# %% ../../nbs/model/06z_precision.ipynb #precis-013
 def measure_precision(
     screen:Screen,   # what was measured
     rows:np.ndarray, # (n_experiments,) boolean: the training experiments
@@ -97,29 +155,25 @@ def measure_precision(
     readouts:int=200,# most that are looked at
     most:int=20_000, # most experiments that are looked at
     few:int=20,      # fewest of them
-) -> Precision|None: # None where replicates are much the same in all experiments, or tell nothing
-    "What more replicates bring: by how far experiments with many and with few lie from what adds up; where every perturbation came once, by the screen's layer `spread`."
-    o, (centre, scale) = screen.obs, scaling
-    at, n = np.flatnonzero(rows & (o['perturbation'] != '').to_numpy()), np.maximum(o['n_replicates'].to_numpy(float), 1)
-    if len(at) < few or np.quantile(n[at], .9) < 1.2 * np.quantile(n[at], .1): return None
+) -> Precision|None: # None where all experiments are alike
+    "How much experiments with many and with few replicates count, and controls."
+    o, bare = screen.obs, (screen.obs['perturbation'] == '').to_numpy()
+    at, none = np.flatnonzero(rows & ~bare), np.flatnonzero(rows & bare)
+    if len(at) < few: return None
     if len(at) > most: at = np.sort(rng(0, 'precision').choice(at, most, replace=False))
     cols = np.unique(np.linspace(0, screen.n_readouts - 1, readouts).astype(int))
-    Y = (np.concatenate([x[:, cols] for _, x in row_chunks(screen.X, rows=at)]).astype(np.float64) - centre[cols]) / scale[cols]
-    o, n, seen = o.iloc[at], n[at], ~np.isnan(Y)
-    k = np.maximum(seen.sum(1), 1)
-    members = [screen.members[p] for p in o['perturbation'].astype(str)]
-    several = np.mean([len(m) > 1 for m in members]) > .2 and len({a for m in members for a in m}) <= 2000
-    def square(x): return np.square(np.where(seen, x, 0)).sum(1) / k
-    w = np.ones(len(at))
-    for _ in range(4):
-        rest, own, effect = _summed(Y, members, texts(o['context']), w) if several else _crossed(Y, effect_labels(o), texts(o['context']), w)
-        use = own < .8
-        if use.sum() < few:
-            if (each := _told_by_spread(screen, at, cols, scale[cols])) is None: return None
-            fixed = size = float(max(np.mean(square(effect + rest) - each / n), 1e-3))
-            return Precision(fixed, each, float((1 / (fixed + each / n)).mean()), size)
-        fixed, each = variance_law((square(rest) / (1 - np.minimum(own, .8)))[use], n[use], square(effect)[use])
-        w = 1 / (fixed + each / n)
-        w /= w.mean()
-    if not each: return None
-    return Precision(fixed, each, float((1 / (fixed + each / n)).mean()), float(max(np.mean(square(effect + rest) - each / n), 1e-3)))
+    def table(rows): return o.iloc[rows], [screen.members[p] for p in o['perturbation'].iloc[rows].astype(str)]
+    t, members = table(at)
+    sample = _Sample(_standardised(screen.X, at, cols, scaling), members, effect_labels(t), texts(t['context']))
+    law = _law(screen, at, sample, cols=cols, scale=scaling[1][cols], few=few)
+    if o['context'].iloc[none].nunique() < 3 or any(len(m) > 1 for m in members): return law
+    code, each = _controls_of(o.iloc[none])
+    n = np.maximum(o['n_replicates'].to_numpy(float)[none], 1)[:, None]
+    total, count = np.zeros((2, len(each), len(cols)))
+    Z = _standardised(screen.X, none, cols, scaling)
+    np.add.at(total, code, n * np.nan_to_num(Z))
+    np.add.at(count, code, n * ~np.isnan(Z))
+    both = _Sample(np.concatenate([sample.Y, np.where(count > 0, total / np.where(count > 0, count, 1), np.nan)]), members + [()] * len(each),
+        np.r_[sample.P, [x for _, x in each]], np.r_[sample.C, [c for c, _ in each]])
+    ratio = _control(both, np.r_[(law or Precision()).weights(t), np.ones(len(each))], len(each))
+    return replace(law or Precision(), control=ratio) if law or not .9 < ratio < 1.1 else None
