@@ -45,7 +45,7 @@ class ClassicalModel:
     rows:list[str]
     contexts:list[str]    # contexts
     # level (c, r), answers (p, c, k), basis (k, r), of few readouts measured (p, c, k), of sums of profiles what is the same everywhere
-    # usual (p, r); or level (c, r), members (c, a, r) and, of few readouts, pairs (c, r, a, a)
+    # usual (p, r), shrunk as if pull (r,) more measurements had none, and where experiments do not all count alike weight (p, c); or level (c, r), members (c, a, r) and, of few readouts, pairs (c, r, a, a)
     # and, of singles, the squared error that is expected (c, r); of amounts level, basis, and what `fit_amounts` makes
     tables:dict[str, np.ndarray]
     settings:dict=field(default_factory=dict) # of the method
@@ -224,7 +224,7 @@ def _related(rows, contexts, level, key, E, there, settings):
     return list(rows), list(contexts), dict(level=level, answers=W, basis=told, p=p.astype(np.int32), c=c.astype(np.int32))
 
 def _usual_profiles(P, C, pieces, level, *, weight=None, few=2.):
-    "(p, r) effects that come again, readout by readout: means of each perturbation, shrunk by what measurements of one differ by."
+    "(p, r) effects that come again, readout by readout: means of each perturbation, shrunk by what measurements of one differ by: as if (r,) so many more had none."
     (p, pu), (c, _) = pd.factorize(P, sort=True), pd.factorize(C, sort=True)
     total = n = each = square = 0
     for at, V in pieces():
@@ -239,7 +239,7 @@ def _usual_profiles(P, C, pieces, level, *, weight=None, few=2.):
     def pooled(sums, count): return (sums + few * sums.sum() / max(count.sum(), 1)) / (count + few)
     noise = np.maximum(pooled(square - between, free), 1e-12)
     size = np.maximum(pooled(between - k * noise, n.sum(0)), 1e-3 * noise)
-    return (total / (n + noise / size)).astype(np.float32)
+    return (total / (n + noise / size)).astype(np.float32), (noise / size).astype(np.float32)
 
 # %% ../../nbs/model/06c_classical.ipynb #f7481671
 def _low_rank(D, seen, usual, weight, threshold):
@@ -430,7 +430,7 @@ def amounts(self:_Material):
 
 @patch
 def usual(self:_Material, level):
-    "(p, r) effects that come again in all contexts, readout by readout."
+    "(p, r) effects that come again in all contexts, readout by readout, and (r,) as how many measurements without an effect shrink them."
     if 'usual' not in self._dense:
         self._dense['usual'] = _usual_profiles(self.P[self.treated], self.C[self.treated], self.pieces, level, weight=_of(self.W, self.treated))
     return self._dense['usual']
@@ -465,7 +465,7 @@ def _fit_one(method, who, settings, g):
     if W is not None: more['weight'] = W
     if g.basis is None: more |= dict(basis=np.eye(D.shape[2], dtype=np.float32), measured=np.where(seen, D, np.nan))
     if method in SUMS:
-        more['usual'] = g.usual(level)
+        more['usual'], more['pull'] = g.usual(level)
         usual = (more['usual'] @ g.unit_basis.T)[:, None]
     answers = _answers(method, rows, contexts, level=level, D=D, seen=seen, settings=settings, usual=usual, weight=W)
     return made(list(who) if method in OF_ONE else g.names, rows, contexts, dict(level=level, answers=answers, **more))
@@ -552,6 +552,17 @@ def _grown_weight(t, D, key, fresh):
     W[key // D.shape[1], key % D.shape[1]] = 1 if fresh is None else fresh
     return W
 
+def _grown_usual(t, met, p, c, E, weight):
+    "(p, r) what perturbations usually do, with pairs that are new; of known pairs (p, c) what was measured before stays."
+    n, many = met.astype(np.float32), len(met)
+    if 'weight' in t: n[tuple(map(slice, t['weight'].shape))] *= t['weight']
+    n, new = n.sum(1)[:, None], ~met[p, c]
+    known = ~np.isnan(E[new])
+    before = np.zeros((many, E.shape[1]), np.float32)
+    before[:len(t['usual'])] = t['usual']
+    total, more = (_sums(p[new], many, x, _of(weight, new)) for x in (np.where(known, E[new], 0).astype(np.float32), known.astype(np.float32)))
+    return ((before * (n + t['pull']) + total) / (n + more + t['pull'])).astype(np.float32)
+
 # %% ../../nbs/model/06c_classical.ipynb #50b82994
 def _extend_amounts(model, P, C, V, *, few, levels):
     "A model of amounts with more experiments, which replace earlier ones of the same perturbation, context and amounts."
@@ -604,6 +615,7 @@ def extend_classical(
         i, j = (pd.Index(mine).get_indexer(theirs)[at] for mine, theirs, at in ((model.rows, effects.perturbations, effects.p),
             (model.contexts, effects.contexts, effects.c)))
         D[i[(i >= 0) & (j >= 0)], j[(i >= 0) & (j >= 0)]] = effects.values[(i >= 0) & (j >= 0)]
+    met = (~np.isnan(D)).any(2)
     level = _grown_level(model, contexts, c, V - (shrunken_mean(np.nan_to_num(D), ~np.isnan(D), 1.) @ t['basis'])[p], levels or {}, weight)
     E, known = np.nan_to_num(V - level[c]), ~np.isnan(V)
     if effects is not None: E, known = E @ (t['basis'] / (t['basis'][0] @ t['basis'][0])).T, known.any(1, keepdims=True)
@@ -614,10 +626,8 @@ def extend_classical(
     seen, added, usual = ~np.isnan(D) if effects is None else ~np.isnan(D).any(2, keepdims=True), {}, None
     if effects is None: added['measured'] = D
     if W is not None: added['weight'] = W
-    if 'usual' in t:                                               # of perturbations that are new; the others keep theirs
-        E, known = np.where(known_V := ~np.isnan(V), V - level[c], 0), known_V.astype(np.float32)
-        fresh = (_sums(p, len(rows), E, weight) / (_sums(p, len(rows), known, weight) + 1))[len(model.rows):]
-        added['usual'] = np.concatenate([t['usual'], fresh]).astype(np.float32)
+    if 'usual' in t:
+        added['usual'] = _grown_usual(t, met, p, c, V - level[c], weight)
         usual = (added['usual'] @ (t['basis'] / (t['basis'][0] @ t['basis'][0])).T)[:, None]
     answers = _answers(model.method, rows, contexts, level=level, D=np.nan_to_num(D), seen=seen, settings=model.settings, usual=usual, weight=W)
     return replace(model, rows=rows, contexts=contexts, tables={**t, 'level': level, 'answers': answers, **added})

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from fastcore.basics import patch
 import lpm_nb.model.unseen  # noqa: F401  adds methods
-from ..core import DataError, DataWarning, ModelError
+from ..core import DataError, DataWarning, ModelError, rng
 from ..data.effects import effect_labels, extend_effects, texts
 from ..data.blocks import atlas_blocks
 from ..data.scaling import standardise
@@ -158,7 +158,7 @@ def _check_more(model, atlas):
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #019bd03b
 def _start_from(model, m, net, vocab, levels, atlas):
-    "A new, larger network that knows what a member of the model does; contexts that are new to a screen start at their own mean."
+    "A new, larger network that knows what a member of the model does; contexts that are new start at their own mean."
     net = _inherit(net, model.networks[m], model.vocab, vocab)
     own = dict(net.named_parameters())
     for i, n in enumerate(vocab.readouts):
@@ -166,9 +166,59 @@ def _start_from(model, m, net, vocab, levels, atlas):
         if n in atlas and (v := levels.get(f'level.{i}')) is not None: own[f'level.{i}'].data[known:] = v[known:]
     return net
 
-def _train_on(model, atlas, blocks, vocab, config, *, leave, seed, device, widths):
+# %% ../../nbs/model/06o_fine_tune.ipynb #ft64833280
+_BESIDE = 16   # known contexts that tell what a perturbation usually does
+
+def _usual_answers(model, screen, table, level, most=1e8):
+    "(n, n_readouts) what experiments do in some known contexts of a screen less the level there, standardised; None of too many."
+    known = model.vocab.screen_contexts[screen]
+    beside = sorted(rng(0, 'beside', screen).choice(known, min(_BESIDE, len(known)), replace=False))
+    centre, scale = model.scaling[screen]
+    if len(table) * len(beside) * len(centre) > most: return None
+    asked = table.iloc[np.repeat(np.arange(len(table)), len(beside))].assign(context=np.tile(beside, len(table)))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', DataWarning)
+        said = (model.predict_screen(screen, asked, unknown='prior')[0] - centre) / scale
+    return said.reshape(len(table), len(beside), -1).mean(1) - np.mean([level[c] for c in beside], 0)
+
+def _set_levels(net, vocab, screen, levels): # {context: (n_readouts,)}
+    at = net.level[list(vocab.readouts).index(screen)].data
+    for c, v in levels.items(): at[1 + vocab.screen_contexts[screen].index(c)] = torch.from_numpy(v)
+
+class _NewLevels:
+    "Levels of contexts that are new to a screen: those of the known ones in the mean, moved by what experiments there differ from what they usually do, as far as contexts differ."
+    def __init__(self, model, screen, s, weight, few=4.):
+        o, known = s.obs, model.vocab.screen_contexts[screen]
+        level = network_levels(model.networks, model.vocab, [screen])
+        self.rows = np.flatnonzero(~o['context'].astype(str).isin(known))
+        usual = _usual_answers(model, screen, o.iloc[self.rows], level) if len(self.rows) else None
+        self.told = usual is not None
+        if not self.told: return
+        L = np.array([level[c] for c in known])
+        self.middle, self.C = L.mean(0), o['context'].astype(str).to_numpy()[self.rows]
+        apart = L.var(0, ddof=1) if len(L) > 1 else np.zeros(L.shape[1])
+        apart = ((len(L) - 1) * apart + few * (apart.mean() if len(L) > 1 else 1)) / (len(L) - 1 + few)
+        self.pull = model.noise[screen] / np.maximum(apart, 1e-6)      # as so many experiments the known contexts count
+        self.rest = (s.X[self.rows] - model.scaling[screen][0]) / model.scaling[screen][1] - usual - self.middle
+        atoms = set(model.vocab.atoms)
+        new = np.array([not set(s.members[p]) <= atoms for p in o['perturbation'].astype(str).to_numpy()[self.rows]], bool)
+        self.weight = (np.ones(len(new)) if weight is None else weight[self.rows]) * np.where(new, .5, 1.)
+
+    def __call__(self, use):
+        "context -> (n_readouts,) level, from experiments where `use`."
+        out, use = {}, use[self.rows]
+        for c in np.unique(self.C):
+            i = np.flatnonzero((self.C == c) & use)
+            w = self.weight[i, None] * ~np.isnan(self.rest[i])
+            out[c] = (self.middle + (w * np.nan_to_num(self.rest[i])).sum(0) / (w.sum(0) + self.pull)).astype(np.float32)
+        return out
+
+# %% ../../nbs/model/06o_fine_tune.ipynb #ft64833536
+def _train_on(model, atlas, blocks, vocab, config, *, leave, seed, device, widths, weights):
     "Every member trained with all but its own part of what is new: networks, what each trained on, what each is judged by, history."
     nets, folds, judged, history = [], [], [], []
+    told = {n: q for n, s in atlas.items() if n in model.vocab.readouts and config.decoder == 'lpm' and not is_large(s.X)
+        and (q := _NewLevels(model, n, s, weights.get(n))).told}
     for m in range(len(model.networks)):
         mine = leave(m)
         nobody = not any(q.any() for q in mine.values())                          # too little to leave a part out
@@ -176,6 +226,7 @@ def _train_on(model, atlas, blocks, vocab, config, *, leave, seed, device, width
         net = make_network(vocab, config, seed=seed * 1000 + m, transfers=widths)
         start = start_levels(net, blocks, use=[~mine[n] for n in atlas]).state_dict()
         net = _start_from(model, m, net, vocab, {k: v.clone() for k, v in start.items() if k.startswith('level.')}, atlas)
+        for n, q in told.items(): _set_levels(net, vocab, n, q(~mine[n]))
         valid = [b.take(np.flatnonzero(blind_to[n])) for n, b in zip(atlas, blocks) if blind_to[n].any()]
         net, rows = train_member(net, blocks, valid, config, skip=[mine[n] for n in atlas], seed=seed * 1000 + m, device=device)
         nets.append(net)
@@ -252,7 +303,7 @@ def _learn_more(model, given, *, epochs, lr, seed, device):
     effects = _extend_effects(model, atlas, scaling, signal)
     blocks = atlas_blocks(atlas, vocab, None, scaling, transfers=atlas_transfers(effects, atlas), weights=weights)
     nets, folds, judged, history = _train_on(model, atlas, blocks, vocab, config, leave=leave, seed=seed, device=choose_device(device),
-        widths=transfer_widths(effects))
+        widths=transfer_widths(effects), weights=weights)
     # how sure they are, and what stands beside them
     held = _answers_of_stack(model, atlas, nets, folds=folds, judged=judged, scaling=scaling, vocab=vocab, weights=weights)
     noise, hard = _extend_noise(model, atlas, held, nets[0], vocab=vocab, prior=prior, precision=precision,
