@@ -1512,6 +1512,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'lpm_nb/model/descriptors.py'),
                                           'lpm_nb.model.descriptors._kernel_weights': ( 'model/descriptors.html#_kernel_weights',
                                                                                         'lpm_nb/model/descriptors.py'),
+                                          'lpm_nb.model.descriptors._linear_weights': ( 'model/descriptors.html#_linear_weights',
+                                                                                        'lpm_nb/model/descriptors.py'),
                                           'lpm_nb.model.descriptors._not_by_chance': ( 'model/descriptors.html#_not_by_chance',
                                                                                        'lpm_nb/model/descriptors.py'),
                                           'lpm_nb.model.descriptors._shared_leaves': ( 'model/descriptors.html#_shared_leaves',

@@ -151,6 +151,7 @@ def find_context_vectors(
 # %% ../../nbs/model/06g_descriptors.ipynb #acbed4b0
 LEAST, MOST = 20, 3000   # known perturbations or contexts that it takes, and that are used
 _KERNELS = [(a, b) for a in (.03, .1, .3, 1.) for b in (.1, .3, 1., 3.)]
+_RIDGES = .03, .1, .3, 1., 3.
 
 # %% ../../nbs/model/06g_descriptors.ipynb #85876a11
 def _forest(X, Y):
@@ -177,6 +178,13 @@ def _kernel_weights(X, Z, reach, ridge, usual):
     W = np.linalg.solve(K + ridge * np.eye(len(K)), k.T).T
     return W - W.sum(1, keepdims=True) / len(X)
 
+def _linear_weights(X, Z, ridge):
+    "The same of a ridge regression on the vectors themselves; ridge: in units of their mean squared length."
+    centre = X.mean(0)
+    X, Z = X - centre, Z - centre
+    K = X @ X.T
+    return np.linalg.solve(K + ridge * max(np.trace(K) / len(K), 1e-12) * np.eye(len(K)), (Z @ X.T).T).T
+
 # %% ../../nbs/model/06g_descriptors.ipynb #b8994ce5
 @dataclass
 class Smoother:
@@ -185,7 +193,8 @@ class Smoother:
     targets:np.ndarray   # (n_known, k) their effects, on leading directions
     reach:float          # squared length scale of the kernel, in units of the usual squared distance
     ridge:float          # of the kernel ridge regression
-    mix:list[float]      # how far the forest and the kernel are believed
+    linear:float         # ridge of the linear regression, in units of the vectors' mean squared length
+    mix:list[float]      # how far the forest, the kernel and the line are believed
     explained:float      # share of the effects' variance that the answers for unseen ones explain, cross-validated
     places:list[str]     # contexts (for contexts: perturbations) in which this was learned
     error:np.ndarray     # (n_places, n_readouts) mean squared error of answers for unseen ones there, standardised
@@ -212,6 +221,7 @@ class Smoother:
             self.grown = self.grown or _forest(X, self.targets)
             W += self.mix[0] * (_shared_leaves(*self.grown, Z) - 1 / n)
         if self.mix[1]: W += self.mix[1] * _kernel_weights(X, Z, self.reach, self.ridge, np.median(_squared(X, X)))
+        if self.mix[2]: W += self.mix[2] * _linear_weights(X, Z, self.linear)
         return W
 
 # %% ../../nbs/model/06g_descriptors.ipynb #f42ec864
@@ -223,7 +233,7 @@ def leading_directions(
     w, U = np.linalg.eigh(sum(d @ d.T for d in (E - E.mean(1, keepdims=True)).astype(np.float64)))
     return U[:, -k:] * np.sqrt(np.maximum(w[-k:], 0) / max(w.sum() / E.shape[1], 1e-24))
 
-def _not_by_chance(explained, Y, chosen=4):
+def _not_by_chance(explained, Y, chosen=6):
     "The part of an explained share that choosing so many numbers for (n, k) directions would not have found in noise: Wherry's correction."
     size = (Y.astype(np.float64)**2).sum(0)
     n = len(Y) * size.sum()**2 / max((size**2).sum(), 1e-24)
@@ -242,7 +252,7 @@ def fit_smoother(
     if n < LEAST: raise DataError(f"expected at least {LEAST} known ones with a vector, got {n}")
     Y = leading_directions(E, directions)
     fold, usual = rng(0, 'strangers').permutation(n) % 5, np.median(_squared(X, X)) or 1.
-    F, K = np.zeros_like(Y), {s: np.zeros_like(Y) for s in _KERNELS}
+    F, K, L = np.zeros_like(Y), *({s: np.zeros_like(Y) for s in tried} for tried in (_KERNELS, _RIDGES))
     by_forest, pieces = [], []
     for f in range(5):
         old, new = np.flatnonzero(fold != f), np.flatnonzero(fold == f)
@@ -250,16 +260,19 @@ def fit_smoother(
         by_forest.append(_shared_leaves(*_forest(X[old], Y[old]), X[new]))
         F[new] = by_forest[-1] @ Y[old] - mean
         for s in _KERNELS: K[s][new] = _kernel_weights(X[old], X[new], *s, usual) @ Y[old]
+        for s in _RIDGES: L[s][new] = _linear_weights(X[old], X[new], s) @ Y[old]
         pieces.append((old, new, mean))
     centred = np.concatenate([Y[new] - mean for _, new, mean in pieces])
     order = np.concatenate([new for _, new, _ in pieces])
     reach, ridge = min(_KERNELS, key=lambda s: ((K[s][order] - centred)**2).sum())
-    told = np.column_stack([F[order].ravel(), K[reach, ridge][order].ravel()])
+    linear = min(_RIDGES, key=lambda s: ((L[s][order] - centred)**2).sum())
+    told = np.column_stack([F[order].ravel(), K[reach, ridge][order].ravel(), L[linear][order].ravel()])
     mix = nnls(told, centred.ravel())[0]
     mix = (mix * _not_by_chance(1 - ((told @ mix - centred.ravel())**2).sum() / max((centred**2).sum(), 1e-24), Y)).tolist()
     error, total = np.zeros((len(E), E.shape[2])), 0.
     for (old, new, _), leaf in zip(pieces, by_forest):
-        W = mix[0] * (leaf - 1 / len(old)) + mix[1] * _kernel_weights(X[old], X[new], reach, ridge, usual)
+        W = mix[0] * (leaf - 1 / len(old)) + mix[1] * _kernel_weights(X[old], X[new], reach, ridge, usual) \
+            + mix[2] * _linear_weights(X[old], X[new], linear)
         for i, e in enumerate(E):
             rest = e[new] - e[old].mean(0)
             miss = rest - W @ e[old]
@@ -267,7 +280,7 @@ def fit_smoother(
             total += (rest**2).sum()
     # the product of both, which few known ones are pulled towards
     usual = error.mean(1, keepdims=True) * error.mean(0) / max(error.mean(), 1e-12)
-    return Smoother(list(known), Y.astype(np.float32), reach, ridge, mix, float(1 - error.sum() / max(total, 1e-12)), list(places),
+    return Smoother(list(known), Y.astype(np.float32), reach, ridge, linear, mix, float(1 - error.sum() / max(total, 1e-12)), list(places),
         ((error + LEAST * usual / n) / (n + LEAST)).astype(np.float32))
 
 # %% ../../nbs/model/06g_descriptors.ipynb #f5808112

@@ -70,7 +70,7 @@ def _names(model):
 _CONTROLS = ('values', 'offset', 'spread', 'count')
 _SUMS = ('ground', 'alone', 'span', 'curve', 'own', 'error')
 _HARDNESS = ('perturbation', 'context', 'on_target', 'dose', 'time', 'part', 'beyond', 'seen', 'elsewhere', 'replicates')
-_SMOOTHER = ('known', 'reach', 'ridge', 'mix', 'explained', 'places')
+_SMOOTHER = ('known', 'reach', 'ridge', 'linear', 'mix', 'explained', 'places')
 
 # %% ../../nbs/model/06n_folder.ipynb #05c219ea
 def _seal(provenance):
