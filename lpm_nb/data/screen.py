@@ -141,10 +141,10 @@ def _treated_dose(dose, perturbation):
 
 # %% ../../nbs/data/01_screen.ipynb #0d9769c1
 def canonical_experiments(
-    table:pd.DataFrame, # perturbation, context [, dose µM, time h], however spelled
-) -> pd.DataFrame: # perturbation and context (categorical, canonical), dose and time (float32, NaN = none), a row each
+    table:pd.DataFrame, # perturbation, context [, dose µM, time h, n_replicates], however spelled
+) -> pd.DataFrame: # perturbation and context (categorical, canonical), dose and time (float32, NaN = none) [, n_replicates], a row each
     "A table of experiments as all of the library writes them; other columns are left out."
-    check_columns(table, ['perturbation', 'context'], optional=['dose', 'time'])
+    check_columns(table, ['perturbation', 'context'], optional=['dose', 'time', 'n_replicates'])
     if len(table) == 0: raise DataError("the table of experiments is empty")
     if n := int(table['perturbation'].isna().sum()):
         warnings.warn(f"{n:,} of {len(table):,} rows have no perturbation and are taken as controls; write '' there to say so",
@@ -152,6 +152,10 @@ def canonical_experiments(
     t = pd.DataFrame({c: canonical_labels(table[c], c, stacklevel=5) for c in ('perturbation', 'context')})
     for c, u in (('dose', 'µM'), ('time', 'h')): t[c] = _numbers(table[c] if c in table.columns else None, c, u, len(t))
     t['dose'] = _treated_dose(t['dose'].to_numpy(), t['perturbation'].array)
+    if 'n_replicates' in table.columns:
+        t['n_replicates'] = _numbers(table['n_replicates'], 'n_replicates', 'replicates', len(t))
+        if (low := t['n_replicates'] < 1).any():
+            raise DataError(f"expected n_replicates from 1 on, empty where it is not known, got {t['n_replicates'][low].iloc[0]:g} in row {low.argmax()}")
     return t
 
 # numbers that files write for nothing
@@ -302,7 +306,8 @@ def from_arrays(
 @patch(cls_method=True)
 def from_long(
     cls:Screen,
-    table:pd.DataFrame,       # one row per value: perturbation, context, readout, value [, dose, time, unit]
+    # one row per value: perturbation, context, readout, value [, dose, time, unit, n_replicates: how many measurements a value is the mean of]
+    table:pd.DataFrame,
     *,
     name:str,                 # name of the screen
     unit:str='',              # unit of the values, if the table has no `unit` column
@@ -341,6 +346,7 @@ def from_long(
     key = pd.MultiIndex.from_arrays([P.codes, C.codes, dose, time])
     row, uniq = pd.factorize(key)
     n, r = len(uniq), len(R.categories)
+    mean_of = t['n_replicates'].groupby(row).median().fillna(1).round().to_numpy(np.int64) if 'n_replicates' in t else np.ones(n, np.int64)
     head = np.unique(row, return_index=True)[1]
     keep = ~np.isnan(value)
     cell = (row * r + R.codes)[keep]
@@ -351,13 +357,13 @@ def from_long(
         raise DataError(f"{int((rank > 0).sum())} values of screen {name!r} are repeated (first: {R[i]!r} of {P[i]!r} in {C[i]!r}); if "
             "they are replicates pass replicates='mean' or 'median'")
     return _pivot(value[keep], cell, rank, depth, (n, r), P[head], C[head], dose[head], time[head], list(R.categories), unit, name,
-        replicates, meta)
+        replicates, meta, mean_of)
 
 # %% ../../nbs/data/01_screen.ipynb #42fb9b2a
-def _pivot(value, cell, rank, depth, shape, P, C, dose, time, R, unit, name, replicates, meta):
+def _pivot(value, cell, rank, depth, shape, P, C, dose, time, R, unit, name, replicates, meta, mean_of):
     n, r = shape
     X = np.full(n * r, np.nan, np.float32)
-    spread, count = None, np.ones(n, np.int64)
+    spread, count = None, mean_of if depth == 1 else np.ones(n, np.int64)
     if depth == 1: X[cell] = value
     else:
         order = np.lexsort((rank, cell))
@@ -439,6 +445,7 @@ def from_anndata(
     literal:bool=False,               # True: a `+` in a label belongs to the name; False: it joins members
     dose_key:str|None=None,           # column with µM
     time_key:str|None=None,           # column with h
+    replicates_key:str|None=None,     # column with how many cells or wells a row is the mean of; not of rows that are averaged here
     unit:str='',                      # unit of the values
     layer:str|None=None,              # a layer in the place of X
     scale:float=1.,                   # values are multiplied by this, for integer-coded files
@@ -448,7 +455,7 @@ def from_anndata(
 ) -> Screen:
     "A screen from an AnnData whose rows are experiments or replicates; of single cells make profiles with `understand` (`lpm data add`)."
     keys, nothing = listed(context_key), listed(control)
-    check_known([k for k in [perturbation_key, *keys, dose_key, time_key] if k], list(adata.obs.columns), 'column of obs',
+    check_known([k for k in [perturbation_key, *keys, dose_key, time_key, replicates_key] if k], list(adata.obs.columns), 'column of obs',
         hint='Name an existing column')
     _check_keys(adata.obs, perturbation_key, keys, nothing, dose_key, time_key)
     if layer is not None: check_known([layer], list(adata.layers), 'layer')
@@ -469,7 +476,7 @@ def from_anndata(
     context = obs[keys].astype(str).agg('|'.join, axis=1).to_numpy() if len(keys) > 1 else obs[keys[0]].to_numpy()
     return _assemble(X, obs[perturbation_key].map(named).to_numpy(object), context, obs[dose_key] if dose_key else None,
         obs[time_key] if time_key else None, [f'{readout_kind}:{v}' if readout_kind else v for v in adata.var_names], unit, name,
-        replicates, meta)
+        replicates, meta, None if replicates_key is None else obs[replicates_key].to_numpy())
 
 # %% ../../nbs/data/01_screen.ipynb #9dc33e7d
 def escape(

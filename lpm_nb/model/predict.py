@@ -507,14 +507,6 @@ def warn_shared(
             break
 
 # %% ../../nbs/model/06k_predict.ipynb #62a3c1a2
-def _checked_replicates(column):
-    n = pd.to_numeric(column, errors='coerce').to_numpy(float)
-    bad = ~((n >= 1) | pd.isna(column).to_numpy())
-    if bad.any():
-        raise DataError(f"expected numbers from 1 on in column n_replicates (empty = as many as usual), got {list(column)[bad.argmax()]!r} in row "
-            f"{bad.argmax()}")
-    return n
-
 def _check_readouts(model, home, readouts):
     "Whether each context has one of the wanted readouts."
     for c, names in home.items():
@@ -543,10 +535,9 @@ def predict(self:TrainedLPM,
             "the column and its repeated rows, and choose with readouts=[…] (`lpm predict` takes such tables as they are)")
     t = canonical_experiments(experiments)
     if far := outside_range(self.vocab, t): warnings.warn(far, DataWarning, stacklevel=2)
-    if t.duplicated().any():
-        raise DataError(f"{int(t.duplicated().sum())} experiments are asked for twice (first: {t[t.duplicated()].iloc[0, :2].tolist()}); "
+    if (again := t.duplicated(['perturbation', 'context', 'dose', 'time'])).any():
+        raise DataError(f"{int(again.sum())} experiments are asked for twice (first: {t[again].iloc[0, :2].tolist()}); "
             "drop_duplicates() first")
-    if 'n_replicates' in experiments: t = t.assign(n_replicates=_checked_replicates(experiments['n_replicates']))
     if unknown == 'error': self.check_experiments(t)
     home = {c: tuple(self.screens_of(c)) for c in t['context'].cat.categories}
     names = list(dict.fromkeys(n for ns in home.values() for n in ns))
