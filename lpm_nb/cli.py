@@ -133,7 +133,7 @@ def train(
 # %% ../nbs/16_cli.ipynb #05c8c445
 def predict_table(
     model,              # a TrainedLPM
-    table:pd.DataFrame, # perturbation, context [, dose, time] [, readout]
+    table:pd.DataFrame, # perturbation, context [, dose, time] [, n_replicates] [, readout]
     *,
     unknown:str='error',# 'error' or 'prior'
 ) -> pd.DataFrame: # the rows of the table, with its own columns, and readout, value, std
@@ -184,7 +184,7 @@ def predict_table(
 def predict(
     model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')],
     experiments: Annotated[Path, typer.Argument(metavar='EXPERIMENTS',
-        help='A table (.csv, .tsv, .parquet): perturbation, context [, dose, time] [, readout].')],
+        help='A table (.csv, .tsv, .parquet): perturbation, context [, dose, time] [, n_replicates: cells or wells of a measurement] [, readout].')],
     out: Annotated[Path, typer.Option(help='.csv, .tsv, .parquet (long) or .h5ad (a Screen).')],
     unknown: Annotated[str,
         typer.Option(help="'error', or 'prior' to predict the average for symbols that the model does not know.")] = 'error',

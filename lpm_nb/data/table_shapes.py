@@ -161,10 +161,11 @@ def from_matrix(
     raw = X.apply(pd.to_numeric, errors='coerce').to_numpy(np.float64)
     check_told_apart(l)
     readouts = [f'{prefix}{c}' for c in unique_names(np.array(X.columns, object), np.arange(X.shape[1]))]
+    column, counts = replicate_counts(l.t)
+    asked = replace(asked, rest=[c for c in asked.rest if c != column])
     text = X.to_numpy(object)[X.notna().to_numpy() & np.isnan(raw) & ~np.isinf(raw)]
     look = [*doubts(l, asked, values=raw, readouts=readouts), *_one_comparison(asked, l, form), *unnamed_rows(everything),
         *text_values(text)]
-    column, counts = replicate_counts(l.t)
     facts = facts_of(l.o, rows=len(l.t), readouts=f"{len(readouts):,} ({', '.join(readouts[:4])}{', …' if len(readouts) > 4 else ''})",
         values=raw)
     def build(**go):
@@ -185,9 +186,10 @@ def _from_long(t, asked, roles, prefix):
     x = raw.to_numpy(np.float64)
     text = l.t[v][l.t[v].notna() & raw.isna()].to_numpy(object)
     named = l.o.assign(_r=l.t[r])
+    column, counts = replicate_counts(l.t)
+    asked = replace(asked, rest=[c for c in asked.rest if c != column])
     look = [*doubts(l, asked, values=x, readouts=l.t[r].dropna().astype(str).unique()), *unnamed_rows(everything), *text_values(text)]
     facts = facts_of(l.o.drop_duplicates(), rows=len(l.t), readouts=l.t[r].nunique(), values=x)
-    column, counts = replicate_counts(l.t)
     facts |= {**_counted(counts, column), **taken_as_control(l, asked), 'repeated experiments': f'{int(named.duplicated().sum()):,} values'}
     def build(**go):
         y = scale_wells(np.where(np.isfinite(x), x, np.nan)[:, None], l, asked, by=l.t[r].astype(str))[:, 0]
