@@ -82,7 +82,7 @@ class _Sample:
 
     def rest(self, w):
         "(n,) squared residuals, (n, r) effects, and which of them tell anything; w: weights."
-        fit = _summed if np.mean([len(m) > 1 for m in self.members]) > .2 and len({a for m in self.members for a in m}) <= 2000 else _crossed
+        fit = _summed if np.mean([len(m) > 1 for m in self.members]) > .2 and len({a for m in self.members for a in m}) <= 1000 else _crossed
         rest, own, effect = fit(self, w)
         return self.square(rest) / (1 - np.minimum(own, .8)), effect, own < .8
 
@@ -119,7 +119,6 @@ def _told_by_spread(screen, at, cols, scale):
 def _law(screen, at, sample, *, cols, scale, few):
     "What replicates bring; None where nothing tells."
     n, w = np.maximum(screen.obs['n_replicates'].to_numpy(float)[at], 1), np.ones(len(at))
-    if np.quantile(n, .9) < 1.2 * np.quantile(n, .1): return None
     for _ in range(4):
         square, effect, use = sample.rest(w)
         if use.sum() < few:                                            # every perturbation came once
@@ -153,20 +152,24 @@ def measure_precision(
     *,
     scaling:tuple[np.ndarray, np.ndarray], # centre and scale of each readout
     readouts:int=200,# most that are looked at
-    most:int=20_000, # most experiments that are looked at
+    most:int=20_000, # most experiments that are looked at, and most controls
     few:int=20,      # fewest of them
 ) -> Precision|None: # None where all experiments are alike
     "How much experiments with many and with few replicates count, and controls."
     o, bare = screen.obs, (screen.obs['perturbation'] == '').to_numpy()
     at, none = np.flatnonzero(rows & ~bare), np.flatnonzero(rows & bare)
     if len(at) < few: return None
-    if len(at) > most: at = np.sort(rng(0, 'precision').choice(at, most, replace=False))
+    low, high = np.quantile(np.maximum(o['n_replicates'].to_numpy(float)[at], 1), [.1, .9])
+    several = max(len(screen.members[p]) for p in o['perturbation'].iloc[at].unique()) > 1
+    unequal, told = high >= 1.2 * low, o['context'].iloc[none].nunique() >= 3 and not several
+    if not unequal and not told: return None                           # nothing to be read
+    at, none = (x if len(x) <= most else np.sort(rng(0, 'precision').choice(x, most, replace=False)) for x in (at, none))
     cols = np.unique(np.linspace(0, screen.n_readouts - 1, readouts).astype(int))
     def table(rows): return o.iloc[rows], [screen.members[p] for p in o['perturbation'].iloc[rows].astype(str)]
     t, members = table(at)
     sample = _Sample(_standardised(screen.X, at, cols, scaling), members, effect_labels(t), texts(t['context']))
-    law = _law(screen, at, sample, cols=cols, scale=scaling[1][cols], few=few)
-    if o['context'].iloc[none].nunique() < 3 or any(len(m) > 1 for m in members): return law
+    law = _law(screen, at, sample, cols=cols, scale=scaling[1][cols], few=few) if unequal else None
+    if not told: return law
     code, each = _controls_of(o.iloc[none])
     n = np.maximum(o['n_replicates'].to_numpy(float)[none], 1)[:, None]
     total, count = np.zeros((2, len(each), len(cols)))
