@@ -240,7 +240,7 @@ def _directions(screens, scalings, k, signals):
     return V @ basis.T, basis
 
 # %% ../../nbs/data/05b_effects.ipynb #dd0c7f78
-def _levels_in_pieces(s, centre, scale):
+def _levels_in_pieces(s, centre, scale, signal=None):
     "Codes of contexts, their levels (c, r), and the effects of experiments whose context has combinations: row -> (r,)."
     code, total, n = s.obs['context'].cat.codes.to_numpy(), np.zeros((len(s.contexts), len(s.readouts))), np.zeros((len(s.contexts),
         len(s.readouts)))
@@ -248,15 +248,15 @@ def _levels_in_pieces(s, centre, scale):
         z = (x - centre) / scale
         seen = ~np.isnan(z)
         z[~seen] = 0
-        pick = csr_matrix((np.ones(len(at), np.float32), (code[at], np.arange(len(at)))), shape=(len(total), len(at)))
+        pick = csr_matrix((np.ones(len(at), np.float32) if signal is None else signal[at], (code[at], np.arange(len(at)))), shape=(len(total), len(at)))
         total += pick @ z
         n += pick @ seen.astype(np.float32)
     several = np.array([len(m) > 1 for m in s.members.values()])[s.obs['perturbation'].cat.codes]
-    level, combined = (total / np.maximum(n, 1)).astype(np.float32), {}
+    level, combined = (total / np.where(n > 0, n, 1)).astype(np.float32), {}
     # contexts with combinations: their own additive model, from all of their experiments at once
     for c in np.flatnonzero(np.bincount(code[several], minlength=len(total)) > 1):
         rows = np.flatnonzero(code == c)
-        D = _effects_of_context((s.X[rows] - centre) / scale, _members_of(s)[rows])
+        D = _effects_of_context((s.X[rows] - centre) / scale, _members_of(s)[rows], _of(signal, rows))
         combined |= {int(i): d for i, d in zip(rows[several[rows]], D[several[rows]])}
     return code, level, combined
 
@@ -287,7 +287,7 @@ def _basis_in_pieces(effects, n, r, k):
 # %% ../../nbs/data/05b_effects.ipynb #bb56b8ed
 def _directions_in_pieces(screens, scalings, k, signals):
     "The same of screens too large for memory: one pass for the levels, one for the directions, one for the effects."
-    levels = [_levels_in_pieces(s, *scaling) for s, scaling in zip(screens, scalings)]
+    levels = [_levels_in_pieces(s, *scaling, signal) for s, scaling, signal in zip(screens, scalings, signals)]
     effects = partial(_effects_in_pieces, screens, scalings, levels, signals)
     n, r = sum(s.n_experiments for s in screens), len(screens[0].readouts)
     if r <= k: return np.concatenate(list(effects())), np.eye(r)

@@ -603,7 +603,8 @@ def extend_classical(
     weight:np.ndarray|None=None, # (n,) how much each counts; None = all alike
 ) -> ClassicalModel: # as it is where what it was fitted on is unknown, and of pairs
     "Fit a classical model again with more experiments."
-    t, new = model.tables, ((P != '') | ('' in model.rows)) & ~np.isnan(V).all(1)
+    t = model.tables
+    new = ((P != '') | ('' in model.rows and 'measured' in t)) & ~np.isnan(V).all(1)                     # controls, where they tell levels
     P, C, V, weight = P[new], C[new], V[new], _of(weight, new)
     if model.method == RELATED and len(P): return _extend_related(model, P, C, V, levels or {})
     if model.method in OF_AMOUNTS and len(P): return _extend_amounts(model, P, C, V, few=effects is None, levels=levels or {})

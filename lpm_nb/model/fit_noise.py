@@ -48,10 +48,10 @@ def _error_laws(held, precision, names):
     for s, name in enumerate(names):
         mine = [h for h in held if h.block.screen == s]
         if name not in precision or not precision[name].each or not mine: continue
-        e = np.concatenate([np.nanmean(_beyond_spread(h), 1) for h in mine])
-        n = np.maximum(np.concatenate([h.table['n_replicates'].to_numpy(float) for h in mine]), 1)
-        use = ~np.isnan(e)
-        fixed, each = variance_law(e[use], n[use]) if use.sum() >= 20 else (precision[name].fixed, precision[name].each)
+        squares = np.concatenate([_beyond_spread(h) for h in mine])
+        use = ~np.isnan(squares).all(1)
+        e, n = np.nanmean(squares[use], 1), np.maximum(np.concatenate([h.table['n_replicates'].to_numpy(float) for h in mine])[use], 1)
+        fixed, each = variance_law(e, n) if len(e) >= 20 else (precision[name].fixed, precision[name].each)
         out[s] = np.array([fixed, each]) / (fixed + each * (1 / n).mean())
     return out
 
