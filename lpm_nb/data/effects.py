@@ -133,11 +133,22 @@ def with_related(
     return out, scales
 
 # %% ../../nbs/data/05b_effects.ipynb #a18bd45a
+def _likely_ridge(G, b, square, n):
+    "Noise over the variance of the members, by restricted maximum likelihood; `G`: (k + 1, k + 1) normal matrix, its last column the level."
+    k, r = len(G) - 1, b.shape[1]
+    g = G[:k, k] / G[k, k]
+    S, z = G[:k, :k] - np.outer(g, G[k, :k]), b[:k] - g[:, None] * b[k]           # free of the level
+    d, U = np.linalg.eigh(S)
+    d, p = np.maximum(d, 0), ((U.T @ z)**2).sum(1)
+    whole, free = square - (b[k]**2).sum() / G[k, k], r * (n - 1)
+    def minus(x): return free * np.log(max(whole - (p / (d + x)).sum(), 1e-9 * whole)) + r * np.log1p(d / x).sum() + (np.log(x) / 1.5)**2
+    return min(np.geomspace(.01, 100, 41), key=minus) if whole > 0 else 1.
+
 def fit_members(
     members:Sequence[tuple[str, ...]], # (n,) atoms of each experiment of one context
     Y:np.ndarray,                      # (n, n_readouts) values, no NaN
     *,
-    ridge:float=1.,                    # in units of one experiment
+    ridge:float|None=1.,               # in units of one experiment; None = by the likelihood of the values
     weight:np.ndarray|None=None,       # (n,) how much each experiment counts; None = all alike
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]: # level (n_readouts,), effect of each atom (n_readouts,)
     "Context-specific additive model: value = level + sum of the effects of the members."
@@ -148,6 +159,7 @@ def fit_members(
     A = hstack([csr_matrix((np.ones(len(rows)), (rows, cols)), shape=(len(members), k)), csr_matrix(np.ones((len(members), 1)))]).tocsr()
     B = A if weight is None else A.multiply(weight[:, None]).tocsr()
     G = (B.T @ A).toarray()
+    if ridge is None: ridge = _likely_ridge(G, B.T @ Y, ((Y if weight is None else weight[:, None] * Y) * Y).sum(), len(members))
     G[np.arange(k), np.arange(k)] += ridge
     x = np.linalg.solve(G + 1e-6 * np.eye(k + 1), B.T @ Y)
     return x[k], dict(zip(atoms, x[:k]))

@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['JOINT_ERROR', 'effect_span', 'joint_effects', 'members_alone', 'member_twice', 'variance_components', 'fit_beyond',
-           'predict_beyond', 'Sums', 'stay_on_one_side', 'measure_sums', 'sum_equations', 'weigh_sums', 'extend_sums']
+           'predict_beyond', 'single_effects', 'Sums', 'stay_on_one_side', 'measure_sums', 'sum_equations',
+           'weigh_sums', 'extend_sums']
 
 # %% ../../nbs/model/06r_members.ipynb #3229d332
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from ..core import format_perturbation, parse_perturbation
 from ..data.screen import Screen
@@ -31,14 +33,15 @@ def effect_span(
 def joint_effects(
     A,                  # (m, k) sparse, which members each combination has
     effects:np.ndarray, # (k, r) their effects
-    span:np.ndarray|None=None, # (2, r) where effects end; None = they add up
+    span:np.ndarray|None=None, # (2, r) where effects end; None or infinite = they add up
 ) -> np.ndarray: # (m, r)
     "Effects of independent perturbations together: their sum, or by Bliss independence where effects have an end; of two directions the sum of both."
     if span is None: return A @ effects
     out = np.zeros((A.shape[0], effects.shape[1]), np.float32)
     for end, mine in zip(span, (np.minimum(effects, 0), np.maximum(effects, 0))):
-        end = np.where(end == 0, 1, end)
-        out += end * (1 - np.exp(A @ np.log(np.maximum(1 - mine / end, 1e-6))))
+        ends = np.isfinite(end)
+        some = np.where(ends & (end != 0), end, 1)
+        out += np.where(ends, some * (1 - np.exp(A @ np.log(np.maximum(1 - mine / some, 1e-6)))), A @ mine)
     return out
 
 # %% ../../nbs/model/06r_members.ipynb #2da60a27
@@ -145,6 +148,31 @@ def predict_beyond(
         F, *members = _terms(A, effects[:, q].astype(np.float64))
         out[:, q] = F @ curve[:, q] + sum(M @ v for M, v in zip(members, mine[..., q]))
     return out
+
+# %% ../../nbs/model/06r_members.ipynb #e863d4bc
+_USUAL = np.log([.2, .4, .8])   # variances of measuring alone, of combinations, of effects, over that of what was measured alone
+
+def single_effects(
+    x:np.ndarray,  # (k,) effects, as measured alone
+    A,             # (m, k) sparse, which of them each combination has
+    y:np.ndarray,  # (m,) what combinations do
+) -> tuple[np.ndarray, float]: # (k,) effects, and minus twice the log likelihood (up to a constant)
+    "Effects of perturbations, by what they do alone and in combinations: a mixed model, to which what does not add up is noise of combinations."
+    mean, n, k = x.mean(), len(y), len(x)
+    size = np.asarray(A.sum(1)).ravel()
+    x, y = x - mean, y - size * mean
+    d, U = np.linalg.eigh((A.T @ A).toarray())
+    d, a, b = np.maximum(d, 0), U.T @ x, U.T @ (A.T @ y)
+    xx, yy, scale = x @ x, y @ y, x.var() + 1e-12
+    def solve(u):
+        one, two, t = np.exp(u) * scale                     # variances: of measuring alone, of combinations, of effects
+        return one, two, t, 1 / t + 1 / one + d / two, a / one + b / two
+    def minus(u):
+        one, two, t, h, v = solve(u)
+        return k * np.log(one * t) + n * np.log(two) + np.log(h).sum() + xx / one + yy / two - (v**2 / h).sum() + ((u - _USUAL)**2).sum() / 1.5**2
+    best = minimize(minus, _USUAL, method='Nelder-Mead', options=dict(maxiter=300))
+    *_, h, v = solve(best.x)
+    return mean + U @ (v / h), float(best.fun)
 
 # %% ../../nbs/model/06r_members.ipynb #7d47288e
 @dataclass(frozen=True)
@@ -280,6 +308,27 @@ def _ground_of_pairs(screen, mask, scaling, alone, *, atoms, contexts, fewest=10
     return None if np.isnan(out).all() else out
 
 # %% ../../nbs/model/06r_members.ipynb #cf83b110
+def _by_all(sums, span, A, effects, y, *, at, contexts, fewest):
+    "How unlikely (r,) combinations are if effects end there, and members (atoms, contexts, r) as combinations tell them as well."
+    beyond = y - joint_effects(A, effects, span)
+    curve = fit_beyond(A, effects.astype(np.float64), beyond, at=at, n_atoms=len(sums.atoms), most=0)
+    linear = beyond - predict_beyond(A, effects, at=at, fitted=curve) + A @ effects             # as if they added up
+    alone, unlikely = sums.alone.copy(), np.zeros(y.shape[1])
+    for c in np.unique(contexts):
+        col = np.flatnonzero(contexts == c)
+        in_c = np.asarray(A[:, col].sum(1)).ravel() > 0
+        for q in range(y.shape[1]):
+            mine, row = np.flatnonzero(~np.isnan(alone[:, c, q])), np.flatnonzero(in_c & ~np.isnan(linear[:, q]))
+            if len(row) < fewest or len(mine) < 3: continue
+            of = csr_matrix((np.ones(len(col)), (np.arange(len(col)), np.searchsorted(mine, at[col]))), shape=(len(col), len(mine)))
+            ground = sums.ground[c, q]
+            found, u = single_effects(alone[mine, c, q].astype(np.float64) - ground, A[row][:, col] @ of, linear[row, q])
+            alone[mine, c, q] = ground + found
+            unlikely[q] += u
+    return unlikely, alone
+
+_SPANS = 1, 2, 4, np.inf     # how much further than they seem to effects may end; at infinity they add up
+
 def _with_beyond(sums, screen, mask, scaling, fewest=20):
     "What combinations of measured members add to their joint effect, if there are enough different ones."
     o = screen.obs
@@ -293,10 +342,16 @@ def _with_beyond(sums, screen, mask, scaling, fewest=20):
     ground = sums.level(o['context'].iloc[rows].astype(str))
     there = np.flatnonzero(np.asarray(A.sum(0)).ravel() > 0)
     A, effects = A[:, there], (known - sums.level(table['context'].astype(str)))[there]
-    rest = (screen.X[rows] - scaling[0]) / scaling[1] - ground - joint_effects(A, effects, sums.span)
-    at = pd.Index(sums.atoms).get_indexer(table['perturbation'].astype(str))[there]
-    curve, own = fit_beyond(A, effects.astype(np.float64), rest.astype(np.float64), at=at, n_atoms=len(sums.atoms))
-    return replace(sums, curve=curve, own=own)
+    at, j = (pd.Index(x).get_indexer(table[k].astype(str))[there] for x, k in ((sums.atoms, 'perturbation'), (sums.contexts, 'context')))
+    y = ((screen.X[rows] - scaling[0]) / scaling[1] - ground).astype(np.float64)
+    ends = np.where(sums.span == 0, [[-1], [1]], sums.span)
+    tried = [_by_all(sums, ends * k, A, effects, y, at=at, contexts=j, fewest=fewest) for k in _SPANS]
+    best, alone = np.argmin([u for u, _ in tried], 0), sums.alone.copy()
+    span = (ends * np.asarray(_SPANS)[best]).astype(np.float32)
+    for q, k in enumerate(best): alone[..., q] = tried[k][1][..., q]
+    effects = (alone[at, j] - sums.ground[j]).astype(np.float64)
+    curve, own = fit_beyond(A, effects, y - joint_effects(A, effects, span), at=at, n_atoms=len(sums.atoms))
+    return replace(sums, alone=alone, span=span, curve=curve, own=own)
 
 def measure_sums(
     screen:Screen,    # what was measured

@@ -56,7 +56,7 @@ def pair_interactions(
         two = np.flatnonzero(here & (n_members == 2))
         if (~np.isnan(V[two])).sum(0).min(initial=len(two)) < few: continue       # of every readout
         rows = two if len(two) > 10 * len(atoms) else np.flatnonzero(here)   # singles may have a level of their own
-        level[j], effects[j] = _additive_from(members, rows, V, atoms)
+        level[j], effects[j] = _additive_from(members, rows, V, atoms, ridge=None)
         a, b = np.array([[at[x] for x in members[i]] for i in two]).T
         rest = V[two] - level[j] - effects[j, a] - effects[j, b]
         for q in range(r):
