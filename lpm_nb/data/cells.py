@@ -6,7 +6,7 @@
 __all__ = ['split_label', 'dosed_labels', 'vector_names', 'label_atoms', 'read_cells']
 
 # %% ../../nbs/data/02f_cells.ipynb #d5df1e37
-import re, warnings
+import ast, re, warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 import numpy as np
@@ -26,14 +26,23 @@ def split_label(
     return re.split('|'.join(re.escape(j) for j in ([joined] if isinstance(joined, str) else sorted(joined, key=len, reverse=True))),
         str(label))
 
-_TUPLE = re.compile(r"""\[\((['"])(?P<name>.+)\1, *(?P<dose>[\d.eE+-]+), *(['"])(?P<unit>[pnumµμ]?M)\4\)\]""")
+def _listed(label):
+    "[(name, dose, unit), …] of a label that is written so; else nothing."
+    try: given = ast.literal_eval(str(label).strip()) if str(label).strip().startswith('[(') else []
+    except (SyntaxError, ValueError): return []
+    return given if all(isinstance(g, tuple) and [type(x) for x in g] in ([str, float, str], [str, int, str]) and re.fullmatch('[pnumµμ]?M', g[2])
+        for g in given) else []
 
 def _tuples(said):
     "Label -> its parts, of a column of which nearly all labels are tuples; else nothing."
     labels = said.dropna().unique()
-    if not any(_TUPLE.fullmatch(str(l).strip()) for l in labels[:5]): return {}
-    parts = {l: m for l in labels if (m := _TUPLE.fullmatch(str(l).strip()))}
-    return parts if len(parts) >= .9 * len(labels) else {}
+    if not any(_listed(l) for l in labels[:5]): return {}
+    parts = {l: given for l in labels if (given := _listed(l))}
+    if len(parts) < .9 * len(labels): return {}
+    if several := [l for l, given in parts.items() if len(given) > 1]:
+        raise DataError(f"{len(several)} labels of column {said.name!r} name several drugs (first: {several[0]!r}); write what was given in a column "
+            "of your own, members with their doses in µM, such as 'd1@0.1+d2@1', and name it: perturbation=…")
+    return {l: dict(zip(('name', 'dose', 'unit'), given[0])) for l, given in parts.items()}
 
 def dosed_labels(
     table:pd.DataFrame, # labels of rows

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from ..core import DataError, check_known, parse_context, parse_perturbation, split_dose
-from .vocab import Vocab
+from .vocab import SOON, Vocab, log_dose, log_time
 
 # %% ../../nbs/data/05d_codes.ipynb #1908aca5
 @dataclass(frozen=True)
@@ -29,12 +29,11 @@ def codes_of(
     "The codes of symbols."
     return {s: i + 1 for i, s in enumerate(symbols)}
 
-def _amount(values, stats, n):
-    v = np.full(n, np.nan) if values is None else np.asarray(values, float)
-    has = np.isfinite(v) & (v > 0) if stats else np.zeros(n, bool)
+def _amount(v, stats, n):
+    has = np.isfinite(v) if stats and v is not None else np.zeros(n, bool)
     z = np.zeros(n, np.float32)
     # beyond what was tried, as at the edge
-    if stats: z[has] = (np.clip(np.log10(v[has]), *(stats[2:] or (-np.inf, np.inf))) - stats[0]) / stats[1]
+    if has.any(): z[has] = (np.clip(v[has], *(stats[2:] or (-np.inf, np.inf))) - stats[0]) / stats[1]
     return z, has.astype(np.float32)
 
 # %% ../../nbs/data/05d_codes.ipynb #codes-007
@@ -56,7 +55,8 @@ def within_range(
             continue   # nothing is known of it
         v = pd.to_numeric(table[c], errors='coerce').to_numpy(np.float32)
         low, high = 10**stats[2], 10**stats[3]
-        new[c] = np.where(v < low * .99, np.float32(low), np.where(v > high * 1.01, np.float32(high), v))
+        least = SOON if c == 'time' else 0                            # what is asked at once is no earlier than that
+        new[c] = np.where(np.maximum(v, least) < low * .99, np.float32(low), np.where(v > high * 1.01, np.float32(high), v))
         if c == 'dose' and vocab.dosed is not None: new[c][~_may_have_dose(vocab, table['perturbation'])] = np.nan
     return table.assign(**new) if new else table
 
@@ -111,7 +111,8 @@ def encode(
     table_of_pairs = np.zeros((len(vocab.atoms) + 1, len(vocab.contexts) + 1), np.int32) if vocab.pairs else None
     for (a, c), k in pair.items(): table_of_pairs[atom[a], ctx[c]] = k
     pairs = table_of_pairs[members, context[:, None]].astype(np.int64) if vocab.pairs else np.zeros_like(members)
-    d, t = (_amount(table[k] if k in table else None, s, len(table)) for k, s in (('dose', vocab.dose), ('time', vocab.time)))
+    d, t = (_amount(log(table[k]) if k in table else None, s, len(table)) for k, s, log in (('dose', vocab.dose, log_dose),
+        ('time', vocab.time, log_time)))
     if vocab.dosed is not None and vocab.dose:                     # what never came with a dose has none: a knock-down beside drugs
         without = ~_may_have_dose(vocab, table['perturbation'])
         for x in d: x[without] = 0

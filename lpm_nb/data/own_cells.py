@@ -19,7 +19,7 @@ from .matrices import MatrixFile
 from .own_labels import doses_apart, read_labels
 from .screen import Screen
 from .signatures import unique_names
-from .table_shapes import facts_of, make_screen, scale_wells, taken_as_control
+from .table_shapes import counted, facts_of, make_screen, replicate_counts, scale_wells, taken_as_control
 from .understood import Asked, Understood
 
 # %% ../../nbs/data/03k_own_cells.ipynb #own-ce005
@@ -182,13 +182,14 @@ def _from_experiments(f, everything, look, names, asked):
     "Rows that are profiles already."
     if f.counts: look = [*look, 'values are counts: bring them to one scale first (log, z)']
     l, keep = everything.named(), ~everything.unnamed
+    column, counts = replicate_counts(l.t)
     def build(**go):
         with MatrixFile(f.path, layer=f.layer) as m: X = np.concatenate([x for _, x in m.blocks()])
         X = np.where(np.isfinite(X), X, np.nan).astype(np.float32)[keep]
         X = X if f.of is None else X[:, f.of]
-        return make_screen(scale_wells(X, l, asked), l.o, names, asked=asked)
+        return make_screen(scale_wells(X, l, asked), l.o, names, asked=asked, counts=counts)
     return Understood(f.path, 'experiments', {**l.roles, 'gene symbols': asked.genes, 'control flag': l.flag},
-        facts_of(l.o, rows=len(l.t), readouts=len(names)) | taken_as_control(l, asked), [*look, *unnamed_rows(everything)], asked.name,
+        facts_of(l.o, rows=len(l.t), readouts=len(names)) | counted(counts, column) | taken_as_control(l, asked), [*look, *unnamed_rows(everything)], asked.name,
             build)
 
 def from_h5ad(

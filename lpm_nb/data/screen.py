@@ -196,8 +196,17 @@ def as_spread(
     top = np.nanmax(sd, initial=0.) if sd.size else 0.
     return sd.astype(np.float16 if top == 0 or 1e-2 < top < 6e4 else np.float32, copy=False)
 
-def _aggregate(X, group, n, how):
-    "Aggregate rows of one experiment; (n, r) centre, (n, r) sd, (n,) count of rows."
+def _weighted(x, w):
+    "Mean of x (…, k, r) over k, each row counting w (…, k), and standard deviation of what counts as one; NaN where nothing is measured."
+    seen = ~np.isnan(x)
+    w = np.where(seen, w[..., None], 0)
+    with np.errstate(invalid='ignore', divide='ignore'):
+        mean = np.where(seen, w * x, 0).sum(-2) / w.sum(-2)
+        var = np.where(seen, w * (x - mean[..., None, :])**2, 0).sum(-2) / (seen.sum(-2) - 1)
+    return mean, np.sqrt(np.where(seen.sum(-2) > 1, var, np.nan))
+
+def _aggregate(X, group, n, how, of):
+    "Aggregate rows of one experiment, each the mean of `of` measurements; (n, r) centre, (n, r) sd of one, (n,) count of them."
     rows = np.bincount(group, minlength=n)
     out, sd = np.empty((n, X.shape[1]), np.float32), np.full((n, X.shape[1]), np.nan, np.float32)
     order = np.argsort(group, kind='stable')
@@ -208,10 +217,11 @@ def _aggregate(X, group, n, how):
         warnings.simplefilter('ignore', RuntimeWarning)      # an all-NaN replicate set is simply not measured
         for k in np.unique(rows[~one]):                      # replicate sets of one size at a time
             these = np.flatnonzero(rows == k)
-            block = X[order[starts[these][:, None] + np.arange(k)]].astype(np.float64)
-            out[these] = np.nanmean(block, 1) if how == 'mean' else np.nanmedian(block, 1)
-            sd[these] = np.where((~np.isnan(block)).sum(1) > 1, np.nanstd(block, 1, ddof=1), np.nan)
-    return out, as_spread(sd), rows
+            at = order[starts[these][:, None] + np.arange(k)]
+            block = X[at].astype(np.float64)
+            mean, sd[these] = _weighted(block, of[at].astype(np.float64))
+            out[these] = mean if how == 'mean' else np.nanmedian(block, 1)
+    return out, as_spread(sd), np.bincount(group, of, minlength=n).astype(np.int64)
 
 # %% ../../nbs/data/01_screen.ipynb #742d7431
 def _check_matrix(X, name, replicates):
@@ -245,26 +255,33 @@ def _same_experiments(P, C, dose, time):
     return group, len(first)
 
 # %% ../../nbs/data/01_screen.ipynb #bf12de9a
+def _counts(n, rows):
+    "(rows,) how many measurements each is the mean of; an empty one counts as one."
+    if n is None: return np.ones(rows, np.int64)
+    x = pd.to_numeric(pd.Series(np.full(rows, n) if np.ndim(n) == 0 else np.asarray(n)), errors='coerce').fillna(1).to_numpy(float)
+    if len(x) != rows or not ((x >= 1) & (x == np.round(x)) & (x < 2**31)).all():
+        raise DataError(f"expected n_replicates as {rows} whole numbers from 1 on, got {n!r}")
+    return x.astype(np.int64)
+
 def _assemble(X, perturbation, context, dose, time, readouts, unit, name, replicates, meta, n_replicates=None):
     if isinstance(X, pd.DataFrame) and list(X.columns.astype(str)) != [str(r) for r in readouts]:
         raise DataError(f"the columns of the table ({', '.join(map(str, X.columns[:3]))}, …) are not the readouts that were given "
             f"({', '.join(map(str, list(readouts)[:3]))}, …); pass readouts=table.columns, or the values as an array")
     X = X.toarray() if hasattr(X, 'toarray') else np.asarray(X)
     _check_matrix(X, name, replicates)
-    if n_replicates is not None and not (np.shape(n_replicates) == (len(X),) and (np.asarray(n_replicates) >= 1).all()):
-        raise DataError(f"expected n_replicates as {len(X)} whole numbers from 1 on, got {n_replicates!r}")
+    count = _counts(n_replicates, len(X))
     P, C, R = _checked_labels(perturbation, context, readouts, X.shape)
     dose, time = _treated_dose(_numbers(dose, 'dose', 'µM', len(X)), P), _numbers(time, 'time', 'h', len(X))
     X = X.astype(np.float32, copy=False)
     if np.isinf(X).any(): _check_values(X, R, name)
     group, n = _same_experiments(P, C, dose, time)
-    spread, count = None, np.ones(len(X), np.int64) if n_replicates is None else np.asarray(n_replicates)
+    spread = None
     if n < len(X):
         if replicates is None:
             i = int(np.argmax(pd.Series(group).duplicated()))
             raise DataError(f"{len(X)-n} rows of screen {name!r} repeat an experiment (first: {P[i]!r} in {C[i]!r}); if they are "
                 "replicates pass replicates='mean' or 'median'")
-        X, spread, count = _aggregate(X, group, n, replicates)
+        X, spread, count = _aggregate(X, group, n, replicates, count)
         head = np.unique(group, return_index=True)[1]
         P, C, dose, time = P[head], C[head], dose[head], time[head]
     _check_values(X, R, name)
@@ -293,8 +310,8 @@ def from_arrays(
     unit:str|Sequence[str]='',  # unit of the values, one or one per readout
     dose:float|Sequence|None=None, # (n_experiments,) µM, NaN where there is none; one number = the same in all
     time:float|Sequence|None=None, # (n_experiments,) h, NaN where there is none; one number = the same in all
-    replicates:str|None=None,   # None: a repeated experiment is an error; 'mean' or 'median' aggregates
-    n_replicates:Sequence|None=None, # (n_experiments,) how many measurements each row already stands for
+    replicates:str|None=None,   # None: a repeated experiment is an error; 'mean' (each row by its n_replicates) or 'median' aggregates
+    n_replicates:int|Sequence|None=None, # (n_experiments,) of how many measurements each row is the mean; one number = the same in all
     **meta,                     # source, licence, citation, checksum, note
 ) -> Screen:
     "A screen from a matrix and its labels."
@@ -311,7 +328,7 @@ def from_long(
     *,
     name:str,                 # name of the screen
     unit:str='',              # unit of the values, if the table has no `unit` column
-    replicates:str|None=None, # None: a repeated value is an error; 'mean' or 'median' aggregates
+    replicates:str|None=None, # None: a repeated value is an error; 'mean' (each by its n_replicates) or 'median' aggregates
     **meta,                   # source, licence, citation, checksum, note
 ) -> Screen:
     "A screen from a table with one row per value."
@@ -346,7 +363,7 @@ def from_long(
     key = pd.MultiIndex.from_arrays([P.codes, C.codes, dose, time])
     row, uniq = pd.factorize(key)
     n, r = len(uniq), len(R.categories)
-    mean_of = t['n_replicates'].groupby(row).median().fillna(1).round().to_numpy(np.int64) if 'n_replicates' in t else np.ones(n, np.int64)
+    of = _counts(t['n_replicates'] if 'n_replicates' in t else None, len(t))
     head = np.unique(row, return_index=True)[1]
     keep = ~np.isnan(value)
     cell = (row * r + R.codes)[keep]
@@ -357,27 +374,27 @@ def from_long(
         raise DataError(f"{int((rank > 0).sum())} values of screen {name!r} are repeated (first: {R[i]!r} of {P[i]!r} in {C[i]!r}); if "
             "they are replicates pass replicates='mean' or 'median'")
     return _pivot(value[keep], cell, rank, depth, (n, r), P[head], C[head], dose[head], time[head], list(R.categories), unit, name,
-        replicates, meta, mean_of)
+        replicates, meta, of[keep])
 
 # %% ../../nbs/data/01_screen.ipynb #42fb9b2a
-def _pivot(value, cell, rank, depth, shape, P, C, dose, time, R, unit, name, replicates, meta, mean_of):
+def _pivot(value, cell, rank, depth, shape, P, C, dose, time, R, unit, name, replicates, meta, of):
     n, r = shape
     X = np.full(n * r, np.nan, np.float32)
-    spread, count = None, mean_of if depth == 1 else np.ones(n, np.int64)
+    spread, together = None, pd.Series(of).groupby(cell).sum()              # measurements of each value; of an experiment, those of the usual one
+    count = together.groupby(together.index // r).median().reindex(range(n), fill_value=1).round().to_numpy(np.int64)
     if depth == 1: X[cell] = value
     else:
         order = np.lexsort((rank, cell))
-        value, cell = value[order], cell[order]
+        value, cell, of = value[order], cell[order], of[order].astype(np.float64)
         where, start, k = np.unique(cell, return_index=True, return_counts=True)
         g = np.repeat(np.arange(len(where)), k)
-        mean = np.bincount(g, value) / k
+        mean = np.bincount(g, of * value) / np.bincount(g, of)
         if replicates not in ('mean', 'median'): raise DataError(f"expected replicates=None, 'mean' or 'median', got {replicates!r}")
         X[where] = mean if replicates == 'mean' else pd.Series(value).groupby(g).median().to_numpy()
-        var = np.bincount(g, (value - mean[g])**2) / np.maximum(k - 1, 1)
+        var = np.bincount(g, of * (value - mean[g])**2) / np.maximum(k - 1, 1)
         spread = np.full(n * r, np.nan, np.float32)
         spread[where] = np.where(k > 1, np.sqrt(var), np.nan)
         spread = as_spread(spread.reshape(n, r))
-        np.maximum.at(count, where // r, k)
     lost = np.isnan(X.reshape(n, r)).all(1)
     keep = ~lost                                                       # rows whose every value was NaN
     if lost.any():
@@ -445,7 +462,7 @@ def from_anndata(
     literal:bool=False,               # True: a `+` in a label belongs to the name; False: it joins members
     dose_key:str|None=None,           # column with µM
     time_key:str|None=None,           # column with h
-    replicates_key:str|None=None,     # column with how many cells or wells a row is the mean of; not of rows that are averaged here
+    replicates_key:str|None=None,     # column with how many cells or wells a row is the mean of
     unit:str='',                      # unit of the values
     layer:str|None=None,              # a layer in the place of X
     scale:float=1.,                   # values are multiplied by this, for integer-coded files
@@ -538,7 +555,8 @@ def with_no_effect(
         if (v == 1 and usual > 10) or (v == 100 and usual < 5):
             warnings.warn(f"no effect of {r!r} is said to be {v:g}, while nine in ten values lie within ±{usual:.3g}: if these are "
                 f"{'per cent, it is 100' if v == 1 else 'fractions, it is 1'}", DataWarning, stacklevel=2)
-    bare = self.obs[['context', 'time']].drop_duplicates().assign(perturbation='', dose=np.nan, n_replicates=1)
+    bare = self.obs[['context', 'time']].drop_duplicates().assign(perturbation='', dose=np.nan,
+        n_replicates=int(self.obs['n_replicates'].max()))                # nothing is known better
     o = {c: np.concatenate([np.asarray(self.obs[c]), np.asarray(bare[c])]) for c in OBS}
     nothing = np.tile(np.array([value.get(r, np.nan) for r in self.readouts], np.float32), (len(bare), 1))
     with warnings.catch_warnings():                                    # said when the screen was made

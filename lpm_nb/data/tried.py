@@ -11,15 +11,16 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from ..core import format_perturbation, parse_perturbation, split_dose
-from .vocab import Vocab, member_doses
+from .vocab import SOON, Vocab, member_doses
 
 # %% ../../nbs/data/05f_tried.ipynb #7b0b4153
-def _share(d, known):
-    "[(dose, weight), …] of one dose within the range of those that were tried (ascending)."
-    j = int(np.argmin(np.abs(np.log(known / d))))
-    if abs(known[j] / d - 1) < .01: return [(known[j], 1.)]
-    j = int(np.searchsorted(known, d))
-    w = np.log(d / known[j - 1]) / np.log(known[j] / known[j - 1])
+def _share(d, known, least=0.):
+    "[(dose, weight), …] of one dose within the range of those that were tried (ascending); what is less than `least` counts as that."
+    d, x = max(d, least), np.maximum(known, least)
+    j = int(np.argmin(np.abs(np.log(x / d))))
+    if abs(x[j] / d - 1) < .01: return [(known[j], 1.)]
+    j = int(np.searchsorted(x, d))
+    w = np.log(d / x[j - 1]) / np.log(x[j] / x[j - 1])
     return [(known[j - 1], 1 - w), (known[j], w)]
 
 # %% ../../nbs/data/05f_tried.ipynb #3c0d9fd8
@@ -115,7 +116,7 @@ def at_tried_times(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]|None: # (m,) experiment, time in h, and weight, which of each experiment add up to 1; None = all is as it was tried, or nothing is known of it
     "Which times that were tried stand for the times that are asked for; controls have their own."
     tried = (vocab.times or {}).get(screen, {})
-    at = np.array([x for x in tried.get('', ()) if x])
+    at = np.array([x for x in tried.get('', ()) if x is not None])
     if not len(at): return None
     time = np.asarray(table['time'], float) if 'time' in table else np.full(len(table), np.nan)
     P = pd.Categorical(table['perturbation'].astype(str))
@@ -124,7 +125,7 @@ def at_tried_times(
         return [(np.nan, 1.)] if None in own or p in (vocab.tried or ()) else [(x, 1 / len(own)) for x in own]
     bare = [any_time(p) for p in P.categories]
     inside = (time >= at[0] * .99) & (time <= at[-1] * 1.01)
-    ways = {t: _share(np.clip(t, at[0], at[-1]), at) for t in np.unique(time[inside])}
+    ways = {t: _share(np.clip(t, at[0], at[-1]), at, SOON) for t in np.unique(time[inside])}
     mine = [[(t, 1.)] if p == '' else bare[k] if np.isnan(t) else ways[t] if i else [(t, 1.)]
         for k, p, t, i in zip(P.codes, P, time, inside)]
     if all(len(w) == 1 and (w[0][0] == t or (np.isnan(t) and np.isnan(w[0][0]))) for w, t in zip(mine, time)): return None

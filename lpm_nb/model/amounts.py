@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from scipy.optimize import minimize
 from ..core import DataError, rng
+from ..data.vocab import log_dose, log_time
 from .completion import one_thread
 
 # %% ../../nbs/model/06q_amounts.ipynb #c2579a50
@@ -20,8 +21,7 @@ def log_amounts(
     table:pd.DataFrame, # (n,) experiments: dose in µM, time in h, where there are any
 ) -> np.ndarray: # (n, 2) log10 of both, NaN = none
     "Doses and times as decades."
-    x = np.stack([np.asarray(table[k], float) if k in table else np.full(len(table), np.nan) for k in ('dose', 'time')], 1)
-    return np.log10(np.where(x > 0, x, np.nan))
+    return np.stack([log(table[k]) if k in table else np.full(len(table), np.nan) for k, log in (('dose', log_dose), ('time', log_time))], 1)
 
 _FAR = -99.   # stands for an amount that is not given, where amounts are compared
 HYPER = ['shared', 'own', 'noise', 'dose_length', 'time_length', 'dose_growth', 'time_growth']   # what describes the processes

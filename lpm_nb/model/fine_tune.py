@@ -100,11 +100,18 @@ def _inherit(network, old, vocab, new):
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #5d156d51
 def _join_controls(old, new):
-    "Controls of before and new ones, which count where both know a context."
+    "Controls of before and new ones; where both know a context, their mean, each counting by its replicates."
     if old is None: return new
-    keep = [i for i, k in enumerate(zip(old.contexts, old.times)) if k not in set(zip(new.contexts, new.times))]
-    return Controls([old.contexts[i] for i in keep] + new.contexts, [old.times[i] for i in keep] + new.times,
-        np.concatenate([old.values[keep], new.values]), old.offset, old.spread, np.concatenate([old.count[keep], new.count]))
+    keys, have = [*zip(new.contexts, new.times)], {k: i for i, k in enumerate(zip(old.contexts, old.times))}
+    values, count = old.values.copy(), old.count.copy()
+    for j, k in enumerate(keys):
+        if (i := have.get(k)) is None: continue
+        a, b, n = values[i], new.values[j], count[i] + new.count[j]
+        values[i] = np.where(np.isnan(a), b, np.where(np.isnan(b), a, (count[i] * a + new.count[j] * b) / n))
+        count[i] = n
+    more = [j for j, k in enumerate(keys) if k not in have]
+    return Controls(old.contexts + [new.contexts[j] for j in more], old.times + [new.times[j] for j in more],
+        np.concatenate([values, new.values[more]]), old.offset, old.spread, np.concatenate([count, new.count[more]]))
 
 def _extend_effects(model, atlas, scaling, signal):
     "The effects that a model knows, and those of new experiments."

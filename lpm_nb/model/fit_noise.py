@@ -23,7 +23,8 @@ from .hardness import PARTS, Judged, amount_curve, choose_hardness, how_much
 from .held_out import Held, pair_codes
 from .lpm import LPMDecoder
 from .precision import Precision, variance_law
-from .predict import noise_factor, on_target_cells, replicate_factor
+from .precision import replicate_factor
+from .predict import noise_factor, on_target_cells
 
 # %% ../../nbs/model/06x_fit_noise.ipynb #fitnoi-006
 def _apart(held):

@@ -28,7 +28,7 @@ from .stack import Counts, Stack
 from .trained import Controls, TrainedLPM, transfer_widths
 
 # %% ../../nbs/model/06n_folder.ipynb #c4e68ea8
-FORMAT = 11
+FORMAT = 12
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
 def _tensors(model):
@@ -37,7 +37,7 @@ def _tensors(model):
     arrays = {f'noise.{n}': v for n, v in model.noise.items()} | {f'hardness.{k}': v for k, v in model.hardness.items()}
     for n, (c, s) in model.scaling.items(): arrays |= {f'centre.{n}': c, f'scale.{n}': s}
     for n, c in model.controls.items(): arrays |= {f'controls.{n}.{k}': getattr(c, k) for k in _CONTROLS}
-    for n, g in model.ground.items(): arrays |= {f'ground.{n}.values': g.values, f'ground.{n}.middle': g.middle}
+    for n, g in model.ground.items(): arrays |= {f'ground.{n}.{k}': getattr(g, k) for k in _GROUND}
     for i, e in enumerate(model.effects):
         arrays |= {f'effects.{i}.{k}': getattr(e, k) for k in ('p', 'c', 'values', 'basis', 'covariance')}
     arrays |= {f'{k}.{n}': v for k in ('met', 'prior') for n, v in getattr(model, k).items()}
@@ -68,6 +68,7 @@ def _names(model):
         'precision': {n: asdict(p) for n, p in model.precision.items()}, 'effects': [of(e, 'screens', 'perturbations', 'contexts') for e in model.effects]}
 
 _CONTROLS = ('values', 'offset', 'spread', 'count')
+_GROUND = ('values', 'middle', 'hours', 'usual', 'spread')
 _SUMS = ('ground', 'alone', 'span', 'curve', 'own', 'error')
 _HARDNESS = ('perturbation', 'context', 'on_target', 'dose', 'time', 'part', 'beyond', 'seen', 'elsewhere', 'replicates')
 _SMOOTHER = ('known', 'reach', 'ridge', 'linear', 'mix', 'explained', 'places')
@@ -126,7 +127,7 @@ def _read_controls(labels, t):
         for n, c in labels.items()}
 
 def _read_ground(labels, t):
-    return {n: Ground(g['contexts'], g['times'], t[f'ground.{n}.values'].numpy(), t[f'ground.{n}.middle'].numpy(), g['slope'])
+    return {n: Ground(**g, **{k: t[f'ground.{n}.{k}'].numpy() for k in _GROUND})
         for n, g in labels.items()}
 
 def _read_descriptors(labels, t):

@@ -6,11 +6,14 @@
 __all__ = ['control_slope', 'Ground', 'measure_ground', 'extend_ground', 'take_off']
 
 # %% ../../nbs/model/06y_ground.ipynb #ground-003
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
+from ..core import DataWarning
 from ..data.screen import Screen
 from ..data.stored import is_large
+from ..data.vocab import log_time
 
 # %% ../../nbs/model/06y_ground.ipynb #ground-005
 def control_slope(
@@ -25,31 +28,56 @@ def control_slope(
     t2 = both.sum()**2 / max(((both - b * square)**2).sum(), 1e-12)
     return float(np.clip(b, 0, 1) * max(0, 1 - 1 / t2)) if t2 > 0 else 0.
 
+def _nearest(t, to):
+    "(n,) which of the times `to` lies nearest to each t, on a logarithmic scale."
+    return np.abs(log_time(t)[:, None] - log_time(to)[None]).argmin(1)
+
 @dataclass(frozen=True)
 class Ground:
     "What the controls of a screen tell of how the levels of its contexts drift."
     contexts:list[str]      # one row each
     times:list[float|None]  # h; None = not said
     values:np.ndarray       # (n, n_readouts) mean of the controls
-    middle:np.ndarray       # (n, n_readouts) mean of these over the times of the context
+    middle:np.ndarray       # (n, n_readouts) what these are in the mean over all times of the screen
     slope:float             # how much of the drift of controls the levels have
+    hours:np.ndarray        # (k,) times of contexts that have several
+    usual:np.ndarray        # (k, n_readouts) what controls differ from their middle by at these times, in the mean over contexts
+    spread:np.ndarray       # (n_readouts,) variance of single contexts about that
+
+    def _rows(self, table):
+        "[(rows of the table, the row of the control that answers, or else -1, and which of `hours` does, or else -1)]"
+        at = {}
+        for i, (c, t) in enumerate(zip(self.contexts, self.times)): at.setdefault(c, []).append((np.nan if t is None else t, i))
+        hours = np.asarray(table['time'], float) if 'time' in table else np.full(len(table), np.nan)
+        key = pd.DataFrame(dict(c=table['context'].astype(str).to_numpy(), t=hours))
+        for (c, t), rows in key.groupby(['c', 't'], dropna=False, sort=False).indices.items():
+            own = at.get(c, [])
+            if not t >= 0:
+                yield rows, [i for _, i in own], -1
+                continue
+            own = [(x, i) for x, i in own if x == x]
+            when = np.r_[[x for x, _ in own], self.hours].astype(float)
+            k = int(_nearest(np.array([t]), when)[0])                   # the context's own goes before the others'
+            yield rows, [own[k][1]] if k < len(own) else [], k - len(own) if k >= len(own) else -1
 
     def shift(
         self,
         table:pd.DataFrame, # (n,) experiments
-    ) -> np.ndarray: # (n, n_readouts) 0 where no control is known; between times, that of the nearest
+    ) -> np.ndarray: # (n, n_readouts) by the context's control of that time, else by what the others drift; between times, that of the nearest
         "How far levels lie from the mean of their context."
-        at = {}
-        for i, (c, t) in enumerate(zip(self.contexts, self.times)): at.setdefault(c, []).append((np.nan if t is None else np.log(max(t, 1e-9)), i))
-        n, hours = len(table), np.asarray(table['time'], float) if 'time' in table else np.full(len(table), np.nan)
-        out, D = np.zeros((n, self.middle.shape[1]), np.float32), np.nan_to_num(self.slope * (self.values - self.middle)).astype(np.float32)
-        key = pd.DataFrame(dict(c=table['context'].astype(str).to_numpy(), t=hours))
-        for (c, t), rows in key.groupby(['c', 't'], dropna=False, sort=False).indices.items():
-            if c not in at: continue
-            when, mine = np.array([w for w, _ in at[c]]), np.array([i for _, i in at[c]])
-            there = ~np.isnan(when)
-            if not t > 0 or not there.any(): out[rows] = D[mine].mean(0)
-            else: out[rows] = D[mine[there][np.abs(when[there] - np.log(t)).argmin()]]
+        out, D = np.zeros((len(table), self.middle.shape[1]), np.float32), np.nan_to_num(self.values - self.middle)
+        for rows, own, k in self._rows(table):
+            if len(own) or k >= 0: out[rows] = self.slope * (D[own].mean(0) if own else self.usual[k])
+        return out
+
+    def variance(
+        self,
+        table:pd.DataFrame, # (n,) experiments
+    ) -> np.ndarray: # (n, n_readouts) 0 where the context's own control tells
+        "How unsure that is where it is known from the other contexts only."
+        out = np.zeros((len(table), self.middle.shape[1]), np.float32)
+        for rows, _, k in self._rows(table):
+            if k >= 0: out[rows] = self.slope**2 * self.spread
         return out
 
 # %% ../../nbs/model/06y_ground.ipynb #ground-006
@@ -70,14 +98,40 @@ def _mean_of_contexts(X, where):
     code = pd.factorize(where)[0]
     return _mean_by(X, code, code.max(initial=-1) + 1)[code]
 
+def _usual_drift(V, where, times):
+    "Times of contexts that have several (k,), what controls differ by there (k, r), and the variance of contexts about it (r,)."
+    t = np.array([np.nan if x is None else x for x in times], float)
+    c = pd.factorize(where)[0]
+    several = pd.Series(t).groupby(c).nunique().to_numpy() > 1
+    rows = np.flatnonzero(~np.isnan(t) & several[c])
+    hours, h = np.unique(t[rows], return_inverse=True)
+    c, V, usual = pd.factorize(c[rows])[0], V[rows], np.zeros((len(hours), V.shape[1]))
+    for _ in range(50):                                                # contexts may lack times
+        level = _mean_by(V - usual[h], c, c.max() + 1)
+        usual = np.nan_to_num(_mean_by(V - level[c], h, len(hours)))
+        usual -= usual.mean(0)
+    free = len(rows) - (c.max() + 1) - (len(hours) - 1)
+    left = np.nansum((V - level[c] - usual[h])**2, 0) / free if free else (usual**2).mean(0)    # one context alone: as much as it drifts
+    return hours, usual, left
+
+def _middle(V, where, times, hours, usual):
+    "(n, r) what the controls of each context are in the mean over all times."
+    t = np.array([np.nan if x is None else x for x in times], float)
+    drift = np.where(np.isnan(t)[:, None], 0, usual[_nearest(np.nan_to_num(t), hours)])
+    return _mean_of_contexts(V - drift, where)
+
 def measure_ground(
     screen:Screen, # what was measured
 ) -> Ground|None: # None where controls tell nothing, no context has several times, or effects multiply
     "What controls tell of drift, and how far."
     bare = (screen.obs['perturbation'] == '').to_numpy()
     several = any(len(m) > 1 for m in screen.members.values())
-    if not bare.any() or bare.all() or screen.stored is not None or is_large(screen.X): return None
-    if several and screen.n_readouts < 20: return None                 # of growth, pairs count from the control itself
+    if not bare.any() or bare.all() or (several and screen.n_readouts < 20): return None    # of growth, pairs count from the control itself
+    if is_large(screen.X):
+        if screen.obs[bare].astype({'context': str}).groupby('context')['time'].nunique().max() > 1:
+            warnings.warn(f"screen {screen.name!r} has controls at several times; how levels drift is not read from a screen on disk or of "
+                "more than 200 MB: levels are those of contexts, not of their times", DataWarning, stacklevel=3)
+        return None
     code, key = _groups(screen)
     X, n = screen.X.astype(np.float64), len(key)
     spread = np.nanstd(X, 0)
@@ -96,8 +150,9 @@ def measure_ground(
     if free < (1 if screen.n_readouts >= 20 else 2) or (slope := control_slope(D, L)) < .1: return None
     have = np.flatnonzero((~np.isnan(control)).any(1))
     values = _mean_by(screen.X[bare].astype(np.float64), code[bare], n)[have]
-    return Ground(where[have].tolist(), [key[i][1] if key[i][1] == key[i][1] else None for i in have], values,
-        _mean_of_contexts(values, where[have]), slope)
+    times, where = [None if np.isnan(key[i][1]) else key[i][1] for i in have], where[have]
+    hours, usual, left = _usual_drift(values, where, times)
+    return Ground(where.tolist(), times, values, _middle(values, where, times, hours, usual), slope, hours, usual, left)
 
 def extend_ground(
     known:Ground,  # what is known
@@ -112,9 +167,10 @@ def extend_ground(
     if not new: return known
     v, cs = value[[i for i, _ in new]], [c for _, (c, _) in new]
     first = {c: known.middle[i] for i, c in reversed([*enumerate(known.contexts)])}                     # what a context is counted from stays
-    middle = np.stack([first.get(c, m) for c, m in zip(cs, _mean_of_contexts(v, np.array(cs, object)))])
-    return Ground([*known.contexts, *cs], [*known.times, *(t for _, (_, t) in new)], np.concatenate([known.values, v]),
-        np.concatenate([known.middle, middle]), known.slope)
+    times = [t for _, (_, t) in new]
+    middle = np.stack([first.get(c, m) for c, m in zip(cs, _middle(v, np.array(cs, object), times, known.hours, known.usual))])
+    return replace(known, contexts=[*known.contexts, *cs], times=[*known.times, *times], values=np.concatenate([known.values, v]),
+        middle=np.concatenate([known.middle, middle]))
 
 def take_off(
     screen:Screen,
@@ -122,6 +178,7 @@ def take_off(
 ) -> Screen: # the same experiments
     "A screen without drift."
     if ground is None: return screen
+    screen = screen.load()                                             # what a model with drift learns later may lie on disk
     out = screen.select(slice(None))
     out.adata.X = (screen.X - ground.shift(screen.obs)).astype(np.float32)
     return out

@@ -15,6 +15,7 @@ from ..core import DataWarning, parse_context, parse_perturbation, rng
 from ..data.screen import Atlas
 from .ground import control_slope
 from .lpm import run_network
+from .precision import with_replicates
 from .trained import TrainedLPM, known_by_control, table_block
 from .unseen import apart_by, in_contexts, measured_atoms
 
@@ -165,7 +166,7 @@ def predict_like_known_contexts(
     usual = in_contexts(model, screen, cs, most=200)[1] if measured_atoms(model, screen) else np.zeros((0, n, r), np.float32)
     share, levels = recurring_share(usual), {}
     def level(dose, time):                                             # of the mean perturbation there
-        amounts = {k: round(float(x), 6) for k, x in (('dose', dose), ('time', time)) if x is not None and x > 0}
+        amounts = {k: round(float(x), 6) for k, x in (('dose', dose), ('time', time)) if x is not None and (x > 0 or (k == 'time' and x == 0))}
         key = tuple(sorted(amounts.items()))
         if key not in levels: levels[key] = (in_contexts(model, screen, cs, most=200, amounts=amounts)[1] if amounts
             else usual).mean((0, 1))
@@ -193,4 +194,5 @@ def predict_like_known_contexts(
     for c, (shift, unsure) in by_control.items():
         mean[C == c] += shift
         var[C == c] += unsure
+    var = with_replicates(var, model.noise[screen], laws=model.hardness['replicates'], screen=list(model.vocab.readouts).index(screen), table=table)
     return mean * scale + centre, np.sqrt(var) * scale
