@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control, rankdata, t as student
 from .embedding import Embedding, similarity
 from ..core import DataError, check_known, listed, parse_context, rng
+from ..data.effects import effect_labels
 from ..data.harmonise import line_names
 from ..data.screen import Screen
 from ..data.sources import read_annotation
@@ -121,13 +122,13 @@ def find_deviations(
     *,
     expected:np.ndarray|None=None, # (n_experiments,) predictions to deviate from; None = level of the context + usual effect
     shrink:float|None=None, # contexts' worth of doubt about a usual effect; None = as the spread of effects and of residuals say
-) -> pd.DataFrame: # perturbation, context, value, expected, z, p, q; most significant first; without perturbations that were measured once, whose usual effect nobody knows
+) -> pd.DataFrame: # perturbation, context [, dose, time], value, expected, z, p, q; most significant first; without perturbations that were measured once (at their dose and time), whose usual effect nobody knows
     "Experiments in which a perturbation does something else than it usually does."
     check_known([readout], screen.readouts, 'readout')
     y = screen.X[:, screen.readouts.index(readout)].astype(np.float64)
     seen = ~np.isnan(y)
     o = screen.obs
-    p, c = (o[k].cat.codes.to_numpy()[seen] for k in ('perturbation', 'context'))
+    p, c = pd.factorize(effect_labels(o)[seen], sort=True)[0], o['context'].cat.codes.to_numpy()[seen]       # a dose is not another one
     v = y[seen]
     wider = np.ones(len(v))
     if len(v) < 10: raise DataError(f"{readout!r} has {len(v)} values in screen {screen.name!r}; expected at least 10")
@@ -147,7 +148,8 @@ def find_deviations(
         guess = level[c] + (total[p] - (v - level[c])) / np.maximum(others + doubt, 1e-12)
         wider = np.sqrt(1 + 1 / np.maximum(others + doubt, 1e-12))
         if not (others > 0).any(): raise DataError(f"no perturbation of {screen.name!r} has {readout!r} in two contexts; what it usually "
-            "does is not known")
+            "does is not known"
+            + (' (at one dose and time; `nominal_doses` joins doses that differ by weighing)' if o['dose'].notna().any() else ''))
     else:
         if np.shape(expected) != y.shape:
             raise DataError(f"expected one prediction for each of the {len(y)} experiments, got shape {np.shape(expected)}")
@@ -158,7 +160,8 @@ def find_deviations(
     scale, df = _own_spread(rest, p[known])
     z = rest / scale
     q = 2 * student.sf(np.abs(z), df)
+    amounts = {k: o[k].to_numpy()[seen][known] for k in ('dose', 'time') if o[k].notna().any()}
     t = pd.DataFrame(dict(perturbation=o['perturbation'].astype(str).to_numpy()[seen][known],
-        context=o['context'].astype(str).to_numpy()[seen][known],
+        context=o['context'].astype(str).to_numpy()[seen][known], **amounts,
         value=v[known], expected=guess[known], z=z, p=q, q=false_discovery_control(q)))
     return t.iloc[np.argsort(t['p'].to_numpy(), kind='stable')].reset_index(drop=True)

@@ -350,9 +350,10 @@ def _readout_at(s, readout):
     return s.readouts.index(readout or s.readouts[0])
 
 def _shares(s, rows, j, none, every):
-    "What some experiments are, and which share of the whole effect each shows."
+    "What some experiments are, which share of the whole effect each shows, and the variance of that; 0 without a layer `std`."
     o = s.obs.iloc[rows][['perturbation', 'context', 'dose', 'time']].astype(dict(perturbation=str, context=str))
-    return o.fillna(dict(dose=-1, time=-1)), (s.X[rows][:, j].astype(float) - none) / (every - none)
+    std = np.nan_to_num(np.asarray(s.layers['std'][rows])[:, j].astype(float)) if 'std' in s.layers else np.zeros(len(rows))
+    return o.fillna(dict(dose=-1, time=-1)), (s.X[rows][:, j].astype(float) - none) / (every - none), (std / (every - none))**2
 
 def _check_ends(controls, none, every):
     "`DataError` where controls (their means) say that no effect and the whole one were mixed up."
@@ -369,15 +370,17 @@ def _dose_in_label(t):
     return t.assign(perturbation=[f'{p}@{d}' if k else p for p, d, k in zip(t['perturbation'], written, plain)],
         dose=np.where(plain, -1, t['dose']))
 
-def _expected_share(asked, members, alone, effect):
-    "(n,) share that independent members have together, NaN where one of them is not known alone."
+def _expected_share(asked, members, alone, effect, var):
+    "(n,) share that independent members have together, and its variance from theirs; NaN where one of them is not known alone."
     if any(split_dose(a)[1] == split_dose(a)[1] for m in members for a in m):           # a single's dose is written in both ways
-        alone, effect = pd.concat([alone, _dose_in_label(alone)]), np.concatenate([effect, effect])
-    left = pd.Series(1 - effect, pd.MultiIndex.from_frame(alone)).groupby(level=[0, 1, 2, 3]).mean()
+        alone, effect, var = pd.concat([alone, _dose_in_label(alone)]), np.tile(effect, 2), np.tile(var, 2)
+    left = pd.DataFrame(dict(left=1 - effect, var=var), pd.MultiIndex.from_frame(alone)).groupby(level=[0, 1, 2, 3]).mean()
     at = np.repeat(np.arange(len(members)), [len(m) for m in members])
     key = pd.MultiIndex.from_arrays([[format_perturbation([a]) for m in members for a in m],
         *(asked[c].to_numpy()[at] for c in ('context', 'dose', 'time'))])
-    return 1 - pd.Series(left.reindex(key).to_numpy()).groupby(at).agg(lambda x: x.prod(skipna=False)).to_numpy()
+    each = left.reindex(key).reset_index(drop=True)
+    def product(x): return x.groupby(at).agg(lambda v: v.prod(skipna=False)).to_numpy()
+    return 1 - product(each['left']), product(each['left']**2 + each['var']) - product(each['left']**2)
 
 def bliss_excess(
     screen:Screen,        # with combinations: measured, or a prediction, whose layer `std` comes along
@@ -387,7 +390,7 @@ def bliss_excess(
     none:float=0.,        # what is read where nothing happens: 0 for % inhibition, 1 for viability
     every:float=100.,     # what is read where the effect is complete: 100 for % inhibition, 0 for viability
     readout:str|None=None,# None = the only one
-) -> pd.DataFrame: # perturbation, context, effect, expected, excess (shares of the whole effect) [, std]; combinations of which a member is not known alone are left out, with a warning
+) -> pd.DataFrame: # perturbation, context, effect, expected, excess (shares of the whole effect) [, std of the excess: of the combination, and of its members where their screen has it]; combinations of which a member is not known alone are left out, with a warning
     "How far combinations go beyond Bliss independence of their members."
     both = (screen, screen if singles is None else singles)
     j = [_readout_at(s, readout) for s in both]
@@ -402,11 +405,11 @@ def bliss_excess(
     rows = np.flatnonzero(n[0] > 1)
     if not len(rows): raise DataError(f"no combination in screen {screen.name!r}; expected perturbations of several members, such as "
         "drug:a@1+drug:b@10")
-    asked, effect = _shares(screen, rows, j[0], none, every)
-    expected = _expected_share(asked, [screen.members[p] for p in asked['perturbation']],
+    asked, effect, var = _shares(screen, rows, j[0], none, every)
+    expected, doubt = _expected_share(asked, [screen.members[p] for p in asked['perturbation']],
         *_shares(both[1], np.flatnonzero(n[1] == 1), j[1], none, every))
     out = asked[['perturbation', 'context']].assign(effect=effect, expected=expected, excess=effect - expected)
-    if 'std' in screen.layers: out['std'] = np.asarray(screen.layers['std'][rows])[:, j[0]] / abs(every - none)
+    if 'std' in screen.layers: out['std'] = np.sqrt(var + doubt)
     if lost := int(np.isnan(expected).sum()):
         warnings.warn(f"{lost:,} of {len(rows):,} combinations have a member that was not measured alone in their context, and are left "
             f"out (first: {out['perturbation'][np.isnan(expected)].iloc[0]!r})", DataWarning, stacklevel=2)

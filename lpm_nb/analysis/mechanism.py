@@ -355,6 +355,9 @@ def query_signature(
     # random signatures for the p-values: these values, on genes that move together (of fewer than ten profiles, on any genes); of more
     # symbols than a tenth of them, chance is pooled over the symbols
     permutations:int=300,
+    # True: its genes were chosen for their values, so that others count as zero and chance might have chosen them (lists are); False: they
+    # are those that were measured, and nothing else is looked at; None: chosen, if none of its values is near zero
+    chosen:bool|None=None,
     seed:int=0,                # of these
 ) -> pd.DataFrame: # symbol, score (-1…1), p, q; most similar first, the reversing ones last
     "Perturbations that look like a signature."
@@ -375,6 +378,10 @@ def query_signature(
             f"as {', '.join(map(str, v.columns[:3]))}); expected at least 2")
     value[[named[k] for k in there]] = [float(wanted[k]) for k in there]
     if not np.isfinite(value).all(): raise DataError("the signature has values that are not finite")
+    mine = np.unique([named[k] for k in there])
+    size = np.abs(value[mine])
+    if chosen is None: chosen = signature is None or np.quantile(size, .1) > .4 * np.median(size)
+    if not chosen: v, value = v.iloc[:, mine], value[mine]                # what was not measured says nothing
     X = v.to_numpy(np.float64)
     ranked = _RunningSum(X) if method == 'connectivity' else None
     def score(x):
