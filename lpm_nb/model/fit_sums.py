@@ -6,6 +6,7 @@
 __all__ = ['fit_sums']
 
 # %% ../../nbs/model/06v_fit_sums.ipynb #fitsum-003
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 import numpy as np
@@ -35,6 +36,12 @@ def _classes(s):
     return dict(zip(n.index, np.r_[0, np.cumsum(n.to_numpy()[1:] > 4 * n.to_numpy()[:-1])])) if len(n) else {}
 
 _TWICE = -1   # the class of members with themselves, in all contexts
+
+def _partners(known):
+    "With how many others each atom was measured, and half of what the better known member of nearly every pair has."
+    pairs = {tuple(sorted(set(m))) for s in known.values() for m in s.members.values() if len(set(m)) == 2}
+    count = Counter(a for m in pairs for a in m)
+    return dict(count), .5 * float(np.quantile([max(count[a] for a in m) for m in pairs], .05)) if pairs else 0.
 
 def _judge_sums(s, sums, told, *, folds, scaling, classes, weight):
     "class -> what was held out of it."
@@ -86,10 +93,11 @@ def fit_sums(
     told:Sequence[tuple[int, Held, str, np.ndarray]]=(), # member, what it held out, screen, and its answers for the members of combinations
 ) -> dict[str, Sums]: # of screens that have something measured alone; answers of `Held` become those that are weighed
     "What single perturbations say of combinations, and how far to trust that."
-    out, of = {}, weights or {}
+    out, of, (partners, least) = {}, weights or {}, _partners(known)
     for n, s in known.items():
         if (sums := measure_sums(s, np.ones(s.n_experiments, bool), scaling=scaling[n], weight=of.get(n))) is None: continue
-        out[n], classes = sums, _classes(s)
+        sums = out[n] = replace(sums, partners=partners, least=least)
+        classes = _classes(s)
         judged = _judge_sums(s, sums, told, folds=folds, scaling=scaling[n], classes=classes, weight=of.get(n))
         if not judged: continue
         errors, count, found = np.zeros(len(s.readouts)), np.zeros(len(s.readouts)), {}

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
-from ..core import format_perturbation, parse_perturbation
+from ..core import format_perturbation, parse_perturbation, rng
 from ..data.screen import Screen
 from ..data.stored import row_chunks
 from .completion import non_negative
@@ -150,29 +150,29 @@ def predict_beyond(
     return out
 
 # %% ../../nbs/model/06r_members.ipynb #e863d4bc
-_USUAL = np.log([.2, .4, .8])   # variances of measuring alone, of combinations, of effects, over that of what was measured alone
+_USUAL = np.log([.2, .8, .02])   # variances of measuring, of effects, and of what effects differ by in combinations, over that of what was measured alone
 
 def single_effects(
     x:np.ndarray,  # (k,) effects, as measured alone
     A,             # (m, k) sparse, which of them each combination has
     y:np.ndarray,  # (m,) what combinations do
 ) -> tuple[np.ndarray, float]: # (k,) effects, and minus twice the log likelihood (up to a constant)
-    "Effects of perturbations, by what they do alone and in combinations: a mixed model, to which what does not add up is noise of combinations."
+    "Effects of perturbations, by what they do alone and in combinations, as far as they do the same there: a mixed model."
     mean, n, k = x.mean(), len(y), len(x)
-    size = np.asarray(A.sum(1)).ravel()
-    x, y = x - mean, y - size * mean
+    x, y = x - mean, y - np.asarray(A.sum(1)).ravel() * mean
     d, U = np.linalg.eigh((A.T @ A).toarray())
     d, a, b = np.maximum(d, 0), U.T @ x, U.T @ (A.T @ y)
     xx, yy, scale = x @ x, y @ y, x.var() + 1e-12
-    def solve(u):
-        one, two, t = np.exp(u) * scale                     # variances: of measuring alone, of combinations, of effects
-        return one, two, t, 1 / t + 1 / one + d / two, a / one + b / two
+    def solve(u): # both effects of each direction: its own, and what it is more in combinations
+        v, t, more = np.exp(u) * scale
+        p, q, r = 1 / t + (1 + d) / v, d / v, 1 / more + d / v
+        det, g, h = p * r - q**2, (a + b) / v, b / v
+        return v, t, more, det, (r * g - q * h) / det, (g * (r * g - q * h) + h * (p * h - q * g)) / det
     def minus(u):
-        one, two, t, h, v = solve(u)
-        return k * np.log(one * t) + n * np.log(two) + np.log(h).sum() + xx / one + yy / two - (v**2 / h).sum() + ((u - _USUAL)**2).sum() / 1.5**2
-    best = minimize(minus, _USUAL, method='Nelder-Mead', options=dict(maxiter=300))
-    *_, h, v = solve(best.x)
-    return mean + U @ (v / h), float(best.fun)
+        v, t, more, det, _, told = solve(u)
+        return (n + k) * np.log(v) + k * np.log(t * more) + np.log(det).sum() + (xx + yy) / v - told.sum() + ((u - _USUAL)**2 / (1.5**2, 1.5**2, 3**2)).sum()
+    best = minimize(minus, _USUAL, method='Nelder-Mead', options=dict(maxiter=400))
+    return mean + U @ solve(best.x)[4], float(best.fun)
 
 # %% ../../nbs/model/06r_members.ipynb #7d47288e
 @dataclass(frozen=True)
@@ -187,6 +187,7 @@ class Sums:
     atoms:list[str]=field(default_factory=list) # of `alone`
     alone:np.ndarray|None=None # (atoms, contexts, r) what was measured of them alone, standardised; NaN = nothing
     span:np.ndarray|None=None  # (2, r) of few readouts, where effects end
+    reach:np.ndarray|None=None # (2, r) the same as pairs tell it, infinite where they say that effects add up; None = `span`
     curve:np.ndarray|None=None # (6, r) what pairs add to the joint effect of their members, see `fit_beyond`; None = no pairs
     own:np.ndarray|None=None   # (2, atoms, r) the same of each member: in any pair, and times the partner's effect
     error:np.ndarray|None=None # (r,) squared error to expect of combinations of measured members
@@ -194,10 +195,20 @@ class Sums:
     # weights of contexts of which many more or fewer combinations were measured than of others
     of_contexts:dict[str, list[float]]=field(default_factory=dict)
     twice:list[float]|None=None # weights of a member with itself; None = as of others
+    partners:dict[str, int]=field(default_factory=dict) # with how many others each atom was measured, in any screen
+    # combinations of which no member has so many partners are unlike those that were measured: of a few hubs with everything, none tells
+    # what two of the others do
+    least:float=0.
 
-    def weights_of(self, contexts, A): # (q, m) weights of each of m combinations (m, k) of members, in contexts
+    def weights_of(self, contexts, A, who=()): # (q, m) weights of each of m combinations (m, k) of members, in contexts; who: (k,) the members
         out = np.array([self.of_contexts.get(c, self.weights) for c in contexts], float).reshape(-1, len(self.weights))
         if self.twice is not None: out[member_twice(A)] = self.twice
+        if self.partners and len(who):
+            told = np.array([self.partners.get(a, 0) for a in who], float)
+            far = (A.sign().multiply(told[None]).max(1).toarray().ravel() < self.least) & ~member_twice(A)
+            by_members = out[far, 1:]
+            by_members[by_members.sum(1) < .05] = np.eye(out.shape[1] - 1)[-1 if self.span is not None else 0]
+            out[far] = np.c_[np.zeros(len(by_members)), by_members / by_members.sum(1, keepdims=True)]
         return out.T
 
     def level(self, contexts): # (m, r) where effects count from, NaN = a context that is new
@@ -231,7 +242,7 @@ class Sums:
         if self.span is None: return said
         more = 0 if self.curve is None else predict_beyond(A, best, at=pd.Index(self.atoms).get_indexer(list(who)),
             fitted=(self.curve, self.own))
-        return [*said, said[-1] + more]
+        return [*said, (said[-1] if self.reach is None else ground + joint_effects(A, best, self.reach)) + more]
 
 # %% ../../nbs/model/06r_members.ipynb #1fc64d8a
 def stay_on_one_side(
@@ -329,6 +340,22 @@ def _by_all(sums, span, A, effects, y, *, at, contexts, fewest):
 
 _SPANS = 1, 2, 4, np.inf     # how much further than they seem to effects may end; at infinity they add up
 
+def _members_by_pairs(sums, A, effects, y, *, at, contexts, fewest, folds=5):
+    "Members as their pairs tell them as well, (atoms, contexts, r), and where effects end (2, r); None if pairs that had no part in it are not predicted better so."
+    ends, n = np.where(sums.span == 0, [[-1], [1]], sums.span), len(sums.atoms)
+    def told(rows):
+        tried = [_by_all(sums, ends * k, A[rows], effects, y[rows], at=at, contexts=contexts, fewest=fewest) for k in _SPANS]
+        best = np.argmin([u for u, _ in tried], 0)
+        return np.stack([tried[k][1][..., q] for q, k in enumerate(best)], -1), (ends * np.asarray(_SPANS)[best]).astype(np.float32)
+    def error(alone, span, rows):
+        e = (alone[at, contexts] - sums.ground[contexts]).astype(np.float64)
+        curve = fit_beyond(A[rows], e, y[rows] - joint_effects(A[rows], e, span), at=at, n_atoms=n, most=0)
+        return (joint_effects(A[~rows], e, span) + predict_beyond(A[~rows], e, at=at, fitted=curve) - y[~rows])**2
+    part, gain = rng(0, 'members', len(y)).permutation(len(y)) % folds, np.full(y.shape, np.nan)
+    for k in range(folds): gain[part == k] = error(sums.alone, sums.span, part != k) - error(*told(part != k), part != k)
+    gain = gain[~np.isnan(gain).any(1)].mean(1)
+    return told(np.ones(len(y), bool)) if len(gain) > 1 and gain.mean() > 0 else None
+
 def _with_beyond(sums, screen, mask, scaling, fewest=20):
     "What combinations of measured members add to their joint effect, if there are enough different ones."
     o = screen.obs
@@ -344,14 +371,11 @@ def _with_beyond(sums, screen, mask, scaling, fewest=20):
     A, effects = A[:, there], (known - sums.level(table['context'].astype(str)))[there]
     at, j = (pd.Index(x).get_indexer(table[k].astype(str))[there] for x, k in ((sums.atoms, 'perturbation'), (sums.contexts, 'context')))
     y = ((screen.X[rows] - scaling[0]) / scaling[1] - ground).astype(np.float64)
-    ends = np.where(sums.span == 0, [[-1], [1]], sums.span)
-    tried = [_by_all(sums, ends * k, A, effects, y, at=at, contexts=j, fewest=fewest) for k in _SPANS]
-    best, alone = np.argmin([u for u, _ in tried], 0), sums.alone.copy()
-    span = (ends * np.asarray(_SPANS)[best]).astype(np.float32)
-    for q, k in enumerate(best): alone[..., q] = tried[k][1][..., q]
+    alone, reach = sums.alone, None
+    if len(rows) <= 10 * len(np.unique(at)) and (found := _members_by_pairs(sums, A, effects, y, at=at, contexts=j, fewest=fewest)): alone, reach = found
     effects = (alone[at, j] - sums.ground[j]).astype(np.float64)
-    curve, own = fit_beyond(A, effects, y - joint_effects(A, effects, span), at=at, n_atoms=len(sums.atoms))
-    return replace(sums, alone=alone, span=span, curve=curve, own=own)
+    curve, own = fit_beyond(A, effects, y - joint_effects(A, effects, sums.span if reach is None else reach), at=at, n_atoms=len(sums.atoms))
+    return replace(sums, alone=alone, reach=reach, curve=curve, own=own)
 
 def measure_sums(
     screen:Screen,    # what was measured

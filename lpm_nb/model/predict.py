@@ -183,7 +183,7 @@ def _add_up(model, screen, table, block, mean, var):
         none = model.predict_screen(screen, table.iloc[rows].assign(perturbation=''), unknown='prior')[0]
         ground = np.where(np.isnan(ground), (none - scaling[0]) / scaling[1], ground)
     said = s.predict(A, (m - scaling[0]) / scaling[1], ground=ground, known=known, who=alone['perturbation'])
-    own, *added = s.weights_of(table['context'].iloc[rows].astype(str), A)[..., None]
+    own, *added = s.weights_of(table['context'].iloc[rows].astype(str), A, alone['perturbation'].astype(str))[..., None]
     mean[rows] = ground + own * (mean[rows] - ground) + sum(w * (v - ground) for w, v in zip(added, said))
     size = np.asarray(A.sum(1)).ravel()
     two = np.maximum(size * (size - 1) / 2, 1) if model.vocab.max_members == 1 else np.ones(len(rows))   # pairs in it
