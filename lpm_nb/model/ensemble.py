@@ -32,6 +32,7 @@ from .classical import fit_classical
 from .fit_noise import fit_noise, value_variance
 from .fit_stack import fit_stack
 from .fit_sums import fit_sums
+from .beside import fit_beside
 from .ground import measure_ground, take_off
 from .held_out import FEW, choose_folds, hide_values, hold_out, judged_blocks
 from .lpm import LPMConfig, make_network, start_levels
@@ -422,11 +423,12 @@ def fit_lpm(
         jobs = _processes(plan, together, progress, jobs)
         networks, folds, judged, directions, history = _train_ensemble(plan, together, checkpoint=checkpoint, key=key, progress=progress,
             on_epoch=on_epoch, jobs=jobs)
-        told, stack = hold_out(networks, judged), Stack([], {}, fit_sums(known, plan.scaling, weights=plan.weights) if config.decoder == 'lpm' else {})
+        beside, told, stack = None, hold_out(networks, judged), Stack([], {}, fit_sums(known, plan.scaling, weights=plan.weights) if config.decoder == 'lpm' else {})
         blind = plan.own_valid or (config.hold == 'pairs' and enough)  # only what no member has trained on can weigh them
         if blind and config.stack and config.decoder == 'lpm':
             stack = fit_stack(networks, plan.vocab, told, folds=folds, known=known, scaling=plan.scaling, effects=plan.effects,
                 blind=directions, weights=plan.weights, jobs=jobs)
+            beside = fit_beside(known, plan.scaling, held=told, seed=seed)
         elif config.hold == 'values' and config.decoder == 'lpm' and (carried := _carry_over(known, plan.scaling)):
             stack = replace(carried, sums=stack.sums)
         prior = {n: value_variance(s, plan.scaling[n]) for n, s in known.items()}
@@ -444,4 +446,4 @@ def fit_lpm(
         model = settle_levels(model, known, learned, weights=plan.weights, seed=seed)
         return replace(model, controls=measure_controls(model, whole, seen), prior=prior, own=measure_on_target(model, known, learned),
             unmeasured=find_unmeasured(known, learned), met={n: np.unique(experiment_keys(s.obs[seen[n]])) for n, s in whole.items()},
-            ground=ground, precision=plan.precision)
+            ground=ground, precision=plan.precision, beside=beside)

@@ -25,6 +25,7 @@ from .ensemble import choose_device, fingerprint
 from .fit_noise import fit_noise, value_variance
 from .fit_stack import network_levels
 from .fit_sums import fit_sums
+from .beside import extend_beside
 from .ground import extend_ground, measure_ground, take_off
 from .held_out import FEW, choose_folds, hold_out, judged_blocks
 from .lpm import LPMDecoder, base_of, dose_rungs, make_network, start_levels
@@ -320,7 +321,7 @@ def _learn_more(model, given, *, epochs, lr, seed, device):
     sums |= {n: extend_sums(s, atlas[n], scaling=scaling[n], known=model.vocab.atoms, weight=weights.get(n)) if n in atlas else s
         for n, s in model.stack.sums.items()}
     made = replace(model, networks=nets, vocab=vocab, config=config, scaling=scaling, effects=effects, stack=replace(stack, sums=sums),
-        noise=noise, hardness=hard, prior=prior, precision=precision, descriptors=None, context_descriptors=[],
+        noise=noise, hardness=hard, prior=prior, precision=precision, beside=model.beside and extend_beside(model.beside, atlas, scaling), descriptors=None, context_descriptors=[],
         units={**{n: s.adata.var['unit'].astype(str).tolist() for n, s in atlas.items()}, **model.units},
         history=pd.concat([model.history if 'stage' in model.history else model.history.assign(stage='train'),
             pd.DataFrame(history).assign(stage='fine_tune')], ignore_index=True))

@@ -20,6 +20,7 @@ from ..data.effects import Effects
 from ..data.vocab import Vocab
 from .classical import ClassicalModel
 from .descriptors import Descriptors, Smoother
+from .beside import Beside, Curves
 from .ground import Ground
 from .lpm import LPMConfig, make_network
 from .members import Sums
@@ -43,6 +44,9 @@ def _tensors(model):
     arrays |= {f'{k}.{n}': v for k in ('met', 'prior') for n, v in getattr(model, k).items()}
     for n, s in model.stack.sums.items(): arrays |= {f'sums.{n}.{k}': x for k in _SUMS if (x := getattr(s, k)) is not None}
     for i, f in enumerate(model.stack.models): arrays |= {f'stack.{i}.{k}': v for k, v in f.tables.items()}
+    if model.beside:
+        arrays |= {f'beside.{k}': getattr(model.beside, k) for k in _BESIDE}
+        for i, c in enumerate(model.beside.curves): arrays |= {f'beside.{i}.{k}': getattr(c, k) for k in _CURVES}
     for q, d in enumerate(_described(model)):
         arrays[f'descriptors.{q}.vectors'] = d.vectors.to_numpy()
         for i, x in enumerate(d.smoothers.values()): arrays |= {f'descriptors.{q}.{i}.{k}': getattr(x, k) for k in ('targets', 'error')}
@@ -65,9 +69,12 @@ def _names(model):
         'own': {n: {str(k): v for k, v in x.items()} for n, x in model.own.items()},
         'controls': {n: of(c, 'contexts', 'times') for n, c in model.controls.items()},
         'ground': {n: of(g, 'contexts', 'times', 'slope') for n, g in model.ground.items()},
+        'beside': model.beside and {**of(model.beside, 'columns', 'labels', 'systems', 'where'),
+            'curves': [of(c, 'target', 'sides', 'atoms', 'systems', 'size', 'trust') for c in model.beside.curves]},
         'precision': {n: asdict(p) for n, p in model.precision.items()}, 'effects': [of(e, 'screens', 'perturbations', 'contexts') for e in model.effects]}
 
 _CONTROLS = ('values', 'offset', 'spread', 'count')
+_BESIDE, _CURVES = ('row', 'values'), ('knots', 'scale', 'coef')
 _GROUND = ('values', 'middle', 'hours', 'usual', 'spread')
 _SUMS = ('ground', 'alone', 'span', 'reach', 'curve', 'own', 'error')
 _HARDNESS = ('perturbation', 'context', 'on_target', 'dose', 'time', 'part', 'beyond', 'seen', 'elsewhere', 'replicates')
@@ -130,6 +137,12 @@ def _read_ground(labels, t):
     return {n: Ground(**g, **{k: t[f'ground.{n}.{k}'].numpy() for k in _GROUND})
         for n, g in labels.items()}
 
+def _read_beside(b, t):
+    if b is None: return
+    curves = [Curves(**{**c, 'size': tuple(c['size']), 'trust': {p: tuple(w) for p, w in c['trust'].items()}},
+        **{k: t[f'beside.{i}.{k}'].numpy() for k in _CURVES}) for i, c in enumerate(b['curves'])]
+    return Beside(**{**b, 'columns': [tuple(c) for c in b['columns']], 'curves': curves}, **{k: t[f'beside.{k}'].numpy() for k in _BESIDE})
+
 def _read_descriptors(labels, t):
     def smoother(q, i, x): return Smoother(**x, **{k: t[f'descriptors.{q}.{i}.{k}'].numpy() for k in ('targets', 'error')})
     return [Descriptors(pd.DataFrame(t[f'descriptors.{q}.vectors'].numpy(), d['names'], d['columns']),
@@ -161,6 +174,7 @@ def load_lpm(
     effects, stack = _read_effects(v.pop('effects'), t), _read_stack(v.pop('stack'), t)
     controls, described = _read_controls(v.pop('controls', {}), t), _read_descriptors(v.pop('descriptors', []), t)
     ground, precision = _read_ground(v.pop('ground', {}), t), {n: Precision(**x) for n, x in v.pop('precision', {}).items()}
+    beside = _read_beside(v.pop('beside', None), t)
     vocab = Vocab(**{**v, 'pairs': [tuple(x) for x in v['pairs']], **{k: v[k] and tuple(v[k]) for k in ('dose', 'time')}})
     config = LPMConfig(**json.loads((folder/'config.json').read_text(encoding='utf-8')))
     def of_screens(what): return {n: t[f'{what}.{n}'].numpy() for n in vocab.readouts}
@@ -170,4 +184,4 @@ def load_lpm(
         pd.read_csv(folder/'history.csv'), {k: x for k, x in p.items() if k not in ('format', 'files', 'seal')}, controls,
         next((d for d in described if d.of == 'perturbation'), None), [d for d in described if d.of == 'context'],
         **{k: {n: t[f'{k}.{n}'].numpy() for n in vocab.readouts if f'{k}.{n}' in t} for k in ('prior', 'met')}, own=own,
-        unmeasured=unmeasured, ground=ground, precision=precision)
+        unmeasured=unmeasured, ground=ground, precision=precision, beside=beside)

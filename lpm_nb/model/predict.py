@@ -474,6 +474,7 @@ def predict_screen(self:TrainedLPM,
     var *= _larger(self.vocab, block)[:, None]
     if unknown == 'prior' or described.any(): _add_unseen(self, screen, table, block, described, mean, var)
     _as_controls(self, screen, table, block, mean, var)
+    if self.beside: self.beside.answer(screen, table, mean, var, self.vocab.readouts[screen])
     centre, scale = self.scaling[screen]
     return mean * scale + centre, np.sqrt(var) * scale
 

@@ -22,6 +22,7 @@ from ..data.codes import encode, within_range
 from ..data.vocab import Vocab
 from ..data.screen import Atlas, canonical_experiments
 from .descriptors import Descriptors
+from .beside import Beside
 from .ground import Ground
 from .lpm import LPMConfig
 from .precision import Precision
@@ -72,6 +73,7 @@ class TrainedLPM:
     ground:dict[str, Ground]=field(default_factory=dict)
     # screen -> what more replicates bring, where its experiments have more and fewer
     precision:dict[str, Precision]=field(default_factory=dict)
+    beside:Beside|None=None   # what other readouts and assays of the same experiments tell, where they do
 
     def __post_init__(self):
         import lpm_nb.model.learner  # noqa: F401  its methods are in several modules: whoever makes a model, it has them all
