@@ -1930,6 +1930,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'lpm_nb.model.precision._summed': ('model/precision.html#_summed', 'lpm_nb/model/precision.py'),
                                         'lpm_nb.model.precision._told_by_spread': ( 'model/precision.html#_told_by_spread',
                                                                                     'lpm_nb/model/precision.py'),
+                                        'lpm_nb.model.precision._within': ('model/precision.html#_within', 'lpm_nb/model/precision.py'),
                                         'lpm_nb.model.precision.measure_precision': ( 'model/precision.html#measure_precision',
                                                                                       'lpm_nb/model/precision.py'),
                                         'lpm_nb.model.precision.replicate_factor': ( 'model/precision.html#replicate_factor',

@@ -116,6 +116,15 @@ def _told_by_spread(screen, at, cols, scale):
     x = np.nanmean(_standardised(screen.spread, at, cols, (np.zeros_like(scale), scale))**2, 1)
     return float(np.nanmean(x)) if not np.isnan(x).all() else None
 
+def _within(square, replicates, who, law):
+    "What one replicate adds by experiments of one perturbation with more and fewer of them, and its standard error."
+    w, g = 1 / (law[0] + law[1] / replicates)**2, pd.factorize(who)[0]
+    def apart(v): return v - (np.bincount(g, w * v) / np.bincount(g, w))[g]
+    x, y = apart(1 / replicates), apart(square)
+    size = max(w @ x**2, 1e-12)
+    b = w @ (x * y) / size
+    return b, np.sqrt((w**2) @ (x * (y - b * x))**2) / size
+
 def _law(screen, at, sample, *, cols, scale, few):
     "What replicates bring; None where nothing tells."
     n, w = np.maximum(screen.obs['n_replicates'].to_numpy(float)[at], 1), np.ones(len(at))
@@ -126,6 +135,10 @@ def _law(screen, at, sample, *, cols, scale, few):
             fixed = max(np.mean(sample.square(sample.Y - np.nanmean(sample.Y, 0)) - each / n), 1e-3)
             return Precision(float(fixed), each, float((1 / (fixed + each / n)).mean()), float(fixed))
         fixed, each = variance_law(square[use], n[use], sample.square(effect)[use])
+        own, error = _within(square[use], n[use], sample.P[use], (fixed, each))
+        if own + error < each:                                         # strong perturbations leave few cells: that is no noise of cells
+            each = max(own, 0) * max(0, 1 - (2 * error / max(own, 1e-12))**2)
+            fixed = max(square[use].mean() - each * (1 / n[use]).mean(), .02 * square[use].mean())
         w = 1 / (fixed + each / n)
         w /= w.mean()
     if not each: return None
