@@ -117,11 +117,12 @@ def _told_by_spread(screen, at, cols, scale):
     return float(np.nanmean(x)) if not np.isnan(x).all() else None
 
 def _within(square, replicates, who, law):
-    "What one replicate adds by experiments of one perturbation with more and fewer of them, and its standard error."
+    "What one replicate adds by experiments of one perturbation with more and fewer of them, and its standard error; infinite where there are none."
     w, g = 1 / (law[0] + law[1] / replicates)**2, pd.factorize(who)[0]
+    if (np.bincount(g)[g] > 1).sum() < 20: return 0., np.inf
     def apart(v): return v - (np.bincount(g, w * v) / np.bincount(g, w))[g]
     x, y = apart(1 / replicates), apart(square)
-    size = max(w @ x**2, 1e-12)
+    if not (size := w @ x**2) > 1e-9 * w.sum(): return 0., np.inf
     b = w @ (x * y) / size
     return b, np.sqrt((w**2) @ (x * (y - b * x))**2) / size
 
