@@ -577,6 +577,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'lpm_nb.core._tell': ('core.html#_tell', 'lpm_nb/core.py'),
                              'lpm_nb.core._tell_of_labels': ('core.html#_tell_of_labels', 'lpm_nb/core.py'),
                              'lpm_nb.core._tell_of_perturbations': ('core.html#_tell_of_perturbations', 'lpm_nb/core.py'),
+                             'lpm_nb.core._tidy': ('core.html#_tidy', 'lpm_nb/core.py'),
                              'lpm_nb.core._unescape': ('core.html#_unescape', 'lpm_nb/core.py'),
                              'lpm_nb.core.atomic_path': ('core.html#atomic_path', 'lpm_nb/core.py'),
                              'lpm_nb.core.canonical_labels': ('core.html#canonical_labels', 'lpm_nb/core.py'),

@@ -51,6 +51,9 @@ class DataWarning(UserWarning):
 
 # %% ../nbs/00_core.ipynb #a81b986c
 _SPLIT = re.compile(r'((?:\\.|[^\\+]|\\$)*)(?:\+|$)', re.S)
+_KIND = re.compile(r'^([^:\s]+)(?: +: *|: +)(?=\S)')    # 'drug: x' is 'drug:x'
+
+def _tidy(atom): return _KIND.sub(r'\1:', atom.strip(), count=1)
 
 def _unescape(text): return re.sub(r'\\([\\+])', r'\1', text)
 
@@ -62,7 +65,7 @@ def parse_perturbation(
     parts, pos = [], 0
     while True:
         m = _SPLIT.match(text, pos)
-        parts.append(_unescape(m[1]).strip())
+        parts.append(_tidy(_unescape(m[1])))
         pos = m.end()
         if not m[0].endswith('+') or m.end() == m.end(1): break
     if '' in parts: raise DataError(f"expected atoms joined by '+', got {text!r} with an empty member; write a literal plus as '\\+'")
@@ -79,7 +82,7 @@ def format_perturbation(
     atoms:Iterable[str], # members in any order
 ) -> str: # canonical text: sorted, joined by `+`, literal pluses escaped
     "The canonical text of a set of atoms."
-    return '+'.join(a.replace('\\', '\\\\').replace('+', '\\+') for a in sorted(str(a).strip() for a in atoms))
+    return '+'.join(a.replace('\\', '\\\\').replace('+', '\\+') for a in sorted(_tidy(str(a)) for a in atoms))
 
 # %% ../nbs/00_core.ipynb #d4501e5d
 _DOSE = re.compile(r'(.+)@((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)', re.S | re.I)

@@ -75,9 +75,9 @@ def check_symbols(
     other = {a.partition(':')[2]: a for a in vocab.atoms}
     alike = [a for a in new if ':' in a and a.partition(':')[2] in other]
     also = (f"{len(alike):,} of them {'has' if len(alike) == 1 else 'have'} a target that is known by another kind of perturbation "
-        f"({alike[0]!r}: {other[alike[0].partition(':')[2]]!r}), which is another one; ") if alike else ''
+        f"({alike[0]!r}: {other[alike[0].partition(':')[2]]!r}), which is another one. ") if alike else ''
     dosed = [a for a in new if split_dose(a)[0] != a and split_dose(a)[0] in known]
-    if dosed: also = f"doses stand in the column dose here: {split_dose(dosed[0])[0]!r} with a dose of {split_dose(dosed[0])[1]:g} (µM); " + also
+    if dosed: also = f"doses stand in the column dose here: {split_dose(dosed[0])[0]!r} with a dose of {split_dose(dosed[0])[1]:g} (µM). " + also
     check_known(asked, vocab.atoms, 'perturbation', hint=f"{also}{HINT} (and, where it is read out, of "
         "the perturbed gene's own transcript), or give the model what is known of them beforehand: with_descriptors (CLI: --descriptors)")
     check_known(contexts, vocab.contexts, 'context', hint=f"{HINT}, or give the model what is known of them beforehand: "

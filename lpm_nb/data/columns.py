@@ -167,7 +167,8 @@ STATISTICS = ('sd', 'std', 'stdev', 'std_dev', 'standard_deviation', 'se', 'sem'
     'n', 'n_rep', 'n_reps', 'n_replicates', 'n_cells', 'ncells', 'num_cells', 'p', 'pval', 'p_val', 'pvalue', 'p_value', 'padj', 'p_adj',
     'adj_p_val', 'adj_pval', 'pvals', 'pvals_adj', 'qval', 'q_value', 'qvalue', 'fdr', 'ci_low', 'ci_high', 'ci_lower', 'ci_upper', 'lfcse',
     'stat', 'basemean', 'aveexpr', 'logcpm', 'lr', 'wald_p_value', 'wald_fdr', 'rank', 'goodsgrna', 'num', 'numobs', 'n_obs', 'num_sgrna',
-    'n_nonzero_trt', 'n_nonzero_cntrl', 'pct_1', 'pct_2')
+    'n_nonzero_trt', 'n_nonzero_cntrl', 'pct_1', 'pct_2', 'p_low', 'p_high', 'p_twosided', 'control_count', 'treatment_count', 'control_mean',
+    'treat_mean', 'control_var', 'adj_var')
 
 _PARTS = re.compile(r'[a-z0-9]*(p_?val(ue)?|fdr|rank)_(synth|supp)|(neg|pos)_(score|p_value|fdr|rank|goodsgrna)|pos_lfc')
 # what ends a heading such as viability_sd
@@ -210,5 +211,6 @@ def value_columns(
                     "name one dose for each member (perturbation= and dose=), or drop the column if it is none")
             out.remove(c)                                              # beside the dose itself, such as its logarithm
     out = [c for c in out if c in named or not str(c).startswith('Metadata_')]                          # of image-based profiles: labels
-    sure = [c for c in out if c in named or not is_statistic(c)]
+    guides = {'lfc', 'score', 'p_twosided', 'adj_var'} <= {plain_name(c) for c in table}              # MAGeCK's table of guides
+    sure = [c for c in out if c in named or not (is_statistic(c) or (guides and plain_name(c) == 'score'))]
     return sure if sure and len(out) <= 30 else out

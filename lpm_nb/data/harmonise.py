@@ -187,9 +187,9 @@ def drug_names(
     *,
     known:Sequence[str]=(), # official names, such as those of the Drug Repurposing Hub; in any case
     inchikey:Mapping[str, str]|None=None, # lower-case name -> InChIKey
-) -> Resolver: # a name without a reference is its own, if it is the shortest of those that are spelled alike
+) -> Resolver: # a name without a reference is its own, if it is the shortest and the first of those that are spelled alike
     "One name for each compound."
-    names = sorted({str(n) for n in names}, key=lambda n: (len(base_name(n)), len(n), n))
+    names = sorted(dict.fromkeys(str(n) for n in names), key=lambda n: (len(base_name(n)), len(n)))    # of those alike in both, the first
     key = {k.lower(): v[:25] for k, v in (inchikey or {}).items() if isinstance(v, str)}       # without the last letter: charge
     ref, base = {str(k).lower() for k in known}, {n: base_name(n) for n in names}
     official = _official_names(names, ref, base, key)
