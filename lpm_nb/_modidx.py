@@ -1375,7 +1375,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'lpm_nb.model.beside.Curves.features': ('model/beside.html#curves.features', 'lpm_nb/model/beside.py'),
                                      'lpm_nb.model.beside.Curves.fit': ('model/beside.html#curves.fit', 'lpm_nb/model/beside.py'),
                                      'lpm_nb.model.beside._judged': ('model/beside.html#_judged', 'lpm_nb/model/beside.py'),
-                                     'lpm_nb.model.beside._patterns': ('model/beside.html#_patterns', 'lpm_nb/model/beside.py'),
                                      'lpm_nb.model.beside._start': ('model/beside.html#_start', 'lpm_nb/model/beside.py'),
                                      'lpm_nb.model.beside._systems': ('model/beside.html#_systems', 'lpm_nb/model/beside.py'),
                                      'lpm_nb.model.beside._tuned': ('model/beside.html#_tuned', 'lpm_nb/model/beside.py'),

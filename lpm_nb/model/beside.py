@@ -29,22 +29,21 @@ _KNOTS = (.02, .2, .4, .6, .8, .98)   # quantiles at which the common curve may 
 
 @dataclass(frozen=True)
 class Curves:
-    "How one column follows from others: by a curve for all, and by intercepts and slopes of perturbations and systems."
+    "How one column follows from some others: by a curve for all, and by intercepts and slopes of perturbations and systems."
     target:int            # number of the column
-    sides:list[int]       # of those it follows from
+    sides:list[int]       # of those it follows from, all of which must be known
     atoms:list[str]       # members of perturbations that have an intercept and a slope
     systems:list[str]     # systems that have
     knots:np.ndarray      # (sides, 6) where the curve may bend
     scale:np.ndarray      # (2, sides) mean and standard deviation
     size:tuple[float, ...]=(1., .3, 1., .1) # how far intercepts and slopes of atoms and of systems may go: standard deviations, in those of the noise
     coef:np.ndarray=None  # (features,)
-    # which sides are known ('10') -> how far what they say replaces the model's answer, and which share of its variance stays; '' = of others
-    trust:dict[str, tuple[float, float]]=field(default_factory=dict)
+    weight:float=1.       # how far what they say replaces the model's answer
+    left:float=1.         # which share of its variance stays
 
     def features(self, X, A, S): # csr (n, features) of n × sides values, n × atoms and n × systems indicators
-        known = ~np.isnan(X)
-        Z = np.where(known, (X - self.scale[0]) / self.scale[1], 0)
-        bend = [np.stack([np.interp(np.where(k, x, q[0]), q, row) for row in np.eye(len(q))], 1) * k[:, None] for x, k, q in zip(X.T, known.T, self.knots)]
+        Z = (X - self.scale[0]) / self.scale[1]
+        bend = [np.stack([np.interp(x, q, row) for row in np.eye(len(q))], 1) for x, q in zip(X.T, self.knots)]
         a, b, c, d = self.size
         return hstack([csr_matrix(np.concatenate([np.ones((len(X), 1)), *bend], 1)), a * A, *(b * A.multiply(z[:, None]) for z in Z.T),
             c * S, *(d * S.multiply(z[:, None]) for z in Z.T)]).tocsr()
@@ -105,22 +104,18 @@ class Beside:
         mine = [c for c in self.curves if self.columns[c.target][0] == screen]
         if not mine or not len(table): return
         rows = self.rows(screen, table)
-        for c in mine:
-            at = np.flatnonzero(rows >= 0)
-            X = self.values[np.ix_(rows[at], c.sides)]
-            use = np.isnan(self.values[rows[at], c.target]) & ~np.isnan(X).all(1)
-            at, X = at[use], X[use]
-            if not len(at): continue
-            A, S, known = self.indicators(rows[at], c)
-            at, X, A, S = at[known], X[known], A[known], S[known]
-            said, q = c.features(X, A, S) @ c.coef, list(readouts).index(self.columns[c.target][1])
-            w, left = np.array([c.trust.get(p, c.trust['']) for p in _patterns(X)], np.float32).reshape(-1, 2).T
-            mean[at, q] += w * (said - mean[at, q])
-            var[at, q] *= left
-
-def _patterns(X):
-    code, back = np.unique(~np.isnan(X) @ 2**np.arange(X.shape[1]), return_inverse=True)
-    return np.array([f'{c:0{X.shape[1]}b}'[::-1] for c in code], object)[back]
+        seen = ~np.isnan(self.values[rows]) & (rows >= 0)[:, None]
+        for target in dict.fromkeys(c.target for c in mine):
+            free, q = (rows >= 0) & ~seen[:, target], list(readouts).index(self.columns[target][1])
+            for c in sorted((c for c in mine if c.target == target), key=lambda c: -len(c.sides)):          # what most is known of first
+                at = np.flatnonzero(free & seen[:, c.sides].all(1))
+                if not len(at): continue
+                A, S, known = self.indicators(rows[at], c)
+                at, A, S = at[known], A[known], S[known]
+                said = c.features(self.values[np.ix_(rows[at], c.sides)], A, S) @ c.coef
+                mean[at, q] += c.weight * (said - mean[at, q])
+                var[at, q] *= c.left
+                free[at] = False
 
 # %% ../../nbs/model/06za_beside.ipynb #beside-008
 def gather_beside(
@@ -150,25 +145,24 @@ def gather_beside(
     at = np.column_stack([key // max(len(systems), 1), key % max(len(systems), 1)]).astype(np.int32)
     return Beside(columns, labels.tolist(), systems.tolist(), at, values, where)
 
-def _start(b, target, most_sides=8, few=30):
-    "Curves of a column that have not been fitted, and the rows to fit them to; None where too little is known beside it, or nothing is missing."
-    known = ~np.isnan(b.values)
-    both = (known & known[:, [target]]).sum(0)
-    both[target] = 0
-    sides = np.sort(np.argsort(-both, kind='stable')[:most_sides])
-    sides = sides[both[sides] >= few]
-    if not len(sides): return None
-    rows = np.flatnonzero(known[:, target] & known[:, sides].any(1))
-    P = split_labels(np.array(b.labels, object))[0]
+def _start(b, target, *, most_patterns=6, most_sides=8, few=30, asked=20):
+    "Curves of a column that have not been fitted, and the rows to fit each to: for each set of columns that is known where this one is missing, the most frequent sets."
+    known, P = ~np.isnan(b.values), split_labels(np.array(b.labels, object))[0]
     mine = np.flatnonzero(known[:, target])                              # whoever was measured there at all
     atoms = sorted({a for i in np.unique(b.row[mine, 0]) for a in parse_perturbation(P[i])})
-    X = b.values[np.ix_(rows, sides)]
-    scale = np.stack([np.nanmean(X, 0), np.maximum(np.nanstd(X, 0), 1e-6)])
-    knots = np.nanquantile(X, _KNOTS, 0).T + 1e-6 * np.arange(len(_KNOTS))     # ascending, of codes as well
-    made = Curves(target, sides.tolist(), atoms, [b.systems[i] for i in np.unique(b.row[mine, 1])], knots, scale)
-    holes = np.flatnonzero(~known[:, target] & known[:, sides].any(1))
-    if not len(holes) or not b.indicators(holes, made)[2].any(): return None
-    return made, rows
+    made = Curves(target, [], atoms, [b.systems[i] for i in np.unique(b.row[mine, 1])], np.zeros((0, len(_KNOTS))), np.zeros((2, 0)))
+    holes = np.flatnonzero(~known[:, target] & known.any(1))
+    holes = holes[b.indicators(holes, made)[2]] if len(holes) else holes
+    enough = (known & known[:, [target]]).sum(0) >= few
+    sets, count = np.unique(known[holes] & enough, axis=0, return_counts=True)
+    for k in np.argsort(-count, kind='stable')[:most_patterns]:
+        sides = np.flatnonzero(sets[k])
+        if not 0 < len(sides) <= most_sides or count[k] < asked: continue
+        rows = np.flatnonzero(known[:, target] & known[:, sides].all(1))
+        if len(rows) < few: continue
+        X = b.values[np.ix_(rows, sides)]
+        knots = np.quantile(X, _KNOTS, 0).T + 1e-6 * np.arange(len(_KNOTS))    # ascending, of codes as well
+        yield replace(made, sides=sides.tolist(), knots=knots, scale=np.stack([X.mean(0), np.maximum(X.std(0), 1e-6)])), rows
 
 def _tuned(curves, X, A, S, y, g, most=20_000):
     "The sizes with which values that were left out are predicted best, one after the other."
@@ -188,23 +182,17 @@ def _tuned(curves, X, A, S, y, g, most=20_000):
 
 def _judged(curves, said, held, b, screen, q, *, few=30, believed=.3, prior=50):
     "How far to trust them, by experiments that neither they nor a member of the ensemble has seen, and as if so many more had asked for what is believed beforehand; None where they bring nothing."
-    parts = []
+    parts = [(np.zeros(0), np.zeros(0))]
     for h in held:
         rows = b.rows(screen, h.table)
         i = np.flatnonzero(rows >= 0)
         i = i[~np.isnan(said[rows[i]]) & ~np.isnan(h.y[i, q])]
-        parts.append((h.y[i, q] - h.answer[i, q], said[rows[i]] - h.answer[i, q], _patterns(b.values[np.ix_(rows[i], curves.sides)])))
-    e, d, pattern = (np.concatenate(x) for x in zip(*parts)) if parts else (np.zeros(0),) * 3
-    def weigh(at):
-        size, n = d[at] @ d[at], at.sum()
-        w = float(np.clip((e[at] @ d[at] + believed * prior * size / n) / max(size * (1 + prior / n), 1e-12), 0, 1))
-        gain = e[at]**2 - (e[at] - w * d[at])**2
-        return w, float(np.clip(1 - gain.sum() / max((e[at]**2).sum(), 1e-12), .01, 1))
-    if len(e) < few: return None
-    trust = {'': weigh(np.ones(len(e), bool))}
-    for p, n in pd.Series(pattern).value_counts().items():
-        if n >= few: trust[p] = weigh(pattern == p)
-    return replace(curves, trust=trust) if any(w for w, _ in trust.values()) else None
+        parts.append((h.y[i, q] - h.answer[i, q], said[rows[i]] - h.answer[i, q]))
+    e, d = (np.concatenate(x) for x in zip(*parts))
+    n, size = len(e), d @ d
+    if n < few: return None
+    w = float(np.clip((e @ d + believed * prior * size / n) / max(size * (1 + prior / n), 1e-12), 0, 1))
+    return replace(curves, weight=w, left=float(np.clip(((e - w * d)**2).sum() / max((e**2).sum(), 1e-12), .01, 1))) if w else None
 
 def fit_beside(
     atlas:Atlas,                 # the screens, without any test part
@@ -218,15 +206,15 @@ def fit_beside(
     if (b := gather_beside(atlas, scaling)) is None: return None
     names, found = list(atlas), []
     for target, (screen, readout) in enumerate(b.columns):
-        if (begun := _start(b, target)) is None: continue
-        (curves, rows), g = begun, rng(seed, 'beside', target)
-        X, y, (A, S, _) = b.values[np.ix_(rows, curves.sides)], b.values[rows, target].astype(np.float64), b.indicators(rows, curves)
-        curves = _tuned(curves, X, A, S, y, g)
-        F, part, said = curves.features(X, A, S), g.integers(folds, size=len(rows)), np.full(len(b.values), np.nan)
-        for k in range(folds):                                           # each by those that have not seen it
-            if (part == k).any() and (part != k).any(): said[rows[part == k]] = F[part == k] @ curves.fit(F[part != k], y[part != k])
-        mine = [h for hs in held for h in hs if names[h.block.screen] == screen]
-        if told := _judged(curves, said, mine, b, screen, list(atlas[screen].readouts).index(readout)): found.append(replace(told, coef=curves.fit(F, y)))
+        mine, q = [h for hs in held for h in hs if names[h.block.screen] == screen], list(atlas[screen].readouts).index(readout)
+        for curves, rows in _start(b, target):
+            g = rng(seed, 'beside', target, *curves.sides)
+            X, y, (A, S, _) = b.values[np.ix_(rows, curves.sides)], b.values[rows, target].astype(np.float64), b.indicators(rows, curves)
+            curves = _tuned(curves, X, A, S, y, g)
+            F, part, said = curves.features(X, A, S), g.integers(folds, size=len(rows)), np.full(len(b.values), np.nan)
+            for k in range(folds):                                       # each by those that have not seen it
+                if (part == k).any() and (part != k).any(): said[rows[part == k]] = F[part == k] @ curves.fit(F[part != k], y[part != k])
+            if told := _judged(curves, said, mine, b, screen, q): found.append(replace(told, coef=curves.fit(F, y)))
     return replace(b, curves=found) if found else None
 
 def extend_beside(

@@ -70,7 +70,7 @@ def _names(model):
         'controls': {n: of(c, 'contexts', 'times') for n, c in model.controls.items()},
         'ground': {n: of(g, 'contexts', 'times', 'slope') for n, g in model.ground.items()},
         'beside': model.beside and {**of(model.beside, 'columns', 'labels', 'systems', 'where'),
-            'curves': [of(c, 'target', 'sides', 'atoms', 'systems', 'size', 'trust') for c in model.beside.curves]},
+            'curves': [of(c, 'target', 'sides', 'atoms', 'systems', 'size', 'weight', 'left') for c in model.beside.curves]},
         'precision': {n: asdict(p) for n, p in model.precision.items()}, 'effects': [of(e, 'screens', 'perturbations', 'contexts') for e in model.effects]}
 
 _CONTROLS = ('values', 'offset', 'spread', 'count')
@@ -139,7 +139,7 @@ def _read_ground(labels, t):
 
 def _read_beside(b, t):
     if b is None: return
-    curves = [Curves(**{**c, 'size': tuple(c['size']), 'trust': {p: tuple(w) for p, w in c['trust'].items()}},
+    curves = [Curves(**{**c, 'size': tuple(c['size'])},
         **{k: t[f'beside.{i}.{k}'].numpy() for k in _CURVES}) for i, c in enumerate(b['curves'])]
     return Beside(**{**b, 'columns': [tuple(c) for c in b['columns']], 'curves': curves}, **{k: t[f'beside.{k}'].numpy() for k in _BESIDE})
 

@@ -137,7 +137,7 @@ def _law(screen, at, sample, *, cols, scale, few):
             return Precision(float(fixed), each, float((1 / (fixed + each / n)).mean()), float(fixed))
         fixed, each = variance_law(square[use], n[use], sample.square(effect)[use])
         own, error = _within(square[use], n[use], sample.P[use], (fixed, each))
-        if own + error < each:                                         # strong perturbations leave few cells: that is no noise of cells
+        if own + 1.5 * error < each:                                   # strong perturbations leave few cells: that is no noise of cells
             each = max(own, 0) * max(0, 1 - (2 * error / max(own, 1e-12))**2)
             fixed = max(square[use].mean() - each * (1 / n[use]).mean(), .02 * square[use].mean())
         w = 1 / (fixed + each / n)
