@@ -965,6 +965,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'lpm_nb.data.screen._checked_labels': ('data/screen.html#_checked_labels', 'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen._counts': ('data/screen.html#_counts', 'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen._numbers': ('data/screen.html#_numbers', 'lpm_nb/data/screen.py'),
+                                    'lpm_nb.data.screen._of_readouts': ('data/screen.html#_of_readouts', 'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen._pivot': ('data/screen.html#_pivot', 'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen._same_experiments': ('data/screen.html#_same_experiments', 'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen._six_digits': ('data/screen.html#_six_digits', 'lpm_nb/data/screen.py'),

@@ -516,14 +516,27 @@ def add_kind(
     return f'{kind}:{label}' if kind else label
 
 # %% ../../nbs/data/01_screen.ipynb #bddca076
+def _of_readouts(screen, rows, readouts, name):
+    "`select` of some readouts: without experiments in which none of them was measured."
+    check_known(readouts, screen.readouts, 'readout')
+    if screen.stored is not None: raise DataError("of a screen on disk, choose experiments first and read them: screen.select(rows).load().select(readouts=…)")
+    s = screen.select(rows, name=name)
+    X = s.X[:, [s.readouts.index(r) for r in readouts]]
+    if (lost := np.isnan(X).all(1)).any():
+        warnings.warn(f"{int(lost.sum()):,} of {len(X):,} experiments of {s.name!r} have no value of the chosen readouts and are left out", DataWarning, stacklevel=3)
+        s = s.select(~lost)
+    return Screen(s.adata[:, readouts].copy())
+
 @patch
 def select(
     self:Screen,
-    rows:np.ndarray|slice, # (n_experiments,) boolean mask, or indices, or a slice
+    rows:np.ndarray|slice=slice(None), # (n_experiments,) boolean mask, or indices, or a slice
     *,
+    readouts:str|Sequence[str]|None=None, # only these, in this order; None = all
     name:str|None=None,    # a new name, else the old one
 ) -> Screen:
-    "The chosen experiments as a new screen; symbols that no longer occur are dropped."
+    "The chosen experiments and readouts as a new screen; symbols that no longer occur are dropped."
+    if readouts is not None: return _of_readouts(self, rows, listed(readouts), name)
     rows = np.arange(self.n_experiments)[rows] if isinstance(rows, slice) else np.asarray(rows)
     if rows.dtype == bool and len(rows) != self.n_experiments:
         raise DataError(f"expected a mask of {self.n_experiments} experiments, got {len(rows)}")
