@@ -203,13 +203,16 @@ class Sums:
     def weights_of(self, contexts, A, who=()): # (q, m) weights of each of m combinations (m, k) of members, in contexts; who: (k,) the members
         out = np.array([self.of_contexts.get(c, self.weights) for c in contexts], float).reshape(-1, len(self.weights))
         if self.twice is not None: out[member_twice(A)] = self.twice
-        if self.partners and len(who):
-            told = np.array([self.partners.get(a, 0) for a in who], float)
-            far = (A.sign().multiply(told[None]).max(1).toarray().ravel() < self.least) & ~member_twice(A)
-            by_members = out[far, 1:]
+        if (far := self.unlike(A, who)).any():                         # a quarter of the answer's own weight stays
+            own, by_members = out[far, :1] / 4, out[far, 1:]
             by_members[by_members.sum(1) < .05] = np.eye(out.shape[1] - 1)[-1 if self.span is not None else 0]
-            out[far] = np.c_[np.zeros(len(by_members)), by_members / by_members.sum(1, keepdims=True)]
+            out[far] = np.c_[own, (1 - own) * by_members / by_members.sum(1, keepdims=True)]
         return out.T
+
+    def unlike(self, A, who): # (m,) combinations that are unlike those that were measured, see `least`
+        if not self.partners or not len(who): return np.zeros(A.shape[0], bool)
+        told = np.array([self.partners.get(a, 0) for a in who], float)
+        return (A.sign().multiply(told[None]).max(1).toarray().ravel() < self.least) & ~member_twice(A)
 
     def level(self, contexts): # (m, r) where effects count from, NaN = a context that is new
         i = pd.Index(self.contexts).get_indexer(contexts)
@@ -377,6 +380,10 @@ def _with_beyond(sums, screen, mask, scaling, fewest=20):
     curve, own = fit_beyond(A, effects, y - joint_effects(A, effects, sums.span if reach is None else reach), at=at, n_atoms=len(sums.atoms))
     return replace(sums, alone=alone, reach=reach, curve=curve, own=own)
 
+def _mean_square(E): # (r,) of readouts that no single has, 1: a guess
+    n = (~np.isnan(E)).sum(0)
+    return np.where(n > 0, np.nansum(E**2, 0) / np.maximum(n, 1), 1).astype(np.float32)
+
 def measure_sums(
     screen:Screen,    # what was measured
     mask:np.ndarray,  # (n_experiments,) boolean: which of it may be seen
@@ -430,7 +437,7 @@ def measure_sums(
         V = np.concatenate([(x - centre) / scale for _, x in row_chunks(screen.X, rows=singles[dosed])])
         E = np.concatenate([E, V - ground[C.codes[singles[dosed]]]])
     out = replace(out, atoms=atoms, alone=alone, span=effect_span(E), guessed=guessed,
-        error=(JOINT_ERROR + guessed) * np.nanmean(E**2, 0).astype(np.float32))
+        error=(JOINT_ERROR + guessed) * _mean_square(E))
     return _with_beyond(out, screen, mask, scaling)
 
 # of the size of single effects: squared error of their joint effect where no combination tells; .07 to .25 in the screens at hand

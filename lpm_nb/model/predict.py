@@ -188,6 +188,7 @@ def _add_up(model, screen, table, block, mean, var):
     size = np.asarray(A.sum(1)).ravel()
     two = np.maximum(size * (size - 1) / 2, 1) if model.vocab.max_members == 1 else np.ones(len(rows))   # pairs in it
     unsure = A @ np.where(np.isnan(known) | (s.span is None), (sd / scaling[1])**2, 0) + (0 if s.error is None else two[:, None] * s.error)
+    unsure = unsure * np.where(s.unlike(A, alone['perturbation'].astype(str)), 1.5, 1)[:, None]           # nobody could judge those
     unsure = with_replicates(unsure, model.noise[screen], laws=model.hardness['replicates'], screen=block.screen, table=table.iloc[rows])
     var[rows] = (own * var[rows] + sum(added) * unsure) / np.maximum(own + sum(added), 1e-9)
 
