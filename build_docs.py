@@ -100,7 +100,7 @@ def with_smalldocs(proc, out):
         nb = json.loads(f.read_text(encoding='utf-8'))
         for c in nb['cells']:
             if c['cell_type'] == 'markdown':
-                c['source'] = re.sub(r'(\]\((?:(?:\w+|\.\.)/)*)\d+[a-z]?_(\w+\.ipynb(?:#[\w-]+)?\))', r'\1\2', ''.join(c['source']))
+                c['source'] = re.sub(r'(\]\((?:(?:\w+|\.\.)/)*)\d+[a-z]*_(\w+\.ipynb(?:#[\w-]+)?\))', r'\1\2', ''.join(c['source']))
         f.write_text(json.dumps(nb), encoding='utf-8')
     subprocess.run([str(Path(sys.executable).with_name('smalldocs')), 'render', str(stage)], check=True)
     def math(m): return convert(html.unescape(m[3]), display='block' if m[1] == 'display' else 'inline')
