@@ -119,6 +119,26 @@ class Beside:
                 free[at] = False
 
 # %% ../../nbs/model/06za_beside.ipynb #beside-008
+def _parts(screens, columns, where, scaling):
+    "Labels, systems and values in all columns, of the treated experiments of each screen."
+    at = {c: j for j, c in enumerate(columns)}
+    for n, s in screens.items():
+        treated = np.flatnonzero((s.obs['perturbation'] != '').to_numpy())
+        o, V = s.obs.iloc[treated], np.full((len(treated), len(columns)), np.nan, np.float32)
+        V[:, [at[n, r] for r in s.readouts]] = (np.asarray(s.X[treated]) - scaling[n][0]) / scaling[n][1]
+        yield effect_labels(o), np.array([where[n][c] for c in texts(o['context'])], object), V
+
+def _one_table(parts):
+    "What `Beside` keeps of labels, systems and values: a row for each label and system; what comes later counts where both were measured."
+    (p, labels), (s, systems) = (pd.factorize(np.concatenate([q[k] for q in parts]), sort=True) for k in (0, 1))
+    key, back = np.unique(p.astype(np.int64) * max(len(systems), 1) + s, return_inverse=True)
+    values = np.full((len(key), parts[0][2].shape[1]), np.nan, np.float32)
+    for at, V in zip(np.split(back, np.cumsum([len(q[0]) for q in parts])[:-1]), (q[2] for q in parts)):
+        i, j = np.nonzero(~np.isnan(V))
+        values[at[i], j] = V[i, j]
+    row = np.column_stack([key // max(len(systems), 1), key % max(len(systems), 1)]).astype(np.int32)
+    return dict(labels=labels.tolist(), systems=systems.tolist(), row=row, values=values)
+
 def gather_beside(
     atlas:Atlas,      # the screens
     scaling:Mapping[str, tuple], # screen -> (centre, scale)
@@ -127,24 +147,8 @@ def gather_beside(
 ) -> Beside|None: # without curves; None where no two columns could have anything to do with each other
     "The table of all growth screens in memory."
     screens = {n: s for n, s in atlas.items() if len(s.readouts) < readouts and not is_large(s.X)}
-    columns = [(n, r) for n, s in screens.items() for r in s.readouts]
-    if len(columns) < 2: return None
-    where, parts, start = {n: _systems(s.contexts) for n, s in screens.items()}, [], 0
-    for n, s in screens.items():
-        treated = np.flatnonzero((s.obs['perturbation'] != '').to_numpy())
-        V = np.full((len(treated), len(columns)), np.nan, np.float32)
-        V[:, start:start + len(s.readouts)] = (np.asarray(s.X[treated]) - scaling[n][0]) / scaling[n][1]
-        start += len(s.readouts)
-        o = s.obs.iloc[treated]
-        parts.append((effect_labels(o), np.array([where[n][c] for c in texts(o['context'])], object), V))
-    (p, labels), (s, systems) = (pd.factorize(np.concatenate([q[k] for q in parts]), sort=True) for k in (0, 1))
-    key, back = np.unique(p.astype(np.int64) * max(len(systems), 1) + s, return_inverse=True)
-    values = np.full((len(key), len(columns)), np.nan, np.float32)
-    for part, V in zip(np.split(back, np.cumsum([len(q[0]) for q in parts])[:-1]), (q[2] for q in parts)):
-        i, j = np.nonzero(~np.isnan(V))
-        values[part[i], j] = V[i, j]
-    at = np.column_stack([key // max(len(systems), 1), key % max(len(systems), 1)]).astype(np.int32)
-    return Beside(columns, labels.tolist(), systems.tolist(), at, values, where)
+    columns, where = [(n, r) for n, s in screens.items() for r in s.readouts], {n: _systems(s.contexts) for n, s in screens.items()}
+    return Beside(columns, where=where, **_one_table([*_parts(screens, columns, where, scaling)])) if len(columns) > 1 else None
 
 def _start(b, target, *, most_patterns=6, most_sides=8, few=30, asked=20):
     "Curves of a column that have not been fitted, and the rows to fit each to: for each set of columns that is known where this one is missing, the most frequent sets."
@@ -225,19 +229,6 @@ def extend_beside(
 ) -> Beside: # what new perturbations and systems have to do with their other columns is not learned
     "The same with more values."
     mine = {n: s for n, s in atlas.items() if n in known.where and not is_large(s.X)}
-    if not mine: return known
-    columns, where = {c: j for j, c in enumerate(known.columns)}, {n: {**_systems([*known.where[n], *mine[n].contexts]), **known.where[n]} if n in mine else w for n, w in known.where.items()}
-    keys = {(known.labels[p], known.systems[s]): i for i, (p, s) in enumerate(known.row)}
-    V = list(known.values)
-    for n, s in mine.items():
-        j = [columns[n, r] for r in s.readouts]
-        Z = (np.asarray(s.X) - scaling[n][0]) / scaling[n][1]
-        for i, (p, c) in enumerate(zip(effect_labels(s.obs), texts(s.obs['context']))):
-            if not s.members[s.obs['perturbation'].iloc[i]]: continue
-            k = keys.setdefault((p, where[n][c]), len(keys))
-            if k == len(V): V.append(np.full(len(columns), np.nan, np.float32))
-            else: V[k] = V[k].copy()
-            V[k][j] = np.where(np.isnan(Z[i]), V[k][j], Z[i])
-    labels, systems = (sorted({k[q] for k in keys}) for q in (0, 1))
-    at = np.column_stack([pd.Index(x).get_indexer([k[q] for k in keys]) for q, x in ((0, labels), (1, systems))]).astype(np.int32)
-    return replace(known, labels=labels, systems=systems, row=at, values=np.stack(V), where=where)
+    where = known.where | {n: _systems([*known.where[n], *s.contexts]) | known.where[n] for n, s in mine.items()}
+    before = tuple(np.array(x, object)[known.row[:, k]] for k, x in enumerate((known.labels, known.systems)))
+    return replace(known, where=where, **_one_table([(*before, known.values), *_parts(mine, known.columns, where, scaling)]))

@@ -45,7 +45,7 @@ class Ground:
     spread:np.ndarray       # (n_readouts,) variance of single contexts about that
 
     def _rows(self, table):
-        "[(rows of the table, the row of the control that answers, or else -1, and which of `hours` does, or else -1)]"
+        "Of each context and time: rows of the table, the controls of the context that answer (none or several), else which of `hours` does (-1 = none)."
         at = {}
         for i, (c, t) in enumerate(zip(self.contexts, self.times)): at.setdefault(c, []).append((np.nan if t is None else t, i))
         hours = np.asarray(table['time'], float) if 'time' in table else np.full(len(table), np.nan)
@@ -98,9 +98,11 @@ def _mean_of_contexts(X, where):
     code = pd.factorize(where)[0]
     return _mean_by(X, code, code.max(initial=-1) + 1)[code]
 
+def _hours(times): return np.array([np.nan if x is None else x for x in times], float)
+
 def _usual_drift(V, where, times):
     "Times of contexts that have several (k,), what controls differ by there (k, r), and the variance of contexts about it (r,)."
-    t = np.array([np.nan if x is None else x for x in times], float)
+    t = _hours(times)
     c = pd.factorize(where)[0]
     several = pd.Series(t).groupby(c).nunique().to_numpy() > 1
     rows = np.flatnonzero(~np.isnan(t) & several[c])
@@ -116,7 +118,7 @@ def _usual_drift(V, where, times):
 
 def _middle(V, where, times, hours, usual):
     "(n, r) what the controls of each context are in the mean over all times."
-    t = np.array([np.nan if x is None else x for x in times], float)
+    t = _hours(times)
     drift = np.where(np.isnan(t)[:, None], 0, usual[_nearest(np.nan_to_num(t), hours)])
     return _mean_of_contexts(V - drift, where)
 
