@@ -32,14 +32,18 @@ class Curves:
     "How one column follows from some others: by a curve for all, and by intercepts and slopes of perturbations and systems."
     target:int            # number of the column
     sides:list[int]       # of those it follows from, all of which must be known
-    atoms:list[str]       # members of perturbations that have an intercept and a slope
-    systems:list[str]     # systems that have
+    atoms:list[str]       # members of perturbations that have an intercept and a slope; none = for whatever perturbation
+    systems:list[str]     # systems that have; none = for whatever system
     knots:np.ndarray      # (sides, 6) where the curve may bend
     scale:np.ndarray      # (2, sides) mean and standard deviation
     size:tuple[float, ...]=(1., .3, 1., .1) # how far intercepts and slopes of atoms and of systems may go: standard deviations, in those of the noise
     coef:np.ndarray=None  # (features,)
-    weight:float=1.       # how far what they say replaces the model's answer
-    left:float=1.         # which share of its variance stays
+    count:np.ndarray=None # (atoms + systems,) experiments of each
+    noise:float=1.        # squared error of what they say where much is known; standardised
+    new:tuple[float, float]=(0., 0.) # what is added to it where nothing is known of an atom, or of the system
+    usual:float=0.        # squared error where held-out experiments judged them; 0 = none has
+    weight:float=.5       # how far what they say replaces the model's answer there; of those that none has judged, where both are as sure
+    both:float=2.         # squared error of the answer, in units of that of two parts by their weights that err apart; 2 = alike
 
     def features(self, X, A, S): # csr (n, features) of n × sides values, n × atoms and n × systems indicators
         Z = (X - self.scale[0]) / self.scale[1]
@@ -48,11 +52,24 @@ class Curves:
         return hstack([csr_matrix(np.concatenate([np.ones((len(X), 1)), *bend], 1)), a * A, *(b * A.multiply(z[:, None]) for z in Z.T),
             c * S, *(d * S.multiply(z[:, None]) for z in Z.T)]).tocsr()
 
+    def variance(self, A, S): # (n,) of what they say, standardised
+        n = np.split(self.count, [len(self.atoms)])
+        return self.noise + sum(e * (M @ (1 / (1 + k))) for e, M, k in zip(self.new, (A, S), n))
+
+    def blend(self, said, own, theirs, var): # what they say, the model's answers, and the variances of both; (n,) answers and variances
+        usual = self.usual or theirs
+        odds = self.weight / (1 - self.weight) * (self.usual or var) / theirs
+        w = odds / (1 + odds)
+        v = self.both * ((1 - w)**2 * var + w**2 * np.minimum(theirs, usual)) + max(self.both, 1) * w**2 * np.maximum(theirs - usual, 0)
+        return own + w * (said - own), v
+
     def fit(self, F, y): # coefficients
         if F.shape[1] > 2000: return lsmr(F, y, damp=1., atol=1e-6, btol=1e-6, maxiter=300)[0].astype(np.float32)
         return np.linalg.solve((F.T @ F).toarray() + np.eye(F.shape[1]), F.T @ y).astype(np.float32)
 
 # %% ../../nbs/model/06za_beside.ipynb #beside-007
+def _most_known(curves): return -len(curves.sides), not curves.atoms, not curves.systems     # first those that go by most
+
 @dataclass(frozen=True)
 class Beside:
     "What is known of experiments in other readouts and by other assays, and how far that tells."
@@ -67,6 +84,12 @@ class Beside:
     @cached_property
     def _keys(self): return pd.Index(self.row[:, 0].astype(np.int64) * max(len(self.systems), 1) + self.row[:, 1])
 
+    def _system(self, screen, context): # of a context that the screen does not have, too, if another has it
+        mine = self.where.get(screen, {})
+        if context in mine: return mine[context]
+        first = (parse_context(context) or [context])[0]
+        return context if first in mine.values() else first
+
     def rows(
         self,
         screen:str,         # name of a screen
@@ -74,13 +97,14 @@ class Beside:
     ) -> np.ndarray: # (n,) row of the table, -1 = none
         "Where experiments stand."
         p = pd.Index(self.labels).get_indexer(effect_labels(table))
-        s = pd.Index(self.systems).get_indexer(table['context'].astype(str).map(self.where.get(screen, {})).fillna('').to_numpy())
+        C = pd.Categorical(table['context'].astype(str))
+        s = pd.Index(self.systems).get_indexer([self._system(screen, c) for c in C.categories])[C.codes]
         ok = (p >= 0) & (s >= 0)
         out = np.full(len(table), -1)
         out[ok] = self._keys.get_indexer(p[ok].astype(np.int64) * len(self.systems) + s[ok])
         return out
 
-    def indicators(self, rows, curves): # csr (n, atoms) and (n, systems), and which rows have all their atoms and their system
+    def indicators(self, rows, curves): # csr (n, atoms) and (n, systems), and to which rows the curves apply
         "What rows are of."
         P, at = split_labels(np.array(self.labels, object))[0], {a: i for i, a in enumerate(curves.atoms)}
         label, back = np.unique(self.row[rows, 0], return_inverse=True)
@@ -91,7 +115,7 @@ class Beside:
         s = pd.Index(curves.systems).get_indexer(np.array(self.systems, object)[self.row[rows, 1]])
         there = s >= 0
         S = csr_matrix((np.ones(there.sum()), (np.flatnonzero(there), s[there])), (len(rows), len(curves.systems)))
-        return A[back], S, known[back] & there
+        return A[back], S, (known[back] | (not at)) & (there | (not curves.systems))
 
     def answer(
         self,
@@ -108,14 +132,13 @@ class Beside:
         seen = ~np.isnan(self.values[rows]) & (rows >= 0)[:, None]
         for target in dict.fromkeys(c.target for c in mine):
             free, q = (rows >= 0) & ~seen[:, target], list(readouts).index(self.columns[target][1])
-            for c in sorted((c for c in mine if c.target == target), key=lambda c: -len(c.sides)):          # what most is known of first
+            for c in sorted((c for c in mine if c.target == target), key=_most_known):
                 at = np.flatnonzero(free & seen[:, c.sides].all(1))
                 if not len(at): continue
                 A, S, known = self.indicators(rows[at], c)
                 at, A, S = at[known], A[known], S[known]
                 said = c.features(self.values[np.ix_(rows[at], c.sides)], A, S) @ c.coef
-                mean[at, q] += c.weight * (said - mean[at, q])
-                var[at, q] *= c.left
+                mean[at, q], var[at, q] = c.blend(said, mean[at, q], c.variance(A, S), var[at, q])
                 free[at] = False
 
 # %% ../../nbs/model/06za_beside.ipynb #beside-008
@@ -153,13 +176,8 @@ def gather_beside(
 def _start(b, target, *, most_patterns=6, most_sides=8, few=30, asked=20):
     "Curves of a column that have not been fitted, and the rows to fit each to: for each set of columns that is known where this one is missing, the most frequent sets."
     known, P = ~np.isnan(b.values), split_labels(np.array(b.labels, object))[0]
-    mine = np.flatnonzero(known[:, target])                              # whoever was measured there at all
-    atoms = sorted({a for i in np.unique(b.row[mine, 0]) for a in parse_perturbation(P[i])})
-    made = Curves(target, [], atoms, [b.systems[i] for i in np.unique(b.row[mine, 1])], np.zeros((0, len(_KNOTS))), np.zeros((2, 0)))
-    holes = np.flatnonzero(~known[:, target] & known.any(1))
-    holes = holes[b.indicators(holes, made)[2]] if len(holes) else holes
     enough = (known & known[:, [target]]).sum(0) >= few
-    sets, count = np.unique(known[holes] & enough, axis=0, return_counts=True)
+    sets, count = np.unique(known[~known[:, target]] & enough, axis=0, return_counts=True)
     for k in np.argsort(-count, kind='stable')[:most_patterns]:
         sides = np.flatnonzero(sets[k])
         if not 0 < len(sides) <= most_sides or count[k] < asked: continue
@@ -167,37 +185,73 @@ def _start(b, target, *, most_patterns=6, most_sides=8, few=30, asked=20):
         if len(rows) < few: continue
         X = b.values[np.ix_(rows, sides)]
         knots = np.quantile(X, _KNOTS, 0).T + 1e-6 * np.arange(len(_KNOTS))    # ascending, of codes as well
-        yield replace(made, sides=sides.tolist(), knots=knots, scale=np.stack([X.mean(0), np.maximum(X.std(0), 1e-6)])), rows
+        atoms = pd.Series([a for i in b.row[rows, 0] for a in parse_perturbation(P[i])]).value_counts()
+        atoms = sorted(atoms.index[atoms > 1])                                 # known alone, a member of pairs is new to them
+        yield Curves(target, sides.tolist(), atoms, [b.systems[i] for i in np.unique(b.row[rows, 1])], knots,
+            np.stack([X.mean(0), np.maximum(X.std(0), 1e-6)])), rows
 
-def _tuned(curves, X, A, S, y, g, most=20_000):
+def _folds(A, S, new, g, n=5, few=4):
+    "Which rows are predicted, and by which others: by those of other atoms or systems, if theirs are to be new; boolean."
+    groups = [M for M, k in ((A, 'atoms'), (S, 'systems')) if k in new]
+    if any(M.shape[1] < few for M in groups): return
+    part = [M @ (g.permutation(M.shape[1])[:, None] % n == np.arange(n)) > 0 for M in groups] or [g.integers(n, size=A.shape[0])[:, None] == np.arange(n)]
+    for k in range(n):
+        out, rest = np.all([p[:, k] for p in part], 0), ~np.any([p[:, k] for p in part], 0)
+        if out.any() and rest.sum() > 10: yield out, rest
+
+def _tuned(curves, X, A, S, y, folds):
     "The sizes with which values that were left out are predicted best, one after the other."
-    at = np.sort(g.choice(len(y), min(most, len(y)), replace=False))
-    out = g.random(len(at)) < .25
-    if not 1 < out.sum() < len(out): return curves
-    X, A, S, y = X[at], A[at], S[at], y[at]
     def error(c):
         F = c.features(X, A, S)
-        return np.mean((F[out] @ c.fit(F[~out], y[~out]) - y[out])**2)
-    best = error(curves)
+        return np.mean(np.concatenate([F[out] @ c.fit(F[rest], y[rest]) - y[out] for out, rest in folds])**2)
+    best = error(curves) if folds else 0.
     for k, ways in enumerate(((.3, 1., 3., 10.), (.03, .1, .3, 1., 3., 10.), (.1, .3, 1., 3.), (0., .03, .1, .3, 1.))):
-        for w in ways:
+        for w in ways if folds and (curves.atoms, curves.systems)[k // 2] else ():
             c = replace(curves, size=(*curves.size[:k], w, *curves.size[k + 1:]))
             if c.size != curves.size and (e := error(c)) < best: best, curves = e, c
     return curves
 
+def _fitted(curves, b, rows, g, *, new, most=20_000, small=5000):
+    "Curves for experiments of which the atoms or systems are `new`, with the error there; and what they say of each row of the table if they have not seen it. None where too few could be left out."
+    A, S, known = b.indicators(rows, curves)
+    folds, curves = [*_folds(A[known], S[known], new, g)], replace(curves, **{k: [] for k in new})
+    if not folds: return None
+    rows, (A, S, _) = rows[known], b.indicators(rows[known], curves)
+    X, y = b.values[np.ix_(rows, curves.sides)], b.values[rows, curves.target].astype(np.float64)
+    some = np.sort(g.choice(len(y), min(most, len(y)), replace=False))
+    judged = [(out[some], rest[some]) for out, rest in (folds if new or len(y) < small else folds[:1])]
+    curves = _tuned(curves, X[some], A[some], S[some], y[some], [(o, r) for o, r in judged if o.any() and r.any()])
+    F, said, count = curves.features(X, A, S), np.full(len(b.values), np.nan), [np.asarray(M.sum(0)).ravel() for M in (A, S)]
+    for out, rest in folds: said[rows[out]] = F[out] @ curves.fit(F[rest], y[rest])
+    noise = float(np.nanmean((said[rows] - y)**2))
+    return (replace(curves, coef=curves.fit(F, y), count=np.concatenate(count).astype(np.float32), noise=noise), said) if noise < y.var() else None
+
 def _judged(curves, said, held, b, screen, q, *, few=30, believed=.3, prior=50):
     "How far to trust them, by experiments that neither they nor a member of the ensemble has seen, and as if so many more had asked for what is believed beforehand; None where they bring nothing."
-    parts = [(np.zeros(0), np.zeros(0))]
+    parts = [(np.zeros(0),) * 3]
     for h in held:
         rows = b.rows(screen, h.table)
         i = np.flatnonzero(rows >= 0)
         i = i[~np.isnan(said[rows[i]]) & ~np.isnan(h.y[i, q])]
-        parts.append((h.y[i, q] - h.answer[i, q], said[rows[i]] - h.answer[i, q]))
-    e, d = (np.concatenate(x) for x in zip(*parts))
+        parts.append((h.y[i, q] - h.answer[i, q], said[rows[i]] - h.answer[i, q], curves.variance(*b.indicators(rows[i], curves)[:2])))
+    e, d, theirs = (np.concatenate(x) for x in zip(*parts))
     n, size = len(e), d @ d
     if n < few: return None
-    w = float(np.clip((e @ d + believed * prior * size / n) / max(size * (1 + prior / n), 1e-12), 0, 1))
-    return replace(curves, weight=w, left=float(np.clip(((e - w * d)**2).sum() / max((e**2).sum(), 1e-12), .01, 1))) if w else None
+    w = float(np.clip((e @ d + believed * prior * size / n) / max(size * (1 + prior / n), 1e-12), 0, .99))
+    if not w: return None
+    own, theirs, both = (max(float(np.mean(x)), 1e-9) for x in (e**2, theirs, (e - w * d)**2))
+    return replace(curves, weight=w, usual=theirs, both=max(both, .01 * own) / ((1 - w)**2 * own + w**2 * theirs))
+
+_NEW = (), ('systems',), ('atoms',), ('atoms', 'systems')
+
+def _all_curves(curves, b, rows, seed):
+    "new -> those and what they say: for what is known, for new atoms or systems, for both."
+    made = {new: _fitted(curves, b, rows, rng(seed, 'beside', curves.target, *curves.sides, *new), new=new) for new in _NEW}
+    made = {new: x for new, x in made.items() if x}
+    def further(new, k): # error where k is new as well
+        there = made.get(tuple(x for x in ('atoms', 'systems') if x in (*new, k)))
+        return max(there[0].noise - made[new][0].noise, 0.) if there and k not in new else 0.
+    return {new: (replace(c, new=(further(new, 'atoms'), further(new, 'systems'))), said) for new, (c, said) in made.items()}
 
 def fit_beside(
     atlas:Atlas,                 # the screens, without any test part
@@ -205,7 +259,6 @@ def fit_beside(
     *,
     held:Sequence[Sequence], # of each member, its `Held`: what it says of the experiments it has not seen
     seed:int=0,                  # of the folds
-    folds:int=5,
 ) -> Beside|None: # None where nothing beside a value tells of it
     "What the values beside a missing one tell, as far as held-out experiments confirm it."
     if (b := gather_beside(atlas, scaling)) is None: return None
@@ -213,13 +266,8 @@ def fit_beside(
     for target, (screen, readout) in enumerate(b.columns):
         mine, q = [h for hs in held for h in hs if names[h.block.screen] == screen], list(atlas[screen].readouts).index(readout)
         for curves, rows in _start(b, target):
-            g = rng(seed, 'beside', target, *curves.sides)
-            X, y, (A, S, _) = b.values[np.ix_(rows, curves.sides)], b.values[rows, target].astype(np.float64), b.indicators(rows, curves)
-            curves = _tuned(curves, X, A, S, y, g)
-            F, part, said = curves.features(X, A, S), g.integers(folds, size=len(rows)), np.full(len(b.values), np.nan)
-            for k in range(folds):                                       # each by those that have not seen it
-                if (part == k).any() and (part != k).any(): said[rows[part == k]] = F[part == k] @ curves.fit(F[part != k], y[part != k])
-            if told := _judged(curves, said, mine, b, screen, q): found.append(replace(told, coef=curves.fit(F, y)))
+            for new, (told, said) in _all_curves(curves, b, rows, seed).items():
+                if new or (told := _judged(told, said, mine, b, screen, q)): found.append(told)
     return replace(b, curves=found) if found else None
 
 def extend_beside(

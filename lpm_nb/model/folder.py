@@ -29,7 +29,7 @@ from .stack import Counts, Stack
 from .trained import Controls, TrainedLPM, transfer_widths
 
 # %% ../../nbs/model/06n_folder.ipynb #c4e68ea8
-FORMAT = 12
+FORMAT = 13
 _FILES = ['weights.safetensors', 'vocab.json', 'config.json', 'history.csv']
 
 def _tensors(model):
@@ -70,11 +70,11 @@ def _names(model):
         'controls': {n: of(c, 'contexts', 'times') for n, c in model.controls.items()},
         'ground': {n: of(g, 'contexts', 'times', 'slope') for n, g in model.ground.items()},
         'beside': model.beside and {**of(model.beside, 'columns', 'labels', 'systems', 'where'),
-            'curves': [of(c, 'target', 'sides', 'atoms', 'systems', 'size', 'weight', 'left') for c in model.beside.curves]},
+            'curves': [of(c, 'target', 'sides', 'atoms', 'systems', 'size', 'noise', 'new', 'usual', 'weight', 'both') for c in model.beside.curves]},
         'precision': {n: asdict(p) for n, p in model.precision.items()}, 'effects': [of(e, 'screens', 'perturbations', 'contexts') for e in model.effects]}
 
 _CONTROLS = ('values', 'offset', 'spread', 'count')
-_BESIDE, _CURVES = ('row', 'values'), ('knots', 'scale', 'coef')
+_BESIDE, _CURVES = ('row', 'values'), ('knots', 'scale', 'coef', 'count')
 _GROUND = ('values', 'middle', 'hours', 'usual', 'spread')
 _SUMS = ('ground', 'alone', 'span', 'reach', 'curve', 'own', 'error')
 _HARDNESS = ('perturbation', 'context', 'on_target', 'dose', 'time', 'part', 'beyond', 'seen', 'elsewhere', 'replicates')
@@ -139,7 +139,7 @@ def _read_ground(labels, t):
 
 def _read_beside(b, t):
     if b is None: return
-    curves = [Curves(**{**c, 'size': tuple(c['size'])},
+    curves = [Curves(**{**c, 'size': tuple(c['size']), 'new': tuple(c['new'])},
         **{k: t[f'beside.{i}.{k}'].numpy() for k in _CURVES}) for i, c in enumerate(b['curves'])]
     return Beside(**{**b, 'columns': [tuple(c) for c in b['columns']], 'curves': curves}, **{k: t[f'beside.{k}'].numpy() for k in _BESIDE})
 

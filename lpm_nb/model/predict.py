@@ -436,6 +436,20 @@ def _at_levels(model, screen, table, unknown):
         out[1, ~new] = np.sqrt(out[1, ~new]**2 + ground.variance(table[~new]))
     return out[0], out[1]
 
+def _with_new_contexts(model, screen, table, placed, new, *, unknown):
+    "Answers where some contexts are only described, or not even that: apart from the others."
+    out = np.empty((2, len(table), len(model.scaling[screen][0])), np.float32)
+    for rows, ask in ((placed, predict_unseen_contexts), (new, predict_like_known_contexts), (~placed & ~new, TrainedLPM.predict_screen)):
+        if rows.any(): out[:, rows] = ask(model, screen, table[rows], unknown=unknown)
+    (centre, scale), rows = model.scaling[screen], placed | new
+    mean, var = (out[0, rows] - centre) / scale, (out[1, rows] / scale)**2
+    if model.beside: model.beside.answer(screen, table[rows], mean, var, model.vocab.readouts[screen])
+    known = _measured_controls(model, screen, table[rows])
+    there = ~np.isnan(known)
+    out[0, rows] = np.where(there, known, mean) * scale + centre
+    out[1, rows] = np.sqrt(np.where(there, model.noise[screen], var)) * scale
+    return out[0], out[1]
+
 @patch
 def predict_screen(self:TrainedLPM,
     screen:str,         # name of a screen of the model
@@ -457,17 +471,7 @@ def predict_screen(self:TrainedLPM,
     if (asked := at_tried_doses(self.vocab, table)) is not None: return _at_doses(self, screen, table, asked, unknown)
     described, placed = find_unseen(self, table, screen)
     new = in_no_screen(self, table) & ~placed
-    # contexts that are only described, or not even that: apart from the others
-    if placed.any() or new.any():
-        out = np.empty((2, len(table), len(self.scaling[screen][0])), np.float32)
-        for rows, ask in ((placed, predict_unseen_contexts), (new, predict_like_known_contexts),
-            (~placed & ~new, type(self).predict_screen)):
-            if rows.any(): out[:, rows] = ask(self, screen, table[rows], unknown=unknown)
-        (centre, scale), rows = self.scaling[screen], placed | new
-        known = _measured_controls(self, screen, table[rows])
-        out[0, rows] = np.where(np.isnan(known), out[0, rows], known * scale + centre)
-        out[1, rows] = np.where(np.isnan(known), out[1, rows], np.sqrt(self.noise[screen]) * scale)
-        return out[0], out[1]
+    if placed.any() or new.any(): return _with_new_contexts(self, screen, table, placed, new, unknown=unknown)
     block = table_block(self, screen, table)
     mean, var = _ask_base_models(self, screen, block, table)
     var += _noise_of(self, screen, block, table)
