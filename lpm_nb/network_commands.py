@@ -163,6 +163,14 @@ def _expectation(s, readout, how, every, sick):
     return dict(how=how, every=every, sick='high' if high else 'low', said=said)
 
 # %% ../nbs/15g_network_commands.ipynb #497a09ae
+def _at_amount(s, k, asked):
+    "The experiments of a screen at one time or dose, and its controls that have none."
+    if asked is None: return s
+    at = s.obs[k].eq(asked).to_numpy()
+    if not at.any(): raise DataError(f"expected a {k} of {s.name!r}, "
+        f"{', '.join(f'{x:g}' for x in sorted(s.obs[k].dropna().unique())) or 'it has none'}; got {asked:g}")
+    return s.select(at | (s.obs['perturbation'].eq('') & s.obs[k].isna()).to_numpy())
+
 @network_app.command('interactions')
 def interactions(
     model: Annotated[Path, typer.Argument(metavar='MODEL', help='A folder written by lpm train.')],
@@ -173,6 +181,7 @@ def interactions(
     context: Annotated[Optional[str], typer.Option(help='One context of the screen; needed if it has several.')] = None,
     readout: Annotated[Optional[str], typer.Option(help='One readout of the screen; needed if it has several.')] = None,
     time: Annotated[Optional[float], typer.Option(help='h; needed if the screen was measured at several times.')] = None,
+    dose: Annotated[Optional[float], typer.Option(help='µM; needed if perturbations were measured at several doses.')] = None,
     expectation: Annotated[Optional[str],
         typer.Option(help="'quadratic' (default for genes), 'bliss' (for drugs: independent effects), 'additive' or "
         "'members' (sums of effects over all pairs).")] = None,
@@ -197,11 +206,7 @@ def interactions(
     trained, s = load_lpm(model), read_input(screen, quiet=quiet)
     check_known([s.name], list(trained.vocab.readouts), 'screen of the model')
     where = choose_context(s, context)
-    if time is not None:
-        at = s.obs['time'].eq(time).to_numpy()
-        if not at.any(): raise DataError(f"expected a time of {s.name!r}, "
-            f"{', '.join(f'{x:g}' for x in sorted(s.obs['time'].dropna().unique())) or 'it has none'}; got {time:g}")
-        s = s.select(at)
+    s = _at_amount(_at_amount(s, 'time', time), 'dose', dose)
     if readout is None and len(s.readouts) > 1:
         raise DataError(f"expected one readout of the {len(s.readouts):,} of {s.name!r} ({', '.join(s.readouts[:3])}, …): name it, --readout")
     how = _expectation(s, readout, expectation, every, sick)

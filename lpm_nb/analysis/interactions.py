@@ -45,6 +45,7 @@ class Expectation:
     counts:pd.DataFrame|None=None # (n_atoms, 2) how often each atom was measured `alone` and in `pairs`; None = its error is not known
     controls:int=0           # how often the unperturbed state was measured
     time:float=float('nan')  # h; when
+    dose:float=float('nan')  # µM; NaN = none, or each perturbation at its own
     every:float=float('nan') # of 'bliss', what is read where all of the effect has happened
 
     def __call__(self,
@@ -99,6 +100,18 @@ def _parabolas(labels, y, single, *, context, least):
     return pd.DataFrame(curves, index=['x2', 'x1', 'x0']).T
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #3e80e233
+def _one_of(amounts, labels, *, k, context):
+    "The time, or dose, of all treated experiments; NaN where they have none, or doses of their own. `DataError` where one perturbation has several."
+    t = pd.DataFrame(dict(p=labels, x=amounts))[labels != ''].dropna()
+    each, unit = np.sort(t['x'].unique()), dict(time='h', dose='µM')[k]
+    if (t.groupby('p')['x'].nunique() > 1).any() or (k == 'time' and len(each) > 1):
+        these = f"screen.obs['{k}'].eq({each[0]:g})"
+        if k == 'dose': these = f"({these} | screen.obs['perturbation'].eq(''))"
+        few = ', '.join(f'{x:g}' for x in each[:6]) + (', …' if len(each) > 6 else '')
+        raise DataError(f"{context!r} was measured at {len(each)} {k}s ({few} {unit}), and interactions are those of one; take "
+            f"screen.select({these}.to_numpy()), or --{k} {each[0]:g}" + ('; `bliss_excess` takes all doses, each by itself' if k == 'dose' else ''))
+    return float(each[0]) if len(each) == 1 else float('nan')
+
 def fit_expectation(
     screen:Screen,        # with single perturbations and pairs
     *,
@@ -123,12 +136,8 @@ def fit_expectation(
     y = screen.X[rows, screen.readouts.index(readout)].astype(np.float64)
     rows = np.flatnonzero(rows)[~np.isnan(y)]
     y = y[~np.isnan(y)]
-    times = np.unique(screen.obs['time'].to_numpy(float)[rows])
-    when = float(times[0]) if len(times) else np.nan
-    if len(times) > 1:
-        raise DataError(f"{context!r} was measured at {len(times)} times ({', '.join(f'{x:g}' for x in times)} h), and interactions are "
-            f"those of one; take screen.select(screen.obs['time'].eq({times[0]:g}).to_numpy()), or --time {times[0]:g}")
     labels = screen.obs['perturbation'].astype(str).to_numpy(object)[rows]
+    at = {k: _one_of(screen.obs[k].to_numpy(float)[rows], labels, k=k, context=context) for k in ('time', 'dose')}
     members = [screen.members[x] for x in labels]
     lone = np.array([len(m) == 1 for m in members], bool)
     control = y[[len(m) == 0 for m in members]]
@@ -137,23 +146,22 @@ def fit_expectation(
         for k in ('alone', 'pairs')}).fillna(0)
     if how == 'members':
         level, effect = fit_members(members, y[:, None])
-        return Expectation(how, context, readout, float(level[0]), pd.Series({a: float(v[0]) for a, v in effect.items()}), None, counts,
-            time=when)
+        return Expectation(how, context, readout, float(level[0]), pd.Series({a: float(v[0]) for a, v in effect.items()}), None, counts, **at)
     if not lone.any():
         raise DataError(f"no single perturbations among the training measurements of {context!r}; use how='members', which needs none")
     if not len(control): warnings.warn(f"no unperturbed experiment in {context!r}: its value is taken to be 0", DataWarning, stacklevel=2)
     level = float(control.mean()) if len(control) else 0.
     single = pd.Series(y[lone] - level, [m[0] for m, l in zip(members, lone) if l]).groupby(level=0).mean()
-    if how == 'additive': return Expectation(how, context, readout, level, single, None, counts, len(control), when)
+    if how == 'additive': return Expectation(how, context, readout, level, single, None, counts, len(control), **at)
     if how == 'bliss':
         if every == level: raise DataError(f"expected a whole effect (every={every:g}) that differs from the control's value, {level:g}"
             + ('' if len(control) else '; the screen has no control: say what is read where nothing was done, screen.with_no_effect(1)'))
         if len(single) and np.quantile(single.abs(), .9) > 1.5 * abs(level - every):
             raise DataError(f"single effects go up to {single.abs().max():.3g}, beyond the whole effect, from {level:.3g} to "
                 f"every={every:g}: are the values logarithms or z-scores? Those add up, how='additive' (--expectation additive)")
-        return Expectation(how, context, readout, level, single, None, counts, len(control), when, float(every))
+        return Expectation(how, context, readout, level, single, None, counts, len(control), every=float(every), **at)
     curves = _parabolas(labels, y, single, context=context, least=least)
-    return Expectation(how, context, readout, level, single, curves, counts, len(control), when)
+    return Expectation(how, context, readout, level, single, curves, counts, len(control), **at)
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #35d1a02a
 def _table(labels, value, expectation, std):
@@ -197,7 +205,7 @@ def predict_interactions(
     lost = [p for p, a in zip(labels, pair_genes(labels)['a']) if a is None]
     if lost: raise DataError(f"{len(lost)} of {len(labels)} perturbations are no pairs of two different members (first: {lost[0]!r})")
     mean, std = model.predict_screen(screen,
-        pd.DataFrame(dict(perturbation=labels, context=expectation.context, dose=np.nan, time=expectation.time)))
+        pd.DataFrame(dict(perturbation=labels, context=expectation.context, dose=expectation.dose, time=expectation.time)))
     readouts = listed(readouts)
     check_known([expectation.readout], readouts or [expectation.readout], 'readout of that screen')
     j = readouts.index(expectation.readout) if readouts else 0
