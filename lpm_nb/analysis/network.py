@@ -38,6 +38,7 @@ class GeneEffects:
     std:pd.DataFrame|None=None   # (n_sources, n_genes) standard error of the values; NaN where not known
     df:pd.Series|float=np.inf    # (n_sources,) degrees of freedom of these errors, or one number
     origin:pd.Series|None=None   # (n_sources,) 'measured', 'predicted' or 'combined'
+    shared:pd.Series|None=None   # (n_genes,) standard error of the reference, which all errors have in common; None = not known
 
     @property
     def sources(self) -> list[str]: return self.values.index.tolist()
@@ -75,24 +76,41 @@ def _single_genes(screen, context, kind):
     return rows, [atom[x].rpartition(':')[2] for x in p[rows]], kind
 
 # %% ../../nbs/analysis/13_network.ipynb #4b8aed8a
+def _prior_of(e, d):
+    "Degrees of freedom that equal variances would need beside their own d, to differ as they do, and the logarithm of the usual one (Smyth 2004); of logarithms e without what d alone does to them."
+    beyond = e.var(ddof=1) - polygamma(1, d / 2).mean() if len(e) > 1 else 0
+    if beyond < 1e-4: return np.inf, e.mean()
+    prior = 2 * brentq(lambda x: polygamma(1, x) - beyond, 1e-4, 1e5)
+    return prior, e.mean() + digamma(prior / 2) - np.log(prior / 2)
+
+def _over_genes(pooled, d, few=10):
+    "(n_genes,) variances drawn towards that of all genes, and the degrees of freedom which that adds."
+    use = (d > 0) & (pooled > 0)
+    if use.sum() < few: return np.where(d > 0, pooled, pooled[d > 0].mean()), 0.
+    k = d[use]
+    prior, middle = _prior_of(np.log(pooled[use]) - digamma(k / 2) + np.log(k / 2), k)
+    return (np.full(len(pooled), np.exp(middle)) if np.isinf(prior) else (prior * np.exp(middle) + d * pooled) / (prior + d)), prior
+
 def moderate_variances(
     variance:np.ndarray, # (n, n_genes) variance of replicates; NaN = not known
-    count:np.ndarray,    # (n,) replicates
+    count:np.ndarray,    # (n,) or (n, n_genes) replicates
 ) -> tuple[np.ndarray|None, np.ndarray|float]: # (n, n_genes), and (n,) their degrees of freedom; None where nothing is known
-    "Variances of few replicates, drawn towards that of the gene over all experiments (Smyth 2004)."
-    d = np.where(np.isnan(variance), 0, np.maximum(count - 1, 0)[:, None])
+    "Variances of few replicates, drawn towards that of the gene over all experiments, and that towards those of all genes (Smyth 2004)."
+    n = np.broadcast_to(np.asarray(count, float).reshape(len(variance), -1), variance.shape)
+    d = np.where(np.isnan(variance), 0, np.maximum(n - 1, 0))
     if not d.any(): return None, np.inf
-    usual = (d * np.nan_to_num(variance)).sum(0) / np.maximum(d.sum(0), 1)
-    usual = np.where(d.sum(0) > 0, usual, np.mean(usual[d.sum(0) > 0]))
-    use = (d > 0) & (variance > 0) & (usual > 0)
+    pooled = (d * np.nan_to_num(variance)).sum(0) / np.maximum(d.sum(0), 1)
+    usual, more = _over_genes(pooled, d.sum(0))
+    whole = np.median(d.sum(0)) + more
+    use = (d > 0) & (variance > 0) & (pooled > 0)
     k = d[use]
     # of equal variances, the logarithm of a measured one has a known spread; what it has beyond tells how unequal they are
-    e = np.log((variance / np.maximum(usual, 1e-300))[use]) - digamma(k / 2) + np.log(k / 2)
-    unequal = e.var() - polygamma(1, k / 2).mean() if len(e) > 1 else 0
-    prior = np.inf if unequal < 1e-4 else 2 * brentq(lambda x: polygamma(1, x) - unequal, 1e-4, 1e5)
-    if np.isinf(prior): return np.broadcast_to(usual, variance.shape).copy(), np.full(len(variance), float(np.median(d.sum(0))))
-    usual = usual * np.exp(e.mean() + digamma(prior / 2) - np.log(prior / 2))          # of unequal variances the mean is no usual one
-    return (prior * usual + d * np.nan_to_num(variance)) / (prior + d), prior + np.maximum(np.asarray(count, float) - 1, 0)
+    e = np.log((variance / np.maximum(pooled, 1e-300))[use]) - digamma(k / 2) + np.log(k / 2)
+    prior, middle = _prior_of(e, k) if len(e) else (np.inf, 0.)
+    if np.isinf(prior): return np.broadcast_to(usual, variance.shape).copy(), np.full(len(variance), float(whole))
+    usual = usual * np.exp(middle)                                       # of unequal variances the mean is no usual one
+    return (prior * usual + d * np.nan_to_num(variance)) / (prior + d), np.minimum(prior + np.median(d, 1), whole)
+
 
 # %% ../../nbs/analysis/13_network.ipynb #f90efb1b
 def gene_effects(
@@ -130,20 +148,23 @@ def gene_effects(
                 "reference='none' (the values are changes already)")
         zero = np.nanmean(screen.X[c][:, at].astype(np.float64), 0)
     elif reference != 'none': zero = (np.nanmedian if reference == 'median' else np.nanmean)(X, 0)
-    std, df = None, np.inf
+    std, df, shared = None, np.inf, None
     if noise is not None: std = np.broadcast_to(np.asarray(noise, float), X.shape).copy()
     elif screen.spread is not None:
-        n = screen.obs['n_replicates'].to_numpy(float)
         many = np.concatenate([rows, np.flatnonzero(c)]) if reference == 'control' else rows        # controls tell of the noise as well
-        var, df = moderate_variances(screen.spread[many][:, at].astype(np.float64)**2, n[many])
+        n = screen.counts[many][:, at].astype(float)
+        var, df = moderate_variances(screen.spread[many][:, at].astype(np.float64)**2, n)
         if var is not None:
-            std = np.sqrt(var[:len(rows)] / n[rows, None])
+            std = np.sqrt(var[:len(rows)] / np.maximum(n[:len(rows)], 1))
             # the reference has an error too
-            if reference == 'control': std = np.sqrt(std**2 + (var[len(rows):] / n[c, None]).sum(0) / c.sum()**2)
+            if reference == 'control':
+                shared = np.sqrt((var / np.maximum(n, 1))[len(rows):].sum(0)) / c.sum()
+                std = np.sqrt(std**2 + shared**2)
             df = pd.Series(df[:len(rows)], pd.Index(sources, name='source'))
     index, columns = pd.Index(sources, name='source'), pd.Index(genes, name='gene')
     return GeneEffects(pd.DataFrame(X - zero, index, columns), pd.Series(direction, index), pd.Series(zero, columns), context, screen.name,
-        kind, None if std is None else pd.DataFrame(std, index, columns), df, pd.Series('measured', index))
+        kind, None if std is None else pd.DataFrame(std, index, columns), df, pd.Series('measured', index),
+        None if shared is None else pd.Series(shared, columns))
 
 # %% ../../nbs/analysis/13_network.ipynb #894c9460
 def _columns(x, model, effects):
@@ -183,11 +204,12 @@ def impute_effects(
     if how == 'combine':
         if S is None: raise DataError("combining needs the standard deviation of the predictions, this model gives none")
         both = [s for s in ask if s in have]
-        noise, value = effects.std.loc[both]**2, effects.values.loc[both]
+        always = 0. if effects.shared is None else effects.shared**2     # measured and predicted, both lie as far off as the reference does
+        noise, value = effects.std.loc[both]**2 - always, effects.values.loc[both]
         prior = np.maximum(S.loc[both]**2 - noise, .05 * S.loc[both]**2)  # of the true effect: a measurement's variance less its noise
         w = prior / (prior + noise)
         P.loc[both] = np.where(value.isna(), P.loc[both], w * value + (1 - w) * P.loc[both])
-        S.loc[both] = np.sqrt(w * noise)
+        S.loc[both] = np.sqrt(w * noise + always)
         origin[both] = 'combined'
     elif how == 'missing':
         P = pd.concat([effects.values, P])

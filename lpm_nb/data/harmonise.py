@@ -359,7 +359,7 @@ def nominal_doses(
         raise DataError(f"{len(obs) - len(head)} experiments of screen {screen.name!r} would become one with another, and their values are "
             "on disk; bring the doses together before the screen is written, or load it with Screen.read")
     X = screen.X
-    seen, weight = ~np.isnan(X), np.maximum(obs['n_replicates'].to_numpy(float), 1)[:, None]
+    seen, weight = ~np.isnan(X), np.maximum(screen.counts.astype(float), 1)
     def sums(x): return np.stack([np.bincount(group, column, len(head)) for column in x.T], 1)
     n = sums(seen * weight)
     mean = sums(np.where(seen, X, 0) * weight) / np.where(n > 0, n, np.nan)
@@ -368,13 +368,14 @@ def nominal_doses(
     spread = as_spread(np.sqrt(squares / np.where(n > 1, n - 1, np.nan)))
     alone = np.bincount(group)[group[head]] == 1
     spread[alone] = np.nan if screen.spread is None else screen.spread[head[alone]]
-    beside = {k: x for k, x in a.layers.items() if k != 'spread'}
+    beside = {k: x for k, x in a.layers.items() if k not in ('spread', 'counts')}
     if beside:
         raise DataError(f"{len(obs) - len(head)} experiments of screen {screen.name!r} would become one with another, and its layer "
             f"{next(iter(beside))!r} cannot be averaged; join the doses of the screen that it was made from")
-    obs = obs.iloc[head].assign(n_replicates=np.bincount(group, weight[:, 0]).astype(np.int32))
+    obs = obs.iloc[head].assign(n_replicates=np.bincount(group, np.maximum(obs['n_replicates'], 1)).astype(np.int32))
     obs.index = np.arange(len(obs)).astype(str)
-    return Screen(ad.AnnData(mean.astype(np.float32), obs=obs, var=a.var, layers={'spread': spread}, uns=dict(a.uns))), told
+    layers = dict(spread=spread) | (dict(counts=n.astype(np.int32)) if 'counts' in a.layers or (~seen & ~np.isnan(mean[group])).any() else {})
+    return Screen(ad.AnnData(mean.astype(np.float32), obs=obs, var=a.var, layers=layers, uns=dict(a.uns))), told
 
 # %% ../../nbs/data/03c_harmonise.ipynb #28b9e9d8
 def shared_symbols(

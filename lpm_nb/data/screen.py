@@ -72,6 +72,12 @@ def spread(self:Screen) -> np.ndarray|None:
     return self.layers.get('spread')
 
 @patch(as_prop=True)
+def counts(self:Screen) -> np.ndarray:
+    "(n_experiments, n_readouts) how many measurements each value is the mean of: those of the experiment, unless some were missing."
+    n = self.layers.get('counts')
+    return np.broadcast_to(self.obs['n_replicates'].to_numpy()[:, None], self.shape) if n is None else np.asarray(n[:])
+
+@patch(as_prop=True)
 def std(self:Screen) -> np.ndarray|None:
     "(n_experiments, n_readouts) standard deviation of a prediction, in the units of the readouts; None of a measurement."
     return self.layers.get('std')
@@ -206,7 +212,7 @@ def _weighted(x, w):
     return mean, np.sqrt(np.where(seen.sum(-2) > 1, var, np.nan))
 
 def _aggregate(X, group, n, how, of):
-    "Aggregate rows of one experiment, each the mean of `of` measurements; (n, r) centre, (n, r) sd of one, (n,) count of them."
+    "Aggregate rows of one experiment, each the mean of `of` measurements; (n, r) centre, (n, r) sd of one, (n,) count of them, and (n, r) that of each value if it differs."
     rows = np.bincount(group, minlength=n)
     out, sd = np.empty((n, X.shape[1]), np.float32), np.full((n, X.shape[1]), np.nan, np.float32)
     order = np.argsort(group, kind='stable')
@@ -221,7 +227,11 @@ def _aggregate(X, group, n, how, of):
             block = X[at].astype(np.float64)
             mean, sd[these] = _weighted(block, of[at].astype(np.float64))
             out[these] = mean if how == 'mean' else np.nanmedian(block, 1)
-    return out, as_spread(sd), np.bincount(group, of, minlength=n).astype(np.int64)
+    count = np.bincount(group, of, minlength=n).astype(np.int64)
+    hole = np.isnan(X)
+    if not (hole & ~np.isnan(out[group])).any(): return out, as_spread(sd), count, None
+    each = np.stack([np.bincount(group, np.where(h, 0, of), minlength=n) for h in hole.T], 1)
+    return out, as_spread(sd), count, each.astype(np.int32)
 
 # %% ../../nbs/data/01_screen.ipynb #742d7431
 def _check_matrix(X, name, replicates):
@@ -275,13 +285,13 @@ def _assemble(X, perturbation, context, dose, time, readouts, unit, name, replic
     X = X.astype(np.float32, copy=False)
     if np.isinf(X).any(): _check_values(X, R, name)
     group, n = _same_experiments(P, C, dose, time)
-    spread = None
+    spread = each = None
     if n < len(X):
         if replicates is None:
             i = int(np.argmax(pd.Series(group).duplicated()))
             raise DataError(f"{len(X)-n} rows of screen {name!r} repeat an experiment (first: {P[i]!r} in {C[i]!r}); if they are "
                 "replicates pass replicates='mean' or 'median'")
-        X, spread, count = _aggregate(X, group, n, replicates, count)
+        X, spread, count, each = _aggregate(X, group, n, replicates, count)
         head = np.unique(group, return_index=True)[1]
         P, C, dose, time = P[head], C[head], dose[head], time[head]
     _check_values(X, R, name)
@@ -291,7 +301,8 @@ def _assemble(X, perturbation, context, dose, time, readouts, unit, name, replic
     unit = [unit] * len(R) if isinstance(unit, str) else [str(u) for u in unit]
     if len(unit) != len(R): raise DataError(f"expected one unit or {len(R)}, got {len(unit)}")
     a = ad.AnnData(X, obs=obs, var=pd.DataFrame(dict(unit=pd.Categorical(unit)), index=R))
-    if spread is not None: a.layers['spread'] = spread
+    for k, x in dict(spread=spread, counts=each).items():
+        if x is not None: a.layers[k] = x
     unknown = set(meta) - set(META)
     if unknown: raise DataError(f"unknown field {sorted(unknown)[0]!r} about the source; known: {', '.join(META)}")
     a.uns['lpm'] = {'name': name.strip(), 'schema': 1, **{k: str(v) for k, v in meta.items() if v}}
@@ -402,6 +413,9 @@ def _pivot(value, cell, rank, depth, shape, P, C, dose, time, R, unit, name, rep
             stacklevel=4)
     s = _assemble(X.reshape(n, r)[keep], P[keep], C[keep], dose[keep], time[keep], R, unit, name, None, meta, count[keep])
     if spread is not None: s.adata.layers['spread'] = spread[keep]
+    each = np.zeros(n * r, np.int32)
+    each[together.index] = together
+    if ((each := each.reshape(n, r)) != count[:, None])[~np.isnan(X.reshape(n, r))].any(): s.adata.layers['counts'] = each[keep]
     return s
 
 def _six_digits(x): # 0.1 as it was written, not as the nearest float32
@@ -415,10 +429,10 @@ def to_long(
     "The long table of a screen: the inverse of `from_long`, for other tools."
     i, j = np.nonzero(~np.isnan(self.X))
     o = self.obs
-    beside = {k: np.asarray(x[:])[i, j] for k, x in self.layers.items()}                # std of a prediction, spread between replicates
+    beside = {k: np.asarray(x[:])[i, j] for k, x in self.layers.items() if k != 'counts'}   # std of a prediction, spread between replicates
     return pd.DataFrame(dict(perturbation=o['perturbation'].to_numpy()[i], context=o['context'].to_numpy()[i],
         dose=_six_digits(o['dose'])[i], time=o['time'].to_numpy()[i], readout=pd.Categorical.from_codes(j, categories=self.readouts),
-        value=self.X[i, j], unit=self.adata.var['unit'].to_numpy()[j], n_replicates=o['n_replicates'].to_numpy()[i], **beside))
+        value=self.X[i, j], unit=self.adata.var['unit'].to_numpy()[j], n_replicates=self.counts[i, j], **beside))
 
 # %% ../../nbs/data/01_screen.ipynb #4dfad45c
 def _check_keys(obs, perturbation, contexts, control, dose, time):
