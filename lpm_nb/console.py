@@ -161,8 +161,8 @@ def read_input(
     if path.suffix in ('.csv', '.tsv', '.txt', '.parquet'):
         t = read_table(path)
         s = Screen.from_long(t, name=path.stem, replicates='mean', source=path.name)
-        n = int((s.obs['n_replicates'] > 1).sum())
-        if n: say(f"[yellow]{path.name}: {n:,} experiments are repeated; their replicates were averaged[/yellow]", quiet)
+        if n := int(t['value'].notna().sum()) - int(s.adata.to_df().notna().sum().sum()):
+            say(f"[yellow]{path.name}: {n:,} values are repeated; replicates were averaged[/yellow]", quiet)
         return s
     from lpm_nb.data.sources import CATALOGUE, added_screens, read_screen
     if path.exists() and spec not in CATALOGUE and spec not in added_screens():

@@ -6,7 +6,8 @@
 __all__ = ['CONTROLS', 'DIRECTION', 'LOOKS', 'PALETTE', 'INK', 'LPMError', 'DataError', 'UnknownSymbolError', 'ModelError',
            'StorageError', 'FetchError', 'LeakageError', 'DataWarning', 'parse_perturbation', 'is_single',
            'format_perturbation', 'split_dose', 'spell_doses', 'parse_context', 'format_context', 'is_control',
-           'canonical_labels', 'listed', 'check_known', 'check_columns', 'atomic_path', 'sha256', 'ink', 'rng']
+           'as_text', 'canonical_labels', 'listed', 'check_known', 'check_columns', 'atomic_path', 'sha256', 'ink',
+           'rng']
 
 # %% ../nbs/00_core.ipynb #0dd7d01a
 import difflib, hashlib, os, re, shutil, tempfile, warnings
@@ -173,6 +174,12 @@ _CANONICAL = {'perturbation': lambda r: format_perturbation(spell_doses(parse_pe
 
 
 # %% ../nbs/00_core.ipynb #e327550a
+def as_text(
+    label, # anything
+) -> str: # 101.0, of a column of numbers with gaps, is 101
+    "A label as it was written."
+    return str(int(label)) if isinstance(label, (float, np.floating)) and np.isfinite(label) and label == np.floor(label) else str(label)
+
 def canonical_labels(
     labels:Sequence,  # (n,) text; None, NaN and '' mean control for perturbations and are an error elsewhere
     kind:str,         # 'perturbation', 'context' or 'readout'
@@ -182,7 +189,7 @@ def canonical_labels(
     "Bring a column of labels into canonical form, telling what was changed."
     codes, uniques = pd.factorize(pd.Series(np.asarray(labels, dtype=object)), use_na_sentinel=True)
     missing = codes < 0
-    raw = [str(u) for u in uniques]
+    raw = [as_text(u) for u in uniques]
     if missing.any() and kind != 'perturbation':
         raise DataError(f"expected a {kind} in every row, got {int(missing.sum())} empty ones (first at row {int(np.argmax(missing))}); "
             "fill or drop them")

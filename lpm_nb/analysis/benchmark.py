@@ -355,6 +355,11 @@ def calibration(
     return pd.DataFrame(rows)
 
 # %% ../../nbs/analysis/10_benchmark.ipynb #bench-ce1
+def _short(labels, short):
+    "label -> a short one; its own, where two would have the same."
+    s = pd.Series({x: short(x) for x in labels}, dtype=object)
+    return s.where(~s.duplicated(keep=False), s.index).to_dict()
+
 def to_cell_eval(
     screen:Screen, # of transcripts, as logarithms of counts: a prediction, or what was measured
     *,
@@ -369,7 +374,10 @@ def to_cell_eval(
     if below > .01:
         warnings.warn(f"{below:.0%} of the values of {screen.name!r} are below 0 and are set to it: cell-eval expects logarithms of "
             "counts, not z-scores (lpm data add --scale log)", DataWarning, stacklevel=2)
-    labels = {p: short_name(p) or control for p in screen.perturbations}
-    obs = pd.DataFrame(dict(target_gene=screen.obs['perturbation'].astype(str).map(labels).to_numpy(),
-        celltype=screen.obs['context'].astype(str).str.partition('|')[0].to_numpy()), index=[str(i) for i in range(len(X))])
+    labels, lines = _short(screen.perturbations, short_name), _short(screen.contexts, lambda c: c.partition('|')[0])
+    name, line = screen.obs['perturbation'].astype(str).map(labels), screen.obs['context'].astype(str).map(lines)
+    if screen.obs.assign(p=name).groupby('p')['dose'].nunique().gt(1).any():            # of several doses each is a perturbation
+        name = name + ['' if np.isnan(d) else f'@{d:g}' for d in screen.obs['dose'].to_numpy(float)]
+    if screen.obs['time'].nunique() > 1: line = line + ['' if np.isnan(t) else f'@{t:g}h' for t in screen.obs['time'].to_numpy(float)]
+    obs = pd.DataFrame(dict(target_gene=name.where(name != '', control).to_numpy(), celltype=line.to_numpy()), index=[str(i) for i in range(len(X))])
     return ad.AnnData(np.nan_to_num(np.maximum(X, 0)), obs, pd.DataFrame(index=[screen.readouts[j].removeprefix(prefix) for j in mine]))

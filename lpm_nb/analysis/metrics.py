@@ -76,7 +76,8 @@ def delta_pearson(
     "Pearson correlation of predicted and true change against a reference."
     p, t = np.asarray(pred, np.float64) - reference, np.asarray(true, np.float64) - reference
     # a prediction of the reference itself is no prediction of a change
-    p = np.where(np.abs(p) < 1e-5 * np.maximum(1, np.abs(reference)), 0, p)
+    size = np.sqrt(np.nanmean(np.square(t), 1, keepdims=True)) if t.shape[1] else 0.
+    p = np.where(np.abs(p) < 1e-5 * np.maximum(np.nan_to_num(size), np.abs(reference)), 0, p)
     if top is not None and top < t.shape[1]:
         size = np.where(np.isnan(t), -1, np.abs(t))
         cut = np.partition(size, -top, axis=1)[:, -top][:, None]

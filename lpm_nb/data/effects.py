@@ -422,7 +422,7 @@ def extend_effects(
     "Effects with those of new experiments, which replace earlier ones of the same perturbation in the same context."
     e, (P, C, V, members, part) = effects, (np.concatenate([f(s) for s in screens])
         for f in (lambda s: effect_labels(s.obs), lambda s: texts(s.obs['context']),
-        lambda s: (s.X - scaling[s.name][0]) / scaling[s.name][1], _members_of,
+        lambda s: (np.asarray(s.X[:]) - scaling[s.name][0]) / scaling[s.name][1], _members_of,
         lambda s: (signal or {}).get(s.name, np.ones(s.n_experiments, np.float32))))
     size = np.array([len(m) for m in members])
     new = (size > 0) & ~np.isnan(V).all(1) & ((size == 1) | ~np.isin(C, list(levels)))

@@ -14,7 +14,7 @@ from pathlib import Path
 import lazy_loader as lazy
 import numpy as np
 import pandas as pd
-from ..core import DataError, StorageError, check_columns, format_perturbation, parse_context, parse_perturbation
+from ..core import DataError, StorageError, check_columns, format_perturbation, parse_context, parse_perturbation, split_dose
 from .fetch import Remote, files_home
 from .screen import Atlas, Screen, as_atlas, as_spread
 from .sources import read_annotation
@@ -209,7 +209,7 @@ def _names_of(atlas):
     names = {k: {} for k in NAMED}
     def note(kind, name, screen, place): names[kind].setdefault(name, {}).setdefault(screen, set()).add(place)
     for n, s in atlas.items():
-        for a in sorted({a for m in s.members.values() for a in m}):
+        for a in sorted({split_dose(a)[0] for m in s.members.values() for a in m}):
             k, _, x = a.partition(':')
             if k == 'drug': note('drugs', x, n, 'perturbation')
             elif x and _is_gene(k): note('genes', x, n, k)
@@ -262,8 +262,9 @@ def _default_drugs(names):
 def _renamed(s, change):
     "A screen under other names; the values are shared, not copied."
     def atom(a):
-        k, sep, x = a.partition(':')
-        return k + sep + (change['drugs'].get(x, x) if k == 'drug' else change['genes'].get(x, x) if _is_gene(k) else x)
+        name = split_dose(a)[0]
+        k, sep, x = name.partition(':')
+        return k + sep + (change['drugs'].get(x, x) if k == 'drug' else change['genes'].get(x, x) if _is_gene(k) else x) + a[len(name):]
     def readout(r):
         g = _gene_readout(r)
         return r if g is None else f"expr:{change['genes'].get(g, g)}"

@@ -13,7 +13,7 @@ import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from ..core import DataError, DataWarning, StorageError, atomic_path, canonical_labels, check_columns, check_known
+from ..core import as_text, DataError, DataWarning, StorageError, atomic_path, canonical_labels, check_columns, check_known
 from ..core import listed, parse_context, parse_perturbation
 
 # %% ../../nbs/data/01_screen.ipynb #7e27990f
@@ -75,7 +75,7 @@ def spread(self:Screen) -> np.ndarray|None:
 def counts(self:Screen) -> np.ndarray:
     "(n_experiments, n_readouts) how many measurements each value is the mean of: those of the experiment, unless some were missing."
     n = self.layers.get('counts')
-    return np.broadcast_to(self.obs['n_replicates'].to_numpy()[:, None], self.shape) if n is None else np.asarray(n[:])
+    return np.broadcast_to(self.obs['n_replicates'].to_numpy()[:, None], (self.n_experiments, len(self.readouts))) if n is None else np.asarray(n[:])
 
 @patch(as_prop=True)
 def std(self:Screen) -> np.ndarray|None:
@@ -499,12 +499,13 @@ def from_anndata(
     if gap is not None: X[gap] = np.nan
     def atoms(label):
         if pd.isna(label) or label in nothing: return ''
+        label = as_text(label)
         members = [escape(label)] if literal else [m for m in split_text(label) if m not in nothing]       # GEARS writes A+ctrl
         return '+'.join(sorted(add_kind(m, kind) for m in members))
     nothing = set(nothing)
     named = {l: atoms(l) for l in adata.obs[perturbation_key].unique()}
     obs = adata.obs
-    context = obs[keys].astype(str).agg('|'.join, axis=1).to_numpy() if len(keys) > 1 else obs[keys[0]].to_numpy()
+    context = obs[keys].astype(object).map(as_text).agg('|'.join, axis=1).to_numpy() if len(keys) > 1 else obs[keys[0]].to_numpy()
     return _assemble(X, obs[perturbation_key].map(named).to_numpy(object), context, obs[dose_key] if dose_key else None,
         obs[time_key] if time_key else None, [f'{readout_kind}:{v}' if readout_kind else v for v in adata.var_names], unit, name,
         replicates, meta, None if replicates_key is None else obs[replicates_key].to_numpy())
@@ -591,9 +592,13 @@ def with_no_effect(
         out = Screen.from_arrays(np.concatenate([self.X, nothing]), readouts=self.readouts, name=self.name,
             unit=self.adata.var['unit'].astype(str).tolist(),
             **o, **{k: v for k, v in self.meta.items() if v})
-    for k, x in self.adata.layers.items(): out.adata.layers[k] = np.concatenate([x, np.full(nothing.shape, np.nan, x.dtype)])
-    for k in self.obs.columns.difference(OBS,
-        sort=False): out.adata.obs[k] = pd.concat([self.obs[k], pd.Series([None] * len(bare), dtype=object)]).to_numpy()
+    for k, x in self.adata.layers.items():
+        out.adata.layers[k] = np.concatenate([x, np.full(nothing.shape, int(bare['n_replicates'].max()) if k == 'counts' else np.nan, x.dtype)])
+    for k in self.obs.columns.difference(OBS, sort=False):             # of what stands beside, nothing is known
+        v = self.obs[k]
+        plain = pd.api.types.is_numeric_dtype(v) and not pd.api.types.is_bool_dtype(v)
+        more = [*v.astype(float if plain else object), *[np.nan if plain else None] * len(bare)]
+        out.adata.obs[k] = np.array(more) if plain else pd.Categorical(more)
     return out
 
 

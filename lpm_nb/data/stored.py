@@ -34,6 +34,11 @@ class Stored:
         self.ndim, self.dtype = 2, np.dtype(np.float32)
         self.size, self.nbytes = self.shape[0] * self.shape[1], self.shape[0] * self.shape[1] * 4
 
+    @property
+    def path(self) -> Path|None: # folder or file
+        at = getattr(getattr(self.source, 'store', None), 'root', None) or getattr(getattr(self.source, 'file', None), 'filename', None)
+        return None if at is None else Path(at).resolve()
+
     def __len__(self): return self.shape[0]
     def __repr__(self):
         return (f"Stored: {self.shape[0]:,} × {self.shape[1]:,} values in {type(self.source).__module__.partition('.')[0]}, "
@@ -163,6 +168,10 @@ def select_lazily(
     return Screen(ad.AnnData(obs=self.obs, var=self.adata.var, uns=self.adata.uns), stored=values, layers=beside).select(rows)
 
 # %% ../../nbs/data/01b_stored.ipynb #c6474ddc
+def _is_screen(path): # a folder that this library wrote
+    try: return 'lpm' in zarr.open_group(path, mode='r')['uns']
+    except Exception: return False      # a file, no zarr, or one without that
+
 class ScreenWriter:
     "Write a screen to zarr, a few rows at a time."
     def __init__(
@@ -180,6 +189,8 @@ class ScreenWriter:
     ):
         self.path = Path(path)
         if self.path.suffix != '.zarr': raise DataError(f"expected a path ending in .zarr, got {self.path.name!r}")
+        if self.path.exists() and not _is_screen(self.path):
+            raise DataError(f"{self.path} is there, and no screen; choose another path, or remove it")
         n, k = len(table), len(readouts)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', DataWarning)
@@ -262,8 +273,12 @@ def close(self:ScreenWriter) -> Path: # the finished folder
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         zarr.consolidate_metadata(self.partial.as_posix())
-    if self.path.exists(): shutil.rmtree(self.path)
+    old = self.path.with_name(self.path.name + '.old')
+    if self.path.exists():                                              # never without a whole one
+        shutil.rmtree(old, ignore_errors=True)
+        self.path.rename(old)
     self.partial.rename(self.path)
+    shutil.rmtree(old, ignore_errors=True)
     return self.path
 
 # %% ../../nbs/data/01b_stored.ipynb #edd8ffc0
@@ -275,6 +290,8 @@ def copy_screen(
     if Path(path).suffix != '.zarr':
         raise DataError(f"expected a path ending in .zarr, got {Path(path).name!r}: the values of screen {screen.name!r} lie on disk and "
             "are copied piece by piece; .load() reads them all, and then .h5ad will do")
+    if Path(path).resolve() == screen.stored.path:
+        raise DataError(f"{path} holds the values of screen {screen.name!r} themselves; write to another path, and move it there afterwards")
     w = ScreenWriter(path, screen.obs, readouts=screen.readouts, name=screen.name, unit=screen.adata.var['unit'].astype(str).tolist(),
         layers=list(screen.layers), **{k: v for k, v in screen.meta.items() if v})
     for at, x in row_chunks(screen.X): w.put(int(at[0]), x, **{n: l[at] for n, l in screen.layers.items()})

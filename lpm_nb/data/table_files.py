@@ -39,6 +39,13 @@ def _decimal_commas(t, name):
         raise DataError(f"numbers such as {odd[0]!r} in {name} may have a decimal comma or thousands set apart; write them without")
     return bool(columns)
 
+def _with_zeros(t, path, how, most=20):
+    "Numbers with zeros at their front, such as the compound 0013, are names, and stay as they are written."
+    whole = [j for j, c in enumerate(t.columns) if pd.api.types.is_integer_dtype(t[c])][:most] if isinstance(t.index, pd.RangeIndex) else []
+    if not whole: return t
+    text = pd.read_csv(path, **how, usecols=whole, dtype=str)
+    return t.assign(**{c: text[c] for c in text if text[c].str.match(r'\s*0\d').any()})
+
 def _read_text(path):
     "A table of text."
     head, above, encoding = _heading(path)
@@ -51,7 +58,8 @@ def _read_text(path):
     names = pd.Series(next(csv.reader([head], delimiter=how['sep']))).str.strip()
     twice = names[names.duplicated() & names.ne('')]
     if len(twice): raise DataError(f"expected every column once, got {twice.iloc[0]!r} twice in {path.name}; rename one")
-    return pd.read_csv(path, **how, decimal=',') if how['sep'] != ',' and _decimal_commas(t, path.name) else t
+    if how['sep'] != ',' and _decimal_commas(t, path.name): t = pd.read_csv(path, **how, decimal=',')
+    return _with_zeros(t, path, how)
 
 # %% ../../nbs/data/03g_table_files.ipynb #table-008
 def _read_parquet(path):

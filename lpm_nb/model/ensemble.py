@@ -25,7 +25,7 @@ from ..data.codes import encode
 from ..data.loaders import batch_size
 from ..data.scaling import standardise
 from ..data.vocab import Vocab, build_vocab, member_doses
-from ..data.screen import Atlas, Screen, as_atlas
+from ..data.screen import OBS, Atlas, Screen, as_atlas
 from ..data.split import Split, prove_split
 from ..data.stored import is_large, row_chunks
 from .classical import fit_classical
@@ -100,10 +100,10 @@ def fingerprint(
     "Identify the contents of a screen."
     h = hashlib.sha256()
     for _, x in row_chunks(screen.X): h.update(np.ascontiguousarray(x).tobytes())
-    for c in screen.obs.columns:
+    for c in OBS:                                                          # what stands beside is not learned from
         v = screen.obs[c]
         h.update(v.cat.codes.to_numpy().tobytes() + '\n'.join(v.cat.categories).encode() if hasattr(v, 'cat') else v.to_numpy().tobytes())
-    h.update('\n'.join(screen.readouts).encode())
+    for x in (screen.readouts, screen.units): h.update('\n'.join(x).encode())
     return h.hexdigest()[:16]
 
 # %% ../../nbs/model/06m_ensemble.ipynb #9286dbd0

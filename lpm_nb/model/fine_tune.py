@@ -108,6 +108,7 @@ def _join_controls(old, new):
     for j, k in enumerate(keys):
         if (i := have.get(k)) is None: continue
         a, b, n = values[i], new.values[j], count[i] + new.count[j]
+        if np.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True): continue               # the same wells again tell of nothing new
         values[i] = np.where(np.isnan(a), b, np.where(np.isnan(b), a, (count[i] * a + new.count[j] * b) / n))
         count[i] = n
     more = [j for j, k in enumerate(keys) if k not in have]

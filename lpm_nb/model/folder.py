@@ -6,7 +6,7 @@
 __all__ = ['FORMAT', 'load_lpm']
 
 # %% ../../nbs/model/06n_folder.ipynb #2229315c
-import hashlib, json
+import hashlib, json, re
 from dataclasses import asdict
 from pathlib import Path
 import numpy as np
@@ -152,7 +152,7 @@ def _read_descriptors(labels, t):
 def _read_networks(folder, vocab, config, effects, t):
     networks = []
     try:
-        for i in range(sum(1 for k in t if k.endswith('atom.weight'))):
+        for i in range(sum(1 for k in t if re.fullmatch(r'member\d+\.atom\.weight', k))):
             net = make_network(vocab, config, transfers=transfer_widths(effects))
             head = f'member{i}.'
             net.load_state_dict({k[len(head):]: x for k, x in t.items() if k.startswith(head)})

@@ -12,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from ..core import DataError, DataWarning, check_known, format_perturbation, listed
+from ..core import DataError, DataWarning, canonical_labels, check_known, format_perturbation, listed
 from ..data.ranges import outside_range
 from ..data.stored import ScreenWriter
 from .trained import TrainedLPM
 
 # %% ../../nbs/model/06p_grid.ipynb #77d4ab9d
+def _named(given, kind, every): # in canonical form
+    return list(every) if given is None else np.asarray(canonical_labels(listed(given), kind)).astype(object).tolist()
+
 @patch
 def predict_grid(self:TrainedLPM,
     path:str|Path,        # of the result; ends in .zarr
@@ -38,8 +41,8 @@ def predict_grid(self:TrainedLPM,
         raise DataError(f"expected screen=, one of {', '.join(map(repr, names))}: each has contexts and readouts of its own")
     screen = screen or names[0]
     check_known([screen], names, 'screen')
-    contexts = list(self.vocab.screen_contexts[screen]) if contexts is None else listed(contexts)
-    perturbations = [format_perturbation([a]) for a in self.vocab.atoms] if perturbations is None else listed(perturbations)
+    contexts = _named(contexts, 'context', self.vocab.screen_contexts[screen])
+    perturbations = _named(perturbations, 'perturbation', [format_perturbation([a]) for a in self.vocab.atoms])
     columns = list(self.vocab.readouts[screen]) if readouts is None else listed(readouts)
     check_known(columns, self.vocab.readouts[screen], 'readout')
     self.check_contexts(contexts, screen)

@@ -29,7 +29,7 @@ from .new_contexts import in_no_screen, predict_like_known_contexts
 from .stack import common_level
 from .unseen import described_atoms, find_unseen, predict_unseen, predict_unseen_contexts, predict_usual
 from .precision import replicate_factor, with_replicates
-from .trained import Controls, TrainedLPM, known_by_control, table_block
+from .trained import Controls, TrainedLPM, experiment_keys, known_by_control, table_block
 
 # %% ../../nbs/model/06k_predict.ipynb #ee7702fd
 def _ask_base_models(model, screen, block, table):
@@ -47,7 +47,8 @@ def _ask_base_models(model, screen, block, table):
         models = model.stack.base_models(screen)
         said = [f.predict(table) for f in models]
         base = common_level(np.mean([base_of(n, block) for n in model.networks], 0), models, table)
-        mean, trust = model.stack.mix(screen, said, base=base, net=mean, table=table)
+        seen = np.isin(experiment_keys(table), model.met.get(screen, []))
+        mean, trust = model.stack.mix(screen, said, base=base, net=mean, table=table, measured=seen)
         var *= trust[:, None]**2
     return mean, var
 

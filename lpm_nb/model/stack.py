@@ -224,14 +224,21 @@ class Stack:
         base:np.ndarray,    # (n, n_readouts) the network's level
         net:np.ndarray,     # (n, n_readouts) the network's answer
         table:pd.DataFrame|None=None, # (n,) the experiments: weights go by how much is known of them; None = by those of what is well known
+        measured:np.ndarray|None=None, # (n,) boolean: what base models have seen; None = nothing
     ) -> tuple[np.ndarray, np.ndarray]: # (n, n_readouts) the answer of all, and (n,) the network's weight in it
         "The weighted answer of all base models."
-        out, trust = net, np.ones(len(net), np.float32)
+        out, trust, known = net, np.ones(len(net), np.float32), np.zeros(len(net), bool)
+        if measured is not None and net.shape[1] < 20:  # growth that was measured, at other doses too: several know it, and weights of what was unknown would add that up
+            for f, v in zip(self.base_models(screen), said):
+                if f.method == OTHER_AMOUNTS: known |= measured & ~np.isnan(v[:, 0])
         for pattern, rows in answer_patterns(said, len(net)):
             s = self.weights.get(screen, {}).get(pattern) or self._known_alone(screen, pattern)
             if s is None: continue
             if out is net: out = net.copy()
             w = self._weights_of(screen, pattern, s, None if table is None else table.iloc[rows])
+            if known[rows].any():
+                speak = [None, *(f.method for f, on in zip(self.base_models(screen), pattern) if on == '1')]
+                w = np.where(known[rows], np.array([[float(m == OTHER_AMOUNTS)] for m in speak]), np.array([np.broadcast_to(x, len(rows)) for x in w]))
             trust[rows] = w[0]
             speak = [net, *(np.where(np.isnan(v), net, v) for v, on in zip(said, pattern) if on == '1')]
             out[rows] = base[rows] + sum(np.reshape(x, (-1, 1)) * (v[rows] - base[rows]) for x, v in zip(w, speak) if np.any(x))
