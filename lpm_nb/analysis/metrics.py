@@ -42,7 +42,8 @@ def pearson(
     p, t, seen = _pair(pred, true)
     p, t = (np.where(seen, x - _mean(x, seen)[:, None], 0) for x in (p, t))
     sp, st = np.sqrt((p**2).sum(1)), np.sqrt((t**2).sum(1))
-    flat = sp <= 1e-9 * np.sqrt(seen.sum(1)) * np.maximum(1, np.nan_to_num(np.abs(np.where(seen, pred, 0)).max(1)))
+    largest = np.maximum(*(np.nan_to_num(np.abs(np.where(seen, x, 0)).max(1)) for x in (pred, true)))       # in whatever unit
+    flat = sp <= 1e-9 * np.sqrt(seen.sum(1)) * largest
     with np.errstate(all='ignore'): r = (p * t).sum(1) / (sp * st)
     return np.where((st == 0) | (seen.sum(1) < 2), np.nan, np.where(flat, 0., r))
 
