@@ -59,8 +59,21 @@ def _control_error(model, screen, j, contexts):
     k, scale = model.controls[screen], model.scaling[screen][1][j]
     seen = ~np.isnan(k.values[:, j])
     n = pd.Series(np.where(seen, k.count, 0), k.contexts).groupby(level=0).sum().reindex(contexts).fillna(0).to_numpy()
-    noise = model.noise[screen][j]
+    noise = min(model.noise[screen][j], getattr(k, 'noise', model.noise[screen])[j])
     return np.where(n > 0, noise / np.maximum(n, 1), k.spread[j] + noise) * scale**2
+
+def _with_measured(s, readout, t, effect, std, was, *, dose, time):
+    "Effects and std of what was measured: of the prediction and the measurement together, each by its precision."
+    o = s.obs.assign(_n=s.counts[:, s.readouts.index(readout)])
+    for c, v in (('dose', dose), ('time', time)):
+        if v is not None: o = o[np.isclose(o[c], v) | o[c].isna()]
+    n = o.groupby([o['perturbation'].astype(str), o['context'].astype(str)])['_n'].sum().reindex(pd.MultiIndex.from_frame(t[['perturbation', 'context']]))
+    x = None if s.spread is None else s.spread[:, s.readouts.index(readout)].astype(float)
+    of_one = np.nanmean(x**2) if x is not None and np.isfinite(x).any() else np.nan
+    error = np.minimum(np.nan_to_num(of_one / n.to_numpy(float), nan=np.inf).reshape(std.shape), std**2 / 2)   # nobody knows: half of the variance
+    w = 1 - error / std**2
+    there = ~np.isnan(was)
+    return np.where(there, w * was + (1 - w) * effect, effect), np.where(there, np.sqrt((1 + w) * error), std)
 
 def _usual(model, screen, atlas, most=1000):
     "What the perturbations of a screen are measured by where it has no control: those of them that the model knows, of thousands some."
@@ -141,7 +154,7 @@ def find_movers(
     against:str|None=None,
     selective:bool=False, # count only what an effect exceeds the mean of that in the screen's other contexts by
     atlas:Atlas|Screen|None=None,# the measurements, which are left out of the list; see `measured`
-    measured:bool=False,  # list what was measured too, its effects beside the predictions
+    measured:bool=False,  # list what was measured too, by prediction and measurement together, and the measured effect beside
     by:str='conservative',# 'conservative', 'effect', 'optimistic' or 'z' (effect / std)
     least:float=0.,       # smallest effect that is wanted, in the readout's unit
     top:int|None=50,      # rows; None = all
@@ -166,17 +179,19 @@ def find_movers(
     asked = [*everywhere, *(c for c in wanted if c not in set(everywhere))] if selective else wanted
     effect, std, base, against = _effects(model, screen, readout, perturbations, contexts=asked, dose=dose, time=time, atlas=atlas,
         against=against)
+    t = _experiments(perturbations, asked, None, None)[['perturbation', 'context']]
+    was = None if atlas is None else _measured(atlas[screen], readout, t, dose=dose, time=time).reshape(effect.shape) - base[:, None]
+    if measured: effect, std = _with_measured(atlas[screen], readout, t, effect, std, was, dose=dose, time=time)
     if selective:
         k = len(asked) - 1
         effect, std = _beyond_others(effect), np.sqrt(std**2 + ((std**2).sum(0) - std**2) / k**2)
         against += ', and the mean of its effects in the other contexts'
     sign = 1 if direction == 'up' else -1
     toward = sign * effect.ravel()
-    out = _experiments(perturbations, asked, None, None)[['perturbation', 'context']].assign(effect=effect.ravel(), std=std.ravel(),
+    out = t.assign(effect=effect.ravel(), std=std.ravel(),
         conservative=sign * (toward - 1.645 * std.ravel()), optimistic=sign * (toward + 1.645 * std.ravel()),
         probability=norm.sf((least - toward) / np.maximum(std.ravel(), 1e-12)), against=against)
     if atlas is not None:
-        was = _measured(atlas[screen], readout, out, dose=dose, time=time).reshape(effect.shape) - base[:, None]
         out['measured'] = (_beyond_others(was) if selective else was).ravel()
         if not measured: out = out[np.isnan(was.ravel())].drop(columns='measured')
         if not measured and not out['context'].isin(wanted).any():

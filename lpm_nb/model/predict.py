@@ -227,7 +227,7 @@ def _as_controls(model, screen, table, block, mean, var):
         return
     known = _measured_controls(model, screen, table.iloc[rows])
     there = ~np.isnan(known)
-    noise = model.noise[screen] * replicate_factor(model.hardness['replicates'], block.screen, table.iloc[rows])[:, None]
+    noise = np.minimum(model.noise[screen], k.noise) * replicate_factor(model.hardness['replicates'], block.screen, table.iloc[rows])[:, None]
     var[rows] = np.where(there, noise, noise + k.spread)
     mean[rows] = np.where(there, known, mean[rows] + k.offset)
 
@@ -448,7 +448,8 @@ def _with_new_contexts(model, screen, table, placed, new, *, unknown):
     known = _measured_controls(model, screen, table[rows])
     there = ~np.isnan(known)
     out[0, rows] = np.where(there, known, mean) * scale + centre
-    out[1, rows] = np.sqrt(np.where(there, model.noise[screen], var)) * scale
+    own = model.controls[screen].noise if screen in model.controls else np.inf
+    out[1, rows] = np.sqrt(np.where(there, np.minimum(model.noise[screen], own), var)) * scale
     return out[0], out[1]
 
 @patch

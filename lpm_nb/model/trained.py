@@ -39,6 +39,11 @@ class Controls:
     spread:np.ndarray         # (n_readouts,) variance of that between contexts
     count:np.ndarray          # (n_controls,) how many replicates
 
+    @property
+    def noise(self): # (n_readouts,) the most that the variance of a control's measurement can be: how far those of several contexts differ; infinite of one
+        n = len(set(self.contexts))
+        return self.spread * (1 + 2 / (n - 1)) if n > 2 else np.full(len(self.spread), np.inf, np.float32)
+
 # %% ../../nbs/model/06i_trained.ipynb #5e28da6f
 @dataclass
 class TrainedLPM:
