@@ -44,6 +44,9 @@ def embed_contexts(
     if keep.sum() < 3 or not Z.shape[1]:
         raise DataError(f"fewer than 3 contexts of {screen.name!r} have {least:.0%} of the values; lower `least`, or complete the screen "
             "with a model")
+    Z = Z - np.nanmedian(Z, 0)
+    spread = 1.4826 * np.nanmedian(np.abs(Z), 0)                           # a drug that varies a lot, or is measured badly, is not all that counts
+    Z = np.clip(Z / np.maximum(spread, .1 * np.median(spread[spread > 0]) if (spread > 0).any() else 1.), -5, 5)
     for _ in range(3):                                                     # missing values: to and fro until both means are gone
         Z = Z - np.nanmean(Z, 0)
         Z = Z - np.nanmean(Z, 1, keepdims=True)

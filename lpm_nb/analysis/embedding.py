@@ -88,10 +88,11 @@ def embed_model(
 def typical_amounts(
     obs:pd.DataFrame, # (n, …) perturbation, dose, time: `obs` of a screen
 ) -> pd.DataFrame: # (n_perturbations, 2) dose and time
-    "Dose and time at which each perturbation was tried most often; of several such, the middle one."
+    "Dose and time at which each perturbation was tried most often; of several such the highest dose, where it does most, and the middle time."
     n = obs.groupby(['perturbation', 'dose', 'time'], observed=True,
         dropna=False).size().rename('n').reset_index().astype({'perturbation': str})
     n = n[n['n'] == n.groupby('perturbation')['n'].transform('max')]
+    n = n[n['dose'].isna() | (n['dose'] == n.groupby('perturbation')['dose'].transform('max'))]
     of = n.groupby('perturbation')['n']
     return n[of.cumcount() == (of.transform('size') - 1) // 2].set_index('perturbation')[['dose', 'time']]
 

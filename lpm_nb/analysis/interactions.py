@@ -42,11 +42,12 @@ class Expectation:
     level:float              # value of the unperturbed state
     single:pd.Series         # atom -> effect on its own, against the level
     curves:pd.DataFrame|None # (n_atoms, 3) coefficients of x², x, 1 of each atom's pairs against the partner's single effect
-    counts:pd.DataFrame|None=None # (n_atoms, 2) how often each atom was measured `alone` and in `pairs`; None = its error is not known
-    controls:int=0           # how often the unperturbed state was measured
+    counts:pd.DataFrame|None=None # (n_atoms, 2) measurements of each atom `alone` and in `pairs`, in units of what the usual pair is the mean of; None = its error is not known
+    controls:float=0.        # those of the unperturbed state
     time:float=float('nan')  # h; when
     dose:float=float('nan')  # µM; NaN = none, or each perturbation at its own
     every:float=float('nan') # of 'bliss', what is read where all of the effect has happened
+    doubt:dict|None=None     # of 'quadratic', atom -> (3, 3) what is not known of its curve, in units of the variance of a pair
 
     def __call__(self,
         labels:Sequence[str], # perturbations that are pairs
@@ -69,9 +70,11 @@ class Expectation:
         "Variance of the expectation itself, in units of that of one measurement: what singles and curves were learned from is noisy too."
         if self.counts is None: return np.zeros(len(labels))
         g = pair_genes(labels)
-        n, m = (np.stack([1 / np.maximum(g[c].map(self.counts[k]).fillna(0).to_numpy(float), 1) for c in 'ab'])
-            for k in ('alone', 'pairs'))
-        if self.how == 'members': return sum(1 / np.maximum(g[c].map(self.counts.sum(1)).fillna(0).to_numpy(float), 1) for c in 'ab')
+        def over(count): # one over how often; once, where it is not known
+            k = [g[c].map(count).fillna(0).to_numpy(float) for c in 'ab']
+            return np.stack([1 / np.where(x > 0, x, 1) for x in k])
+        n = over(self.counts['alone'])
+        if self.how == 'members': return over(self.counts.sum(1)).sum(0)
         if self.how == 'bliss':                                                         # shares that are left, multiplied
             left = np.stack([1 + g[c].map(self.single).to_numpy(float) / (self.level - self.every) for c in 'ba'])
             return (left**2 * n).sum(0) + (left.prod(0)**2 / self.controls if self.controls else 0)
@@ -79,25 +82,43 @@ class Expectation:
         x = np.stack([g[c].map(self.single).to_numpy(float) for c in 'ba'])            # the partner's single effect
         k = [self.curves.reindex(g[c].to_numpy(object)).to_numpy(float) for c in 'ab']
         slope = np.stack([2 * q[:, 0] * y + q[:, 1] for q, y in zip(k, x)])
-        v = slope**2 * n[::-1] + 3 * m
+        own = [np.stack([self.doubt.get(a, np.zeros((3, 3))) for a in g[c]]) for c in 'ab']
+        z = np.stack([x**2, x, np.ones_like(x)], 2)
+        v = slope**2 * n[::-1] + np.stack([np.einsum('ni,nij,nj->n', a, D, a) for a, D in zip(z, own)])
         sides = (~np.isnan(v)).sum(0)
         return np.nansum(v, 0) / np.maximum(sides, 1)**2
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #32fa94a3
 def _parabolas(labels, y, single, *, context, least):
-    "(n_atoms, 3) of each atom the parabola of its pairs against the partner's single effect; where there are few, the mean one."
+    "(n_atoms, 3) of each atom the parabola of its pairs against the partner's single effect, drawn towards the mean one as far as they are alike and its pairs few; and (n_atoms, 3, 3) what is not known of it, in units of the variance of a pair."
     g = pair_genes(labels)
     pairs = g['a'].notna().to_numpy()
     g, z = g[pairs], y[pairs]
     if len(z) < least:
         raise DataError(f"only {len(z)} training pairs in {context!r}; a parabola needs at least {least}, use how='additive'")
     t = pd.DataFrame(dict(q=np.r_[g['a'], g['b']], x=np.r_[g['b'].map(single), g['a'].map(single)].astype(float), y=np.r_[z, z])).dropna()
-    mean, curves = np.polyfit(t['x'], t['y'] - t['q'].map(single).fillna(0), 2), {}
-    for q, d in t.groupby('q'):
-        curves[q] = np.polyfit(d['x'], d['y'], 2) if len(d) >= least and d['x'].nunique() > 3 else mean + np.array([0, 0,
-            single.get(q, np.nan)])
-    for q in single.index.difference(list(curves)): curves[q] = mean + np.array([0, 0, single[q]])        # seen alone only
-    return pd.DataFrame(curves, index=['x2', 'x1', 'x0']).T
+    t['own'] = t['q'].map(single).fillna(0.).astype(float)
+    mean = np.polyfit(t['x'], t['y'] - t['own'], 2)
+    t['r'] = t['y'] - t['own'] - np.polyval(mean, t['x'])
+    F = {q: (np.vander(d['x'], 3), d['r'].to_numpy()) for q, d in t.groupby('q')}
+    sums = {q: (X.T @ X, X.T @ r) for q, (X, r) in F.items()}
+    whole = [q for q, (X, r) in F.items() if len(r) >= least and len(np.unique(X[:, 1])) > 3]
+    noise, apart = max(float(np.mean(t['r']**2)), 1e-18), np.zeros((3, 3))
+    if len(whole) > 2:                                                    # how far parabolas lie from the mean one, beyond what noise makes of them
+        inverse = np.stack([np.linalg.pinv(sums[q][0]) for q in whole])
+        own = np.stack([i @ sums[q][1] for i, q in zip(inverse, whole)])
+        rest = sum(((F[q][1] - F[q][0] @ k)**2).sum() for q, k in zip(whole, own))
+        noise = max(rest / max(sum(len(F[q][1]) - 3 for q in whole), 1), 1e-9 * noise)
+        w = 1 / np.trace(inverse, axis1=1, axis2=2)
+        e, V = np.linalg.eigh(((own[:, :, None] * own[:, None] - noise * inverse) * w[:, None, None]).sum(0) / w.sum())
+        apart = (V * np.maximum(e, 0)) @ V.T / noise
+    curves, doubt = {}, {}
+    for q in sorted({*F, *single.index}):
+        G, b = sums.get(q, (np.zeros((3, 3)), np.zeros(3)))
+        doubt[q] = np.linalg.solve(np.eye(3) + apart @ G, apart)
+        curves[q] = mean + np.array([0, 0, single.get(q, 0. if q in F else np.nan)]) + doubt[q] @ b
+    return pd.DataFrame(curves, index=['x2', 'x1', 'x0']).T, doubt
+
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #3e80e233
 def _one_of(amounts, labels, *, k, context):
@@ -141,9 +162,12 @@ def fit_expectation(
     members = [screen.members[x] for x in labels]
     lone = np.array([len(m) == 1 for m in members], bool)
     control = y[[len(m) == 0 for m in members]]
-    counts = pd.DataFrame({k: pd.Series([a for m in members if (len(m) == 1) == (k == 'alone') for a in set(m)],
-        dtype=object).value_counts()
-        for k in ('alone', 'pairs')}).fillna(0)
+    n = screen.counts[rows, screen.readouts.index(readout)].astype(float)
+    pairs = np.array([len(m) > 1 for m in members], bool)
+    n = n / (np.median(n[pairs]) if pairs.any() else np.median(n))             # in units of the usual pair
+    each = pd.DataFrame([(a, len(m) == 1, k) for m, k in zip(members, n) for a in set(m)], columns=['atom', 'alone', 'n'])
+    counts = pd.DataFrame({k: each[each['alone'] == (k == 'alone')].groupby('atom')['n'].sum() for k in ('alone', 'pairs')}).fillna(0)
+    n_controls = float(sum(k for m, k in zip(members, n) if not m))
     if how == 'members':
         level, effect = fit_members(members, y[:, None])
         return Expectation(how, context, readout, float(level[0]), pd.Series({a: float(v[0]) for a, v in effect.items()}), None, counts, **at)
@@ -152,25 +176,34 @@ def fit_expectation(
     if not len(control): warnings.warn(f"no unperturbed experiment in {context!r}: its value is taken to be 0", DataWarning, stacklevel=2)
     level = float(control.mean()) if len(control) else 0.
     single = pd.Series(y[lone] - level, [m[0] for m, l in zip(members, lone) if l]).groupby(level=0).mean()
-    if how == 'additive': return Expectation(how, context, readout, level, single, None, counts, len(control), **at)
+    if how == 'additive': return Expectation(how, context, readout, level, single, None, counts, n_controls, **at)
     if how == 'bliss':
         if every == level: raise DataError(f"expected a whole effect (every={every:g}) that differs from the control's value, {level:g}"
             + ('' if len(control) else '; the screen has no control: say what is read where nothing was done, screen.with_no_effect(1)'))
         if len(single) and np.quantile(single.abs(), .9) > 1.5 * abs(level - every):
             raise DataError(f"single effects go up to {single.abs().max():.3g}, beyond the whole effect, from {level:.3g} to "
                 f"every={every:g}: are the values logarithms or z-scores? Those add up, how='additive' (--expectation additive)")
-        return Expectation(how, context, readout, level, single, None, counts, len(control), every=float(every), **at)
-    curves = _parabolas(labels, y, single, context=context, least=least)
-    return Expectation(how, context, readout, level, single, curves, counts, len(control), **at)
+        return Expectation(how, context, readout, level, single, None, counts, n_controls, every=float(every), **at)
+    curves, doubt = _parabolas(labels, y, single, context=context, least=least)
+    return Expectation(how, context, readout, level, single, curves, counts, n_controls, doubt=doubt, **at)
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #35d1a02a
-def _table(labels, value, expectation, std):
+def _replicate_error(s, j):
+    "(n,) standard error of one readout, from the spread between replicates over all experiments; 0 where there are none."
+    x = np.full(1, np.nan) if s.spread is None else np.asarray(s.spread[:])[:, j].astype(float)
+    n = s.counts[:, j]
+    there = np.isfinite(x)
+    if not there.any(): return np.zeros(s.n_experiments)
+    of_one = np.average(x[there]**2, weights=np.maximum(n[there] - 1, 1))
+    return np.sqrt(of_one / np.maximum(n, 1))
+
+def _table(labels, value, expectation, std, usual=None): # `usual`: standard deviation of the usual pair, in whose units the expectation's variance is
     g = pair_genes(labels)
     e = expectation(labels)
     t = pd.DataFrame(dict(perturbation=np.asarray(labels, object), gene1=g['a'], gene2=g['b'], phenotype=np.asarray(value, float),
         expected=e))
     t['gi'] = t['phenotype'] - t['expected']
-    if std is not None: t['std'] = np.asarray(std, float) * np.sqrt(1 + expectation.variance(labels))
+    if std is not None: t['std'] = np.sqrt(np.asarray(std, float)**2 + (np.asarray(std if usual is None else usual, float))**2 * expectation.variance(labels))
     return t
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #19918606
@@ -179,15 +212,19 @@ def genetic_interactions(
     *,
     expectation:Expectation, # see `fit_expectation`
     rows:np.ndarray|None=None, # (n_experiments,) boolean: which experiments; None = all pairs of the context
-    noise:float|None=None,   # standard error of a measured value, for `call_interactions`
+    noise:float|None=None,   # standard error of the usual pair, for `call_interactions`; None = from the screen's replicates, if it has some
 ) -> pd.DataFrame: # one row per pair: perturbation, gene1, gene2, phenotype, expected, gi [, std]
     "Measured genetic interactions of one context."
     here = (screen.obs['context'] == expectation.context).to_numpy() & (True if rows is None else np.asarray(rows, bool))
     double = {p: len(m) == 2 and m[0] != m[1] for p, m in screen.members.items()}
     here &= screen.obs['perturbation'].map(double).to_numpy(bool)
     if not here.any(): raise DataError(f"no pairs of two different perturbations among these experiments of {expectation.context!r}")
-    t = _table(screen.obs['perturbation'].astype(str).to_numpy(object)[here], screen.X[here, screen.readouts.index(expectation.readout)],
-        expectation, None if noise is None else np.full(here.sum(), noise))
+    j = screen.readouts.index(expectation.readout)
+    n = screen.counts[here, j]
+    if noise is None: std = _replicate_error(screen, j)[here]
+    else: std = noise * np.sqrt(np.median(n) / np.maximum(n, 1))              # fewer replicates than usual: less sure
+    t = _table(screen.obs['perturbation'].astype(str).to_numpy(object)[here], screen.X[here, j], expectation,
+        std if (std > 0).any() else None, usual=np.median(std))
     return t[t['phenotype'].notna()].reset_index(drop=True)
 
 def predict_interactions(
@@ -358,9 +395,9 @@ def _readout_at(s, readout):
     return s.readouts.index(readout or s.readouts[0])
 
 def _shares(s, rows, j, none, every):
-    "What some experiments are, which share of the whole effect each shows, and the variance of that; 0 without a layer `std`."
+    "What some experiments are, which share of the whole effect each shows, and the variance of that: by the layer `std` of a prediction, or by replicates; 0 where there are neither."
     o = s.obs.iloc[rows][['perturbation', 'context', 'dose', 'time']].astype(dict(perturbation=str, context=str))
-    std = np.nan_to_num(np.asarray(s.layers['std'][rows])[:, j].astype(float)) if 'std' in s.layers else np.zeros(len(rows))
+    std = np.nan_to_num(np.asarray(s.layers['std'][rows])[:, j].astype(float)) if 'std' in s.layers else _replicate_error(s, j)[rows]
     return o.fillna(dict(dose=-1, time=-1)), (s.X[rows][:, j].astype(float) - none) / (every - none), (std / (every - none))**2
 
 def _check_ends(controls, none, every):
@@ -398,7 +435,7 @@ def bliss_excess(
     none:float=0.,        # what is read where nothing happens: 0 for % inhibition, 1 for viability
     every:float=100.,     # what is read where the effect is complete: 100 for % inhibition, 0 for viability
     readout:str|None=None,# None = the only one
-) -> pd.DataFrame: # perturbation, context, effect, expected, excess (shares of the whole effect) [, std of the excess: of the combination, and of its members where their screen has it]; combinations of which a member is not known alone are left out, with a warning
+) -> pd.DataFrame: # perturbation, context [, dose, time], effect, expected, excess (shares of the whole effect) [, std of the excess, of predictions and of what has replicates: of the combination, and of its members where their screen has it]; combinations of which a member is not known alone are left out, with a warning
     "How far combinations go beyond Bliss independence of their members."
     both = (screen, screen if singles is None else singles)
     j = [_readout_at(s, readout) for s in both]
@@ -416,8 +453,9 @@ def bliss_excess(
     asked, effect, var = _shares(screen, rows, j[0], none, every)
     expected, doubt = _expected_share(asked, [screen.members[p] for p in asked['perturbation']],
         *_shares(both[1], np.flatnonzero(n[1] == 1), j[1], none, every))
-    out = asked[['perturbation', 'context']].assign(effect=effect, expected=expected, excess=effect - expected)
-    if 'std' in screen.layers: out['std'] = np.sqrt(var + doubt)
+    told = [c for c in ('dose', 'time') if (asked[c] >= 0).any()]
+    out = asked[['perturbation', 'context', *told]].replace({c: {-1: np.nan} for c in told}).assign(effect=effect, expected=expected, excess=effect - expected)
+    if (var > 0).any(): out['std'] = np.sqrt(var + doubt)
     if lost := int(np.isnan(expected).sum()):
         warnings.warn(f"{lost:,} of {len(rows):,} combinations have a member that was not measured alone in their context, and are left "
             f"out (first: {out['perturbation'][np.isnan(expected)].iloc[0]!r})", DataWarning, stacklevel=2)
