@@ -80,7 +80,8 @@ def read_table(
     if not path.exists(): raise StorageError(f"no file {path}")
     try:
         if path.suffix == '.parquet': return pd.read_parquet(path)
-        t = pd.read_csv(path, sep='\t' if path.suffix in ('.tsv', '.txt') else ',', keep_default_na=False, dtype=str)
+        if path.suffix == '.xlsx': t = pd.read_excel(path, dtype=str, keep_default_na=False)
+        else: t = pd.read_csv(path, sep='\t' if path.suffix in ('.tsv', '.txt') else ',', keep_default_na=False, dtype=str)
     except Exception as e:
         raise StorageError(f"{path} cannot be read as {path.suffix or 'a table'}: {type(e).__name__}: {(str(e).splitlines() or [''])[0]}; "
             "it is damaged or of another kind") from e

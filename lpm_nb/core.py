@@ -122,18 +122,23 @@ def format_context(
 CONTROLS = ('control', 'ctrl', 'non-targeting', 'nontargeting', 'non_targeting', 'ntc', 'dmso', 'dmso_tf', 'dimethyl sulfoxide', 'vehicle',
     'negative', 'negative control', 'negctrl', 'neg_ctrl', 'neg control', 'nt', 'sgnt', 'sgntc', 'non-targeting control',
     'nontargeting control', 'safe-targeting', 'safe_targeting', 'scramble', 'scrambled', 'pbs', 'unperturbed', 'untreated', 'mock', 'no-target', 'no_target',
-    'no target', *(f'{g}{c}' for g in ('sh', 'si', 'sg') for c in ('ctrl', 'control', 'nc', 'scr', 'scramble', 'scrambled', 'neg')))
+    'no target', 'negative-control', 'vehicle control', 'dmso control', 'solvent', 'solvent control', 'empty vector', 'no drug', 'no compound',
+    'intergenic', 'one intergenic site', *(f'{g}{c}' for g in ('sh', 'si', 'sg') for c in ('ctrl', 'control', 'nc', 'scr', 'scramble', 'scrambled', 'neg')))
+
+def _one_spacing(label): return re.sub(r'[\s_-]+', ' ', str(label).strip().lower())      # negative_control is negative control
+
+_SPACED = {_one_spacing(c) for c in CONTROLS}
 
 def is_control(
     label:str, # one member of a label
     extra:Iterable[str]=(), # further labels of control, exactly
 ) -> bool:
     "Does this say control?"
-    low = str(label).strip().lower()
-    if label in set(extra) or low in CONTROLS: return True
+    low = _one_spacing(label)
+    if label in set(extra) or low in _SPACED: return True
     base, apart = re.match(r'(.*?)((?:_|[^\w+|&;,/])*)(?:g|sg|guide)?\d*$', low, re.DOTALL).groups()
-    return (base in CONTROLS and bool(apart or base not in ('nt', 'pbs')
-        or re.search(r'g\d+$', low))) or bool(re.match(r'(dmso|vehicle)(\s+[\d(]|\()', low))
+    return (base in _SPACED and bool(apart or base not in ('nt', 'pbs')
+        or re.search(r'g\d+$', low))) or bool(re.match(r'(dmso|vehicle)(\s+[\d(]|\()|[\d.]+ ?% (dmso|vehicle)$', low))
 
 # %% ../nbs/00_core.ipynb #1de35385
 def _few(items, n=3):

@@ -19,7 +19,7 @@ from .table_files import FILE
 from .understood import Asked, Labelled
 
 # %% ../../nbs/data/03i_doubts.ipynb #doubts005
-_NOBODY = ('aavs1', 'rosa26', 'lacz', 'luciferase', 'gfp', 'egfp', 'negcon', 'negative', 'safe', 'safe_targeting', 'unassigned',
+_NOBODY = ('aavs1', 'rosa26', 'lacz', 'luciferase', 'gfp', 'egfp', 'shgfp', 'sggfp', 'shluc', 'sglacz', 'negcon', 'negative', 'safe', 'safe_targeting', 'unassigned',
     # labels that may be no perturbations
     'multiplet', 'doublet', 'unknown', 'media', 'medium', 'water', 'h2o', 'pbs', 'untreated_cells', 'no_treatment', 'blank')
 
@@ -65,6 +65,18 @@ def _of_labels(l, asked):
         yield (f"{len(d)} labels end with a dose ({', '.join(map(repr, d[:2]))}): to a model each is another drug; write name and dose "
             "into columns of their own")
     if l.kind != 'drug' and 'CTRL' in labels: yield "'CTRL' was taken as control; it is also the symbol of a gene"
+
+_REPEAT = re.compile(r'(.*?)[ ._-]*(?:(?:bio|tech)[ ._-]?)?(?:rep|replicate|repeat)[ ._-]*[\dA-Ca-c]\b(.*)', re.I | re.DOTALL)
+
+def _of_repeats(o):
+    "Names that differ only in the number of a replicate."
+    for c, what in (('perturbation', 'perturbations'), ('context', 'contexts')):
+        of = {x: m[1] + m[2] for x in sorted({p for p in o[c] if p}) if (m := _REPEAT.fullmatch(str(x)))}
+        same = pd.Series(of, dtype=object)
+        same = same[same.duplicated(keep=False)]
+        if len(same):
+            yield (f"{len(same)} {what} seem to be replicates of {same.nunique()} ({', '.join(map(repr, same.index[:2]))}); to a model each is another one, "
+                "and held-out values would be told by their own replicate: name them alike, and they are averaged")
 
 def _of_case(o):
     "Names that differ only in case."
@@ -226,7 +238,7 @@ def doubts(
     if X is not None and X.ndim == 2 and X.shape[1] < 20: out += _far_off(X)
     if not (l.o['perturbation'] == '').any() and asked.no_effect is None:
         out.append('no control was found; if there is one, name its label: control=' + _no_zero(X, asked))
-    return [*out, *_of_labels(l, asked), *_of_columns(l, asked), *_of_case(l.o), *_of_doses(l.o, asked),
+    return [*out, *_of_labels(l, asked), *_of_columns(l, asked), *_of_case(l.o), *_of_repeats(l.o), *_of_doses(l.o, asked),
         *(_of_values(X, asked) if X is not None else ()), *_of_readouts(readouts)]
 
 def unnamed_rows(

@@ -38,7 +38,7 @@ from .held_out import FEW, choose_folds, hide_values, hold_out, judged_blocks
 from .lpm import LPMConfig, make_network, start_levels
 from .members import members_alone
 from .new_contexts import set_controls_apart
-from .precision import Precision, measure_precision
+from .precision import Precision, measure_precision, replicate_variances
 from .predict import find_unmeasured, measure_controls, measure_on_target
 from .stack import Stack
 from .together import rank_and_size
@@ -348,7 +348,7 @@ def _tell_of_doses(atlas):
         f"({a!r} in {labels[a]!r} and {columns[a]!r}), and are taken for different things, so that they learn nothing of each other: "
         f"{columns[a]!r} with labels such as {a + '@10'!r} would be one with the other", DataWarning, stacklevel=3)
 
-def _tell_of_tails(atlas, masks, rare=.01, most=.5, enough=500):
+def _tell_of_tails(atlas, masks, rare=.01, most=.5, enough=30):
     "Warn of readouts in which a few values have most of the variance."
     for n, s in atlas.items():
         rows = np.flatnonzero(masks[n])
@@ -358,9 +358,10 @@ def _tell_of_tails(atlas, masks, rare=.01, most=.5, enough=500):
         for r, x in zip(s.readouts, X.T):
             x = x[~np.isnan(x)]
             far = np.sort((x - x.mean())**2)[::-1] if len(x) else np.zeros(0)
-            share = far[:int(rare * len(far))].sum() / max(far.sum(), 1e-300)
+            share = far[:max(int(rare * len(far)), 1)].sum() / max(far.sum(), 1e-300)
             if share > most:
-                warnings.warn(f"{rare:.0%} of the values of {r!r} in screen {n!r} has {share:.0%} of their variance, and the model "
+                few = f'{rare:.0%} of the values' if rare * len(far) > 1.5 else 'one value'
+                warnings.warn(f"{few} of {r!r} in screen {n!r} has {share:.0%} of their variance, and the model "
                     f"would be fitted to these (the furthest: {x[np.abs(x - x.mean()).argmax()]:.4g}, median {np.median(x):.4g}): "
                     + ("take logarithms, or " if x.min() > 0 else "") + "leave out values that failed", DataWarning, stacklevel=3)
 
@@ -432,7 +433,8 @@ def fit_lpm(
         elif config.hold == 'values' and config.decoder == 'lpm' and (carried := _carry_over(known, plan.scaling)):
             stack = replace(carried, sums=stack.sums)
         prior = {n: value_variance(s, plan.scaling[n]) for n, s in known.items()}
-        noise, hard = fit_noise(told, networks[0], plan.vocab, prior=prior, atlas=known, folds=folds, precision=plan.precision)
+        noise, hard = fit_noise(told, networks[0], plan.vocab, prior=prior, atlas=known, folds=folds, precision=plan.precision,
+            spreads=replicate_variances(known, plan.scaling))
         if n_pairs < FEW and not plan.own_valid:                       # judged by what it was trained on: no measure of anything
             noise = {n: np.maximum(v, prior[n]) for n, v in noise.items()}
             history = [{**h, 'valid_loss': np.nan} for h in history]

@@ -143,6 +143,28 @@ def _extend_stack(model, atlas, masks, *, scaling, levels, weights):
     return replace(model.stack, models=models, counts=counts)
 
 # %% ../../nbs/model/06o_fine_tune.ipynb #cbbd0c36
+_READINGS = {'times 100': lambda x: 100 * x, 'divided by 100': lambda x: x / 100, 'times 1000': lambda x: 1000 * x, 'divided by 1000': lambda x: x / 1000,
+    'with the other sign': lambda x: -x, 'taken from 1': lambda x: 1 - x, 'taken from 100': lambda x: 100 - x, 'times ln 10': lambda x: x * np.log(10), 'divided by ln 10': lambda x: x / np.log(10)}
+
+def _tell_of_readings(model, n, s, *, most=300, few=10, closer=.5, sure=2.):
+    "Warn where the model knows these perturbations, and what it says of them is much nearer to other values, or doses, than to those that came."
+    known, j = set(model.vocab.atoms), slice(None)
+    able = np.flatnonzero(np.array([bool(m) and set(m) <= known for m in s.members.values()], bool)[pd.Index(list(s.members)).get_indexer(texts(s.obs['perturbation']))])
+    if len(able) < few: return
+    rows = np.sort(rng(0, 'readings', n).choice(able, min(most, len(able)), replace=False))
+    x, table = np.asarray(s.X[rows], np.float64), s.obs.iloc[rows]
+    def off(v, said): return np.nanmedian(np.abs(v[:, j] - said[0][:, j]))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        said = model.predict_screen(n, table, unknown='prior')
+        doses = {f'with doses {way}': model.predict_screen(n, table.assign(dose=table['dose'] * k), unknown='prior')
+            for way, k in (('divided by 1000', 1e-3), ('times 1000', 1e3))} if table['dose'].notna().any() and model.vocab.dose else {}
+    for j, what in [([q], repr(r)) for q, r in enumerate(s.readouts)] if len(s.readouts) < 20 else [(slice(None), 'what was read')]:
+        as_is = off(x, said)
+        others = {way: off(f(x), said) for way, f in _READINGS.items()} | {way: off(x, q) for way, q in doses.items()}
+        way = min(others, key=others.get)
+        if others[way] < closer * as_is and as_is > sure * np.nanmedian(doses.get(way, said)[1][:, j]): yield what, as_is, way, others[way]
+
 def _check_more(model, atlas):
     "Are new experiments of known screens what the model knows of these? Other readouts and units are errors; values and doses that look like another unit, warnings."
     for n, s in atlas.items():
@@ -160,6 +182,10 @@ def _check_more(model, atlas):
             if far > 8:
                 warnings.warn(f"half of the values of screen {n!r} are {far:.0f} standard deviations and more from what the model learned: "
                     "are they in another unit (per cent, logarithms)?", DataWarning, stacklevel=3)
+            else:
+                for what, as_is, way, other in _tell_of_readings(model, n, s):
+                    warnings.warn(f"{what} of screen {n!r} lies {as_is:.3g} from what the model says of the same perturbations (the median), and {way} "
+                        f"only {other:.3g}: is it in another unit? Convert it before, or the model will learn both", DataWarning, stacklevel=3)
         new, old = s.obs['dose'].dropna(), model.vocab.dose
         if len(new) and old and len(old) > 3 and not new.between(10**old[2] / 3, 10**old[3] * 3).any():
             warnings.warn(f"no dose of screen {n!r} ({new.min():g} to {new.max():g} µM) is near those that the model learned "

@@ -43,16 +43,21 @@ def _apart(held):
         if not h.part.all(): new.append(pick(h, np.flatnonzero(~h.part)))
     return new, part
 
-def _error_laws(held, precision, names):
+def _by_spread(error, share, each): # of the usual error, what replicates have in it; something always stays
+    each = min(each, .98 * error / share)
+    return error - each * share, each
+
+def _error_laws(held, precision, names, spreads):
     "(n_screens, 2) see `replicate_factor`, from squared errors of what was held out."
     out = np.tile(np.array([1., 0.]), (len(names), 1))
     for s, name in enumerate(names):
         mine = [h for h in held if h.block.screen == s]
-        if name not in precision or not precision[name].each or not mine: continue
+        if not mine or not (name in spreads or (name in precision and precision[name].each)): continue
         squares = np.concatenate([_beyond_spread(h) for h in mine])
         use = ~np.isnan(squares).all(1)
         e, n = np.nanmean(squares[use], 1), np.maximum(np.concatenate([h.table['n_replicates'].to_numpy(float) for h in mine])[use], 1)
-        fixed, each = variance_law(e, n) if len(e) >= 20 else (precision[name].fixed, precision[name].each)
+        if name in spreads: fixed, each = _by_spread(e.mean(), (1 / n).mean(), spreads[name])
+        else: fixed, each = variance_law(e, n) if len(e) >= 20 else (precision[name].fixed, precision[name].each)
         out[s] = np.array([fixed, each]) / (fixed + each * (1 / n).mean())
     return out
 
@@ -205,12 +210,13 @@ def fit_noise(
     atlas:Atlas|None=None,     # the screens; None = every screen has all that the members were asked for
     folds:Sequence[Mapping[str, np.ndarray]]=(), # of each member, screen -> (n_experiments,) boolean: what it trained on
     precision:Mapping[str, Precision]|None=None, # of screens whose experiments have more replicates and fewer
+    spreads:Mapping[str, float]|None=None, # see `replicate_variances`, of screens whose experiments all have as many
     few:float=2.,              # so many pairs that err as a guess are added, since a handful of errors is no measure
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]: # `noise` and `hardness` of a `TrainedLPM`
     "Held-out errors as noise of each readout, and as how much harder each dose, perturbation and context is."
     names = list(vocab.readouts)
     new, partly = _apart(h for hs in held for h in hs)
-    laws = _error_laws(new, precision or {}, names)
+    laws = _error_laws(new, precision or {}, names, spreads or {})
     errors = [_Errors(h.block, h.table, _beyond_spread(h, laws), _share_of_pair(h.table)) for h in new]
     prior = {n: np.ones(len(r), np.float32) for n, r in vocab.readouts.items()} | dict(prior or {})
     noise = _of_readouts(errors, vocab, prior=prior, few=few) | dict(known or {})
