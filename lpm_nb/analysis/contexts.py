@@ -9,6 +9,7 @@ __all__ = ['embed_contexts', 'read_tissues', 'score_grouping', 'find_deviations'
 from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
+from scipy.optimize import nnls
 from scipy.stats import false_discovery_control, rankdata, t as student
 from .embedding import Embedding, similarity
 from ..core import DataError, check_known, listed, parse_context, rng
@@ -119,6 +120,14 @@ def _own_spread(x, group, usual=10.):
     df = (n + usual)**2 / (n + usual**2 / len(x)) / 2.7
     return np.sqrt((n * own**2 + usual * whole**2) / (n + usual)), df
 
+def _by_replicates(x, n):
+    "(n,) factor of the spread of what is the mean of more and of fewer replicates, as residuals tell; 1 where all are of as many."
+    if (n <= 0).any() or n.max() < 1.2 * n.min() or len(x) < 30: return np.ones(len(x))
+    square = np.minimum(x**2, 9 * 2.198 * np.median(x**2))                 # those that are looked for do not tell of the noise
+    law = nnls(np.stack([np.ones(len(n)), 1 / n], 1), square)[0]
+    v = law[0] + law[1] / n
+    return np.sqrt(v / v.mean()) if v.mean() > 0 else np.ones(len(x))
+
 def find_deviations(
     screen:Screen,          # measured
     readout:str,            # which one
@@ -160,9 +169,11 @@ def find_deviations(
         if np.isnan(guess).any(): raise DataError(f"{int(np.isnan(guess).sum())} measured experiments have no prediction")
     known = others > 0 if expected is None else np.ones(len(v), bool)
     rest = (v - guess)[known] / wider[known]
+    rest /= _by_replicates(rest, screen.counts[seen, screen.readouts.index(readout)][known])
     scale, df = _own_spread(rest, p[known])
-    z = rest / scale
-    q = 2 * student.sf(np.abs(z), df)
+    of_line, df_line = _own_spread(rest / scale, c[known], usual=60.)          # some lines are noisier than others
+    z = rest / (scale * of_line)
+    q = 2 * student.sf(np.abs(z), 1 / (1 / df + 1 / df_line))
     amounts = {k: o[k].to_numpy()[seen][known] for k in ('dose', 'time') if o[k].notna().any()}
     t = pd.DataFrame(dict(perturbation=o['perturbation'].astype(str).to_numpy()[seen][known],
         context=o['context'].astype(str).to_numpy()[seen][known], **amounts,
