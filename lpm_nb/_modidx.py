@@ -1713,6 +1713,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                   'lpm_nb/model/fit_noise.py'),
                                         'lpm_nb.model.fit_noise._share_of_pair': ( 'model/fit_noise.html#_share_of_pair',
                                                                                    'lpm_nb/model/fit_noise.py'),
+                                        'lpm_nb.model.fit_noise.at_least_usual': ( 'model/fit_noise.html#at_least_usual',
+                                                                                   'lpm_nb/model/fit_noise.py'),
                                         'lpm_nb.model.fit_noise.fit_noise': ('model/fit_noise.html#fit_noise', 'lpm_nb/model/fit_noise.py'),
                                         'lpm_nb.model.fit_noise.value_variance': ( 'model/fit_noise.html#value_variance',
                                                                                    'lpm_nb/model/fit_noise.py')},

@@ -29,7 +29,7 @@ from ..data.screen import OBS, Atlas, Screen, as_atlas
 from ..data.split import Split, prove_split
 from ..data.stored import is_large, row_chunks
 from .classical import fit_classical
-from .fit_noise import fit_noise, value_variance
+from .fit_noise import at_least_usual, fit_noise, value_variance
 from .fit_stack import fit_stack
 from .fit_sums import fit_sums
 from .beside import fit_beside
@@ -359,6 +359,9 @@ def _tell_of_tails(atlas, masks, rare=.01, most=.5, enough=30):
             x = x[~np.isnan(x)]
             far = np.sort((x - x.mean())**2)[::-1] if len(x) else np.zeros(0)
             share = far[:max(int(rare * len(far)), 1)].sum() / max(far.sum(), 1e-300)
+            if share <= most and len(x) and x.min() > 0 and x.max() > 1000 and np.quantile(x, .98) > 50 * np.quantile(x, .02):
+                warnings.warn(f"values of {r!r} in screen {n!r} go from {x.min():.3g} to {x.max():.3g}: if these are counts or signals, take "
+                    "logarithms, or the model is fitted to the largest and may answer below zero", DataWarning, stacklevel=3)
             if share > most:
                 few = f'{rare:.0%} of the values' if rare * len(far) > 1.5 else 'one value'
                 warnings.warn(f"{few} of {r!r} in screen {n!r} has {share:.0%} of their variance, and the model "
@@ -436,7 +439,7 @@ def fit_lpm(
         noise, hard = fit_noise(told, networks[0], plan.vocab, prior=prior, atlas=known, folds=folds, precision=plan.precision,
             spreads=replicate_variances(known, plan.scaling))
         if n_pairs < FEW and not plan.own_valid:                       # judged by what it was trained on: no measure of anything
-            noise = {n: np.maximum(v, prior[n]) for n, v in noise.items()}
+            noise, hard = {n: np.maximum(v, prior[n]) for n, v in noise.items()}, at_least_usual(hard)
             history = [{**h, 'valid_loss': np.nan} for h in history]
         learned = {n: train[n] | valid[n] for n in known}
         screens = {n: dict(fingerprint=prints[n], experiments=int(seen[n].sum()), **s.meta) for n, s in known.items()}

@@ -22,7 +22,7 @@ from ..data.screen import Atlas, Screen, as_atlas
 from ..data.stored import is_large
 from .classical import extend_classical
 from .ensemble import choose_device, fingerprint
-from .fit_noise import fit_noise, value_variance
+from .fit_noise import at_least_usual, fit_noise, value_variance
 from .fit_stack import network_levels
 from .fit_sums import fit_sums
 from .beside import extend_beside
@@ -287,11 +287,8 @@ def _extend_noise(model, atlas, held, network, *, vocab, prior, precision, enoug
     "How hard it is to predict what is new, by the noise that is known: `noise` and `hardness` of old and new symbols."
     noise, hard = fit_noise(held, network, vocab, known=model.noise, prior=prior, atlas=atlas, precision=precision)
     if not enough:                                                                # too little was held out to tell
-        def at_least_usual(name, v):
-            if name == 'beyond': return np.stack([np.ones(len(v)), np.zeros(len(v))], 1)                # a factor, and decades
-            return np.stack([v[:, 0], np.ones_like(v[:, 1])], 1) if name in ('dose', 'time') else v if name == 'replicates' else 1.
         noise = {n: np.maximum(v, prior.get(n, np.float32(1))) for n, v in noise.items()}
-        hard = {k: v if k == 'seen' else np.maximum(v, at_least_usual(k, v)).astype(np.float32) for k, v in hard.items()}
+        hard = at_least_usual(hard)
     for k, v in model.hardness.items():                                           # what was known stays; of atoms, what either has
         at = tuple(map(slice, v.shape))
         hard[k][at] = hard[k][at] | v if k == 'seen' else v
