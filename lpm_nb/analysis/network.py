@@ -625,6 +625,9 @@ def edge_significance(
         raise DataError(f"shuffling leaves the effects that {method!r} looks at, in other places; use null='noise'")
     if null == 'profiles' and method != 'co-function':
         raise DataError(f"mixtures of profiles keep the effects that {method!r} looks at; they are for 'co-function'")
+    if method == 'co-function' and effects.shared is not None and (effects.shared**2).mean() > .05 * (effects.std**2).to_numpy()[~effects.std.isna()].mean():
+        warnings.warn("all these profiles have the error of the control in common, and are alike by it: count effects from the median perturbation, "
+            "gene_effects(…, reference='median')", DataWarning, stacklevel=2)
     if method == 'ridge' and options.get('penalty') is None:               # chosen once: scores under two penalties do not compare
         inside, R, Y = _filled(effects, options.get('own'))
         options['penalty'] = _penalty(inside, R, Y, effects.genes, seed)
