@@ -158,7 +158,9 @@ def fit_expectation(
     rows = np.flatnonzero(rows)[~np.isnan(y)]
     y = y[~np.isnan(y)]
     labels = screen.obs['perturbation'].astype(str).to_numpy(object)[rows]
-    at = {k: _one_of(screen.obs[k].to_numpy(float)[rows], labels, k=k, context=context) for k in ('time', 'dose')}
+    paired = {a for m in map(parse_perturbation, set(labels)) if len(m) > 1 for a in m}     # whoever has no pairs may have several doses
+    mine = np.array([bool(paired & set(screen.members[x])) or not paired for x in labels], bool)
+    at = {k: _one_of(screen.obs[k].to_numpy(float)[rows][mine], labels[mine], k=k, context=context) for k in ('time', 'dose')}
     members = [screen.members[x] for x in labels]
     lone = np.array([len(m) == 1 for m in members], bool)
     control = y[[len(m) == 0 for m in members]]

@@ -443,13 +443,13 @@ def _with_new_contexts(model, screen, table, placed, new, *, unknown):
     for rows, ask in ((placed, predict_unseen_contexts), (new, predict_like_known_contexts), (~placed & ~new, TrainedLPM.predict_screen)):
         if rows.any(): out[:, rows] = ask(model, screen, table[rows], unknown=unknown)
     (centre, scale), rows = model.scaling[screen], placed | new
-    mean, var = (out[0, rows] - centre) / scale, (out[1, rows] / scale)**2
-    if model.beside: model.beside.answer(screen, table[rows], mean, var, model.vocab.readouts[screen])
-    known = _measured_controls(model, screen, table[rows])
-    there = ~np.isnan(known)
-    out[0, rows] = np.where(there, known, mean) * scale + centre
-    own = model.controls[screen].noise if screen in model.controls else np.inf
-    out[1, rows] = np.sqrt(np.where(there, np.minimum(model.noise[screen], own), var)) * scale
+    if model.beside and new.any():       # those that are described have been told by what is like them in the other assay, which is better
+        mean, var = (out[0, new] - centre) / scale, (out[1, new] / scale)**2
+        model.beside.answer(screen, table[new], mean, var, model.vocab.readouts[screen])
+        out[:, new] = mean * scale + centre, np.sqrt(var) * scale
+    known, own = _measured_controls(model, screen, table[rows]), model.controls[screen].noise if screen in model.controls else np.inf
+    out[0, rows] = np.where(np.isnan(known), out[0, rows], known * scale + centre)
+    out[1, rows] = np.where(np.isnan(known), out[1, rows], np.sqrt(np.minimum(model.noise[screen], own)) * scale)
     return out[0], out[1]
 
 @patch
