@@ -166,7 +166,7 @@ def _expectation(s, readout, how, every, sick):
 def _at_amount(s, k, asked):
     "The experiments of a screen at one time or dose, and its controls that have none."
     if asked is None: return s
-    at = s.obs[k].eq(asked).to_numpy()
+    at = np.isclose(s.obs[k].to_numpy(float), asked)                     # doses are kept with seven digits
     if not at.any(): raise DataError(f"expected a {k} of {s.name!r}, "
         f"{', '.join(f'{x:g}' for x in sorted(s.obs[k].dropna().unique())) or 'it has none'}; got {asked:g}")
     return s.select(at | (s.obs['perturbation'].eq('') & s.obs[k].isna()).to_numpy())

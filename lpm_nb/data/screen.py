@@ -13,7 +13,7 @@ import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from ..core import as_text, DataError, DataWarning, StorageError, atomic_path, canonical_labels, check_columns, check_known
+from ..core import DataError, DataWarning, StorageError, as_text, atomic_path, canonical_labels, check_columns, check_known
 from ..core import listed, parse_context, parse_perturbation
 
 # %% ../../nbs/data/01_screen.ipynb #7e27990f

@@ -43,8 +43,8 @@ def _apart(held):
         if not h.part.all(): new.append(pick(h, np.flatnonzero(~h.part)))
     return new, part
 
-def _by_spread(error, share, each): # of the usual error, what replicates have in it; something always stays
-    each = min(each, .98 * error / share)
+def _by_spread(error, share, each, n): # of the usual error, what replicates have in it: all but what n squared errors leave open, at the most
+    each = min(each, (1 - max(.02, min(.5, np.sqrt(2 / n)))) * error / share)
     return error - each * share, each
 
 def _error_laws(held, precision, names, spreads):
@@ -56,7 +56,7 @@ def _error_laws(held, precision, names, spreads):
         squares = np.concatenate([_beyond_spread(h) for h in mine])
         use = ~np.isnan(squares).all(1)
         e, n = np.nanmean(squares[use], 1), np.maximum(np.concatenate([h.table['n_replicates'].to_numpy(float) for h in mine])[use], 1)
-        if name in spreads: fixed, each = _by_spread(e.mean(), (1 / n).mean(), spreads[name])
+        if name in spreads: fixed, each = _by_spread(e.mean(), (1 / n).mean(), spreads[name], len(e))
         else: fixed, each = variance_law(e, n) if len(e) >= 20 else (precision[name].fixed, precision[name].each)
         out[s] = np.array([fixed, each]) / (fixed + each * (1 / n).mean())
     return out
