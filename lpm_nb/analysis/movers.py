@@ -71,7 +71,7 @@ def _with_measured(s, readout, t, effect, std, was, *, dose, time):
     x = None if s.spread is None else s.spread[:, s.readouts.index(readout)].astype(float)
     of_one = np.nanmean(x**2) if x is not None and np.isfinite(x).any() else np.nan
     error = np.minimum(np.nan_to_num(of_one / n.to_numpy(float), nan=np.inf).reshape(std.shape), std**2 / 2)   # nobody knows: half of the variance
-    w = 1 - error / std**2
+    w = 1 - error / np.maximum(std**2, 1e-30)
     there = ~np.isnan(was)
     return np.where(there, w * was + (1 - w) * effect, effect), np.where(there, np.sqrt((1 + w) * error), std)
 
@@ -122,22 +122,22 @@ def _measured(s, readout, t, *, dose, time):
 
 # %% ../../nbs/analysis/12c_movers.ipynb #845ad7d7
 def _effects(model, screen, readout, perturbations, *, contexts, dose, time, atlas, against):
-    "(contexts, perturbations) effects and their std, the level of each context that they count from, and what that level is."
+    "(contexts, perturbations) effects and their std, the level of each context that they count from, the variance of that, and what that level is."
     j = model.vocab.readouts[screen].index(readout)
     t = _experiments(perturbations, contexts, dose, time)
     if not len(t): raise DataError("expected at least one perturbation and one context")
     model.check_experiments(t)
     if far := outside_range(model.vocab, t): warnings.warn(far, DataWarning, stacklevel=3)
     value, std = (x.reshape(len(contexts), -1) for x in _answers(model, screen, j, t))
-    if against == 'nothing': return value, std, np.zeros(len(contexts)), 'nothing: values are effects'
+    if against == 'nothing': return value, std, np.zeros(len(contexts)), np.zeros(len(contexts)), 'nothing: values are effects'
     known = screen in getattr(model, 'controls', {})
     usual = [''] if known else _usual(model, screen, atlas)               # whoever the candidates are
     if perturbations == usual: base = value.mean(1)
     else:
         level = _experiments(usual, contexts, None if known else dose, time)
         base = _answers(model, screen, j, level)[0].reshape(len(contexts), -1).mean(1)
-    if known: std = np.sqrt(std**2 + _control_error(model, screen, j, contexts)[:, None])
-    return value - base[:, None], std, base, 'control' if known else 'mean of the perturbations'
+    unsure = _control_error(model, screen, j, contexts) if known else np.zeros(len(contexts))
+    return value - base[:, None], std, base, unsure, 'control' if known else 'mean of the perturbations'
 
 # %% ../../nbs/analysis/12c_movers.ipynb #647cc6f1
 def find_movers(
@@ -177,11 +177,12 @@ def find_movers(
     perturbations = list(dict.fromkeys(format_perturbation(parse_perturbation(p)) for p in listed(perturbations)))
     if '' in perturbations: raise DataError("the control '' is what effects count from, and no candidate; leave it out")
     asked = [*everywhere, *(c for c in wanted if c not in set(everywhere))] if selective else wanted
-    effect, std, base, against = _effects(model, screen, readout, perturbations, contexts=asked, dose=dose, time=time, atlas=atlas,
+    effect, std, base, unsure, against = _effects(model, screen, readout, perturbations, contexts=asked, dose=dose, time=time, atlas=atlas,
         against=against)
     t = _experiments(perturbations, asked, None, None)[['perturbation', 'context']]
     was = None if atlas is None else _measured(atlas[screen], readout, t, dose=dose, time=time).reshape(effect.shape) - base[:, None]
     if measured: effect, std = _with_measured(atlas[screen], readout, t, effect, std, was, dose=dose, time=time)
+    std = np.sqrt(std**2 + unsure[:, None])                                # predicted or measured, all of a line are off by its control
     if selective:
         k = len(asked) - 1
         effect, std = _beyond_others(effect), np.sqrt(std**2 + ((std**2).sum(0) - std**2) / k**2)
