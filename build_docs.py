@@ -5,7 +5,7 @@
 """
 import html, inspect, json, re, shutil, subprocess, sys
 from pathlib import Path
-import nbdev.processors, nbdev.showdoc
+import nbdev.doclinks, nbdev.processors, nbdev.showdoc
 import typer
 import yaml
 from nbdev.config import get_config
@@ -79,8 +79,22 @@ def align_tables(proc):
         nb, before = json.loads(f.read_text(encoding='utf-8')), f.read_text(encoding='utf-8')
         for o in (o for c in nb['cells'] for o in c.get('outputs', [])):
             t = ''.join(o.get('data', {}).get('text/html', ''))
-            if 'class="dataframe"' in t and '<tbody>' in t: o['data']['text/html'] = align(t)
+            if 'class="dataframe"' in t and '<tbody>' in t:
+                o['data']['text/html'] = align(re.sub(r'<style scoped>.*?</style>', '', t, flags=re.S))     # it is not kept to its table
         if (after := json.dumps(nb)) != before: f.write_text(after, encoding='utf-8')
+
+def offer_notebooks(proc):
+    "A link on each tutorial to the notebook that it is; `keep_notebooks` puts it there."
+    for f in (proc/'tutorials').glob('*.ipynb'):
+        nb = json.loads(f.read_text(encoding='utf-8'))
+        first = next(k for k, c in enumerate(nb['cells']) if c['cell_type'] == 'markdown')
+        nb['cells'].insert(first + 1, dict(cell_type='markdown', id='download', metadata={},
+            source=f'<a href="{f.name}" download>This page as a notebook</a>, to run and to change.'))
+        f.write_text(json.dumps(nb), encoding='utf-8')
+
+def keep_notebooks(out):
+    "The notebooks of the tutorials, beside their pages."
+    for f in (ROOT/'nbs/tutorials').glob('*.ipynb'): shutil.copy(f, out/'tutorials'/f.name)
 
 def with_smalldocs(proc, out):
     "The fallback where Quarto cannot be had: the same pages and the same sidebar."
@@ -118,8 +132,11 @@ def build():
     nbdev.showdoc.BasicMarkdownRenderer = Renderer
     names = nbdev.processors._def_names
     nbdev.processors._def_names = lambda *args: list(reversed(names(*args)))    # each is put in front of the one before
+    linked = nbdev.doclinks.NbdevLookup._link_sym
+    nbdev.doclinks.NbdevLookup._link_sym = lambda self, m: m[0] if m[1].startswith('_') else linked(self, m)       # private names have no place to go to
     proc = proc_nbs(n_workers=0, force=True)                            # in this process, which knows the renderer
     align_tables(proc)
+    offer_notebooks(proc)
     if shutil.which('quarto') and '--no-quarto' not in sys.argv:
         subprocess.run(['quarto', 'render', '--no-cache'], cwd=proc, check=True)
         shutil.rmtree(out, ignore_errors=True)
@@ -128,5 +145,6 @@ def build():
     else:
         with_smalldocs(proc, out)
         print('built with smalldocs (no quarto on PATH)')
+    keep_notebooks(out)
 
 if __name__ == '__main__': write_readme() if '--readme' in sys.argv else build()

@@ -609,6 +609,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'lpm_nb.core.listed': ('core.html#listed', 'lpm_nb/core.py'),
                              'lpm_nb.core.parse_context': ('core.html#parse_context', 'lpm_nb/core.py'),
                              'lpm_nb.core.parse_perturbation': ('core.html#parse_perturbation', 'lpm_nb/core.py'),
+                             'lpm_nb.core.plural': ('core.html#plural', 'lpm_nb/core.py'),
                              'lpm_nb.core.rng': ('core.html#rng', 'lpm_nb/core.py'),
                              'lpm_nb.core.sha256': ('core.html#sha256', 'lpm_nb/core.py'),
                              'lpm_nb.core.spell_doses': ('core.html#spell_doses', 'lpm_nb/core.py'),

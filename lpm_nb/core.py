@@ -6,8 +6,8 @@
 __all__ = ['CONTROLS', 'DIRECTION', 'LOOKS', 'PALETTE', 'INK', 'LPMError', 'DataError', 'UnknownSymbolError', 'ModelError',
            'StorageError', 'FetchError', 'LeakageError', 'DataWarning', 'parse_perturbation', 'is_single',
            'format_perturbation', 'split_dose', 'spell_doses', 'parse_context', 'format_context', 'is_control',
-           'as_text', 'canonical_labels', 'listed', 'check_known', 'check_columns', 'atomic_path', 'sha256', 'ink',
-           'rng']
+           'as_text', 'canonical_labels', 'listed', 'plural', 'check_known', 'check_columns', 'atomic_path', 'sha256',
+           'ink', 'rng']
 
 # %% ../nbs/00_core.ipynb #0dd7d01a
 import difflib, hashlib, os, re, shutil, tempfile, warnings
@@ -216,6 +216,13 @@ def listed(
 ) -> list|None: # None stays None
     "What may be one or several, as a list."
     return x if x is None else [x] if isinstance(x, str) else list(x)
+
+def plural(
+    n:int,    # how many
+    word:str, # of what, one of them
+) -> str: # as '1 readout', '1,234 readouts'
+    "A number and its word."
+    return f"{n:,} {word if n == 1 else word + 's'}"
 
 def check_known(
     wanted:Iterable[str],   # symbols asked for

@@ -191,7 +191,7 @@ def plot_precision(
     label:str|None=None,    # axis label
     ax:Axes|None=None,      # where to draw
 ) -> Axes:
-    "A score of networks against their size; dashed = networks of the same degrees."
+    "A score of networks against their size; dotted = networks of the same degrees."
     check_columns(table, ['method', 'k', metric])
     if ax is None: _, ax = plt.subplots(figsize=(4.6, 3.2), layout='constrained', dpi=120)
     for i, (m, g) in enumerate(table.groupby('method', sort=False)):

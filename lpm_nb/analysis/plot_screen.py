@@ -28,7 +28,7 @@ def plot_on_target(
     ax = _axes(ax)
     ax.hist(own['percentile'], bins=np.linspace(0, 1, 21), color=PALETTE[0])
     ax.axhline(len(own) / 20, color=ink(), ls='--', lw=.8)
-    ax.set(xlim=(0, 1), xlabel='percentile of the perturbed gene (1 = moved most)', ylabel='perturbations', title='on-target readout')
+    ax.set(xlim=(0, 1), xlabel='other experiments that move the gene less, share', ylabel='perturbations', title='on-target readout')
     sns.despine(ax=ax)
     return ax
 

@@ -28,7 +28,7 @@ class Quality:
     "What is known of the quality of a screen."
     name:str             # of the screen
     checks:pd.DataFrame  # check, value, expected, verdict, meaning
-    own:pd.DataFrame     # perturbation, context, value, percentile (1 = moved most in the expected direction)
+    own:pd.DataFrame     # perturbation, context, value, percentile (share of the context's other experiments that move the readout less in the expected direction)
     replicates:pd.DataFrame # readout, reliability (1 = replicates agree perfectly)
     agreement:pd.DataFrame # perturbation, strength, agreement (over contexts), contexts
     missing:pd.DataFrame # context, measured (share), experiments
@@ -55,7 +55,7 @@ def _on_target_readouts(s):
         column = column[~np.isnan(column)]
         v = s.X[i, j]
         if np.isnan(v) or len(column) < 10: continue
-        below = ((column * sign < v * sign).sum() + .5 * (column == v).sum()) / len(column)
+        below = ((column * sign < v * sign).sum() + .5 * ((column == v).sum() - 1)) / (len(column) - 1)     # of the other experiments there
         rows.append((o['perturbation'].iloc[i], o['context'].iloc[i], float(v), float(below)))
     return pd.DataFrame(rows, columns=['perturbation', 'context', 'value', 'percentile'])
 
@@ -167,7 +167,7 @@ def check_screen(
         m = own['percentile'].mean()
         se = own['percentile'].std() / np.sqrt(len(own))
         add('on-target readout', m, '> 0.8', m > .8, m - 2 * se < .5,
-            f"{(own['percentile'] > .9).sum()} of {len(own)} perturbed genes are among the tenth that moved most in the expected direction")
+            f"{(own['percentile'] > .9).sum()} of {len(own)} perturbations move their own gene further in the expected direction than nine tenths of the other experiments do")
     p = _positive(s)
     if p: add('positive controls', p[1], '> 0.8', p[1] > .8, p[1] < .5, f'{p[0]} ({p[2]} known)')
     if (n := len(o := s.obs.loc[s.obs['dose'] > 0, ['perturbation', 'dose']].drop_duplicates())) > 1:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from ..core import DataError, DataWarning, StorageError, as_text, atomic_path, canonical_labels, check_columns, check_known
-from ..core import listed, parse_context, parse_perturbation
+from ..core import listed, parse_context, parse_perturbation, plural
 
 # %% ../../nbs/data/01_screen.ipynb #7e27990f
 ad = lazy.load('anndata')
@@ -37,8 +37,9 @@ class Screen:
                 "make a screen with Screen.from_anndata(adata, perturbation_key=…, context_key=…, name=…)")
         self.adata, self.stored, self._layers = adata, stored, dict(layers or {})
 
-    def __repr__(self): return (f"Screen {self.name!r}: {self.n_experiments:,} experiments × {len(self.readouts):,} readouts "
-        f"({len(self.perturbations):,} perturbations, {len(self.contexts):,} contexts; unit {'/'.join(dict.fromkeys(self.units))})")
+    def __repr__(self): return (f"Screen {self.name!r}: {plural(self.n_experiments, 'experiment')} × {plural(len(self.readouts), 'readout')} "
+        f"({plural(len(self.perturbations), 'perturbation')}, {plural(len(self.contexts), 'context')}; "
+        f"unit {', '.join(dict.fromkeys(self.units))})")
 
 # %% ../../nbs/data/01_screen.ipynb #db514492
 @patch(as_prop=True)
@@ -753,7 +754,7 @@ def overview(
         other = [t for m, t in self.items() if m != n]
         parts = {p for c in s.contexts for p in parse_context(c)}
         rows.append(dict(screen=n, experiments=s.n_experiments, perturbations=len(s.perturbations), contexts=len(s.contexts),
-            readouts=len(s.readouts), unit='/'.join(dict.fromkeys(s.units)),
+            readouts=len(s.readouts), unit=', '.join(dict.fromkeys(s.units)),
             measured=1 - float(np.isnan(s.X).mean()) if s.stored is None else float('nan'),
                 shared_perturbations=len(set(s.perturbations).intersection(*[set(_union(other, 'perturbations'))])) if other else 0,
             shared_context_parts=len(parts & {p for t in other for c in t.contexts for p in parse_context(c)}),
