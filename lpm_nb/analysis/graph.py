@@ -144,8 +144,10 @@ def compare_contexts(
     a:GeneEffects, # in one context
     b:GeneEffects, # in another
     *,
-    top:int|None=None, # the largest differences only
-) -> pd.DataFrame: # source, target, effect_a, effect_b, difference [, z, p, q], largest first
+    top:int|None=None, # the first ones only
+# source, target, effect_a, effect_b (of more of the source gene: a knock-down's values are turned round), difference (b - a) [, z, p, q];
+# the surest first, without standard errors the largest
+) -> pd.DataFrame:
     "Effects of the same perturbations in two contexts, and where they differ."
     s, t = [x for x in a.sources if x in set(b.sources)], [g for g in a.genes if g in set(b.genes)]
     if not s or not t:
@@ -165,7 +167,9 @@ def compare_contexts(
         df = (va + vb)**2 / np.maximum(va**2 / da + vb**2 / db, 1e-300)                      # Welch and Satterthwaite
         out['p'] = 2 * student.sf(out['z'].abs(), df)
         out['q'] = false_discoveries(out['p'].to_numpy())
-    return out.reindex(out['difference'].abs().sort_values(ascending=False, kind='stable').index[:top]).reset_index(drop=True)
+    out['size'] = out['difference'].abs()
+    by = ['p', 'size'] if 'p' in out else ['size']
+    return out.sort_values(by, ascending=[c == 'p' for c in by], kind='stable')[:top].drop(columns='size').reset_index(drop=True)
 
 # %% ../../nbs/analysis/13c_graph.ipynb #b15a1ee6
 def _short_paths(L, start, end, most):

@@ -191,13 +191,15 @@ def fit_expectation(
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #35d1a02a
 def _replicate_error(s, j):
-    "(n,) standard error of one readout, from the spread between replicates over all experiments; 0 where there are none."
+    "(n,) standard error of one readout, from the spread between replicates over the experiments of each context; of few, as if ten more were like those of all. 0 where there are none."
     x = np.full(1, np.nan) if s.spread is None else np.asarray(s.spread[:])[:, j].astype(float)
     n = s.counts[:, j]
     there = np.isfinite(x)
     if not there.any(): return np.zeros(s.n_experiments)
-    of_one = np.average(x[there]**2, weights=np.maximum(n[there] - 1, 1))
-    return np.sqrt(of_one / np.maximum(n, 1))
+    c, w = s.obs['context'].cat.codes.to_numpy(), np.maximum(n[there] - 1, 1)
+    square, weight = (np.bincount(c[there], v, c.max() + 1) for v in (w * x[there]**2, w))
+    of_one = (square + 10 * square.sum() / weight.sum()) / (weight + 10)
+    return np.sqrt(of_one[c] / np.maximum(n, 1))
 
 def _table(labels, value, expectation, std, usual=None): # `usual`: standard deviation of the usual pair, in whose units the expectation's variance is
     g = pair_genes(labels)

@@ -97,11 +97,14 @@ def direction_accuracy(
     return _mean(np.where(p == 0, .5, np.sign(p) == np.sign(t)), seen)
 
 # %% ../../nbs/analysis/09_metrics.ipynb #5d1eec43
-def _cosine(p, t):
-    return (p / np.maximum(np.linalg.norm(p, axis=1, keepdims=True), 1e-12)) @ (t / np.maximum(np.linalg.norm(t, axis=1, keepdims=True),
-        1e-12)).T
-_LIKENESS = {'cosine': _cosine, 'l1': lambda p, t: -scipy.spatial.distance.cdist(p, t, 'cityblock'),
-    'l2': lambda p, t: -scipy.spatial.distance.cdist(p, t)}
+def _likeness(p, t, by):
+    "(n, n) of each prediction to each profile, over the readouts that both have."
+    sp, st = (~np.isnan(x) for x in (p, t))
+    p, t, sp, st = np.where(sp, p, 0), np.where(st, t, 0), sp.astype(float), st.astype(float)
+    if by == 'cosine': return p @ t.T / np.maximum(np.sqrt((p**2 @ st.T) * (sp @ (t**2).T)), 1e-24)
+    n = np.maximum(sp @ st.T, 1)                                         # means, as what has more gaps would be nearer in sums
+    far = np.stack([(np.abs(p - x)**(1 if by == 'l1' else 2) * sp * s).sum(1) for x, s in zip(t, st)], 1) / n
+    return -far if by == 'l1' else -np.sqrt(far)
 
 def discrimination(
     pred:np.ndarray,      # (n, n_readouts) of one context
@@ -111,11 +114,10 @@ def discrimination(
     by:str='cosine',      # likeness: 'cosine', or a distance, 'l1' or 'l2'
 ) -> np.ndarray: # (n,) share of the other profiles that are less similar, ties count half; NaN if n = 1
     "Rank of the true profile among all held-out ones, by likeness to the prediction."
-    if by not in _LIKENESS: raise DataError(f"expected by='cosine', 'l1' or 'l2', got {by!r}")
-    p, t, _ = _pair(pred, true)
-    if reference is not None: p, t = p - reference, t - reference
-    p, t = np.nan_to_num(p), np.nan_to_num(t)
-    sim = _LIKENESS[by](p, t)
+    if by not in ('cosine', 'l1', 'l2'): raise DataError(f"expected by='cosine', 'l1' or 'l2', got {by!r}")
+    _pair(pred, true)
+    p, t = (np.asarray(x, np.float64) - (0 if reference is None else reference) for x in (pred, true))
+    sim = _likeness(p, t, by)
     own = np.diag(sim)[:, None]
     n = len(sim)
     if n < 2: return np.full(n, np.nan)

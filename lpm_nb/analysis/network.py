@@ -15,7 +15,7 @@ from inspect import signature
 import anndata as ad
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
+from scipy.optimize import brentq, nnls
 from scipy.special import digamma, polygamma
 from scipy.stats import false_discovery_control, mannwhitneyu, rankdata, t as student
 from sklearn.covariance import ShrunkCovariance
@@ -39,6 +39,7 @@ class GeneEffects:
     df:pd.Series|float=np.inf    # (n_sources,) degrees of freedom of these errors, or one number
     origin:pd.Series|None=None   # (n_sources,) 'measured', 'predicted' or 'combined'
     shared:pd.Series|None=None   # (n_genes,) standard error of the reference, which all errors have in common; None = not known
+    replicates:pd.Series|None=None # (n_sources,) cells or wells that each is the mean of; None = not known
 
     @property
     def sources(self) -> list[str]: return self.values.index.tolist()
@@ -53,7 +54,8 @@ class GeneEffects:
         cut = listed(sources)
         check_known(cut, self.sources, 'source gene')
         return replace(self, values=self.values.loc[cut], direction=self.direction[cut], std=None if self.std is None
-            else self.std.loc[cut], df=self.df[cut] if isinstance(self.df, pd.Series) else self.df, origin=self.origin[cut])
+            else self.std.loc[cut], df=self.df[cut] if isinstance(self.df, pd.Series) else self.df, origin=self.origin[cut],
+            replicates=None if self.replicates is None else self.replicates[cut])
 
 # %% ../../nbs/analysis/13_network.ipynb #2b80f426
 def _single_genes(screen, context, kind):
@@ -91,18 +93,40 @@ def _over_genes(pooled, d, few=10):
     prior, middle = _prior_of(np.log(pooled[use]) - digamma(k / 2) + np.log(k / 2), k)
     return (np.full(len(pooled), np.exp(middle)) if np.isinf(prior) else (prior * np.exp(middle) + d * pooled) / (prior + d)), prior
 
+def _of_experiments(variance, d, rounds=3, alike=4):
+    "(n, 1) how much more each experiment varies than usual, in all genes at once; 1 as far as chance makes such differences. `alike`: so many genes tell as much as one."
+    f, own = np.ones((len(variance), 1)), d.sum(1)
+    if (own > 0).sum() < 3: return f
+    v, own = np.nan_to_num(variance), own / alike
+    for _ in range(rounds):
+        pooled = (d * v / f).sum(0) / np.maximum(d.sum(0), 1)
+        use = d * (pooled > 0)
+        f = np.maximum((use * v / np.where(pooled > 0, pooled, 1)).sum(1, keepdims=True) / np.maximum(use.sum(1, keepdims=True), 1), 1e-6)
+        f = np.where(own[:, None] > 0, f, 1)
+    k = own[own > 0]
+    prior, middle = _prior_of(np.log(f[own > 0, 0]) - digamma(k / 2) + np.log(k / 2), k)
+    if np.isinf(prior): return np.ones_like(f)
+    f = np.where(own[:, None] > 0, (prior * np.exp(middle) + own[:, None] * f) / (prior + own[:, None]), np.exp(middle))
+    return f / np.exp(np.average(np.log(f[:, 0]), weights=own))
+
 def moderate_variances(
     variance:np.ndarray, # (n, n_genes) variance of replicates; NaN = not known
     count:np.ndarray,    # (n,) or (n, n_genes) replicates
 ) -> tuple[np.ndarray|None, np.ndarray|float]: # (n, n_genes), and (n,) their degrees of freedom; None where nothing is known
-    "Variances of few replicates, drawn towards that of the gene over all experiments, and that towards those of all genes (Smyth 2004)."
+    "Variances of few replicates, drawn towards that of the gene over all experiments, times how much the experiment varies in all genes; and that of the gene towards those of all genes (Smyth 2004)."
     n = np.broadcast_to(np.asarray(count, float).reshape(len(variance), -1), variance.shape)
     d = np.where(np.isnan(variance), 0, np.maximum(n - 1, 0))
     if not d.any(): return None, np.inf
+    f = _of_experiments(variance, d)
+    out, df = _over_experiments(variance / f, d)
+    return f * out, df
+
+def _over_experiments(variance, d):
+    "Variances of one scale, drawn towards that of their gene, and that towards those of all genes; and their degrees of freedom."
     pooled = (d * np.nan_to_num(variance)).sum(0) / np.maximum(d.sum(0), 1)
     usual, more = _over_genes(pooled, d.sum(0))
     whole = np.median(d.sum(0)) + more
-    use = (d > 0) & (variance > 0) & (pooled > 0)
+    use = (d > 0) & (variance > 1e-6 * pooled)                           # less is rounding, of a gene that was 0 in all cells
     k = d[use]
     # of equal variances, the logarithm of a measured one has a known spread; what it has beyond tells how unequal they are
     e = np.log((variance / np.maximum(pooled, 1e-300))[use]) - digamma(k / 2) + np.log(k / 2)
@@ -164,7 +188,7 @@ def gene_effects(
     index, columns = pd.Index(sources, name='source'), pd.Index(genes, name='gene')
     return GeneEffects(pd.DataFrame(X - zero, index, columns), pd.Series(direction, index), pd.Series(zero, columns), context, screen.name,
         kind, None if std is None else pd.DataFrame(std, index, columns), df, pd.Series('measured', index),
-        None if shared is None else pd.Series(shared, columns))
+        None if shared is None else pd.Series(shared, columns), pd.Series(screen.obs['n_replicates'].to_numpy(float)[rows], index))
 
 # %% ../../nbs/analysis/13_network.ipynb #894c9460
 def _columns(x, model, effects):
@@ -196,6 +220,8 @@ def impute_effects(
     if how == 'combine' and (effects.std is None or effects.std.isna().all(axis=None)):
         raise DataError("combining needs the standard error of the measured effects; pass noise=… to gene_effects, or use how='missing'")
     table = pd.DataFrame(dict(perturbation=[effects.label(s) for s in ask], context=effects.context, dose=np.nan, time=np.nan))
+    if effects.replicates is not None and how == 'combine':                # as sure as a measurement of so many would be
+        table['n_replicates'] = effects.replicates.reindex(ask).to_numpy(float)
     mean, std = (None if x is None else _columns(x, model, effects) for x in model.predict_screen(effects.screen, table))
     index = pd.Index(ask, name='source')
     P = pd.DataFrame(mean - effects.reference.to_numpy(), index, effects.values.columns)
@@ -241,12 +267,34 @@ def _effect(e, own, seed): # total effects as they are
     return e.values.to_numpy(float), None
 
 # %% ../../nbs/analysis/13_network.ipynb #71117538
-def _robust_z(e, own, seed, centre=True): # against what other perturbations do to the same gene
+def _by_replicates(z, n, rounds=5):
+    "(n_sources,) how much wider than usual the values of each are spread for how few replicates they are the mean of; robust deviations z as they are."
+    if len(np.unique(n)) < 2 or len(n) < 20: return np.ones(len(n))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', RuntimeWarning)
+        square = np.nanmedian(z**2, 1) / .4549                               # the median of a squared normal number
+    A, fit, ok = np.stack([np.ones(len(n)), 1 / n], 1), np.ones(len(n)), np.isfinite(square)
+    for _ in range(rounds): fit = np.maximum(A @ nnls(A[ok] / fit[ok, None], square[ok] / fit[ok])[0], 1e-12)    # a variance is known to a share of itself
+    return np.sqrt(fit / np.median(fit))
+
+def _robust_z(e, own, seed, centre=True): # against what other perturbations do to the same gene, and where errors are known by these
     D = e.values.to_numpy(float)
     mid = np.nanmedian(D, 0) if centre else 0.
     scale = 1.4826 * np.nanmedian(np.abs(D - mid), 0)
     floor = np.nanmedian(scale[scale > 0]) * .1 if (scale > 0).any() else 1.
-    z = (D - mid) / np.maximum(scale, floor)
+    own = np.maximum(scale, floor)
+    if e.std is not None:                                                # what the gene varies by beyond its errors, and the experiment's own error
+        S = np.square(e.std.to_numpy(float))
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', RuntimeWarning)              # genes without an error
+            beyond = np.maximum(own**2 - np.nan_to_num(np.nanmedian(S, 0)), 0)
+        own = np.maximum(np.where(np.isnan(S), own, np.sqrt(beyond + S)), floor)
+    elif e.replicates is not None: # or how few cells it is the mean of
+        few = e.replicates.reindex(e.sources).to_numpy(float)
+        own = own * _by_replicates((D - mid) / own, np.where(np.isnan(few), np.nanmedian(few), few))[:, None]
+        scale = np.where(scale > 0, 1.4826 * np.nanmedian(np.abs(D - mid) / own, 0), 0)     # once more, of what is alike now
+        own = own * np.where(scale > 0, scale, 1)
+    z = (D - mid) / own
     n = (~np.isnan(D)).sum(0)
     if flat := int((scale == 0).sum()):
         warnings.warn(f"{flat:,} of {D.shape[1]:,} genes have one value in half of the perturbations or more (censored?): their edges "
@@ -596,7 +644,12 @@ def _edgeless(e, null, g):
         real = np.sqrt(max(together - 1 / n, 0) / max(together, 1e-12))
         mixed = g.standard_normal((n, n)) @ Z / np.sqrt(n)
         S = np.where(np.isnan(V), np.nan, np.sqrt(real) * mixed + np.sqrt(1 - real) * size * g.standard_normal(V.shape))
-    else: S = np.where(np.isnan(V), np.nan, g.standard_normal(V.shape) * _noise(e))
+    else:                          # a standard error of few replicates is a guess: Student's t of its degrees of freedom
+        df = np.broadcast_to(np.reshape(np.asarray(e.df, float), (-1, 1)), V.shape)
+        if e.std is not None: df = np.where(np.isnan(e.std.to_numpy(float)), np.inf, df)
+        S = g.standard_normal(V.shape) * _noise(e)
+        if (few := np.isfinite(df)).any(): S[few] /= np.sqrt(g.chisquare(df[few]) / df[few])
+        S = np.where(np.isnan(V), np.nan, S)
     for i, j in own:                                                       # perturbed genes keep their own change
         if null == 'shuffle':
             k = np.flatnonzero((S[:, j] == V[i, j]) | (np.isnan(S[:, j]) & np.isnan(V[i, j])))[0]

@@ -138,13 +138,13 @@ def _numbers(values, what, unit, n):
 
 # %% ../../nbs/data/01_screen.ipynb #cee5f5d5
 def _treated_dose(dose, perturbation):
-    "Doses (µM) of canonical perturbations: that of a control is none, and a dose of 0 is a control."
+    "Doses (µM) of canonical perturbations: a control has none, not even that of the drug beside it, and a dose of 0 is a control."
     control = np.asarray(perturbation == '')
     zero = (dose == 0) & ~control
     if zero.any():
         raise DataError(f"expected doses above 0 µM, got 0 for {perturbation[np.argmax(zero)]!r} ({int(zero.sum())} rows): nothing was "
             "given there, so leave the perturbation empty (= control), or drop these rows")
-    return np.where((dose == 0) & control, np.nan, dose).astype(np.float32)
+    return np.where(control, np.nan, dose).astype(np.float32)
 
 # %% ../../nbs/data/01_screen.ipynb #0d9769c1
 def canonical_experiments(

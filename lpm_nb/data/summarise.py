@@ -36,8 +36,8 @@ class Totals:
     @property
     def sd(self) -> np.ndarray: # (n_groups, k) float32 standard deviation in a group; NaN below two values
         with np.errstate(all='ignore'):
-            return np.where(self.count > 1, np.sqrt(np.maximum(self.square - self.total**2 / self.count, 0) / (self.count - 1)),
-                np.nan).astype(np.float32)
+            rest = self.square - self.total**2 / self.count
+            return np.where(self.count > 1, np.sqrt(np.where(rest > 1e-12 * self.square, rest, 0) / (self.count - 1)), np.nan).astype(np.float32)
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]: # (n_groups, k) float32 means and standard deviations
         "`mean` and `sd` in the place of the sums, which are used up."
@@ -58,7 +58,7 @@ def _add(t, group, x):
     t.n += np.bincount(group, minlength=len(t.n))
     for i, r in enumerate(group):
         t.total[r] += x[i]
-        t.square[r] += x[i] * x[i]
+        t.square[r] += np.square(x[i], dtype=np.float64)
 
 def _sum_rows(path, layer, start, group, columns, change):
     "Sums of a stretch of rows, by a worker of a cluster."

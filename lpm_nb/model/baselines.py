@@ -138,15 +138,17 @@ class Baseline:
 # %% ../../nbs/model/08_baselines.ipynb #81a9cad1
 def _gene(atom): return split_dose(atom)[0].rpartition(':')[2]
 
+def _kind(atom): return atom.partition(':')[0]
+
 def _members(labels): # atoms of each, without dose and time
     return [parse_perturbation(x) for x in split_labels(np.asarray(labels, object))[0]]
 
 def _on_target(g, D, seen):
-    "(c,) mean effect of single perturbations on the transcript of their gene."
-    at = {r.removeprefix('expr:'): j for j, r in enumerate(g.readouts)}
-    rows = np.array([(i, at[_gene(m[0])]) for i, m in enumerate(_members(g.perturbations)) if len(m) == 1 and _gene(m[0]) in at],
-        int).reshape(-1, 2)
-    return D[rows[:, 0], :, rows[:, 1]].sum(0) / (seen[rows[:, 0], :, rows[:, 1]].sum(0) + 2)
+    "Kind of perturbation -> (c,) mean effect of single ones on the transcript of their gene."
+    at, rows = {r.removeprefix('expr:'): j for j, r in enumerate(g.readouts)}, {}
+    for i, m in enumerate(_members(g.perturbations)):
+        if len(m) == 1 and _gene(m[0]) in at: rows.setdefault(_kind(m[0]), []).append((i, at[_gene(m[0])]))
+    return {k: D[i, :, j].sum(0) / (seen[i, :, j].sum(0) + 2) for k, (i, j) in ((k, np.array(r).T) for k, r in rows.items())}
 
 def bilinear_effects(
     D:np.ndarray,    # (p, c, k) effects, 0 where not seen
@@ -240,8 +242,9 @@ def _answer_members(g, labels, c):
 # %% ../../nbs/model/08_baselines.ipynb #5288345a
 def _fit_levels(params, g):
     "Levels and means that several methods answer with, and (effects, where there are any, what is usual for a perturbation)."
-    control = g.perturbations.get_indexer([''])[0]
-    treated = g.Y if control < 0 or len(g.Y) == 1 else np.delete(g.Y, control, 0)
+    of = split_labels(np.asarray(g.perturbations, object))
+    control = np.flatnonzero(of[0] == '')                                # one for each time
+    treated = g.Y if len(control) in (0, len(g.Y)) else np.delete(g.Y, control, 0)
     count, total = (~np.isnan(treated)).sum(0), np.nansum(treated, 0)
     out = dict(plain=np.where(count > 0, total / np.maximum(count, 1), total.sum(0) / np.maximum(count.sum(0), 1)))
     if _is_few(g):
@@ -253,8 +256,14 @@ def _fit_levels(params, g):
     n = seen.sum(1)
     raw = np.where(n > 0, np.where(seen, g.Y, 0).sum(1) / np.maximum(n, 1), 0)
     out |= dict(cm=cm, raw=raw, pm=shrunken_mean(D, seen, params.get('lam', 4.)),
-        control=g.Y[control] if control >= 0 else np.full(cm.shape, np.nan, np.float32))
+        control={t: g.Y[i] for t, i in zip(of[1]['time'].iloc[control].map(_hours), control)} | {'any': _mean_of(g.Y[control])})
     return out, (D, seen, out['usual'] if _is_few(g) else np.broadcast_to(out['pm'][:, None], D.shape))
+
+def _hours(t): return None if np.isnan(t) else float(np.float32(t))
+
+def _mean_of(Y): # (k, c, r) -> (c, r), NaN where there is none
+    n = (~np.isnan(Y)).sum(0)
+    return np.where(n > 0, np.nansum(Y, 0) / np.maximum(n, 1), np.nan)
 
 def _is_few(g): return g.Y.shape[2] < 20                                 # growth; else profiles
 
@@ -308,7 +317,16 @@ def _answer_own(g, level, labels, c):
     at, out = {r.removeprefix('expr:'): j for j, r in enumerate(g['readouts'])}, np.array(level)
     for i, (x, j) in enumerate(zip(labels, c)):
         for a in parse_perturbation(x) if j >= 0 else ():
-            if _gene(a) in at: out[i, at[_gene(a)]] += g['own'][j]
+            if _gene(a) in at and _kind(a) in g['own']: out[i, at[_gene(a)]] += g['own'][_kind(a)][j]
+    return out
+
+def _answer_control(g, plain, c, table):
+    "The control of the context at that time, else at any time, else the context's mean."
+    out, time = np.array(plain), np.asarray(table['time'] if 'time' in table else np.full(len(table), np.nan), float)
+    for i, (j, t) in enumerate(zip(c, time)):
+        for of in ('any', _hours(t)) if j >= 0 else ():
+            x = g['control'].get(of)
+            if x is not None: out[i] = np.where(np.isnan(x[j]), out[i], x[j])
     return out
 
 def _answer_sums(g, p, c):
@@ -325,7 +343,7 @@ def _answer(method, g, p, c, table):
     if method in OF_MEMBERS: return _answer_members(g, labels, c)
     known_p, known_c = (p >= 0)[:, None], (c >= 0)[:, None]
     plain, cm = (np.where(known_c, g[k][c], g[k].mean(0)) for k in ('plain', 'cm'))
-    if method == 'control': return np.where(known_c & ~np.isnan(g['control'][c]), g['control'][c], plain)
+    if method == 'control': return _answer_control(g, plain, c, table)
     if method == 'context mean': return plain
     if method == 'perturbation mean': return np.where(known_p, g['raw'][p], plain)
     if method == 'on-target': return _answer_own(g, cm, labels, c)

@@ -22,7 +22,7 @@ from .amounts import decades_beyond, predict_amounts, fit_amounts, log_amounts, 
 from .completion import additive_effects, assay_factors, bayesian_factors, is_full, kernel_effects, nearest_effects, related_pairs
 from .completion import shrunken_mean, soft_impute
 from .members import stay_on_one_side
-from .pair_models import KNOWN_ALONE, PAIR_MODELS, SINGLES, member_sums
+from .pair_models import KNOWN_ALONE, PAIR_MODELS, SINGLES, TWICE, member_sums
 
 # %% ../../nbs/model/06c_classical.ipynb #812ce3cf
 ALONE = 'members of sums'                                               # the same sums, of single perturbations
@@ -274,6 +274,7 @@ CLASSICAL = {                                                             # meth
     'singles': [dict(share=.2)],
     SINGLES: [{}],
     KNOWN_ALONE: [{}],
+    TWICE: [{}],
     'factors of pairs': [dict(k=20)],
     'same pairs': [dict(k=0), dict(k=20), dict(k=0, apart=20)],
     'curves, nearest genes': [dict(k=20)],

@@ -21,7 +21,7 @@ from .held_out import Held, pair_codes
 from .lpm import LPMDecoder, base_of
 from .stack import Stack, answer_patterns, common_level, count_pairs, effect_scale, fold_equations, solve_shifts
 from .stack import solve_weights
-from .pair_models import SINGLES as SINGLES_FROM_PAIRS
+from .pair_models import SINGLES as SINGLES_FROM_PAIRS, TWICE
 from .workers import run_tasks
 
 # %% ../../nbs/model/06u_fit_stack.ipynb #1e027d49
@@ -162,7 +162,7 @@ def _weigh(self:_StackFit, n, pattern, e, but=None):
     "Weights of those that speak in a pattern, from its equations."
     speak, r = [k[0] for k, on in zip(self.kinds[n], pattern) if on == '1'], len(self.known[n].readouts)
     prior, each = (1., 1.) if r >= 20 else (10., max(1., r / 4))
-    first = next((speak.index(m) + 1 for m in (OTHER_AMOUNTS, SINGLES_FROM_PAIRS) if m in speak), 0)
+    first = next((speak.index(m) + 1 for m in (OTHER_AMOUNTS, SINGLES_FROM_PAIRS, TWICE) if m in speak), 0)
     # of profiles the same experiments chose the best epoch: what they say of more than the network's answer is too good to be true
     most = 1. if r >= 20 else 5.
     def solve(e, settled): return solve_weights(e, prior=10. if first else prior, each=each, settled=settled, first=first, most=most)

@@ -17,7 +17,7 @@ from .completion import non_negative
 from .members import Sums
 from ..core import parse_perturbation
 from ..data.screen import Screen
-from .pair_models import KNOWN_ALONE
+from .pair_models import KNOWN_ALONE, TWICE
 
 # %% ../../nbs/model/06d_stack.ipynb #0d33d781
 @dataclass
@@ -207,9 +207,9 @@ class Stack:
         "Without what other doses and times of the same pair say."
         return replace(self, models=[replace(f, contexts=[]) if f.method == OTHER_AMOUNTS else f for f in self.models])
 
-    def _known_alone(self, screen, pattern): # weights of the one that knows pairs of what was measured alone, where no fold has judged it
+    def _known_alone(self, screen, pattern): # weights of the one that knows such pairs, where no fold has judged it
         speak = [f.method for f, on in zip(self.base_models(screen), pattern) if on == '1']
-        return [0., *(float(m == KNOWN_ALONE) for m in speak)] if KNOWN_ALONE in speak else None
+        return next(([0., *(float(m == one) for m in speak)] for one in (TWICE, KNOWN_ALONE) if one in speak), None)
 
     def _weights_of(self, screen, pattern, weights, table): # (q,) or (q, n)
         shift = self.shifts.get(screen, {}).get(pattern)
