@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.optimize import nnls
 from scipy.stats import false_discovery_control, rankdata, t as student
 from .embedding import Embedding, similarity
+from .metrics import variance_prior
 from ..core import DataError, check_known, listed, parse_context, rng
 from ..data.effects import effect_labels
 from ..data.harmonise import line_names
@@ -120,13 +121,29 @@ def _own_spread(x, group, usual=10.):
     df = (n + usual)**2 / (n + usual**2 / len(x)) / 2.7
     return np.sqrt((n * own**2 + usual * whole**2) / (n + usual)), df
 
-def _by_replicates(x, n):
-    "(n,) factor of the spread of what is the mean of more and of fewer replicates, as residuals tell; 1 where all are of as many."
-    if (n <= 0).any() or n.max() < 1.2 * n.min() or len(x) < 30: return np.ones(len(x))
-    square = np.minimum(x**2, 9 * 2.198 * np.median(x**2))                 # those that are looked for do not tell of the noise
-    law = nnls(np.stack([np.ones(len(n)), 1 / n], 1), square)[0]
-    v = law[0] + law[1] / n
-    return np.sqrt(v / v.mean()) if v.mean() > 0 else np.ones(len(x))
+def _error_of(spread, n):
+    "(n,) squared standard error of each value from the spread of its replicates, which is drawn towards that of all as far as they are alike, and its degrees of freedom; None where fewer than half have one."
+    d = np.where(np.isnan(spread), 0, np.maximum(n - 1, 0))
+    told = (d > 0) & (spread > 0)
+    if told.mean() < .5 or told.sum() < 30: return None
+    usual = np.sum(d[told] * spread[told]**2) / d[told].sum()
+    k = d[told]
+    prior, middle = variance_prior(spread[told]**2 / usual, k)
+    if np.isinf(prior): return np.full(len(n), usual) / n, np.full(len(n), d[told].sum())
+    return (prior * usual * np.exp(middle) + d * np.nan_to_num(spread)**2) / (prior + d) / n, prior + d
+
+def _by_replicates(x, n, spread):
+    "(n,) factor of the spread of residuals by how sure each value is, and the degrees of freedom of that: by the spread of its replicates where they have one, else by their number; 1 where all are as sure."
+    one, sure = np.ones(len(x)), np.full(len(x), np.inf)
+    if (n <= 0).any() or len(x) < 30: return one, sure
+    if (told := _error_of(spread, n)) is not None: by, sure = told
+    elif n.max() < 1.2 * n.min(): return one, sure
+    else: by = 1 / n
+    fit, A = np.full(len(x), np.median(x**2) * 2.198), np.stack([one * by.mean(), by], 1)
+    for _ in range(5):                                                     # a square is known to a share of itself; those that are looked for do not tell of the noise
+        square = np.minimum(x**2, 9 * fit)
+        fit = np.maximum(A @ nnls(A / fit[:, None], square / fit)[0], 1e-12)
+    return np.sqrt(fit / fit.mean()), sure
 
 def find_deviations(
     screen:Screen,          # measured
@@ -169,11 +186,14 @@ def find_deviations(
         if np.isnan(guess).any(): raise DataError(f"{int(np.isnan(guess).sum())} measured experiments have no prediction")
     known = others > 0 if expected is None else np.ones(len(v), bool)
     rest = (v - guess)[known] / wider[known]
-    rest /= _by_replicates(rest, screen.counts[seen, screen.readouts.index(readout)][known])
-    scale, df = _own_spread(rest, p[known])
+    j = screen.readouts.index(readout)
+    spread = np.full(len(rest), np.nan) if screen.spread is None else np.asarray(screen.spread[:])[seen, j].astype(float)[known]
+    factor, df_own = _by_replicates(rest, screen.counts[seen, j][known].astype(float), spread)
+    rest /= factor
+    scale, df = _own_spread(rest, p[known], usual=60. if np.isfinite(df_own).any() else 10.)      # where errors are known, less is left to differ
     of_line, df_line = _own_spread(rest / scale, c[known], usual=60.)          # some lines are noisier than others
     z = rest / (scale * of_line)
-    q = 2 * student.sf(np.abs(z), 1 / (1 / df + 1 / df_line))
+    q = 2 * student.sf(np.abs(z), 1 / (1 / df + 1 / df_line + 1 / df_own))
     amounts = {k: o[k].to_numpy()[seen][known] for k in ('dose', 'time') if o[k].notna().any()}
     t = pd.DataFrame(dict(perturbation=o['perturbation'].astype(str).to_numpy()[seen][known],
         context=o['context'].astype(str).to_numpy()[seen][known], **amounts,

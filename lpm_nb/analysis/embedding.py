@@ -17,6 +17,7 @@ import pandas as pd
 import scipy
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
+from sklearn.impute import KNNImputer
 from ..core import DataError, DataWarning, check_columns, check_known, format_perturbation, listed, parse_perturbation, rng
 from .knowledge import enrich_sets
 from ..data.screen import Atlas, Screen, as_atlas
@@ -119,8 +120,21 @@ def _centred(parts, against):
     Z = np.stack(parts, 1)                                             # perturbations × contexts × readouts
     def mean(x, axis): return np.nansum(x, axis, keepdims=True) / np.maximum((~np.isnan(x)).sum(axis, keepdims=True), 1)   # 0 of nothing
     Z = Z - mean(Z[against], 0)
-    if Z.shape[2] < 20: Z = Z - mean(Z, 1 if Z.shape[1] >= 10 else (1, 2))
+    if Z.shape[2] < 20:
+        for _ in range(5 if np.isnan(Z).any() else 1):                     # with gaps, what one mean takes away changes the other
+            Z = Z - mean(Z, 1 if Z.shape[1] >= 10 else (1, 2))
+            if np.isnan(Z).any(): Z = Z - mean(Z[against], 0)
+        return _filled(Z.reshape(len(Z), -1))
     return np.nan_to_num(Z.reshape(len(Z), -1))
+
+def _filled(Z, near=10, most=.7):
+    "Gaps as the ten perturbations have it that are most alike in the rest; 0 where most of the table is missing, or of few perturbations."
+    gap = np.isnan(Z)
+    there = ~gap.all(0)
+    if not gap[:, there].any() or len(Z) < 2 * near or gap[:, there].mean() > most: return np.nan_to_num(Z)
+    out, some = np.zeros(Z.shape), ~gap.all(1)
+    out[np.ix_(some, there)] = KNNImputer(n_neighbors=near, weights='distance').fit_transform(Z[np.ix_(some, there)])
+    return out
 
 def _size(Z):
     "Mean length of rows that are not zero."
@@ -207,7 +221,7 @@ def embed_profiles(
     readouts:str|Sequence[str]|None=None, # only these
     against:str|Sequence[str]|None=None, # perturbations whose mean effects count from, whoever is wanted; None = all
     name:str='raw profiles', # for tables and legends
-) -> Embedding: # each measured profile against the mean over perturbations, screens side by side; 0 where not measured
+) -> Embedding: # each measured profile against the mean over perturbations, screens side by side; what was not measured is 0, of few readouts what the perturbations most alike have there
     "What was measured of each perturbation, in every context."
     pieces = []
     wanted, everyone, mean_of, screens = _layout(atlas, perturbations, readouts, against)

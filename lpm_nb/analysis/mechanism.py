@@ -106,14 +106,15 @@ def compare_kinds(
     return pd.concat([pd.DataFrame(D @ units(of.index[of == k]).T, drugs, of.index[of == k]) for k in there], axis=1)
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #b367a4f5
-def _gene_scores(S):
-    "drug × genes of the evidence that a drug takes the gene's function away, and of the size of it, standardised for each drug."
+def _gene_scores(S, of_each=True):
+    "drug × genes of the evidence that a drug takes the gene's function away, and of the size of it, standardised for each drug or over all."
     parts = {}
     for k in dict.fromkeys(c.partition(':')[0] for c in S.columns):
         check_known([k], list(DIRECTION), 'kind of genetic perturbation')
         T = S[[c for c in S.columns if c.partition(':')[0] == k]]
         Z = T.to_numpy(np.float64)
-        Z = -DIRECTION[k] * (Z - Z.mean(1, keepdims=True)) / np.maximum(Z.std(1, keepdims=True), 1e-12)
+        spread = Z.std(1, keepdims=True) if of_each else (Z - Z.mean(1, keepdims=True)).std()
+        Z = -DIRECTION[k] * (Z - Z.mean(1, keepdims=True)) / np.maximum(spread, 1e-12)
         parts[k] = pd.DataFrame(Z, T.index, [without_kind(c) for c in T.columns])
     genes = sorted(set().union(*(t.columns for t in parts.values())))
     A = np.stack([t.reindex(columns=genes).to_numpy() for t in parts.values()])
@@ -286,7 +287,7 @@ def suggest_targets(
     # where drugs and genetic perturbations are compared, see `embed_shared`; True = in `e`, False = nowhere: the neighbours alone
     # testify
     direct:Embedding|bool=True,
-    n:int=10,               # annotated neighbours that vote
+    n:int|None=None,        # annotated neighbours that vote; None = all drugs that are alike at all
     top:int=20,             # candidates
 ) -> pd.DataFrame: # gene, known (True if it is among the drug's own), direct (standard deviations above the mean gene; NaN if not perturbed), votes (0…1), voters; best first
     "Candidate targets of a drug."
@@ -295,18 +296,19 @@ def suggest_targets(
     check_columns(targets, ['drug', 'gene'])
     targets = _at_doses(targets.assign(drug=_as_known(targets['drug'], e.symbols)), e.symbols).drop_duplicates(['drug', 'gene'])
     # the same drug at another dose is no witness
-    others = [s for s in e.symbols if split_dose(s)[0] != split_dose(drug)[0] and s.startswith('drug:') and s in set(targets['drug'])]
+    annotated, mine = set(targets['drug']), split_dose(drug)[0]
+    others = [s for s in e.symbols if s in annotated and s.startswith('drug:') and split_dose(s)[0] != mine]
     votes, voters, where, loss, heard = {}, {}, e if direct is True else direct, pd.Series(dtype=float), 0.
     if where is not False: check_known([drug], where.symbols, 'symbol of the embedding of direct evidence')
     if others:
         hit = targets[targets['drug'].isin(others)]
-        common = hit['gene'].value_counts()
-        near = neighbours(e, drug, n=n, among=others)
+        of = hit.groupby('drug', observed=True)['gene'].unique()
+        near = neighbours(e, drug, n=len(others) if n is None else n, among=others)
         near = near[near['similarity'] > 0]
-        total, heard = near['similarity'].sum(), min(1., near['similarity'].max() / .3) if len(near) else 0.     # neighbours that are none have little to say
+        total, heard = (near['similarity']**3).sum(), min(1., near['similarity'].max() / .3) if len(near) else 0.     # neighbours that are none have little to say
         for r in near.itertuples():
-            for x in hit.loc[hit['drug'] == r.symbol, 'gene'].unique():
-                votes[x] = votes.get(x, 0) + r.similarity / total / np.sqrt(common[x])
+            for x in of[r.symbol]:
+                votes[x] = votes.get(x, 0) + r.similarity**3 / total
                 voters.setdefault(x, []).append(r.symbol.removeprefix('drug:'))
     if where is not False and any(s.partition(':')[0] in DIRECTION
         for s in where.symbols): loss = _gene_scores(compare_kinds(where)).loc[drug]
@@ -518,18 +520,17 @@ def find_off_targets(
         for k, d in zip(t['set'], t['gene'])], t['gene'].tolist())
     others = e.vectors.loc[[s for s in e.symbols if s.partition(':')[0] in DIRECTION and is_single(s)]]
     S = compare_kinds(Embedding(pd.concat([rest.set_axis(e.vectors.columns, axis=1), others]), e.name), drugs=rest.index.tolist())
-    G = _gene_scores(S)
+    G = _gene_scores(S, of_each=False)                                 # a drug's own hit would widen its row
     z = G.to_numpy()
-    # of the other drugs
-    n = len(z) - 1
-    mean = (z.sum(0) - z) / n
-    sd = np.sqrt(np.maximum(((z**2).sum(0) - z**2) / n - mean**2, 1e-12) * n / (n - 1))
-    z = (z - mean) / sd
+    n = len(z)
+    middle = np.median(z, 0)
+    sd = 1.4826 * np.median(np.abs(z - middle), 0)                     # of all drugs at the gene, whatever the few do that hit it
+    z = (z - middle) / np.maximum(sd, .1 * np.median(sd) + 1e-12)
     if targets is not None:
         known = targets[targets['drug'].isin(G.index) & targets['gene'].isin(G.columns)]
         z[G.index.get_indexer(known['drug']), G.columns.get_indexer(known['gene'])] = -np.inf
     best = z.argmax(1)
     top = z[np.arange(len(z)), best]
-    p = -np.expm1(z.shape[1] * np.log1p(-student.sf(top / np.sqrt(1 + 1 / n), n - 1)))
+    p = -np.expm1(z.shape[1] * np.log1p(-student.sf(top / np.sqrt(1 + 1.6 / n), max(n / 2.7, 1))))      # a median deviation is worth a third of as many values
     return pd.DataFrame(dict(drug=G.index, set=t.set_index('gene')['set'].reindex(G.index).to_numpy(), gene=G.columns.to_numpy()[best],
         z=top, p=p, q=false_discovery_control(p))).sort_values('p', kind='stable', ignore_index=True)

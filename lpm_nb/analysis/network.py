@@ -15,13 +15,13 @@ from inspect import signature
 import anndata as ad
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq, nnls
-from scipy.special import digamma, polygamma
+from scipy.optimize import nnls
 from scipy.stats import false_discovery_control, mannwhitneyu, rankdata, t as student
 from sklearn.covariance import ShrunkCovariance
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import LassoCV
 from sklearn.model_selection import GridSearchCV
+from .metrics import variance_prior
 from ..core import DIRECTION, DataError, DataWarning, check_known, listed, parse_perturbation, rng
 from ..data.screen import Screen, escape
 
@@ -78,19 +78,12 @@ def _single_genes(screen, context, kind):
     return rows, [atom[x].rpartition(':')[2] for x in p[rows]], kind
 
 # %% ../../nbs/analysis/13_network.ipynb #4b8aed8a
-def _prior_of(e, d):
-    "Degrees of freedom that equal variances would need beside their own d, to differ as they do, and the logarithm of the usual one (Smyth 2004); of logarithms e without what d alone does to them."
-    beyond = e.var(ddof=1) - polygamma(1, d / 2).mean() if len(e) > 1 else 0
-    if beyond < 1e-4: return np.inf, e.mean()
-    prior = 2 * brentq(lambda x: polygamma(1, x) - beyond, 1e-4, 1e5)
-    return prior, e.mean() + digamma(prior / 2) - np.log(prior / 2)
-
 def _over_genes(pooled, d, few=10):
     "(n_genes,) variances drawn towards that of all genes, and the degrees of freedom which that adds."
     use = (d > 0) & (pooled > 0)
     if use.sum() < few: return np.where(d > 0, pooled, pooled[d > 0].mean()), 0.
     k = d[use]
-    prior, middle = _prior_of(np.log(pooled[use]) - digamma(k / 2) + np.log(k / 2), k)
+    prior, middle = variance_prior(pooled[use], k)
     return (np.full(len(pooled), np.exp(middle)) if np.isinf(prior) else (prior * np.exp(middle) + d * pooled) / (prior + d)), prior
 
 def _of_experiments(variance, d, rounds=3, alike=4):
@@ -104,7 +97,7 @@ def _of_experiments(variance, d, rounds=3, alike=4):
         f = np.maximum((use * v / np.where(pooled > 0, pooled, 1)).sum(1, keepdims=True) / np.maximum(use.sum(1, keepdims=True), 1), 1e-6)
         f = np.where(own[:, None] > 0, f, 1)
     k = own[own > 0]
-    prior, middle = _prior_of(np.log(f[own > 0, 0]) - digamma(k / 2) + np.log(k / 2), k)
+    prior, middle = variance_prior(f[own > 0, 0], k)
     if np.isinf(prior): return np.ones_like(f)
     f = np.where(own[:, None] > 0, (prior * np.exp(middle) + own[:, None] * f) / (prior + own[:, None]), np.exp(middle))
     return f / np.exp(np.average(np.log(f[:, 0]), weights=own))
@@ -128,9 +121,7 @@ def _over_experiments(variance, d):
     whole = np.median(d.sum(0)) + more
     use = (d > 0) & (variance > 1e-6 * pooled)                           # less is rounding, of a gene that was 0 in all cells
     k = d[use]
-    # of equal variances, the logarithm of a measured one has a known spread; what it has beyond tells how unequal they are
-    e = np.log((variance / np.maximum(pooled, 1e-300))[use]) - digamma(k / 2) + np.log(k / 2)
-    prior, middle = _prior_of(e, k) if len(e) else (np.inf, 0.)
+    prior, middle = variance_prior((variance / np.maximum(pooled, 1e-300))[use], k) if len(k) else (np.inf, 0.)
     if np.isinf(prior): return np.broadcast_to(usual, variance.shape).copy(), np.full(len(variance), float(whole))
     usual = usual * np.exp(middle)                                       # of unequal variances the mean is no usual one
     return (prior * usual + d * np.nan_to_num(variance)) / (prior + d), np.minimum(prior + np.median(d, 1), whole)
