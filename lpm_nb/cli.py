@@ -136,16 +136,17 @@ def predict_table(
     table:pd.DataFrame, # perturbation, context [, dose, time] [, n_replicates] [, readout]
     *,
     unknown:str='error',# 'error' or 'prior'
-) -> pd.DataFrame: # the rows of the table, with its own columns, and readout, value, std
+) -> pd.DataFrame: # the rows of the table, with its own columns (what it has as value and std is 'given value', 'given std'), and readout, value, std
     "Predictions as a long table in the order of the request."
     check_columns(table, ['perturbation', 'context'], optional=['dose', 'time', 'readout'])
     canon = canonical_experiments(table).astype(dict(perturbation=str, context=str))
     table = table.reset_index(drop=True)
     row, distinct = pd.factorize(pd.MultiIndex.from_frame(canon))
     asked = canon.iloc[np.unique(row, return_index=True)[1]].reset_index(drop=True)
-    wanted = None
+    wanted = asked_for = None
     if 'readout' in table.columns:
         wanted = canonical_labels(table['readout'], 'readout').astype(str)
+        asked_for = set(wanted)
         check_known(dict.fromkeys(wanted), [r for rs in model.vocab.readouts.values() for r in rs], 'readout')
     from lpm_nb.data.ranges import outside_range
     if unknown == 'error': model.check_experiments(asked)
@@ -160,7 +161,7 @@ def predict_table(
     for screen in dict.fromkeys(n for ns in home.values() for n in ns):
         mine = np.flatnonzero(asked['context'].map({c: screen in ns for c, ns in home.items()}).to_numpy(bool))
         have = model.vocab.readouts[screen]
-        j = [k for k, r in enumerate(have) if wanted is None or r in set(wanted)]
+        j = [k for k, r in enumerate(have) if asked_for is None or r in asked_for]
         if not j: continue
         mean, std = (x[:, j].ravel() for x in model.predict_screen(screen, asked.iloc[mine], unknown=unknown))
         said = pd.DataFrame(dict(_asked=np.repeat(mine, len(j)), readout=np.tile([have[k] for k in j], len(mine)), value=mean, std=std))
@@ -172,7 +173,7 @@ def predict_table(
             f"{', '.join(map(repr, model.screens_of(canon['context'][k])))}); leave the column `readout` out to get what there is")
     # what two screens of a context share, the first one says
     long = pd.concat(parts, ignore_index=True).drop_duplicates(['_row', 'readout']).sort_values('_row', kind='stable')
-    table = table.drop(columns=[c for c in ('readout', 'value', 'std') if c in table])
+    table = table.drop(columns=[c for c in ('readout',) if c in table]).rename(columns={c: f'given {c}' for c in ('value', 'std') if c in table})
     for c in table.columns.difference(list(canon)):                    # of a .csv all is text: numbers of the request come back as numbers
         x = pd.to_numeric(table[c], errors='coerce') if table[c].dtype == object else table[c]
         if x.notna().all() and (x.astype(str) == table[c].astype(str)).all(): table[c] = x
@@ -303,13 +304,23 @@ def run_evaluation(
     from lpm_nb.model.lpm import paper_config
     config = config or default_config(atlas)
     result_folder(out)
+    keep = out/'.checkpoint'
     def fit(config, label, share=split):
         bar, on_epoch = _progress(config.epochs, config.members, quiet)
         t = time.perf_counter()
-        with bar: m = fit_lpm(atlas, split=share, config=config, seed=seed, device=device, on_epoch=on_epoch, jobs=jobs)
+        mine = keep/label.split(',')[0]
+        def learn(): return fit_lpm(atlas, split=share, config=config, seed=seed, device=device, on_epoch=on_epoch, jobs=jobs, checkpoint=mine)
+        with bar:
+            try: m = learn()
+            except ModelError as e:
+                if 'other data or settings' not in str(e): raise
+                say(f"{mine} is of an unfinished run with other data or settings; starting anew", quiet)
+                shutil.rmtree(mine)
+                m = learn()
         say(f"{label}: {time.perf_counter() - t:.0f} s", quiet)
         return m
     model = fit(config, 'LPM')
+    model.save(out/'model')                                              # whatever befalls the baselines
     methods = {'LPM': _Prior(model)}
     if paper_epochs and not any(s.obs['dose'].nunique() > 1 for s in atlas.values()):
         widest = max(len(s.readouts) for s in atlas.values())

@@ -244,6 +244,8 @@ def _means(scores, dataset, methods, champion, seed):
             out.append((m, dataset, readout, metric, *bootstrap(w[m], groups=who, seed=seed), *lead))
     return out
 
+def _interval(draws): return np.nanquantile(draws, [.025, .975]) if np.isfinite(draws).any() else (np.nan, np.nan)   # a draw without the hub of all pairs has none
+
 def _pooled_summary(pooled, dataset, champion):
     "The same of scores over all experiments, of which the resampling is at hand."
     out = []
@@ -251,8 +253,8 @@ def _pooled_summary(pooled, dataset, champion):
         c = names.index(champion)
         for i, m in enumerate(names):
             lead = (np.nan,) * 3
-            if m != champion: lead = (r[c] - r[i], *np.quantile(draws[:, c] - draws[:, i], [.025, .975]))
-            out.append((m, dataset, readout, metric, r[i], *np.quantile(draws[:, i], [.025, .975]), *lead))
+            if m != champion: lead = (r[c] - r[i], *_interval(draws[:, c] - draws[:, i]))
+            out.append((m, dataset, readout, metric, r[i], *_interval(draws[:, i]), *lead))
     return out
 
 

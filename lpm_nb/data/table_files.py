@@ -41,7 +41,8 @@ def _decimal_commas(t, name):
 
 def _with_zeros(t, path, how, most=20):
     "Numbers with zeros at their front, such as the compound 0013, are names, and stay as they are written."
-    whole = [j for j, c in enumerate(t.columns) if pd.api.types.is_integer_dtype(t[c])][:most] if isinstance(t.index, pd.RangeIndex) else []
+    def integers(x): return pd.api.types.is_integer_dtype(x) or (pd.api.types.is_float_dtype(x) and x.isna().any() and (x.dropna() % 1 == 0).all())     # an empty cell makes them decimals
+    whole = [j for j, c in enumerate(t.columns) if integers(t[c])][:most] if isinstance(t.index, pd.RangeIndex) else []
     if not whole: return t
     text = pd.read_csv(path, **how, usecols=whole, dtype=str)
     return t.assign(**{c: text[c] for c in text if text[c].str.match(r'\s*0\d').any()})

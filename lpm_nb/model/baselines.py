@@ -219,17 +219,20 @@ def _fit_members(method, params, g):
     "Fits of the singles, a context each, and for `members + low rank` what their pairs have in common."
     members, fits, pairs = _members(g.perturbations), {}, {}
     for j in range(len(g.contexts)):
-        rows = np.flatnonzero(~np.isnan(g.Y[:, j]).any(1))
+        rows = np.flatnonzero(np.isnan(g.Y[:, j]).mean(1) <= .5)
         if not len(rows): continue
         mine, y = [members[i] for i in rows], g.Y[rows, j].astype(np.float64)
-        fits[j] = fit_members(mine, y, ridge=params['ridge'])
+        gap = np.isnan(y)
+        y = np.where(gap, np.where(gap, 0, y).sum(0) / np.maximum((~gap).sum(0), 1), y)
+        for _ in range(10 if gap.any() else 1):                                 # single gaps as the fit itself has them
+            fits[j] = level, effect = fit_members(mine, y, ridge=params['ridge'])
+            if gap.any(): y = np.where(gap, np.stack([level + sum(effect[a] for a in m) for m in mine]), y)
         if method == 'members + low rank' and y.shape[1] == 1 and sum(len(m) == 2 for m in mine) >= 20:
             pairs[j] = _interactions(mine, fits[j], y[:, 0], params['noise'])
     return dict(fits=fits, pairs=pairs)
 
 def _answer_members(g, labels, c):
-    r = next(iter(g['fits'].values()))[0].shape[0]
-    out = np.zeros((len(labels), r))
+    out = np.zeros((len(labels), len(g['readouts'])))
     for i, (x, j) in enumerate(zip(labels, c)):
         if j not in g['fits']: continue
         level, effect = g['fits'][j]

@@ -15,7 +15,7 @@ import pandas as pd
 from fastcore.basics import patch
 from scipy.sparse import csr_matrix
 from ..core import format_perturbation, parse_perturbation
-from ..data.effects import Effects, effect_labels, related_screens, split_labels, texts, with_related
+from ..data.effects import Effects, related_screens, split_labels, texts, treated_labels, with_related
 from ..data.screen import Atlas
 from ..data.stored import is_large, row_chunks
 from .amounts import decades_beyond, predict_amounts, fit_amounts, log_amounts, fitted_amounts
@@ -41,7 +41,7 @@ class ClassicalModel:
     "One simple model of a group of screens. Made by `fit_classical`."
     method:str              # one of `CLASSICAL`
     screens:list[str]     # the group
-    # labels of perturbations, see `effect_labels`; of atoms for models of pairs; of amounts perturbations without them
+    # labels of perturbations, see `treated_labels`; of atoms for models of pairs; of amounts perturbations without them
     rows:list[str]
     contexts:list[str]    # contexts
     # level (c, r), answers (p, c, k), basis (k, r), of few readouts measured (p, c, k), of sums of profiles what is the same everywhere
@@ -69,7 +69,7 @@ class ClassicalModel:
             out[i] = t['level'][c[i]] + t['members'][c[i], a[i]]
             return out
         if self.method not in OF_MEMBERS:
-            p = pd.Index(self.rows).get_indexer(effect_labels(table))
+            p = pd.Index(self.rows).get_indexer(treated_labels(table))
             i = np.flatnonzero((p >= 0) & (c >= 0))
             i = i[~np.isnan(t['answers'][p[i], c[i], 0])]
             out[i] = t['level'][c[i]] + t['answers'][p[i], c[i]] @ t['basis'][:t['answers'].shape[2]]
@@ -389,7 +389,7 @@ class _Material:
     def __init__(self, atlas, *, names, rows, scaling, basis, levels, weights):
         self.names, self.everyone, self.rows, self.basis, self.levels, self._dense = names, list(atlas), rows, basis, levels, {}
         self.screens, obs = list(atlas.values()), [s.obs[rows[n]] for n, s in atlas.items()]
-        self.P, self.C = (np.concatenate([f(o) for o in obs]) for f in (effect_labels, lambda o: texts(o['context'])))
+        self.P, self.C = (np.concatenate([f(o) for o in obs]) for f in (treated_labels, lambda o: texts(o['context'])))
         # of few readouts controls tell levels
         self.used = (self.P != '') | (basis is None and len(self.screens[0].readouts) < 20 and not any(len(m) > 1 for s in self.screens
             for m in s.members.values()))
@@ -595,7 +595,7 @@ def _extend_related(model, P, C, V, levels):
 # %% ../../nbs/model/06c_classical.ipynb #1851df43
 def extend_classical(
     model:ClassicalModel, # fitted before
-    P:np.ndarray,    # (n,) labels of the perturbations of new experiments, see `effect_labels`; '' = control
+    P:np.ndarray,    # (n,) labels of the perturbations of new experiments, see `treated_labels`; '' = control
     C:np.ndarray,    # (n,) their contexts
     *,
     V:np.ndarray,    # (n, r) their values, standardised

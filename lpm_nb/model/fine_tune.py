@@ -14,7 +14,7 @@ import torch
 from fastcore.basics import patch
 import lpm_nb.model.unseen  # noqa: F401  adds methods
 from ..core import DataError, DataWarning, ModelError, rng
-from ..data.effects import effect_labels, extend_effects, texts
+from ..data.effects import extend_effects, texts, treated_labels
 from ..data.blocks import atlas_blocks
 from ..data.scaling import standardise
 from ..data.vocab import Vocab, at_all_doses, build_vocab
@@ -134,7 +134,7 @@ def _extend_stack(model, atlas, masks, *, scaling, levels, weights):
             models.append(f)
             continue
         obs = [atlas[n].obs[masks[n]] for n in mine]
-        P, C = (np.concatenate([g(o) for o in obs]) for g in (effect_labels, lambda o: texts(o['context'])))
+        P, C = (np.concatenate([g(o) for o in obs]) for g in (treated_labels, lambda o: texts(o['context'])))
         w = np.concatenate([weights.get(n, np.ones(len(masks[n]), np.float32))[masks[n]] for n in mine]) if any(n in weights for n in mine) else None
         models.append(extend_classical(f, P, C, weight=w, V=np.concatenate([(atlas[n].X[masks[n]] - scaling[n][0]) / scaling[n][1] for n in mine]),
             effects=next((e for e in model.effects if f.screens[0] in e.screens), None), levels=levels))
