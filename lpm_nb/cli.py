@@ -92,6 +92,8 @@ def train(
     quiet = quiet or not first
     as_json = as_json and first
     check_known([recipe], ['predict', 'map'], 'recipe')
+    if decoder == 'paper' and (recipe != 'predict' or together):
+        raise DataError("the paper's decoder has its published settings; leave --recipe and --together out")
     if out.exists() and not (out/'provenance.json').exists() and any(out.iterdir() if out.is_dir() else [out]):
         raise StorageError(f"{out} exists and is no model folder; choose another name or remove it")
     if (out/'provenance.json').exists() and not overwrite: raise StorageError(f"a model is in {out} already; choose another --out, or "
@@ -377,9 +379,9 @@ def evaluate(
     atlas = Atlas([read_input(s, quiet=quiet) for s in screens])
     result_folder(out)
     if model is not None:
-        if split != 'pairs' or test != .15 or any((context, only, members, epochs)):
+        if split != 'pairs' or test != .15 or any((context, only, members, epochs, seed, device, jobs)) or paper_epochs != 12:
             raise DataError("--model scores a trained model on all experiments of the screens; --split, --test, --context, --only, "
-                "--members and --epochs are for training one: leave them out")
+                "--members, --epochs, --seed, --device, --jobs and --paper-epochs are for training one: leave them out")
         return _score_model(load_lpm(model), atlas, out, as_json, quiet)
     changes = {k: v for k, v in dict(members=members, epochs=epochs).items() if v is not None}
     e = run_evaluation(atlas, _make_split(atlas, split, test, seed, context, only), out=out, seed=seed,

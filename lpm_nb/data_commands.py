@@ -13,7 +13,7 @@ from typing import Annotated, Optional
 import numpy as np
 import pandas as pd
 import typer
-from .console import Bars, Json, Quiet, read_input, say, show_table, write_table
+from .console import WRITTEN, Bars, Json, Quiet, check_ending, read_input, say, show_table, write_table
 from .core import DataError, LPMError, StorageError, check_known, split_dose
 from .data.screen import Atlas, Screen
 
@@ -50,6 +50,7 @@ def data_describe(
     """
     from lpm_nb.data.quality import check_screen
     from lpm_nb.data.sources import CATALOGUE, list_sources, read_annotation
+    if figure is not None: check_ending(figure, ('.png', '.svg', '.pdf'))
     src = CATALOGUE.get(name)
     facts = dict(title=src.title, unit=src.unit, licence=src.licence, citation=src.citation, traps=src.traps,
         fetch=src.fetch) if src else {}
@@ -88,6 +89,7 @@ def data_get(
 
     Examples: [bold]lpm data get gdsc2 --out gdsc2.h5ad[/bold]   ·   [bold]lpm data get lincs-compounds --dry-run[/bold]
     """
+    if out is not None: check_ending(out, ('.h5ad', '.zarr', *WRITTEN))
     from lpm_nb.data.fetch import fetch_file, files_home, plan_fetch
     from lpm_nb.data.harmonise import HGNC
     from lpm_nb.data.public import PUBLIC, get_public, screens_home

@@ -9,7 +9,7 @@ __all__ = ['TASKS', 'SUITES', 'ONE_SCREEN', 'PAPER', 'CURVES', 'Task', 'by_gene'
 # %% ../nbs/15_suite.ipynb #3f0d1618
 import base64, hashlib, io, json, os, tempfile, time, warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 import jinja2
@@ -111,8 +111,8 @@ SUITES = {'quick': ['simulated pairs', 'simulated growth'], 'core': [t for t in 
 # %% ../nbs/15_suite.ipynb #46e5211c
 def _blind(atlas, split):
     "The atlas with the test values taken out: what a method may see."
-    return atlas.select({n: ~split.test[n] for n in atlas}), Split(split.name, {n: split.train[n][~split.test[n]] for n in atlas},
-        {n: split.valid[n][~split.test[n]] for n in atlas}, {n: np.zeros((~split.test[n]).sum(), bool) for n in atlas}, split.seed)
+    return atlas.select({n: ~split.test[n] for n in atlas}), replace(split, train={n: split.train[n][~split.test[n]] for n in atlas},
+        valid={n: split.valid[n][~split.test[n]] for n in atlas}, test={n: np.zeros((~split.test[n]).sum(), bool) for n in atlas})
 
 ONE_SCREEN, PAPER = 'LPM, one screen', 'paper decoder'
 
@@ -136,8 +136,8 @@ def _fit(method, atlas, split, task, seed, members, paper, device, config):
         except DataError: return model                                 # too few genes to learn from
     if method == ONE_SCREEN:
         alone = atlas.select({n: np.full(s.n_experiments, n == task.screen) for n, s in atlas.items()})
-        return _fit('LPM', alone, Split(split.name, *({task.screen: part[task.screen]} for part in (split.train, split.valid, split.test)),
-            split.seed), task, seed, members, paper, device, config)
+        mine = replace(split, **{k: {task.screen: getattr(split, k)[task.screen]} for k in ('train', 'valid', 'test')})
+        return _fit('LPM', alone, mine, task, seed, members, paper, device, config)
     if method == PAPER: return fit_lpm(atlas, split=split, config=paper, seed=seed, device=device)
     return fit_baseline(method, atlas, split=split, seed=seed, knowledge=_relations() if method in INFORMED else None)
 
@@ -371,8 +371,8 @@ def _shrink(atlas, split, share, by, seed):
     others = sorted({x for s in atlas.values() for x in s.obs[by].astype(str).unique()} - tested - {''})
     keep = tested | {''} | set(rng(seed, 'scaling').permutation(np.array(others, object))[:int(round(share * len(others)))])
     here = {n: s.obs[by].astype(str).isin(keep).to_numpy() for n, s in atlas.items()}
-    return Split(f'{split.name}, {share:.0%} of the {by}s', {n: split.train[n] & here[n] for n in atlas},
-        {n: split.valid[n] & here[n] for n in atlas}, split.test, split.seed), len(keep - {''})
+    return replace(split, name=f'{split.name}, {share:.0%} of the {by}s', train={n: split.train[n] & here[n] for n in atlas},
+        valid={n: split.valid[n] & here[n] for n in atlas}), len(keep - {''})
 
 def _few_contexts(atlas, split, seed, share=.25):
     "The same split, its test part in a quarter of the contexts only."

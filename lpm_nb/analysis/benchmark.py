@@ -288,7 +288,7 @@ def evaluate(
     scores, summary, kept, ceiling = [], [], {}, {}
     check_known(list(noise or {}), list(atlas), 'screen')
     for n, s in atlas.items():
-        test = split.test[n]
+        test = split.test[n] & (s.obs['perturbation'] != '').to_numpy()      # of whole contexts controls are held out as well, and are no effects
         if not test.any() or (screens is not None and n not in screens): continue
         table, Y, train = s.obs[test], s.X[test], split.train[n] | split.valid[n]
         preds = _predictions(methods, n, table, Y)
@@ -372,6 +372,12 @@ def to_cell_eval(
     mine = [j for j, r in enumerate(screen.readouts) if r.startswith(prefix)]
     if not mine: raise DataError(f"expected readouts that begin with {prefix!r}, got {', '.join(map(repr, screen.readouts[:3]))}")
     X = np.asarray(screen.X[:, mine], np.float32)
+    if (gap := np.isnan(X).any(0)).any():
+        if gap.all(): raise DataError(f"every gene of {screen.name!r} lacks a value somewhere, and cell-eval knows no gaps; choose experiments or "
+            "genes that were measured: screen.select(…)")
+        warnings.warn(f"{int(gap.sum()):,} of {len(mine):,} genes of {screen.name!r} lack a value somewhere and are left out: cell-eval knows no "
+            "gaps", DataWarning, stacklevel=2)
+        X, mine = X[:, ~gap], [j for j, k in zip(mine, gap) if not k]
     below = float((X < 0).mean())
     if below > .01:
         warnings.warn(f"{below:.0%} of the values of {screen.name!r} are below 0 and are set to it: cell-eval expects logarithms of "
@@ -382,4 +388,4 @@ def to_cell_eval(
         name = name + ['' if np.isnan(d) else f'@{d:g}' for d in screen.obs['dose'].to_numpy(float)]
     if screen.obs['time'].nunique() > 1: line = line + ['' if np.isnan(t) else f'@{t:g}h' for t in screen.obs['time'].to_numpy(float)]
     obs = pd.DataFrame(dict(target_gene=name.where(name != '', control).to_numpy(), celltype=line.to_numpy()), index=[str(i) for i in range(len(X))])
-    return ad.AnnData(np.nan_to_num(np.maximum(X, 0)), obs, pd.DataFrame(index=[screen.readouts[j].removeprefix(prefix) for j in mine]))
+    return ad.AnnData(np.maximum(X, 0), obs, pd.DataFrame(index=[screen.readouts[j].removeprefix(prefix) for j in mine]))

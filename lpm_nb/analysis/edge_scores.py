@@ -96,15 +96,17 @@ def score_cells(
     return pd.DataFrame(out)
 
 # %% ../../nbs/analysis/13b_edge_scores.ipynb #1f043790
-def _shuffled(s, t, g, swaps=10):
-    "Targets exchanged between edges, keeping every gene's number of edges; no self edges, no repeats."
+def _shuffled(s, t, g, swaps=10, directed=True):
+    "Targets exchanged between edges, keeping every gene's number of edges; no self edges, no repeats, undirected ones in neither order."
     t, n = t.copy(), len(s)
-    have = set(zip(s.tolist(), t.tolist()))
+    def edge(x, y): return (x, y) if directed or x < y else (y, x)
+    have = set(map(edge, s.tolist(), t.tolist()))
     for a, b in zip(g.integers(n, size=swaps * n), g.integers(n, size=swaps * n)):
-        if s[a] == t[b] or s[b] == t[a] or (s[a], t[b]) in have or (s[b], t[a]) in have: continue
-        have -= {(s[a], t[a]), (s[b], t[b])}
+        new = {edge(s[a], t[b]), edge(s[b], t[a])}
+        if s[a] == t[b] or s[b] == t[a] or len(new) < 2 or new & have: continue
+        have -= {edge(s[a], t[a]), edge(s[b], t[b])}
         t[a], t[b] = t[b], t[a]
-        have |= {(s[a], t[a]), (s[b], t[b])}
+        have |= new
     return t
 
 # %% ../../nbs/analysis/13b_edge_scores.ipynb #0e0d78af
@@ -139,7 +141,7 @@ def score_relations(
     out, g = [], rng(seed, 'degrees')
     for n in sorted({min(int(x), len(s)) for x in k}):
         h = hits(s[:n], t[:n])
-        null = np.array([hits(s[:n], _shuffled(s[:n], t[:n], g)) / n for _ in range(permutations if n else 0)] or [np.nan])
+        null = np.array([hits(s[:n], _shuffled(s[:n], t[:n], g, directed=directed)) / n for _ in range(permutations if n else 0)] or [np.nan])
         mean, sd = null.mean(), null.std(ddof=1) if len(null) > 1 else np.nan
         out.append(dict(k=n, hits=h, precision=h / n if n else np.nan, recall=h / possible if possible else np.nan, random=mean,
             random_sd=sd, fold=h / n / mean if n and mean > 0 else np.nan, z=(h / n - mean) / sd if n and sd > 0 else np.nan))

@@ -63,6 +63,11 @@ def _follow(requests, url, **how):
     raise FetchError(f"{url} was redirected more than ten times")
 
 # %% ../../nbs/data/02b_fetch.ipynb #3604f75e
+def _read_note(path):
+    "What is known of a part that came before; nothing where that was cut short."
+    try: return json.loads(path.read_text(encoding='utf-8'))
+    except (FileNotFoundError, ValueError): return {}
+
 class _Resume:
     "A downloader for pooch that goes on where it stopped."
     def __init__(self, remote, part, tries, timeout, on_bytes):
@@ -91,7 +96,7 @@ class _Resume:
 
     def _once(self, url, note):
         import requests
-        have, known = self._have(), json.loads(note.read_text(encoding='utf-8')) if note.exists() else {}
+        have, known = self._have(), _read_note(note)
         if have and (known.get('url') != url or not known.get('validator')):
             self.part.unlink()
             have = 0
@@ -102,7 +107,7 @@ class _Resume:
                 total = self._accept(r, have)
                 if r.status_code != 206: have = 0
                 etag = r.headers.get('ETag', '')
-                note.write_text(json.dumps(dict(url=url, validator=etag if etag and not etag.startswith('W/')
+                with atomic_path(note) as tmp: tmp.write_text(json.dumps(dict(url=url, validator=etag if etag and not etag.startswith('W/')
                     else r.headers.get('Last-Modified', ''), total=total)), encoding='utf-8')
                 if self.on_bytes: self.on_bytes(have, total)
                 with open(self.part, 'ab' if have else 'wb') as f:

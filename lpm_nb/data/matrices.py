@@ -143,7 +143,8 @@ def blocks(self:MatrixFile,
     if len(rows) and (np.diff(rows) <= 0).any(): raise DataError("expected rows in ascending order, each once")
     lo, hi = (0, self.shape[1]) if columns is None or not len(columns) else (int(np.min(columns)), int(np.max(columns)) + 1)
     chunk = self.data.chunks[0] if self.dense and self.data.chunks else 1
-    size = max(1, int(megabytes * 1e6 / (4 * (hi - lo))) // chunk) * chunk
+    width = hi - lo if self.dense else max(hi - lo if columns is None else len(columns), self.shape[1] // 10)    # of sparse rows all columns come
+    size = max(1, int(megabytes * 1e6 / (4 * width)) // chunk) * chunk
     at = start
     while at < len(rows):
         first = int(rows[at])
@@ -153,9 +154,8 @@ def blocks(self:MatrixFile,
         sparse = not self.dense
         x = self._rows()[first:last] if sparse else self.data[first:last, lo:hi]
         if to - at < last - first: x = x[rows[at:to] - first]
-        x = x.toarray() if sparse else x
-        yield np.arange(at, to), (x if columns is None else x[:, np.asarray(columns) - (0 if sparse else lo)]).astype(np.float32,
-            copy=False)
+        if columns is not None: x = x[:, np.asarray(columns) - (0 if sparse else lo)]
+        yield np.arange(at, to), (x.toarray() if sparse else x).astype(np.float32, copy=False)
         at = to
 
 # %% ../../nbs/data/02c_matrices.ipynb #7037db8f

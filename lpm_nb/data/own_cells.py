@@ -7,7 +7,7 @@ __all__ = ['from_h5ad']
 
 # %% ../../nbs/data/03k_own_cells.ipynb #own-ce003
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -198,7 +198,11 @@ def from_h5ad(
     "What an AnnData file would be as a screen. `DataError` where it has several readings, and says which."
     f, ours = _annotated(asked.path, asked.layer)
     if ours:
-        s = Screen.read(asked.path)
+        s, plain = Screen.read(asked.path), Asked(asked.files, asked.name)
+        ignored = [f.name for f in fields(Asked) if f.name not in ('files', 'name') and getattr(asked, f.name) != getattr(plain, f.name)]
+        if ignored: raise DataError(f"{asked.path} is a Screen already, with labels and units of its own, so that {', '.join(f'{x}=' for x in ignored)} "
+            "would change nothing; leave it out, or change the screen: Screen.read(…)")
+        if asked.name != asked.path.name.split('.')[0]: s = s.select(name=asked.name)
         return Understood(asked.path, 'experiments', {}, {'already': 'a Screen', 'experiments': f'{s.n_experiments:,}',
             'readouts': f'{len(s.readouts):,}'}, [], s.name, lambda **go: s)
     if asked.genes is not None: check_known([asked.genes], f.var.columns.tolist(), 'column of var')

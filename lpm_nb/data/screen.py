@@ -535,9 +535,11 @@ def add_kind(
 def _of_readouts(screen, rows, readouts, name):
     "`select` of some readouts: without experiments in which none of them was measured."
     check_known(readouts, screen.readouts, 'readout')
+    if len(set(readouts)) < len(readouts): raise DataError(f"expected every readout once, got {len(readouts) - len(set(readouts))} repeated (first: "
+        f"{pd.Series(readouts)[pd.Series(readouts).duplicated()].iloc[0]!r})")
     if screen.stored is not None: raise DataError("of a screen on disk, choose experiments first and read them: screen.select(rows).load().select(readouts=…)")
     s = screen.select(rows, name=name)
-    X = s.X[:, [s.readouts.index(r) for r in readouts]]
+    X = s.X[:, pd.Index(s.readouts).get_indexer(readouts)]
     if (lost := np.isnan(X).all(1)).any():
         warnings.warn(f"{int(lost.sum()):,} of {len(X):,} experiments of {s.name!r} have no value of the chosen readouts and are left out", DataWarning, stacklevel=3)
         s = s.select(~lost)
@@ -579,8 +581,9 @@ def with_no_effect(
     check_known(value, self.readouts, 'readout', hint='It was given a value of no effect')
     if not value or not np.isfinite(list(value.values())).all(): raise DataError("expected finite numbers as values of no "
         f"effect, got {value}")
+    at = {r: j for j, r in enumerate(self.readouts)}
     for r, v in value.items():                                         # a hundredfold mistake looks like any other number
-        usual = np.nanquantile(np.abs(self.X[:, self.readouts.index(r)]), .9)
+        usual = np.nanquantile(np.abs(self.X[:, at[r]]), .9)
         if (v == 1 and usual > 10) or (v == 100 and usual < 5):
             warnings.warn(f"no effect of {r!r} is said to be {v:g}, while nine in ten values lie within ±{usual:.3g}: if these are "
                 f"{'per cent, it is 100' if v == 1 else 'fractions, it is 1'}", DataWarning, stacklevel=2)
@@ -594,7 +597,8 @@ def with_no_effect(
             unit=self.adata.var['unit'].astype(str).tolist(),
             **o, **{k: v for k, v in self.meta.items() if v})
     for k, x in self.adata.layers.items():
-        out.adata.layers[k] = np.concatenate([x, np.full(nothing.shape, int(bare['n_replicates'].max()) if k == 'counts' else np.nan, x.dtype)])
+        unknown = int(bare['n_replicates'].max()) if k == 'counts' else np.nan if x.dtype.kind == 'f' else 0
+        out.adata.layers[k] = np.concatenate([x, np.full(nothing.shape, unknown, x.dtype)])
     for k in self.obs.columns.difference(OBS, sort=False):             # of what stands beside, nothing is known
         v = self.obs[k]
         plain = pd.api.types.is_numeric_dtype(v) and not pd.api.types.is_bool_dtype(v)

@@ -216,11 +216,14 @@ class ScreenWriter:
             warnings.simplefilter('ignore')
             a.write_zarr(self.partial)
         self.root = zarr.open_group(self.partial, mode='r+', use_consolidated=False)
-        for at in ['X', *(f'layers/{l}' for l in self.layers)]:
-            if at in self.root: del self.root[at]
-            z = self.root.create_array(at, shape=self.shape, chunks=(self.chunk, k), dtype='f4', fill_value=np.nan)
-            z.attrs.update({'encoding-type': 'array', 'encoding-version': '0.2.0'})
+        for at in ['X', *(f'layers/{l}' for l in self.layers)]: self.make(at)
         self._note()
+
+    def make(self, at, dtype=np.dtype('f4')):
+        "An empty matrix in its place."
+        if at in self.root: del self.root[at]
+        z = self.root.create_array(at, shape=self.shape, chunks=(self.chunk, self.shape[1]), dtype=dtype, fill_value=np.nan if np.dtype(dtype).kind == 'f' else 0)
+        z.attrs.update({'encoding-type': 'array', 'encoding-version': '0.2.0'})
 
 # %% ../../nbs/data/01b_stored.ipynb #2d849bc7
 @patch
@@ -269,7 +272,6 @@ def close(self:ScreenWriter) -> Path: # the finished folder
     "Give the folder its name, once every row was written."
     left = self.missing(1)
     if left: raise DataError(f"{sum(b - a for a, b in left)} of {self.shape[0]} rows were not written yet (first: {left[0][0]})")
-    (self.partial/'progress.json').unlink()
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         zarr.consolidate_metadata(self.partial.as_posix())
@@ -278,6 +280,7 @@ def close(self:ScreenWriter) -> Path: # the finished folder
         shutil.rmtree(old, ignore_errors=True)
         self.path.rename(old)
     self.partial.rename(self.path)
+    (self.path/'progress.json').unlink()                                # last: whoever is stopped before finds all of it written
     shutil.rmtree(old, ignore_errors=True)
     return self.path
 
@@ -294,5 +297,8 @@ def copy_screen(
         raise DataError(f"{path} holds the values of screen {screen.name!r} themselves; write to another path, and move it there afterwards")
     w = ScreenWriter(path, screen.obs, readouts=screen.readouts, name=screen.name, unit=screen.adata.var['unit'].astype(str).tolist(),
         layers=list(screen.layers), **{k: v for k, v in screen.meta.items() if v})
+    if not w.done:                                                      # as they were: columns beside, and whole numbers
+        ad.io.write_elem(w.root, 'obs', screen.obs)
+        for n, l in screen.layers.items(): w.make(f'layers/{n}', l.dtype)
     for at, x in row_chunks(screen.X): w.put(int(at[0]), x, **{n: l[at] for n, l in screen.layers.items()})
     return w.close()

@@ -210,7 +210,8 @@ def read_replogle_bulk(
     labels = label_atoms(gene.unique(), kind='CRISPRi')
     p = gene.map(labels).to_numpy()[keep]
     return Screen.from_arrays(X[:, seen], perturbation=p, context=[f'{line}|{assay}'] * len(p),
-        readouts=[f'expr:{g}' for g, k in zip(symbol, seen) if k], unit='z against controls of the gem group', name=name, replicates='mean')
+        readouts=[f'expr:{g}' for g, k in zip(symbol, seen) if k], unit='z against controls of the gem group', name=name, replicates='mean',
+        n_replicates=None if c is None else n[keep])
 
 # %% ../../nbs/data/02g_tables.ipynb #5d638cc9
 def read_open_problems(

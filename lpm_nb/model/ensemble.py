@@ -124,6 +124,7 @@ def choose_device(
         return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if rank_and_size()[1] > 1 else 'cuda'
     try: kind = torch.device(device).type
     except (RuntimeError, TypeError) as e: raise DataError(f"expected device='cpu' or 'cuda', got {device!r}") from e
+    if kind not in ('cpu', 'cuda'): raise DataError(f"expected device='cpu' or 'cuda', got {device!r}: others have not been tried")
     if kind == 'cuda' and not torch.cuda.is_available():
         raise DataError(f"device={device!r} was asked for, but torch sees no CUDA GPU; device='cpu' trains everywhere")
     return str(device)

@@ -56,6 +56,7 @@ class LPMConfig:
         for k in ('width', 'hidden', 'rank', 'epochs', 'members', 'layers'):
             if not isinstance(getattr(self, k), (int, np.integer)): raise DataError(f"expected {k} as a whole number, got "
                 f"{getattr(self, k)!r}")
+            object.__setattr__(self, k, int(getattr(self, k)))
         for k in ('width', 'hidden', 'rank', 'epochs', 'members'):
             if getattr(self, k) < 1: raise DataError(f"expected {k} ≥ 1, got {getattr(self, k)}")
         for k, top in (('dropout', 1), ('valid', .5)):

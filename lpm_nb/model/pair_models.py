@@ -50,7 +50,7 @@ def pair_interactions(
 ): # atoms, contexts, tables: level (c, r), members (c, a, r), pairs (c, r, a, a); None if no context has enough pairs
     "Level, members and interactions of each context."
     members = [parse_perturbation(p) for p in P]
-    n_members = np.array([len(m) for m in members])
+    n_members = np.array([len(m) if len(set(m)) == len(m) else -1 for m in members])       # an atom twice is no pair, see `pairs_of_one_twice`
     atoms, contexts = sorted({a for m in members for a in m}), sorted(set(C))
     at = {a: k for k, a in enumerate(atoms)}
     r = V.shape[1]
@@ -303,7 +303,7 @@ def singles_from_pairs(
 ):
     "What perturbations do alone, from what they add in their pairs."
     members = [parse_perturbation(p) for p in P]
-    n = np.array([len(m) for m in members])
+    n = np.array([len(m) if len(set(m)) == len(m) else -1 for m in members])
     atoms = sorted({a for m in members for a in m})
     at, contexts, r = {a: k for k, a in enumerate(atoms)}, sorted(set(C)), V.shape[1]
     level, effects = np.full((len(contexts), r), np.nan, np.float32), np.full((len(contexts), len(atoms), r), np.nan, np.float32)
@@ -368,11 +368,11 @@ def pairs_of_known_alone(
             error[j, q] = left + np.nanmean(t['pairs'][j, q]**2)
         ask = new[:, None] | new[None]
         known = new | paired
-        ask &= known[:, None] & known[None]
+        ask &= known[:, None] & known[None] & ~np.eye(n_a, dtype=bool)
         pairs[j][:, ask] = 0 if elsewhere is None else elsewhere[j][:, ask]
     return None if np.isnan(pairs).all() else (atoms, contexts, dict(level=t['level'], members=effects, pairs=pairs, error=error))
 
-# %% ../../nbs/model/06b_pair_models.ipynb #13dfe03e
+# %% ../../nbs/model/06b_pair_models.ipynb #e5808260
 def _line_from(x, y):
     "(n,) y, and where it is missing the line from x; NaN where that is missing too."
     ok = ~np.isnan(x + y)

@@ -191,7 +191,7 @@ def embedding(self:TrainedLPM,
         names = sorted({r for rs in self.vocab.readouts.values() for r in rs})
         wanted = list(symbols or names)
         check_known(wanted, names, 'readout')
-        rows = torch.tensor([names.index(w) + 1 for w in wanted])
+        rows = torch.from_numpy(pd.Index(names).get_indexer(wanted) + 1)
         parts = [n.readout(rows) for n in nets]
     elif kind == 'context':
         wanted = list(symbols or self.vocab.contexts)
