@@ -89,7 +89,7 @@ def data_get(
 
     Examples: [bold]lpm data get gdsc2 --out gdsc2.h5ad[/bold]   ·   [bold]lpm data get lincs-compounds --dry-run[/bold]
     """
-    if out is not None: check_ending(out, ('.h5ad', '.zarr', *WRITTEN))
+    check_ending(out or f'{name}.h5ad', ('.h5ad', '.zarr', *WRITTEN))
     from lpm_nb.data.fetch import fetch_file, files_home, plan_fetch
     from lpm_nb.data.harmonise import HGNC
     from lpm_nb.data.public import PUBLIC, get_public, screens_home

@@ -115,6 +115,14 @@ def _spreads(X, readouts, units):
     square = pd.Series(own**2).groupby(group).transform('mean').to_numpy()
     return np.where(square > 0, np.sqrt(square), 1)
 
+def _noise_of(screen, at):
+    "(n_readouts,) the usual standard error of each readout by its replicates, in units of that of the usual one; 1 where none is known, and of few readouts."
+    if screen.spread is None or len(at) < 20: return np.ones(len(at))
+    error = np.asarray(screen.spread[:])[:, at].astype(np.float64) / np.sqrt(np.maximum(screen.counts[:][:, at], 1))
+    if np.isnan(error).all(0).any(): return np.ones(len(at))
+    usual = np.nanmedian(error, 0)
+    return np.maximum(usual / max(np.median(usual), 1e-300), .1)
+
 def _centred(parts, against):
     "Effects: each readout against its mean over perturbations; few readouts also each perturbation against its own mean, in ten contexts and more that of each readout."
     Z = np.stack(parts, 1)                                             # perturbations × contexts × readouts
@@ -238,7 +246,8 @@ def embed_profiles(
             np.add.at(count, i, seen)
             Z = np.where(count > 0, total / np.maximum(count, 1), np.nan)              # doses and times are averaged
             parts.append(_hide_own(Z, everyone, mine))
-        spread = _spreads(X, mine, [units[j] for j in at])
+        noise = _noise_of(s, at)                                       # a noisy readout says less than a quiet one
+        spread = noise * _spreads(X / noise, mine, [units[j] for j in at])
         pieces.append((_centred([z / spread for z in parts], mean_of), s.contexts, mine))
     if not pieces: raise DataError("nothing to embed: none of the screens has the wanted readouts")
     return Embedding(_join(pieces, everyone).loc[wanted], name, centred=against is not None or len(wanted) < len(everyone))

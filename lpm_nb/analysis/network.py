@@ -438,6 +438,13 @@ def _trees(e, own, seed, n_estimators=500, learning_rate=.02, max_features=.1, s
     return _per_target(e, fit)
 
 # %% ../../nbs/analysis/13_network.ipynb #daaa91f2
+def _usual_error(e):
+    "(n_genes,) the usual standard error of what was measured of each gene, in units of that of the usual gene; 1 where none is known."
+    mine = np.ones(len(e.values), bool) if e.origin is None else (e.origin == 'measured').to_numpy()
+    if e.std is None or not (S := e.std.reindex(columns=e.values.columns).to_numpy(float)[mine]).size or np.isnan(S).all(0).any(): return np.ones(e.values.shape[1])
+    usual = np.nanmedian(S, 0)
+    return np.maximum(usual / max(np.median(usual), 1e-300), .1)
+
 def profile_correlation(
     effects:GeneEffects, # in one context
     *,
@@ -445,13 +452,14 @@ def profile_correlation(
 ) -> pd.DataFrame: # (n_sources, n_sources) correlation of response profiles; NaN on the diagonal
     "How alike the consequences of perturbing two genes are."
     e, at = effects, {g: j for j, g in enumerate(effects.genes)}
-    D = np.nan_to_num(e.values.to_numpy(float))
+    D, size = np.nan_to_num(e.values.to_numpy(float)), _usual_error(e)        # a noisy gene says less than a quiet one
+    D = D / size
     for i, s in enumerate(e.sources):
         if s in at: D[i, at[s]] = 0                                        # that the own transcript falls says nothing of function
     Z = D - D.mean(1, keepdims=True)
     length = (Z**2).sum(1)
     if e.std is not None and e.origin is not None:
-        length = length + unexplained * np.where((e.origin == 'predicted').to_numpy(), np.nan_to_num(e.std.to_numpy(float)**2).sum(1), 0)
+        length = length + unexplained * np.where((e.origin == 'predicted').to_numpy(), np.nan_to_num((e.std.reindex(columns=e.values.columns).to_numpy(float) / size)**2).sum(1), 0)
     R = (Z @ Z.T) / np.maximum(np.sqrt(np.outer(length, length)), 1e-12)
     np.fill_diagonal(R, np.nan)
     return pd.DataFrame(R, e.values.index, pd.Index(e.sources, name='target'))

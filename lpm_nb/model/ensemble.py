@@ -9,6 +9,7 @@ __all__ = ['CARRIED', 'default_config', 'map_config', 'fingerprint', 'choose_dev
 import copy, hashlib, json, os, platform, warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
@@ -349,6 +350,17 @@ def _tell_of_doses(atlas):
         f"({a!r} in {labels[a]!r} and {columns[a]!r}), and are taken for different things, so that they learn nothing of each other: "
         f"{columns[a]!r} with labels such as {a + '@10'!r} would be one with the other", DataWarning, stacklevel=3)
 
+def _tell_of_units(atlas, least=20, shared=3):
+    "Warn of profiles that have readouts and perturbations in common and another unit: they say nothing of each other."
+    of = {n: dict(zip(s.readouts, s.adata.var['unit'].astype(str).str.strip().str.casefold())) for n, s in atlas.items() if len(s.readouts) >= least}
+    for a, b in combinations(of, 2):
+        both = of[a].keys() & of[b].keys()
+        if len(both) < least or any(of[a][r] == of[b][r] or '' in (of[a][r], of[b][r]) for r in both): continue
+        same = len({p for p in atlas[a].perturbations if p} & set(atlas[b].perturbations))
+        if same >= shared: warnings.warn(f"screens {a!r} and {b!r} have {len(both):,} readouts and {same} perturbations in common, but not the unit "
+            f"({atlas[a].units[0]!r}, {atlas[b].units[0]!r}), so that effects are not carried over from one to the other. If both "
+            f"are changes of the same kind, on whatever scale, give them one unit: {b}.adata.var['unit'] = {atlas[a].units[0]!r}", DataWarning, stacklevel=3)
+
 def _tell_of_tails(atlas, masks, rare=.01, most=.5, enough=30):
     "Warn of readouts in which a few values have most of the variance."
     for n, s in atlas.items():
@@ -414,6 +426,7 @@ def fit_lpm(
         train, valid = ({n: m[n][keep[n]] for n in known} for m in (train, valid))
     _tell_of_tails(known, train)
     _tell_of_spelling(known)
+    _tell_of_units(known)
     _tell_of_doses(known)
     config = config or default_config(known)
     if config.decoder == 'paper' and any(s.obs['dose'].nunique() > 1 for s in known.values()):

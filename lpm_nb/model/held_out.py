@@ -89,7 +89,7 @@ def choose_folds(
             "they are predicted; take the standard deviation for that of all values", DataWarning, stacklevel=3)
         return nothing, n, False
     folds = _folds(atlas, masks, dict.fromkeys(atlas, n), seed)[0]
-    return leave, n, False
+    return leave, n, True
 
 # %% ../../nbs/model/06l_held_out.ipynb #e840948d
 def hide_values(
