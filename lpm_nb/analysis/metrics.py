@@ -125,7 +125,7 @@ def discrimination(
     if n < 2: return np.full(n, np.nan)
     return ((sim < own - 1e-12).sum(1) + .5 * ((np.abs(sim - own) <= 1e-12).sum(1) - 1)) / (n - 1)
 
-# %% ../../nbs/analysis/09_metrics.ipynb #a8f2e279
+# %% ../../nbs/analysis/09_metrics.ipynb #85a824ab
 def variance_prior(
     variance:np.ndarray, # (n,) measured variances, above 0
     df:np.ndarray,       # (n,) their degrees of freedom

@@ -372,7 +372,7 @@ def pairs_of_known_alone(
         pairs[j][:, ask] = 0 if elsewhere is None else elsewhere[j][:, ask]
     return None if np.isnan(pairs).all() else (atoms, contexts, dict(level=t['level'], members=effects, pairs=pairs, error=error))
 
-# %% ../../nbs/model/06b_pair_models.ipynb #2c63bcef
+# %% ../../nbs/model/06b_pair_models.ipynb #d0a3ee00
 def _line_from(x, y):
     "(n,) y, and where it is missing the line from x; NaN where that is missing too."
     ok = ~np.isnan(x + y)
