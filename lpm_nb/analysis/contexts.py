@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.optimize import nnls
 from scipy.stats import false_discovery_control, rankdata, t as student
 from .embedding import Embedding, similarity
-from .metrics import variance_prior
+from .metrics import replicate_errors
 from ..core import DataError, check_known, listed, parse_context, rng
 from ..data.effects import effect_labels
 from ..data.harmonise import line_names
@@ -121,22 +121,11 @@ def _own_spread(x, group, usual=10.):
     df = (n + usual)**2 / (n + usual**2 / len(x)) / 2.7
     return np.sqrt((n * own**2 + usual * whole**2) / (n + usual)), df
 
-def _error_of(spread, n):
-    "(n,) squared standard error of each value from the spread of its replicates, which is drawn towards that of all as far as they are alike, and its degrees of freedom; None where fewer than half have one."
-    d = np.where(np.isnan(spread), 0, np.maximum(n - 1, 0))
-    told = (d > 0) & (spread > 0)
-    if told.mean() < .5 or told.sum() < 30: return None
-    usual = np.sum(d[told] * spread[told]**2) / d[told].sum()
-    k = d[told]
-    prior, middle = variance_prior(spread[told]**2 / usual, k)
-    if np.isinf(prior): return np.full(len(n), usual) / n, np.full(len(n), d[told].sum())
-    return (prior * usual * np.exp(middle) + d * np.nan_to_num(spread)**2) / (prior + d) / n, prior + d
-
 def _by_replicates(x, n, spread):
     "(n,) factor of the spread of residuals by how sure each value is, and the degrees of freedom of that: by the spread of its replicates where they have one, else by their number; 1 where all are as sure."
     one, sure = np.ones(len(x)), np.full(len(x), np.inf)
     if (n <= 0).any() or len(x) < 30: return one, sure
-    if (told := _error_of(spread, n)) is not None: by, sure = told
+    if (told := replicate_errors(spread, n)) is not None: by, sure = told
     elif n.max() < 1.2 * n.min(): return one, sure
     else: by = 1 / n
     fit, A = np.full(len(x), np.median(x**2) * 2.198), np.stack([one * by.mean(), by], 1)

@@ -198,7 +198,8 @@ def _replicate_error(s, j):
     if not there.any(): return np.zeros(s.n_experiments)
     c, w = s.obs['context'].cat.codes.to_numpy(), np.maximum(n[there] - 1, 1)
     square, weight = (np.bincount(c[there], v, c.max() + 1) for v in (w * x[there]**2, w))
-    of_one = (square + 10 * square.sum() / weight.sum()) / (weight + 10)
+    whole = np.log(square.sum() / weight.sum())
+    of_one = np.exp((weight * np.log(np.where(square > 0, square / np.maximum(weight, 1), np.exp(whole))) + 10 * whole) / (weight + 10))
     return np.sqrt(of_one[c] / np.maximum(n, 1))
 
 def _table(labels, value, expectation, std, usual=None): # `usual`: standard deviation of the usual pair, in whose units the expectation's variance is

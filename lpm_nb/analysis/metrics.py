@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['mse', 'pearson', 'spearman', 'r2', 'delta_pearson', 'direction_accuracy', 'discrimination', 'variance_prior',
-           'bootstrap', 'paired_bootstrap', 'pooled_pearson', 'interval_p', 'holm', 'rescaled']
+           'replicate_errors', 'bootstrap', 'paired_bootstrap', 'pooled_pearson', 'interval_p', 'holm', 'rescaled']
 
 # %% ../../nbs/analysis/09_metrics.ipynb #f25d541e
 from collections.abc import Sequence
@@ -136,6 +136,19 @@ def variance_prior(
     if beyond < 1e-4: return np.inf, float(e.mean())
     prior = 2 * scipy.optimize.brentq(lambda x: polygamma(1, x) - beyond, 1e-4, 1e5)
     return float(prior), float(e.mean() + digamma(prior / 2) - np.log(prior / 2))
+
+def replicate_errors(
+    spread:np.ndarray, # (n,) standard deviation between the replicates of each value; NaN = one replicate, or not known
+    count:np.ndarray,  # (n,) of how many replicates it is the mean
+) -> tuple[np.ndarray, np.ndarray]|None: # (n,) squared standard errors, and their degrees of freedom; None where fewer than half, or 30, have a spread
+    "How exact each value is: its own spread, drawn towards that of all as far as they are alike."
+    d = np.where(np.isnan(spread), 0, np.maximum(count - 1, 0))
+    told = (d > 0) & (np.nan_to_num(spread) > 0)
+    if told.mean() < .5 or told.sum() < 30: return None
+    usual = np.sum(d[told] * spread[told]**2) / d[told].sum()
+    prior, middle = variance_prior(spread[told]**2 / usual, d[told])
+    if np.isinf(prior): return np.full(len(count), usual) / count, np.full(len(count), d[told].sum())
+    return (prior * usual * np.exp(middle) + d * np.nan_to_num(spread)**2) / (prior + d) / count, prior + d
 
 # %% ../../nbs/analysis/09_metrics.ipynb #c1696157
 @lru_cache(maxsize=2)

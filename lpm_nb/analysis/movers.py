@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 from .interactions import all_pairs
+from .metrics import replicate_errors
 from ..core import DataError, DataWarning, check_known, format_perturbation, listed, parse_perturbation, rng
 from ..data.ranges import outside_range
 from ..data.screen import Atlas, Screen, as_atlas
@@ -62,15 +63,28 @@ def _control_error(model, screen, j, contexts):
     noise = min(model.noise[screen][j], getattr(k, 'noise', model.noise[screen])[j])
     return np.where(n > 0, noise / np.maximum(n, 1), k.spread[j] + noise) * scale**2
 
+def _noise_of(spread, n, perturbation):
+    "(n,) variance of one replicate: that of the perturbation over its experiments, drawn towards the usual one; NaN where nothing is known."
+    d = np.where(np.isnan(spread), 0, np.maximum(n - 1, 0))
+    if not d.any(): return np.full(len(n), np.nan)
+    square, df = (np.bincount(perturbation, x, perturbation.max() + 1) for x in (d * np.nan_to_num(spread)**2, d))
+    own = np.where(df > 0, square / np.maximum(df, 1), np.nan)
+    told = replicate_errors(np.sqrt(own), df + 1)
+    return (np.full(len(df), square.sum() / df.sum()) if told is None else told[0] * (df + 1))[perturbation]
+
 def _with_measured(s, readout, t, effect, std, was, *, dose, time):
     "Effects and std of what was measured: of the prediction and the measurement together, each by its precision."
-    o = s.obs.assign(_n=s.counts[:, s.readouts.index(readout)])
+    j = s.readouts.index(readout)
+    n, x = s.counts[:, j].astype(float), np.full(s.n_experiments, np.nan) if s.spread is None else np.asarray(s.spread[:])[:, j].astype(float)
+    square = _noise_of(x, n, s.obs['perturbation'].cat.codes.to_numpy()) / n
+    o = s.obs.assign(_sure=np.where(np.isnan(s.X[:, j]), 0, 1 / square))
     for c, v in (('dose', dose), ('time', time)):
         if v is not None: o = o[np.isclose(o[c], v) | o[c].isna()]
-    n = o.groupby([o['perturbation'].astype(str), o['context'].astype(str)])['_n'].sum().reindex(pd.MultiIndex.from_frame(t[['perturbation', 'context']]))
-    x = None if s.spread is None else s.spread[:, s.readouts.index(readout)].astype(float)
-    of_one = np.nanmean(x**2) if x is not None and np.isfinite(x).any() else np.nan
-    error = np.minimum(np.nan_to_num(of_one / n.to_numpy(float), nan=np.inf).reshape(std.shape), std**2 / 2)   # nobody knows: half of the variance
+    sure = o.groupby([o['perturbation'].astype(str), o['context'].astype(str)])['_sure'].sum(min_count=1).reindex(
+        pd.MultiIndex.from_frame(t[['perturbation', 'context']])).to_numpy(float)
+    with np.errstate(divide='ignore'): error = np.nan_to_num(1 / sure, nan=np.inf, posinf=np.inf)
+    error = np.where(np.isinf(error), np.inf, np.minimum(error, .95 * std.ravel()**2)).reshape(std.shape)
+    error = np.where(np.isinf(error), std**2 / 2, error)                 # nobody knows: half of the variance
     w = 1 - error / np.maximum(std**2, 1e-30)
     there = ~np.isnan(was)
     return np.where(there, w * was + (1 - w) * effect, effect), np.where(there, np.sqrt((1 + w) * error), std)
