@@ -1084,6 +1084,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'lpm_nb.data.sources.wheel_name': ('data/sources.html#wheel_name', 'lpm_nb/data/sources.py')},
             'lpm_nb.data.split': { 'lpm_nb.data.split.Split': ('data/split.html#split', 'lpm_nb/data/split.py'),
                                    'lpm_nb.data.split.Split.__repr__': ('data/split.html#split.__repr__', 'lpm_nb/data/split.py'),
+                                   'lpm_nb.data.split._folded': ('data/split.html#_folded', 'lpm_nb/data/split.py'),
                                    'lpm_nb.data.split._frame': ('data/split.html#_frame', 'lpm_nb/data/split.py'),
                                    'lpm_nb.data.split._key': ('data/split.html#_key', 'lpm_nb/data/split.py'),
                                    'lpm_nb.data.split._numbered': ('data/split.html#_numbered', 'lpm_nb/data/split.py'),

@@ -119,7 +119,7 @@ def write_report(
     names = {'overview': atlas.overview()}
     page = _PAGE.render(title=title, lead=lead, overview=_html(names['overview'].rename(columns=lambda c: c.replace('_', ' ')).round(3)),
         champion=evaluation.champion,
-        question=f'{split!r}. No held-out (perturbation, context) pair is in the training data in any spelling; this is checked, not '
+        question=f'{split!r}. No held-out (perturbation, context) pair is in the training data, in whatever order its members or at whatever dose; this is checked, not '
             'assumed. What else the training saw of the held-out experiments:', proof=_html(seen),
         datasets=[_dataset(evaluation, n, atlas[n]) for n in evaluation.predictions], figures=figures, sources=_html(sources, index=False),
             provenance=json.dumps({**model.provenance, 'config': model.config.dict()}, indent=1, ensure_ascii=False))

@@ -7,11 +7,12 @@ __all__ = ['Split', 'prove_split', 'split_pairs', 'split_target_context', 'split
            'split_contexts', 'split_doses', 'split_folds']
 
 # %% ../../nbs/data/04_split.ipynb #815f7095
+import re, warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 import numpy as np
 import pandas as pd
-from ..core import DataError, LeakageError, check_known, listed, parse_context, parse_perturbation, rng, split_dose
+from ..core import DataError, DataWarning, LeakageError, check_known, listed, parse_context, parse_perturbation, rng, split_dose
 from .screen import Atlas, Screen, as_atlas
 
 # %% ../../nbs/data/04_split.ipynb #fbb7f7be
@@ -68,6 +69,8 @@ def _shares(test, valid):
         raise DataError(f"expected shares with 0 ≤ test + valid < 1, got test={test}, valid={valid}")
 
 # %% ../../nbs/data/04_split.ipynb #14ccce26
+def _folded(x): return re.sub(r'[\W_]+', '', str(x).casefold())          # Taxol is taxol, MCF-7 is MCF7
+
 def prove_split(
     atlas:Atlas|Screen, # the screens, or one
     split:Split, # masks over them
@@ -107,6 +110,14 @@ def prove_split(
             raise LeakageError(f"{int(leak.sum())} {k} experiments of split {split.name!r} are also trained on (first: "
                 f"{f.loc[leak, ['perturbation','context']].iloc[0].tolist()}); hold out whole (perturbation, context) pairs with all "
                 "their doses and times; to ask for single doses of pairs that train, see split_doses")
+    fold = _numbered(tuple(sorted(map(_folded, k))) for k in keys), _numbered(_folded(x) for x in contexts)
+    alike = fold[0][p] * n + fold[1][c]
+    close = np.isin(alike, alike[train]) & part['test'] & treated & ~np.isin(pair, pair[train])
+    if split.unit == 'pair' and close.any():
+        i = int(close.argmax())
+        warnings.warn(f"{int(close.sum())} test experiments of split {split.name!r} differ in spelling alone from some that are trained on (first: "
+            f"{f.loc[i, 'perturbation']!r} in {f.loc[i, 'context']!r}): if these are the same, give them one name first (`harmonise`, `lpm data match`)",
+            DataWarning, stacklevel=3)
     test, seen = part['test'], np.unique(p[train] * n + c[train])
     atoms = {a for i in np.unique(p[train]) for a in keys[i]}
     known = np.array([atoms.issuperset(k) for k in keys])
