@@ -53,6 +53,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'lpm_nb/analysis/benchmark.py')},
             'lpm_nb.analysis.contexts': { 'lpm_nb.analysis.contexts._by_replicates': ( 'analysis/contexts.html#_by_replicates',
                                                                                        'lpm_nb/analysis/contexts.py'),
+                                          'lpm_nb.analysis.contexts._less_sensitivity': ( 'analysis/contexts.html#_less_sensitivity',
+                                                                                          'lpm_nb/analysis/contexts.py'),
                                           'lpm_nb.analysis.contexts._others_median': ( 'analysis/contexts.html#_others_median',
                                                                                        'lpm_nb/analysis/contexts.py'),
                                           'lpm_nb.analysis.contexts._own_spread': ( 'analysis/contexts.html#_own_spread',

@@ -20,6 +20,17 @@ from ..data.screen import Screen
 from ..data.sources import read_annotation
 
 # %% ../../nbs/analysis/12b_contexts.ipynb #b0fe6063
+def _less_sensitivity(Z, usual, readout, few=10):
+    "Without what a context does as all do, but more or less of it: its slope on the usual effects, readout by readout."
+    for r in np.unique(readout):
+        at = np.flatnonzero(readout == r)
+        if len(at) < few: continue
+        x = np.where(np.isnan(Z[:, at]), np.nan, usual[at] - usual[at].mean())
+        y = Z[:, at] - np.nanmean(Z[:, at], 1, keepdims=True)
+        slope = np.nansum(x * y, 1) / np.maximum(np.nansum(x**2, 1), 1e-12)
+        Z[:, at] = Z[:, at] - slope[:, None] * (usual[at] - usual[at].mean())
+    return Z
+
 def embed_contexts(
     screen:Screen,         # measured; or predicted, from `TrainedLPM.predict`
     *,
@@ -40,15 +51,19 @@ def embed_contexts(
     np.add.at(total, i, np.nan_to_num(X))
     np.add.at(count, i, ~np.isnan(X))
     with np.errstate(all='ignore'): Z = np.where(count > 0, total / count, np.nan).reshape(len(C), -1)
-    Z = Z[:, (~np.isnan(Z)).mean(0) >= least]
+    enough = (~np.isnan(Z)).mean(0) >= least
+    Z, readout = Z[:, enough], np.tile(np.arange(len(at)), len(P))[enough]
     keep = (~np.isnan(Z)).mean(1) >= least
     Z = Z[keep]
     if keep.sum() < 3 or not Z.shape[1]:
         raise DataError(f"fewer than 3 contexts of {screen.name!r} have {least:.0%} of the values; lower `least`, or complete the screen "
             "with a model")
-    Z = Z - np.nanmedian(Z, 0)
+    usual = np.nanmedian(Z, 0)
+    Z = Z - usual
     spread = 1.4826 * np.nanmedian(np.abs(Z), 0)                           # a drug that varies a lot, or is measured badly, is not all that counts
-    Z = np.clip(Z / np.maximum(spread, .1 * np.median(spread[spread > 0]) if (spread > 0).any() else 1.), -5, 5)
+    spread = np.maximum(spread, .1 * np.median(spread[spread > 0]) if (spread > 0).any() else 1.)
+    Z = np.clip(Z / spread, -5, 5)
+    if len(at) < 20: Z = _less_sensitivity(Z, usual / spread, readout)
     for _ in range(3):                                                     # missing values: to and fro until both means are gone
         Z = Z - np.nanmean(Z, 0)
         Z = Z - np.nanmean(Z, 1, keepdims=True)
