@@ -230,7 +230,7 @@ def embed_profiles(
     against:str|Sequence[str]|None=None, # perturbations whose mean effects count from, whoever is wanted; None = all
     name:str='raw profiles', # for tables and legends
 ) -> Embedding: # each measured profile against the mean over perturbations, screens side by side; what was not measured is 0, of few readouts what the perturbations most alike have there
-    "What was measured of each perturbation, in every context."
+    "What was measured of each perturbation, in every context; of a drug at several doses at those within a factor of ten of the highest."
     pieces = []
     wanted, everyone, mean_of, screens = _layout(atlas, perturbations, readouts, against)
     for _, s, mine in screens:
@@ -239,12 +239,14 @@ def embed_profiles(
         X = s.X[:, at].astype(np.float64)
         for c in s.contexts:
             here = np.flatnonzero((o['context'] == c).to_numpy() & o['perturbation'].isin(row).to_numpy())
+            most = o.iloc[here].groupby('perturbation', observed=True)['dose'].transform('max').to_numpy()
+            here = here[~(o['dose'].to_numpy()[here] < most / 10.01)]      # where a drug does little, drugs are alike for that
             i = o['perturbation'].iloc[here].astype(str).map(row).to_numpy(int)
             seen = ~np.isnan(X[here])
             total, count = np.zeros((len(everyone), len(at))), np.zeros((len(everyone), len(at)))
             np.add.at(total, i, np.nan_to_num(X[here]))
             np.add.at(count, i, seen)
-            Z = np.where(count > 0, total / np.maximum(count, 1), np.nan)              # doses and times are averaged
+            Z = np.where(count > 0, total / np.maximum(count, 1), np.nan)              # what is left of doses is averaged, and times
             parts.append(_hide_own(Z, everyone, mine))
         noise = _noise_of(s, at)                                       # a noisy readout says less than a quiet one
         spread = noise * _spreads(X / noise, mine, [units[j] for j in at])

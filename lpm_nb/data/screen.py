@@ -432,7 +432,7 @@ def to_long(
     o = self.obs
     beside = {k: np.asarray(x[:])[i, j] for k, x in self.layers.items() if k != 'counts'}   # std of a prediction, spread between replicates
     return pd.DataFrame(dict(perturbation=o['perturbation'].to_numpy()[i], context=o['context'].to_numpy()[i],
-        dose=_six_digits(o['dose'])[i], time=o['time'].to_numpy()[i], readout=pd.Categorical.from_codes(j, categories=self.readouts),
+        dose=_six_digits(o['dose'])[i], time=_six_digits(o['time'])[i], readout=pd.Categorical.from_codes(j, categories=self.readouts),
         value=self.X[i, j], unit=self.adata.var['unit'].to_numpy()[j], n_replicates=self.counts[i, j], **beside))
 
 # %% ../../nbs/data/01_screen.ipynb #4dfad45c
