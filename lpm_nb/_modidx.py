@@ -880,6 +880,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'lpm_nb.data.own_cells._from_cells': ('data/own_cells.html#_from_cells', 'lpm_nb/data/own_cells.py'),
                                        'lpm_nb.data.own_cells._from_experiments': ( 'data/own_cells.html#_from_experiments',
                                                                                     'lpm_nb/data/own_cells.py'),
+                                       'lpm_nb.data.own_cells._guides': ('data/own_cells.html#_guides', 'lpm_nb/data/own_cells.py'),
                                        'lpm_nb.data.own_cells._odd_values': ('data/own_cells.html#_odd_values', 'lpm_nb/data/own_cells.py'),
                                        'lpm_nb.data.own_cells._other_counts': ( 'data/own_cells.html#_other_counts',
                                                                                 'lpm_nb/data/own_cells.py'),

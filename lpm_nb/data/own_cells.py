@@ -102,6 +102,18 @@ def _conditions(l):
                 f"({', '.join(map(str, said.unique()[:3]))}), which is not read, so they are averaged; if it tells what was done, "
                 f"make it a part of the context, context={[*l.context, c]}")
 
+def _guides(l):
+    "Columns of guides, several of which hit a gene: cells of one guide are no replicates of its gene."
+    used = {c for r in l.roles.values() if r for c in ([r] if isinstance(r, str) else r)}
+    for c in l.t.columns:
+        if c in used or not re.search(r'guide|s?grna|barcode.?target|protospacer', plain_name(c)): continue
+        guide, mine = label_text(l.t[c]), l.o['perturbation'].astype(str) != ''
+        several = guide[mine].groupby(l.o.loc[mine, 'perturbation'].astype(str)).nunique()
+        if mine.any() and several.between(2, 50).mean() > .5:
+            yield (f"column {c!r} names {several.median():g} guides for most perturbations; their cells are taken together, so that the errors are those of cells, "
+                "and what one guide does beside its target passes for an effect. To see which effects several guides agree in, read each guide as a "
+                f"perturbation, perturbation={c!r}")
+
 def _few_controls(l):
     "Batches in which a z-score has too few controls to be made from."
     batch = l.roles['batch']
@@ -220,7 +232,7 @@ def from_h5ad(
     everything = read_labels(f.t, asked)
     l = everything.named()
     per = l.o.groupby(list(l.o.columns), dropna=False, observed=True).size()
-    look = [*_second_perturbations(everything, asked), *doubts(l, asked, readouts=names), *_conditions(l), *others]
+    look = [*_second_perturbations(everything, asked), *doubts(l, asked, readouts=names), *_conditions(l), *_guides(l), *others]
     if asked.cells is None and (per.median() >= asked.min_cells or f.counts) or asked.cells:
         return _from_cells(f, everything, per, look, asked)
     return _from_experiments(f, everything, look, names, asked)
