@@ -113,7 +113,8 @@ def prove_split(
     fold = _numbered(tuple(sorted(map(_folded, k))) for k in keys), _numbered(_folded(x) for x in contexts)
     alike = fold[0][p] * n + fold[1][c]
     close = np.isin(alike, alike[train]) & part['test'] & treated & ~np.isin(pair, pair[train])
-    if split.unit == 'pair' and close.any():
+    one_name = len(set(same)) - len(set(fold[0])) + len(set(of)) - len(set(fold[1]))
+    if split.unit == 'pair' and close.any() and one_name > .005 * (len(set(same)) + len(set(of))):     # TT and T-T are two cell lines, and few such there are
         i = int(close.argmax())
         warnings.warn(f"{int(close.sum())} test experiments of split {split.name!r} differ in spelling alone from some that are trained on (first: "
             f"{f.loc[i, 'perturbation']!r} in {f.loc[i, 'context']!r}): if these are the same, give them one name first (`harmonise`, `lpm data match`)",
