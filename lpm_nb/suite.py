@@ -378,8 +378,7 @@ def _few_contexts(atlas, split, seed, share=.25):
     "The same split, its test part in a quarter of the contexts only."
     tested = sorted({c for n, s in atlas.items() for c in s.obs.loc[split.test[n], 'context'].astype(str)})
     judged = rng(seed, 'judged').permutation(np.array(tested, object))[:max(1, round(share * len(tested)))]
-    return Split(split.name, split.train, split.valid, {n: split.test[n] & s.obs['context'].isin(judged).to_numpy()
-        for n, s in atlas.items()}, split.seed)
+    return replace(split, test={n: split.test[n] & s.obs['context'].isin(judged).to_numpy() for n, s in atlas.items()})
 
 # %% ../nbs/15_suite.ipynb #79fa497c
 def scaling_curve(
