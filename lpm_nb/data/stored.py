@@ -299,6 +299,6 @@ def copy_screen(
         layers=list(screen.layers), **{k: v for k, v in screen.meta.items() if v})
     if not w.done:                                                      # as they were: columns beside, and whole numbers
         ad.io.write_elem(w.root, 'obs', screen.obs)
-        for n, l in screen.layers.items(): w.make(f'layers/{n}', l.dtype)
+        for n, l in screen.layers.items(): w.make(f'layers/{n}', l.source.dtype)
     for at, x in row_chunks(screen.X): w.put(int(at[0]), x, **{n: l[at] for n, l in screen.layers.items()})
     return w.close()
