@@ -29,6 +29,9 @@ def model(folder, names, recipe, seed):
 
 def family(e, name): return {name: e, f'{name}, whitened': reduce_embedding(e, components=100, power=.5)}
 
+def both_families(*args, **kw):
+    return {**family(embed_responses(*args, **kw), 'LPM responses'), **family(embed_responses(*args, measured=False, **kw), 'LPM predictions')}
+
 def measured(atlas, **kw):
     e = embed_profiles(atlas, **kw)
     return {'PCA': reduce_embedding(e, components=50, name='PCA'), 'raw profiles, whitened': reduce_embedding(e, components=100, power=.5),
@@ -41,7 +44,7 @@ def gene_screens(folder, names, seed, relations, sets, databases):
     for n in names:
         ps = atlas[n].perturbations
         ps = [p for p in ps if p]
-        E = {**family(embed_responses(m, atlas, perturbations=ps), 'LPM responses'), 'LPM vectors': embed_model(v, symbols=ps),
+        E = {**both_families(m, atlas, perturbations=ps), 'LPM vectors': embed_model(v, symbols=ps),
             'raw profiles of both screens': embed_profiles(Atlas([atlas[x] for x in names]), perturbations=[p for p in ps])
             if all(set(ps) & set(atlas[x].perturbations) for x in names) else None, **measured(atlas[n], perturbations=ps)}
         E = {k: e for k, e in E.items() if e is not None}
@@ -68,7 +71,7 @@ def drug_screens(folder, names, seed, classes, recipe, readouts=None):
     other = model(folder, names, 'map', seed)[0] if recipe != 'map' and len(atlas[names[0]].readouts) > 20 else m
     for n in names:
         ps = [p for p in atlas[n].perturbations if p]
-        E = {**family(embed_responses(m, atlas[n], perturbations=ps, readouts=readouts), 'LPM responses'),
+        E = {**both_families(m, atlas[n], perturbations=ps, readouts=readouts),
             'LPM vectors': embed_model(other, symbols=ps), **measured(atlas[n], perturbations=ps, readouts=readouts)}
         s, _ = retrieve_classes(E, classes, reference='raw profiles', seed=seed, min_size=2 if n == 'neurips2023' else 3)
         rows.append(s.assign(task=f'mechanism, {n}'))

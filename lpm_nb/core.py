@@ -6,8 +6,8 @@
 __all__ = ['CONTROLS', 'DIRECTION', 'LOOKS', 'PALETTE', 'INK', 'LPMError', 'DataError', 'UnknownSymbolError', 'ModelError',
            'StorageError', 'FetchError', 'LeakageError', 'DataWarning', 'parse_perturbation', 'is_single',
            'format_perturbation', 'split_dose', 'spell_doses', 'parse_context', 'format_context', 'is_control',
-           'as_text', 'canonical_labels', 'listed', 'plural', 'check_known', 'check_columns', 'atomic_path', 'sha256',
-           'ink', 'rng']
+           'as_text', 'canonical_labels', 'listed', 'plural', 'check_known', 'check_share', 'check_count',
+           'check_columns', 'atomic_path', 'sha256', 'ink', 'rng']
 
 # %% ../nbs/00_core.ipynb #0dd7d01a
 import difflib, hashlib, os, re, shutil, tempfile, warnings
@@ -247,6 +247,24 @@ def check_known(
     more = f' and {len(unknown)-3} more' if len(unknown) > 3 else ''
     few = f" ({', '.join(map(repr, known))})" if 0 < len(have) <= 5 and 'nearest: none' in named else ''
     raise UnknownSymbolError(f"unknown {kind}: {named}{more}; {len(have)} are known{few}{'. ' + hint if hint else ''}")
+
+# %% ../nbs/00_core.ipynb #746f2f96
+def check_share(
+    value:float, # what was given
+    name:str,    # of the argument
+) -> None:
+    "Raise `DataError` if a number does not lie between 0 and 1, neither of them included."
+    if not 0 < value < 1:
+        raise DataError(f"expected {name} between 0 and 1, got {value!r}" + (f" ({value:g} per cent is {value / 100:g})" if 1 < value < 100 else ''))
+
+def check_count(
+    value:int,   # what was given
+    name:str,    # of the argument
+    *,
+    least:int=1, # smallest that makes sense
+) -> None:
+    "Raise `DataError` if a number is not whole, or too small."
+    if value != int(value) or value < least: raise DataError(f"expected {name} as a whole number ≥ {least}, got {value!r}")
 
 # %% ../nbs/00_core.ipynb #393121ca
 LOOKS = {'dose': re.compile(r'(?i)(^|[ _.-]|^log10|^log|^ln|^pert_i|^i)(dose|dosage|conc|concentration)s?([ _.]*(\d|[abrc]))?([ _.,/(\[-].*)?$|mmoles_per_liter'),   # names of columns

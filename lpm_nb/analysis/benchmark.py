@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from .embedding import short_name
 from .metrics import bootstrap, delta_pearson, discrimination, direction_accuracy, mse, pearson, pooled_pearson, r2, spearman
-from ..core import DataError, DataWarning, check_known, listed, parse_perturbation, split_dose
+from ..core import DataError, DataWarning, check_known, check_share, listed, parse_perturbation, split_dose
 from ..data.effects import fit_members
 from ..data.screen import Atlas, Screen, as_atlas
 from ..data.split import Split, prove_split
@@ -347,6 +347,7 @@ def calibration(
     "Nominal against true coverage of a method's intervals."
     from scipy.stats import norm
     rows = []
+    for l in levels: check_share(l, 'each level')
     check_known([method or evaluation.champion], evaluation.summary['method'].unique().tolist(), 'method')
     for n, (_, Y, preds) in evaluation.predictions.items():
         P, std = preds[method or evaluation.champion]

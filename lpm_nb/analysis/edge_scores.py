@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.sparse import coo_matrix, csr_matrix
 from sklearn.metrics import average_precision_score, roc_auc_score
 from .network import sample_distances, split_cells
-from ..core import DataError, check_columns, check_known, rng
+from ..core import DataError, check_columns, check_known, listed, rng
 
 # %% ../../nbs/analysis/13b_edge_scores.ipynb #88221a48
 def connected_pairs(
@@ -161,7 +161,9 @@ def score_network(
     check_columns(truth, ['source', 'target'])
     genes = list(dict.fromkeys(genes))
     at = {g: i for i, g in enumerate(genes)}
-    rows = [at[g] for g in (genes if sources is None else sources)]
+    sources = genes if sources is None else listed(sources)
+    check_known(sources, genes, 'gene')
+    rows = [at[g] for g in sources]
     n = len(genes)
     S, T, W, V = (np.zeros((n, n)) for _ in range(4))
     for table in (edges, truth): check_known(sorted({*table['source'].astype(str), *table['target'].astype(str)}), genes, 'gene')

@@ -18,7 +18,7 @@ import scipy
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.impute import KNNImputer
-from ..core import DataError, DataWarning, check_columns, check_known, format_perturbation, listed, parse_perturbation, rng
+from ..core import DataError, DataWarning, check_columns, check_count, check_known, format_perturbation, listed, parse_perturbation, rng
 from .knowledge import enrich_sets
 from ..data.screen import Atlas, Screen, as_atlas
 
@@ -156,6 +156,32 @@ def _tried(screen, perturbations, contexts):
     out[i[(i >= 0) & (j >= 0)], j[(i >= 0) & (j >= 0)]] = True
     return out
 
+def _measured(screen, at, perturbations, contexts):
+    "[(perturbations, readouts) of each context]: what was measured; of a drug at several doses at those within a factor of ten of the highest; NaN = nothing."
+    o, X, row, parts = screen.obs, screen.X[:, at].astype(np.float64), {p: i for i, p in enumerate(perturbations)}, []
+    for c in contexts:
+        here = np.flatnonzero((o['context'] == c).to_numpy() & o['perturbation'].isin(row).to_numpy())
+        most = o.iloc[here].groupby('perturbation', observed=True)['dose'].transform('max').to_numpy()
+        here = here[~(o['dose'].to_numpy()[here] < most / 10.01)]      # where a drug does little, drugs are alike for that
+        i = o['perturbation'].iloc[here].astype(str).map(row).to_numpy(int)
+        total, count = np.zeros((len(perturbations), len(at))), np.zeros((len(perturbations), len(at)))
+        np.add.at(total, i, np.nan_to_num(X[here]))
+        np.add.at(count, i, ~np.isnan(X[here]))
+        parts.append(np.where(count > 0, total / np.maximum(count, 1), np.nan))        # what is left of doses is averaged, and times
+    return parts
+
+def _with_measured(said, measured):
+    "What was said, moved to what was measured: half the way, or further where the model accounts for less than half of how perturbations differ."
+    def apart(x): return x - np.nanmean(np.where(there, x, np.nan), 1, keepdims=True)
+    M = np.stack(measured)
+    there = ~np.isnan(M)
+    if not there.any(): return said
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', RuntimeWarning)                # of a readout that a context has not measured there is no mean
+        p, m = apart(said)[there], apart(M)[there]
+    told = max((p * m).sum(), 0)**2 / max((p**2).sum() * (m**2).sum(), 1e-300)
+    return np.where(there, said + max(.5, 1 - told) * (M - said), said)
+
 def _join(pieces, perturbations):
     "Screens side by side, each with the same mean length of its rows; columns are (context, readout)."
     out, labels = [], []
@@ -194,9 +220,10 @@ def embed_responses(
     readouts:str|Sequence[str]|None=None, # only these
     contexts:str|Sequence[str]|None=None, # only these; None = all
     against:str|Sequence[str]|None=None, # perturbations whose mean effects count from, whoever is wanted; None = all
+    measured:bool=True, # beside what the model says, what was measured where it was; False = the model alone
     name:str='LPM responses', # for tables and legends
-) -> Embedding: # each predicted profile against the mean over perturbations, screens side by side
-    "What a model says each perturbation does, in every context."
+) -> Embedding: # each profile against the mean over perturbations, screens side by side
+    "What a model says each perturbation does, in every context; where it was measured, half-way to that."
     pieces, missed = [], []
     wanted, everyone, mean_of, screens = _layout(atlas, perturbations, readouts, against)
     contexts = listed(contexts)
@@ -211,6 +238,7 @@ def embed_responses(
             time=np.tile(usual['time'], len(cs))))
         P, std = (None if x is None else np.asarray(x[:, at], np.float64).reshape(len(cs), len(everyone), -1)
             for x in model.predict_screen(n, t))
+        if measured: P = _with_measured(P, _measured(s, at, everyone, cs))
         parts = [_hide_own(P[k] / spread, everyone, mine) for k in range(len(cs))]
         pieces.append((_centred(parts, mean_of), cs, mine))
         missed.append(None if std is None else np.where(_tried(s, everyone, cs), 0, ((std / spread)**2).sum(2).T).sum(1))
@@ -234,20 +262,8 @@ def embed_profiles(
     pieces = []
     wanted, everyone, mean_of, screens = _layout(atlas, perturbations, readouts, against)
     for _, s, mine in screens:
-        at, units, row = pd.Index(s.readouts).get_indexer(mine), s.units, {p: i for i, p in enumerate(everyone)}
-        o, parts = s.obs, []
-        X = s.X[:, at].astype(np.float64)
-        for c in s.contexts:
-            here = np.flatnonzero((o['context'] == c).to_numpy() & o['perturbation'].isin(row).to_numpy())
-            most = o.iloc[here].groupby('perturbation', observed=True)['dose'].transform('max').to_numpy()
-            here = here[~(o['dose'].to_numpy()[here] < most / 10.01)]      # where a drug does little, drugs are alike for that
-            i = o['perturbation'].iloc[here].astype(str).map(row).to_numpy(int)
-            seen = ~np.isnan(X[here])
-            total, count = np.zeros((len(everyone), len(at))), np.zeros((len(everyone), len(at)))
-            np.add.at(total, i, np.nan_to_num(X[here]))
-            np.add.at(count, i, seen)
-            Z = np.where(count > 0, total / np.maximum(count, 1), np.nan)              # what is left of doses is averaged, and times
-            parts.append(_hide_own(Z, everyone, mine))
+        at, units = pd.Index(s.readouts).get_indexer(mine), s.units
+        parts, X = [_hide_own(Z, everyone, mine) for Z in _measured(s, at, everyone, s.contexts)], s.X[:, at].astype(np.float64)
         noise = _noise_of(s, at)                                       # a noisy readout says less than a quiet one
         spread = noise * _spreads(X / noise, mine, [units[j] for j in at])
         pieces.append((_centred([z / spread for z in parts], mean_of), s.contexts, mine))
@@ -267,7 +283,7 @@ def reduce_embedding(
     def one(v):
         Z = v.to_numpy(np.float64)
         if not e.centred: Z = Z - Z.mean(0)
-        k = min(components, min(Z.shape) - (not e.centred))
+        k = min(components, len(Z) - (not e.centred), Z.shape[1])          # the mean takes one of the rows along, none of the columns
         if k < 1 or len(Z) < 2: raise DataError(f"{e.name!r} has too few symbols or dimensions to reduce: {v.shape}")
         if k < min(Z.shape) / 3:
             U, s, _ = scipy.sparse.linalg.svds(Z, k, random_state=0, return_singular_vectors='u')
@@ -465,6 +481,7 @@ def cluster_embedding(
         n = max(tries or [2], key=lambda k: silhouette_score(D, cut(e.vectors, k), metric='precomputed'))
     if not 1 < n < N: raise DataError(f"expected between 2 and {N - 1} clusters, got {n}")
     home = cut(e.vectors, n)
+    if not e.seeds: check_count(halves, 'halves')
     g = rng(seed, 'halves')
     others = list(e.seeds) or [e.vectors.iloc[:, g.permutation(e.vectors.shape[1])[:max(1, e.vectors.shape[1] // 2)]]
         for _ in range(halves)]

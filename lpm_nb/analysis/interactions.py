@@ -17,7 +17,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import pdist
 from scipy.stats import false_discovery_control, norm
 from sklearn.metrics import average_precision_score
-from ..core import DataError, DataWarning, check_columns, check_known, format_perturbation, listed, parse_perturbation, rng, split_dose
+from ..core import DataError, DataWarning, check_columns, check_known, check_share, format_perturbation, listed, parse_perturbation, rng, split_dose
 from ..data.effects import fit_members
 from ..data.screen import Screen
 
@@ -272,6 +272,8 @@ def call_interactions(
 ) -> pd.DataFrame: # the table with low, high, p, q, call ('synthetic sick', 'buffering' or 'none'), strongest first
     "Call synthetic-sick and buffering pairs."
     check_known([sick], ['low', 'high'], 'side of the sick')
+    check_share(level, 'level')
+    check_share(q, 'q')
     beyond = 'excess' if 'excess' in table else 'gi'
     check_columns(table, [beyond], optional=['std'])
     if 'std' not in table:

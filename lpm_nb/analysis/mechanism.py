@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['PLACES', 'retrieve_classes', 'compare_kinds', 'retrieve_targets', 'embed_shared', 'suggest_targets',
-           'query_signature', 'name_symbols', 'find_surprises', 'explain_likeness', 'find_off_targets']
+           'query_signature', 'name_symbols', 'enrich_query', 'find_surprises', 'explain_likeness', 'find_off_targets']
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #3abba95e
 from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control, hypergeom, rankdata, t as student
-from ..core import DIRECTION, DataError, check_columns, check_known, is_single, listed, parse_perturbation, rng, split_dose
+from scipy.stats import false_discovery_control, hypergeom, mannwhitneyu, rankdata, t as student
+from ..core import DIRECTION, DataError, check_columns, check_count, check_known, is_single, listed, parse_perturbation, rng, split_dose
 from .embedding import Embedding, without_kind, embed_profiles, embed_responses, neighbours, similarity
 from .metrics import bootstrap
 from ..data.screen import Atlas, Screen, as_atlas
@@ -192,6 +192,7 @@ def retrieve_targets(
 ) -> tuple[pd.DataFrame, pd.DataFrame]: # summary: direction ('drug to target', 'target to drug'), method, metric, value, low, high, gain, gain_low, gain_high, random, p, n; and each pair: drug, gene, method, direction, rank_percentile (0 = first), rank
     "Do drugs find the genes they hit, and genes the drugs that hit them?"
     if not similarities: raise DataError("expected at least one table of similarities, got none")
+    check_count(permutations, 'permutations')
     check_columns(targets, ['drug', 'gene', 'sign'])
     reference = reference or list(similarities)[-1]
     check_known([reference], list(similarities), 'method')
@@ -289,7 +290,7 @@ def suggest_targets(
     direct:Embedding|bool=True,
     n:int|None=None,        # annotated neighbours that vote; None = all drugs that are alike at all
     top:int=20,             # candidates
-) -> pd.DataFrame: # gene, known (True if it is among the drug's own), direct (standard deviations above the mean gene; NaN if not perturbed), votes (0…1), voters; best first
+) -> pd.DataFrame: # gene, known (True if it is among the drug's own), direct (standard deviations above the mean gene; NaN if not perturbed), votes (0…1), usual (share of the other annotated drugs that hit it), voters; best first
     "Candidate targets of a drug."
     check_known([drug], e.symbols, 'symbol of this embedding')
     if not drug.startswith('drug:'): raise DataError(f"expected a drug, such as 'drug:bortezomib', got {drug!r}")
@@ -298,17 +299,17 @@ def suggest_targets(
     # the same drug at another dose is no witness
     annotated, mine = set(targets['drug']), split_dose(drug)[0]
     others = [s for s in e.symbols if s in annotated and s.startswith('drug:') and split_dose(s)[0] != mine]
-    votes, voters, where, loss, heard = {}, {}, e if direct is True else direct, pd.Series(dtype=float), 0.
+    votes, voters, where, loss, heard, usual = {}, {}, e if direct is True else direct, pd.Series(dtype=float), 0., pd.Series(dtype=float)
     if where is not False: check_known([drug], where.symbols, 'symbol of the embedding of direct evidence')
     if others:
         hit = targets[targets['drug'].isin(others)]
-        of = hit.groupby('drug', observed=True)['gene'].unique()
+        of, usual = hit.groupby('drug', observed=True)['gene'].unique(), hit['gene'].value_counts() / len(others)
         near = neighbours(e, drug, n=len(others) if n is None else n, among=others)
         near = near[near['similarity'] > 0]
         total, heard = (near['similarity']**3).sum(), min(1., near['similarity'].max() / .3) if len(near) else 0.     # neighbours that are none have little to say
         for r in near.itertuples():
             for x in of[r.symbol]:
-                votes[x] = votes.get(x, 0) + r.similarity**3 / total
+                votes[x] = votes.get(x, 0) + r.similarity**3 / total             # many that are hardly alike do not outvote the few that are
                 voters.setdefault(x, []).append(r.symbol.removeprefix('drug:'))
     if where is not False and any(s.partition(':')[0] in DIRECTION
         for s in where.symbols): loss = _gene_scores(compare_kinds(where)).loc[drug]
@@ -320,7 +321,7 @@ def suggest_targets(
     genes = sorted({*votes, *loss.index})
     own = set(targets.loc[targets['drug'] == drug, 'gene'])
     t = pd.DataFrame(dict(gene=genes, known=[x in own for x in genes], direct=loss.reindex(genes).to_numpy(float),
-        votes=[votes.get(x, 0.) for x in genes], voters=[', '.join(voters.get(x, [])[:5]) for x in genes]))
+        votes=[votes.get(x, 0.) for x in genes], usual=usual.reindex(genes, fill_value=0.).to_numpy(float), voters=[', '.join(voters.get(x, [])[:5]) for x in genes]))
     big = t['votes'].max() or 1
     order = (t['direct'].fillna(0).clip(lower=0) / 3 + heard * t['votes'] / big).to_numpy()
     # where nothing speaks for a gene, the least spoken against first
@@ -371,6 +372,7 @@ def query_signature(
 ) -> pd.DataFrame: # symbol, score (-1…1), p, q; most similar first, the reversing ones last
     "Perturbations that look like a signature."
     check_known([method], ['cosine', 'connectivity'], 'method')
+    check_count(permutations, 'permutations')
     if not isinstance(e.vectors.columns, pd.MultiIndex):
         raise DataError(f"{e.name!r} has no readouts to meet a signature; use an embedding of profiles (embed_profiles, embed_responses)")
     v = e.vectors
@@ -428,6 +430,36 @@ def name_symbols(
     named = pd.concat([named, *(named.assign(gene=x) for x in (named['symbol'], plain, bare))]).drop_duplicates()
     return sets[['set', 'gene']].merge(named, on='gene').drop_duplicates(['set', 'symbol']).reset_index(drop=True)
 
+# %% ../../nbs/analysis/12_mechanism.ipynb #a43b4662
+def enrich_query(
+    result:pd.DataFrame, # from `query_signature`: symbol, score
+    sets:pd.DataFrame,   # columns set, gene: classes of drugs (`read_mechanisms`), or gene sets
+    *,
+    min_size:int=3,      # smallest class, among the symbols of the result
+) -> pd.DataFrame: # set, size, AUROC (1 = mimics, 0 = reverses), score (mean), p (Mann-Whitney, two-sided), q, members (furthest first); most significant first
+    "Classes whose members look like a signature, or reverse it; copies of one profile under several names count once."
+    check_columns(result, ['symbol', 'score'])
+    check_columns(sets, ['set', 'gene'])
+    known = name_symbols(sets, result['symbol'].tolist())[['set', 'symbol']].drop_duplicates()
+    t = result.dropna(subset='score').assign(same=lambda t: t['score'].round(9))
+    t = t.merge(known, on='symbol', how='left').sort_values('score', kind='stable')
+    every, rows = t.drop_duplicates('same').set_index('same')['score'], []
+    for name, d in t.dropna(subset='set').groupby('set', observed=True):
+        d = d.drop_duplicates('same')
+        others = every.drop(d['same'])
+        if len(d) < min_size or not len(others): continue
+        u, p = mannwhitneyu(d['score'], others)
+        auroc = u / (len(d) * len(others))
+        far = d.iloc[::-1] if auroc > .5 else d
+        rows.append(dict(set=name, size=len(d), AUROC=auroc, score=d['score'].mean(), p=p,
+            members=', '.join(x.partition(':')[2] for x in far['symbol'][:5])))
+    if not rows:
+        raise DataError(f"no class has {min_size} or more of the {len(result)} symbols of the result; classes name symbols as it does, such "
+            "as 'drug:vorinostat'")
+    out = pd.DataFrame(rows)
+    out.insert(5, 'q', false_discovery_control(out['p']))
+    return out.sort_values('p', kind='stable', ignore_index=True)
+
 # %% ../../nbs/analysis/12_mechanism.ipynb #adf6956b
 def find_surprises(
     e:Embedding,         # vectors
@@ -461,7 +493,7 @@ def find_surprises(
     table = np.array([hypergeom.sf(np.arange(n + 1) - 1, N - 1, k, n) for k in range(A.sum(0).max() + 1)])  # [size of the class, hits]
     def look(A):
         hits = A[near].sum(1)
-        p = table[A.sum(0)[None] - A, hits]   # the drug itself cannot be its own neighbour
+        p = table[np.broadcast_to(A.sum(0), A.shape), hits]
         return np.where(A, 1., p), hits
     p, hits = look(A)
     best = p.argmin(1)

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.optimize
 import scipy.stats
 from scipy.special import digamma, polygamma
-from ..core import DataError, rng
+from ..core import DataError, check_count, check_share, rng
 
 # %% ../../nbs/analysis/09_metrics.ipynb #a2f77ed3
 def _pair(pred, true):
@@ -77,6 +77,7 @@ def delta_pearson(
     top:int|None=None,    # only the readouts with the largest true change
 ) -> np.ndarray: # (n,)
     "Pearson correlation of predicted and true change against a reference."
+    if top is not None: check_count(top, 'top')
     p, t = np.asarray(pred, np.float64) - reference, np.asarray(true, np.float64) - reference
     # a prediction of the reference itself is no prediction of a change
     size = np.sqrt(np.nanmean(np.square(t), 1, keepdims=True)) if t.shape[1] else 0.
@@ -123,7 +124,8 @@ def discrimination(
     own = np.diag(sim)[:, None]
     n = len(sim)
     if n < 2: return np.full(n, np.nan)
-    return ((sim < own - 1e-12).sum(1) + .5 * ((np.abs(sim - own) <= 1e-12).sum(1) - 1)) / (n - 1)
+    tie = 1e-12 * np.nanmax(np.abs(sim))                             # in whatever unit
+    return ((sim < own - tie).sum(1) + .5 * ((np.abs(sim - own) <= tie).sum(1) - 1)) / (n - 1)
 
 # %% ../../nbs/analysis/09_metrics.ipynb #85a824ab
 def variance_prior(
@@ -184,6 +186,8 @@ def bootstrap(
     seed:int=0,           # of the resampling
 ) -> tuple[float, float, float]: # mean, lower, upper
     "Mean with a percentile-bootstrap interval over groups."
+    check_count(draws, 'draws')
+    check_share(level, 'level')
     v = np.asarray(values, np.float64)
     keep = ~np.isnan(v)
     if not keep.any(): return np.nan, np.nan, np.nan

@@ -22,7 +22,7 @@ from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import LassoCV
 from sklearn.model_selection import GridSearchCV
 from .metrics import variance_prior
-from ..core import DIRECTION, DataError, DataWarning, check_known, listed, parse_perturbation, rng
+from ..core import DIRECTION, DataError, DataWarning, check_count, check_known, listed, parse_perturbation, rng
 from ..data.screen import Screen, escape
 
 # %% ../../nbs/analysis/13_network.ipynb #38b91704
@@ -149,10 +149,10 @@ def gene_effects(
     at = [j for j, r in enumerate(screen.readouts) if r.startswith('expr:')]
     if not at: raise DataError(f"screen {screen.name!r} has no readouts 'expr:GENE'; a network of genes needs their expression")
     genes = [screen.readouts[j].removeprefix('expr:') for j in at]
-    if direction is None:
-        direction = DIRECTION.get(kind or context.rpartition('|')[2])
-        if direction is None:
-            raise DataError(f"is a perturbation of {context!r} a loss or a gain of its gene? pass direction=-1 or direction=+1")
+    if direction is None: direction = DIRECTION.get(kind or context.rpartition('|')[2])
+    if direction not in (-1, 1):
+        raise DataError(f"is a perturbation of {context!r} a loss or a gain of its gene? pass direction=-1 or direction=+1"
+            + ('' if direction is None else f", not {direction!r}"))
     here = (screen.obs['context'] == context).to_numpy()
     X = screen.X[rows][:, at].astype(np.float64)
     zero = np.zeros(len(at))
@@ -383,12 +383,17 @@ def _association(e):
     inside, R = _block(e, None)
     return inside, np.nan_to_num(e.values.loc[:, inside].to_numpy(float)), np.nan_to_num(e.values.to_numpy(float))
 
-def _correlation(e, own, seed, method='pearson'):
+def _correlation(e, own, seed, ranks=False): # ranks: Spearman's
     inside, X, Y = _association(e)
-    if method == 'spearman': X, Y = rankdata(X, axis=0), rankdata(Y, axis=0)
+    if ranks: X, Y = rankdata(X, axis=0), rankdata(Y, axis=0)
     X, Y = X - X.mean(0), Y - Y.mean(0)
-    r = (X.T @ Y) / np.maximum(np.outer(np.linalg.norm(X, axis=0), np.linalg.norm(Y, axis=0)), 1e-12)
-    return _spread(e, inside, r)
+    at = pd.Index(e.sources).get_indexer(e.genes)                            # each target's own knock-down, -1 = none
+    has = at >= 0
+    x, y, n = np.where(has[:, None], X[at], 0).T, np.where(has, Y[at, np.arange(len(at))], 0), len(X) - has
+    cov = X.T @ Y - x * y - x * y / n                                        # without it; of what is left the means are -x / n and -y / n
+    var_x, var_y = (X**2).sum(0)[:, None] - x**2 - x**2 / n, (Y**2).sum(0) - y**2 - y**2 / n
+    flat = np.minimum(var_x / np.maximum((X**2).sum(0)[:, None], 1e-300), var_y / np.maximum((Y**2).sum(0), 1e-300)) < 1e-12
+    return _spread(e, inside, np.where(flat, 0, cov / np.sqrt(np.maximum(var_x * var_y, 1e-300))))
 
 # %% ../../nbs/analysis/13_network.ipynb #1d124dd8
 def _partial(e, own, seed, most=3000):
@@ -671,6 +676,7 @@ def edge_significance(
     "P-values and false-discovery rates of inferred edges against worlds without edges."
     check_known([method], list(EDGE_METHODS), 'method for effects')
     if top is not None and top < 1: raise DataError(f"expected top ≥ 1, got {top}")
+    check_count(rounds, 'rounds')
     null = null or ('shuffle' if method in ASSOCIATIONS else 'profiles' if method == 'co-function' else 'noise')
     check_known([null], ['shuffle', 'noise', 'profiles'], 'null')
     if null == 'shuffle' and method not in ASSOCIATIONS:
@@ -700,7 +706,7 @@ def edge_stability(
     share:float=.8, # of the experiments in each resample
     seed:int=0,     # of the resampling
     **options,      # as for `infer_edges`
-) -> pd.DataFrame: # source, target, score (mean), weight (mean), stability (0…1, of the rounds that had the source)
+) -> pd.DataFrame: # source, target, score (mean), weight (mean), stability (0…1, of the rounds that had both genes)
     "How often each edge is found again."
     if 'top' in options: raise DataError('k= says how many edges count as found; leave top= out')
     if not 0 < share <= 1: raise DataError(f"expected a share of the experiments above 0 and up to 1, got {share}")
@@ -714,9 +720,8 @@ def edge_stability(
                 else replace(cut, values=cut.values + cut.std.fillna(0) * g.standard_normal(cut.values.shape)))
     else: draws = list(effects)
     if len(draws) < 2: raise DataError(f"stability needs at least 2 rounds or effects, got {len(draws)}")
-    seen, rows = pd.Series(0, dict.fromkeys(s for e in draws for s in e.sources), dtype=int), []
+    rows = []
     for e in draws:
-        seen[e.sources] += 1
         with warnings.catch_warnings():
             # of p-values, which do not matter here
             if isinstance(effects, GeneEffects): warnings.simplefilter('ignore', DataWarning)
@@ -724,5 +729,7 @@ def edge_stability(
                 'target': str}))
     t = pd.concat(rows).groupby(['source', 'target'], as_index=False).agg(score=('score', 'mean'), weight=('weight', 'mean'),
         found=('score', 'size'))
-    t['stability'] = t.pop('found') / t['source'].map(seen)
+    ends = [(set(e.sources), set(e.sources if method == 'co-function' else e.genes)) for e in draws]      # where an edge could be found
+    source, target = (np.array([[x in end[k] for end in ends] for x in t[c]]) for k, c in enumerate(('source', 'target')))
+    t['stability'] = t.pop('found') / (source & target).sum(1)
     return t.sort_values(['stability', 'score'], ascending=False, kind='stable').reset_index(drop=True)

@@ -354,6 +354,7 @@ def from_long(
     if text.any():
         raise DataError(f"expected numbers in column 'value', got {table['value'][text].iloc[0]!r} and {int(text.sum())-1} more; clean "
             "them or leave them empty (= not measured)")
+    if replicates not in (None, 'mean', 'median'): raise DataError(f"expected replicates=None, 'mean' or 'median', got {replicates!r}")
     value = value.to_numpy(np.float64)
     if np.isinf(value).any():
         raise DataError(f"expected finite values, got {int(np.isinf(value).sum())} infinite in column 'value'; replace them by NaN or drop "
@@ -401,7 +402,6 @@ def _pivot(value, cell, rank, depth, shape, P, C, dose, time, R, unit, name, rep
         where, start, k = np.unique(cell, return_index=True, return_counts=True)
         g = np.repeat(np.arange(len(where)), k)
         mean = np.bincount(g, of * value) / np.bincount(g, of)
-        if replicates not in ('mean', 'median'): raise DataError(f"expected replicates=None, 'mean' or 'median', got {replicates!r}")
         X[where] = mean if replicates == 'mean' else pd.Series(value).groupby(g).median().to_numpy()
         var = np.bincount(g, of * (value - mean[g])**2) / np.maximum(k - 1, 1)
         spread = np.full(n * r, np.nan, np.float32)

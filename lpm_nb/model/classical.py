@@ -21,7 +21,7 @@ from ..data.stored import is_large, row_chunks
 from .amounts import decades_beyond, predict_amounts, fit_amounts, log_amounts, fitted_amounts
 from .completion import additive_effects, assay_factors, bayesian_factors, is_full, kernel_effects, nearest_effects, related_pairs
 from .completion import shrunken_mean, soft_impute
-from .members import stay_on_one_side
+from .members import level_of_nothing
 from .pair_models import KNOWN_ALONE, PAIR_MODELS, SINGLES, TWICE, member_sums
 
 # %% ../../nbs/model/06c_classical.ipynb #812ce3cf
@@ -442,8 +442,8 @@ def zero(self:_Material):
     out = {}
     for s, (_, rows, (centre, scale)) in zip(self.screens, self._parts):
         size = np.array([len(s.members[p]) for p in s.perturbations])[s.obs['perturbation'].cat.codes.to_numpy()[rows]]
-        if (size == 0).any() or not (size == 1).any() or stay_on_one_side(s, rows[size == 1]): continue
-        out |= dict.fromkeys(s.obs['context'].iloc[rows].unique(), (-np.asarray(centre) / scale).astype(np.float32))
+        if (size == 0).any() or not (size == 1).any() or np.isnan(nothing := level_of_nothing(s, rows[size == 1])).any(): continue
+        out |= dict.fromkeys(s.obs['context'].iloc[rows].unique(), ((nothing - centre) / scale).astype(np.float32))
     return out
 
 @patch

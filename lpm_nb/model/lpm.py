@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import torch
 from torch import nn
-from ..core import DataError, check_known, split_dose
+from ..core import DataError, check_count, check_known, split_dose
 from ..data.blocks import Block
 from ..data.vocab import Vocab
 from .completion import crossed_effects
@@ -62,7 +62,10 @@ class LPMConfig:
         for k, top in (('dropout', 1), ('valid', .5)):
             if not 0 <= (getattr(self, k) or 0) < top: raise DataError(f"expected 0 ≤ {k} < {top}, got {getattr(self, k)}")
         if self.layers < (self.decoder == 'paper'): raise DataError(f"expected layers ≥ {int(self.decoder == 'paper')}, got {self.layers}")
-        if self.lr <= 0 or self.init_std <= 0: raise DataError(f"expected lr > 0 and init_std > 0, got {self.lr} and {self.init_std}")
+        for k, low in (('lr', 1e-300), ('init_std', 1e-300), ('wd_embedding', 0), ('wd_weights', 0), ('transfer', 0)):
+            if not low <= getattr(self, k) < np.inf: raise DataError(f"expected {k} {'>' if low else '≥'} 0, got {getattr(self, k)}")
+        if not 0 < self.gamma <= 1: raise DataError(f"expected 0 < gamma ≤ 1, got {self.gamma}")
+        for k in ('batch', 'patience'): check_count(getattr(self, k) or (1 if getattr(self, k) is None else 0), k)
 
     def dict(self) -> dict: return asdict(self)
     def but(self, **changes) -> 'LPMConfig': return replace(self, **changes)
