@@ -7,11 +7,12 @@ __all__ = ['PLACES', 'retrieve_classes', 'compare_kinds', 'retrieve_targets', 'e
            'query_signature', 'name_symbols', 'enrich_query', 'find_surprises', 'explain_likeness', 'find_off_targets']
 
 # %% ../../nbs/analysis/12_mechanism.ipynb #3abba95e
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, hypergeom, mannwhitneyu, rankdata, t as student
-from ..core import DIRECTION, DataError, check_columns, check_count, check_known, is_single, listed, parse_perturbation, rng, split_dose
+from ..core import DIRECTION, DataError, DataWarning, check_columns, check_count, check_known, is_single, listed, parse_perturbation, rng, split_dose
 from .embedding import Embedding, without_kind, embed_profiles, embed_responses, neighbours, similarity
 from .metrics import bootstrap
 from ..data.screen import Atlas, Screen, as_atlas
@@ -306,6 +307,9 @@ def suggest_targets(
         of, usual = hit.groupby('drug', observed=True)['gene'].unique(), hit['gene'].value_counts() / len(others)
         near = neighbours(e, drug, n=len(others) if n is None else n, among=others)
         near = near[near['similarity'] > 0]
+        if (copies := near.loc[near['similarity'] > 1 - 1e-6, 'symbol'].tolist()) and len(e.vectors.columns) >= 20:
+            warnings.warn(f"{', '.join(map(repr, copies[:3]))} and {drug!r} have one and the same profile: one compound under several names, whose known targets "
+                "are no finding", DataWarning, stacklevel=2)
         total, heard = (near['similarity']**3).sum(), min(1., near['similarity'].max() / .3) if len(near) else 0.     # neighbours that are none have little to say
         for r in near.itertuples():
             for x in of[r.symbol]:

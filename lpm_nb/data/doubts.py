@@ -10,6 +10,7 @@ import re, warnings
 from collections.abc import Sequence
 import numpy as np
 import pandas as pd
+from scipy.stats import f_oneway
 from ..core import LOOKS, DataError, is_control
 from .cells import vector_names
 from .columns import FLAGS, is_number, is_statistic, label_text, plain_name
@@ -120,6 +121,31 @@ def _of_design(l):
     design = pd.DataFrame({'perturbation': l.o['perturbation'].to_numpy(), b: l.t[b].astype(str).to_numpy()})
     verdict, why = check_design(design, perturbation='perturbation', batch=b)
     if verdict != 'ok': yield f"{'CONFOUNDED: ' if verdict == 'flag' else ''}{why}"
+
+def _of_plates(l, X, asked):
+    "Controls that are read differently in each batch, which the perturbations there are as well."
+    bare, b = (l.o['perturbation'] == '').to_numpy(), l.roles.get('batch')
+    if asked.scale not in (None, 'as is') or not b or not bare.any() or X is None or (X.ndim == 2 and X.shape[1] >= 20): return
+    for x in X.reshape(len(X), -1).T:
+        t = pd.DataFrame(dict(x=x, plate=l.t[b].astype(str).to_numpy(), context=l.o['context'].to_numpy()))[bare].dropna()
+        t['x'] -= t.groupby('context')['x'].transform('mean')
+        t = t[t.groupby('plate')['x'].transform('size') >= 3]
+        each = t.groupby('plate')['x']
+        if each.ngroups < 2: continue
+        within = np.sqrt(each.var().mean())
+        if f_oneway(*(v.to_numpy() for _, v in each)).pvalue > 1e-3 or each.mean().std() < max(within, .05 * np.nanstd(x)): continue
+        low, high = each.mean().idxmin(), each.mean().idxmax()
+        yield (f"controls of {each.ngroups} {b}s differ by up to {np.ptp(each.mean()):.3g} ({low} and {high}), within one by {within:.3g}: what was done there "
+            "differs with them. scale='ratio' or 'difference' (--scale) takes each value against the controls beside it")
+        return
+
+def _numbered(readouts):
+    "Readouts that differ in a number alone: replicates side by side."
+    stem = pd.Series([str(r) for r in readouts], dtype=str).str.extract(r'^(.*?(?:[a-z]{4}|[ _.-]rep(?:licate)?|\brep(?:licate)?))[ _.-]?\d$')[0]
+    n = stem.value_counts()
+    if len(n) and len(readouts) < 20 and n.iloc[0] > 1:
+        yield (f"readouts {', '.join(str(r) for r, s in zip(readouts, stem) if s == n.index[0])} are read as {n.iloc[0]} readouts; if they are replicates, put them "
+            "below each other in one column first (pandas.melt), so that their spread is known")
 
 # %% ../../nbs/data/03i_doubts.ipynb #doubts009
 # columns of which rows are replicates: words of their names, and ends of words
@@ -234,7 +260,7 @@ def doubts(
 ) -> list[str]: # sentences
     "What to look at before a file is trusted."
     X = None if values is None else np.asarray(values, float)
-    out = [*_of_design(l)]
+    out = [*_of_design(l), *_of_plates(l, X if X is None or X.ndim == 2 or len(readouts) < 2 else None, asked), *_numbered(readouts)]
     if X is not None and X.ndim == 2 and X.shape[1] < 20: out += _far_off(X)
     if not (l.o['perturbation'] == '').any() and asked.no_effect is None:
         out.append('no control was found; if there is one, name its label: control=' + _no_zero(X, asked))

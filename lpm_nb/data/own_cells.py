@@ -112,7 +112,7 @@ def _guides(l):
         if mine.any() and several.between(2, 50).mean() > .5:
             yield (f"column {c!r} names {several.median():g} guides for most perturbations; their cells are taken together, so that the errors are those of cells, "
                 "and what one guide does beside its target passes for an effect. To see which effects several guides agree in, read each guide as a "
-                f"perturbation, perturbation={c!r}")
+                f"perturbation, perturbation={c!r} (its label is then no gene: networks and on-target checks do not know it)")
 
 def _few_controls(l):
     "Batches in which a z-score has too few controls to be made from."

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from ..core import DataError, DataWarning, LeakageError, check_known, listed, parse_context, parse_perturbation, rng, split_dose
+from .quality import same_profiles
 from .screen import Atlas, Screen, as_atlas
 
 # %% ../../nbs/data/04_split.ipynb #fbb7f7be
@@ -71,6 +72,18 @@ def _shares(test, valid):
 # %% ../../nbs/data/04_split.ipynb #14ccce26
 def _folded(x): return re.sub(r'[\W_]+', '', str(x).casefold())          # Taxol is taxol, MCF-7 is MCF7
 
+def _warn_of_copies(atlas, split):
+    "Held-out profiles that train under another name."
+    for n, s in atlas.items():
+        if s.stored is not None or len(s.readouts) < 20: continue
+        group = same_profiles(s)
+        twin = np.isin(group, group[split.train[n] & (group >= 0)]) & (group >= 0)
+        if (held := np.flatnonzero(twin & split.test[n])).size:
+            i = held[0]
+            other = s.obs['perturbation'].iloc[np.flatnonzero(split.train[n] & (group == group[i]))[0]]
+            warnings.warn(f"{held.size} test experiments of screen {n!r} have, to the last digit, the profile of one that is trained on under another name "
+                f"(first: {s.obs['perturbation'].iloc[i]!r} and {other!r}): one measurement twice? Keep one of them (`check_screen`)", DataWarning, stacklevel=4)
+
 def prove_split(
     atlas:Atlas|Screen, # the screens, or one
     split:Split, # masks over them
@@ -119,6 +132,7 @@ def prove_split(
         warnings.warn(f"{int(close.sum())} test experiments of split {split.name!r} differ in spelling alone from some that are trained on (first: "
             f"{f.loc[i, 'perturbation']!r} in {f.loc[i, 'context']!r}): if these are the same, give them one name first (`harmonise`, `lpm data match`)",
             DataWarning, stacklevel=3)
+    _warn_of_copies(atlas, split)
     test, seen = part['test'], np.unique(p[train] * n + c[train])
     atoms = {a for i in np.unique(p[train]) for a in keys[i]}
     known = np.array([atoms.issuperset(k) for k in keys])
