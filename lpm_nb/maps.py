@@ -15,6 +15,7 @@ from .core import DataError, FetchError, ModelError, atomic_path, check_known, i
 from .data.screen import Atlas, Screen
 from .data.fetch import cache_home
 from .data.sources import CATALOGUE, added_screens, read_screen
+from .data.stored import fingerprint
 from .serve import map_note
 
 # %% ../nbs/15d_maps.ipynb #c06dc8b5
@@ -166,9 +167,8 @@ def prepare_map(
     if not 0 <= power <= 1: raise DataError(f"expected 0 ≤ power ≤ 1, got {power}")
     singles = [p for p in ps if is_single(p)]
     wanted = singles if len(singles) >= 4 else ps
-    asked_of = [hashlib.sha256(pd.util.hash_pandas_object(s.obs[['perturbation', 'context', 'dose', 'time']].astype(str), index=False).to_numpy().tobytes()
-        ).hexdigest() for _, s in sorted(atlas.items())]                        # at other doses or in other lines it is another map
-    key = hashlib.sha256(json.dumps(['5', seal, sorted(atlas), asked_of, wanted, power]).encode()).hexdigest()[:20]
+    asked_of = [fingerprint(s) for _, s in sorted(atlas.items())]               # of other values, at other doses or in other lines it is another map
+    key = hashlib.sha256(json.dumps(['6', seal, sorted(atlas), asked_of, wanted, power]).encode()).hexdigest()[:20]
     keep, layout = cache_home()/'maps'/key, cache_home()/'maps'/key/f'{method}-{seed}.parquet'
     if not (keep/'vectors.parquet').exists(): _keep_map(keep, *_embed_all(folder, atlas, wanted, power=power, say=say))
     e = _read_map(keep)

@@ -26,9 +26,10 @@ from .data.screen import Atlas, Screen
 from .data.simulate import simulate_atlas
 from .data.sources import read_screen
 from .data.split import Split, prove_split, split_combinations, split_pairs
+from .data.stored import fingerprint
 from .model.baselines import BASELINES, INFORMED, fit_baseline, suitable
 from .model.descriptors import relation_vectors
-from .model.learner import default_config, fingerprint, fit_lpm
+from .model.learner import default_config, fit_lpm
 from .model.lpm import LPMConfig, paper_config
 
 # %% ../nbs/15_suite.ipynb #eddf0877

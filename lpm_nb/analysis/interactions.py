@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EXPECTATIONS', 'pair_genes', 'Expectation', 'fit_expectation', 'genetic_interactions', 'predict_interactions',
-           'all_pairs', 'call_interactions', 'interaction_map', 'score_interactions', 'bliss_excess']
+           'all_pairs', 'call_interactions', 'interaction_map', 'score_interactions', 'bliss_excess', 'hsa_excess']
 
 # %% ../../nbs/analysis/13d_interactions.ipynb #dfaf625b
 import warnings
@@ -422,8 +422,8 @@ def _dose_in_label(t):
     return t.assign(perturbation=[f'{p}@{d}' if k else p for p, d, k in zip(t['perturbation'], written, plain)],
         dose=np.where(plain, -1, t['dose']))
 
-def _expected_share(asked, members, alone, effect, var):
-    "(n,) share that independent members have together, and its variance from theirs; NaN where one of them is not known alone."
+def _expected_share(asked, members, alone, effect, var, *, best):
+    "(n,) share that independent members have together (`best`: that the stronger of them has), and its variance from theirs; NaN where one of them is not known alone."
     if any(split_dose(a)[1] == split_dose(a)[1] for m in members for a in m):           # a single's dose is written in both ways
         alone, effect, var = pd.concat([alone, _dose_in_label(alone)]), np.tile(effect, 2), np.tile(var, 2)
     left = pd.DataFrame(dict(left=1 - effect, var=var), pd.MultiIndex.from_frame(alone)).groupby(level=[0, 1, 2, 3]).mean()
@@ -431,8 +431,37 @@ def _expected_share(asked, members, alone, effect, var):
     key = pd.MultiIndex.from_arrays([[format_perturbation([a]) for m in members for a in m],
         *(asked[c].to_numpy()[at] for c in ('context', 'dose', 'time'))])
     each = left.reindex(key).reset_index(drop=True)
+    if best:
+        least = each['left'].fillna(-np.inf).groupby(at).idxmin()              # one that is not known makes the pair unknown
+        return (1 - each['left'].iloc[least]).to_numpy(), each['var'].iloc[least].to_numpy()
     def product(x): return x.groupby(at).agg(lambda v: v.prod(skipna=False)).to_numpy()
     return 1 - product(each['left']), product(each['left']**2 + each['var']) - product(each['left']**2)
+
+def _excess(screen, singles, none, every, readout, *, best):
+    "How far combinations go beyond independence of their members, or beyond the best of them."
+    both = (screen, screen if singles is None else singles)
+    j = [_readout_at(s, readout) for s in both]
+    controls = [s.X[(s.obs['perturbation'] == '').to_numpy()][:, k] for s, k in zip(both, j)]
+    _check_ends([float(np.nanmean(c)) for c in controls if len(c)], none, every)
+    n = [np.array([len(s.members[p]) for p in s.obs['perturbation'].astype(str)], int) for s in both]
+    shown = np.abs(_shares(screen, np.flatnonzero(n[0] > 0), j[0], none, every)[1])
+    shown = shown[~np.isnan(shown)]
+    if len(shown) and not .05 < np.quantile(shown, .95) < 20:
+        warnings.warn(f"effects are at the most {np.quantile(shown, .95):.2g} of the whole one, if that reads {every:g} and none {none:g}: "
+            "are the values on another scale (none=0, every=1 for fractions)?", DataWarning, stacklevel=3)
+    rows = np.flatnonzero(n[0] > 1)
+    if not len(rows): raise DataError(f"no combination in screen {screen.name!r}; expected perturbations of several members, such as "
+        "drug:a@1+drug:b@10")
+    asked, effect, var = _shares(screen, rows, j[0], none, every)
+    expected, doubt = _expected_share(asked, [screen.members[p] for p in asked['perturbation']],
+        *_shares(both[1], np.flatnonzero(n[1] == 1), j[1], none, every), best=best)
+    told = [c for c in ('dose', 'time') if (asked[c] >= 0).any()]
+    out = asked[['perturbation', 'context', *told]].replace({c: {-1: np.nan} for c in told}).assign(effect=effect, expected=expected, excess=effect - expected)
+    if (var > 0).any(): out['std'] = np.sqrt(var + doubt)
+    if lost := int(np.isnan(expected).sum()):
+        warnings.warn(f"{lost:,} of {len(rows):,} combinations have a member that was not measured alone in their context, and are left "
+            f"out (first: {out['perturbation'][np.isnan(expected)].iloc[0]!r})", DataWarning, stacklevel=3)
+    return out[~np.isnan(expected)].reset_index(drop=True)
 
 def bliss_excess(
     screen:Screen,        # with combinations: measured, or a prediction, whose layer `std` comes along
@@ -444,26 +473,15 @@ def bliss_excess(
     readout:str|None=None,# None = the only one
 ) -> pd.DataFrame: # perturbation, context [, dose, time], effect, expected, excess (shares of the whole effect) [, std of the excess, of predictions and of what has replicates: of the combination, and of its members where their screen has it]; combinations of which a member is not known alone are left out, with a warning
     "How far combinations go beyond Bliss independence of their members."
-    both = (screen, screen if singles is None else singles)
-    j = [_readout_at(s, readout) for s in both]
-    controls = [s.X[(s.obs['perturbation'] == '').to_numpy()][:, k] for s, k in zip(both, j)]
-    _check_ends([float(np.nanmean(c)) for c in controls if len(c)], none, every)
-    n = [np.array([len(s.members[p]) for p in s.obs['perturbation'].astype(str)], int) for s in both]
-    shown = np.abs(_shares(screen, np.flatnonzero(n[0] > 0), j[0], none, every)[1])
-    shown = shown[~np.isnan(shown)]
-    if len(shown) and not .05 < np.quantile(shown, .95) < 20:
-        warnings.warn(f"effects are at the most {np.quantile(shown, .95):.2g} of the whole one, if that reads {every:g} and none {none:g}: "
-            "are the values on another scale (none=0, every=1 for fractions)?", DataWarning, stacklevel=2)
-    rows = np.flatnonzero(n[0] > 1)
-    if not len(rows): raise DataError(f"no combination in screen {screen.name!r}; expected perturbations of several members, such as "
-        "drug:a@1+drug:b@10")
-    asked, effect, var = _shares(screen, rows, j[0], none, every)
-    expected, doubt = _expected_share(asked, [screen.members[p] for p in asked['perturbation']],
-        *_shares(both[1], np.flatnonzero(n[1] == 1), j[1], none, every))
-    told = [c for c in ('dose', 'time') if (asked[c] >= 0).any()]
-    out = asked[['perturbation', 'context', *told]].replace({c: {-1: np.nan} for c in told}).assign(effect=effect, expected=expected, excess=effect - expected)
-    if (var > 0).any(): out['std'] = np.sqrt(var + doubt)
-    if lost := int(np.isnan(expected).sum()):
-        warnings.warn(f"{lost:,} of {len(rows):,} combinations have a member that was not measured alone in their context, and are left "
-            f"out (first: {out['perturbation'][np.isnan(expected)].iloc[0]!r})", DataWarning, stacklevel=2)
-    return out[~np.isnan(expected)].reset_index(drop=True)
+    return _excess(screen, singles, none, every, readout, best=False)
+
+def hsa_excess(
+    screen:Screen,        # as for `bliss_excess`
+    *,
+    singles:Screen|None=None, # as for `bliss_excess`
+    none:float=0.,        # as for `bliss_excess`
+    every:float=100.,     # as for `bliss_excess`
+    readout:str|None=None,# None = the only one
+) -> pd.DataFrame: # as of `bliss_excess`; `expected` is the effect of the stronger member
+    "How far combinations go beyond the stronger of their members (highest single agent): is the second drug worth giving at all?"
+    return _excess(screen, singles, none, every, readout, best=True)

@@ -121,11 +121,16 @@ def read_sign(
     return int(adds) - int(takes)
 
 # %% ../../nbs/analysis/10b_knowledge.ipynb #d9d9bdcf
+def _as_written(text):
+    "What was written as UTF-8 and once read as Latin-1: krÃ¼ppel is krüppel."
+    try: return text.encode('latin-1').decode('utf-8')
+    except UnicodeError: return text
+
 def read_mechanisms(
 ) -> pd.DataFrame: # set (the mechanism), gene (the drug's atom): columns as for gene sets
     "Mechanisms of action of drugs (Drug Repurposing Hub)."
     t = read_annotation('repurposing-hub-drugs').dropna(subset='moa')
-    t = t.assign(gene=t['pert_iname'].map(drug_atom), set=t['moa'].str.split('|')).explode('set')
+    t = t.assign(gene=t['pert_iname'].map(drug_atom), set=t['moa'].map(_as_written).str.split('|')).explode('set')
     return t[['set', 'gene']].drop_duplicates(ignore_index=True)
 
 def read_targets(

@@ -21,7 +21,8 @@ from ..data.vocab import Vocab, at_all_doses, build_vocab
 from ..data.screen import Atlas, Screen, as_atlas
 from ..data.stored import is_large
 from .classical import extend_classical
-from .ensemble import choose_device, fingerprint
+from ..data.stored import fingerprint
+from .ensemble import choose_device
 from .fit_noise import at_least_usual, fit_noise, value_variance
 from .fit_stack import network_levels
 from .fit_sums import fit_sums

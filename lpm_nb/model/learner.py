@@ -10,7 +10,8 @@ __all__ = ['LPMConfig', 'paper_config', 'default_config', 'map_config', 'fingerp
 import lpm_nb.model.fine_tune  # noqa: F401  adds methods
 import lpm_nb.model.grid  # noqa: F401  adds methods
 import lpm_nb.model.unseen  # noqa: F401  adds methods
-from .ensemble import default_config, fingerprint, fit_lpm, map_config
+from ..data.stored import fingerprint
+from .ensemble import default_config, fit_lpm, map_config
 from .folder import load_lpm
 from .lpm import LPMConfig, paper_config
 from .trained import Controls, TrainedLPM
