@@ -62,6 +62,24 @@ def flops(net, config, n, r):
     return 6 * n * (dense + config.rank * r) if config.decoder == 'lpm' else 6 * n * (2 * config.width * config.hidden
         + r * sum(p.numel() for p in net.rest.parameters() if p.ndim == 2))
 
+def kernels(learn, net, precision):
+    "Milliseconds that the GPU works in one step, and in how many kernels."
+    from torch.autograd import DeviceType
+    from torch.profiler import ProfilerActivity, profile
+    *x, y = learn.dls.train.one_batch()
+    net.train()
+    def step():
+        with torch.autocast('cuda', torch.bfloat16, enabled=precision == 'bf16'): loss = learn.loss_func(net(*x), y)
+        loss.backward()
+        learn.opt.step()
+        learn.opt.zero_grad()
+    step()
+    with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as prof:
+        step()
+        sync('cuda')
+    on = [e for e in prof.events() if e.device_type == DeviceType.CUDA and not e.is_user_annotation]     # an operation of the CPU tells of its kernels again
+    return sum(e.self_device_time_total for e in on) / 1000, len(on)
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
@@ -101,14 +119,6 @@ def main():
                 valid_loss=t['valid_loss'].iloc[-1]))
             print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1, float_format='{:,.3g}'.format), flush=True)
             if a.device == 'cuda':
-                from torch.profiler import ProfilerActivity, profile
-                *x, y = learn.dls.train.one_batch()
-                net.train()
-                with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU]) as prof:
-                    learn.loss_func(net(*x), y).backward()
-                    sync('cuda')
-                on = sum(e.self_device_time_total for e in prof.key_averages()) / 1000
-                print(f"  of a step of {rows[-1]['ms_per_step']:.2f} ms the GPU works {on:.2f} ms in "
-                    f"{sum(e.count for e in prof.key_averages() if e.self_device_time_total > 0)} kernels")
+                print(f"  of a step of {rows[-1]['ms_per_step']:.2f} ms the GPU works {{:.2f}} ms in {{}} kernels".format(*kernels(learn, net, precision)))
 
 if __name__ == '__main__': main()

@@ -7,7 +7,7 @@ __all__ = ['app', 'train', 'predict_table', 'predict', 'grid', 'run_evaluation',
            'main']
 
 # %% ../nbs/16_cli.ipynb #5b9d115b
-import json, os, shutil, subprocess, sys, time, warnings
+import json, os, shutil, signal, subprocess, sys, tempfile, threading, time, warnings
 from pathlib import Path
 from typing import Annotated, Optional
 import numpy as np
@@ -49,8 +49,17 @@ def _start_together(nproc):
     "The same command in several processes, by torchrun."
     args = sys.argv[1:]
     args = [a for i, a in enumerate(args) if a != '--nproc' and not a.startswith('--nproc=') and (i == 0 or args[i - 1] != '--nproc')]
-    return subprocess.call([sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={nproc}', '--no-python',
-        sys.argv[0], *args], env={'OMP_NUM_THREADS': str(max(1, (os.cpu_count() or 1) // nproc)), **os.environ})
+    with tempfile.TemporaryDirectory() as d:
+        file = Path(d)/'code'                                              # torchrun does not tell with which code a process ended
+        p = subprocess.Popen([sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={nproc}', '--no-python',
+            sys.argv[0], *args], env={'OMP_NUM_THREADS': str(max(1, (os.cpu_count() or 1) // nproc)), **os.environ, 'LPM_EXIT_CODE': str(file)})
+        try: code = p.wait()
+        except BaseException:                                              # told to stop: nobody goes on alone
+            if sys.exc_info()[0] is not KeyboardInterrupt: p.terminate()   # Ctrl-C has reached all of them
+            try: p.wait(15)
+            except subprocess.TimeoutExpired: p.terminate()
+            raise
+        return int(file.read_text(encoding='utf-8')) if code and file.exists() else code
 
 # %% ../nbs/16_cli.ipynb #9ca2aa98
 @app.command()
@@ -527,6 +536,8 @@ def main(
         talk.print(f"[yellow]note:[/yellow] {message}", markup=True, soft_wrap=True) if not any(q in (args or sys.argv[1:])
             for q in ('-q', '--quiet')) else None
     code = 0
+    def stop(*_): raise SystemExit(143)                                    # as Ctrl-C: what was begun is ended, and workers with it
+    before = signal.signal(signal.SIGTERM, stop) if threading.current_thread() is threading.main_thread() else None
     with warnings.catch_warnings():
         from lpm_nb.core import DataWarning
         warnings.simplefilter('ignore')
@@ -542,5 +553,8 @@ def main(
             talk.print('[bold red]error:[/bold red]', end=' ')
             talk.print(str(e), markup=False, soft_wrap=True)
             code = e.exit_code
+        finally:
+            if before is not None: signal.signal(signal.SIGTERM, before)
+    if code and (file := os.environ.get('LPM_EXIT_CODE')): Path(file).write_text(str(code), encoding='utf-8')
     if code == 130: talk.print('interrupted; give the same command again to go on')      # Ctrl-C, which typer turns into this code
     raise SystemExit(code if isinstance(code, int) else 0)

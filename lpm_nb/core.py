@@ -7,15 +7,16 @@ __all__ = ['CONTROLS', 'DIRECTION', 'LOOKS', 'PALETTE', 'INK', 'LPMError', 'Data
            'StorageError', 'FetchError', 'LeakageError', 'DataWarning', 'parse_perturbation', 'is_single',
            'format_perturbation', 'split_dose', 'spell_doses', 'parse_context', 'format_context', 'is_control',
            'as_text', 'canonical_labels', 'listed', 'plural', 'check_known', 'check_share', 'check_count',
-           'check_columns', 'atomic_path', 'sha256', 'ink', 'rng']
+           'check_columns', 'atomic_path', 'end_with_parent', 'sha256', 'ink', 'rng']
 
 # %% ../nbs/00_core.ipynb #0dd7d01a
-import difflib, hashlib, os, re, shutil, tempfile, warnings
+import difflib, hashlib, os, re, shutil, tempfile, threading, time, warnings
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
 import pandas as pd
+from safetensors import SafetensorError
 
 # %% ../nbs/00_core.ipynb #cede8736
 class LPMError(Exception):
@@ -316,12 +317,28 @@ def atomic_path(
         if not tmp.exists(): raise StorageError(f"nothing was written for {path}")
         if path.is_dir(): os.replace(path, old)
         os.replace(tmp, path)
-    except OSError as e:
+    except (OSError, SafetensorError) as e:
         if isinstance(e, LPMError): raise
-        raise StorageError(f"cannot write {path}: {e.strerror or e}; nothing was left behind") from e
+        raise StorageError(f"cannot write {path}: {getattr(e, 'strerror', None) or e}; nothing was left behind") from e
     finally:
         if old.exists() and not path.exists(): os.replace(old, path)   # the new one did not get there: the old one goes back
         shutil.rmtree(box, ignore_errors=True)
+
+# %% ../nbs/00_core.ipynb #212e2107
+def end_with_parent(
+    parent:int|None=None, # process that started this one; None = the present parent
+    *,
+    every:float=1.,       # seconds between two looks
+) -> threading.Thread|None: # that looks; None where this process has another parent already
+    "End this process as soon as its parent is gone."
+    parent = os.getppid() if parent is None else parent
+    if os.getppid() != parent: return None
+    def look():
+        while os.getppid() == parent: time.sleep(every)
+        os._exit(143)
+    t = threading.Thread(target=look, daemon=True, name='end with parent')
+    t.start()
+    return t
 
 # %% ../nbs/00_core.ipynb #8b07a889
 def sha256(

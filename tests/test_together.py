@@ -79,3 +79,39 @@ def test_the_command(tmp_path):
         '--nproc', '2', '--json', '-q'], capture_output=True, text=True, env={**os.environ, 'CUDA_VISIBLE_DEVICES': ''}, timeout=240)
     assert run.returncode == 0, run.stderr[-2000:]
     assert len([l for l in run.stdout.splitlines() if l.startswith('{')]) == 1 and load_lpm(tmp_path/'model').networks
+
+def ended(pid): # a process that nobody waits for is a zombie, and has ended
+    try: return Path(f'/proc/{pid}/stat').read_text(encoding='utf-8').rpartition(')')[2].split()[0] == 'Z'
+    except OSError: return True
+
+def children(pid):
+    "Numbers of the processes that a process has started."
+    out = []
+    for f in Path('/proc').glob('[0-9]*/stat'):
+        try: text = f.read_text(encoding='utf-8')
+        except OSError: continue                                           # ended meanwhile
+        if int(text.rpartition(')')[2].split()[1]) == pid: out.append(int(f.parent.name))
+    return out
+
+@pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='who is whose child is read from /proc')
+def test_told_to_stop(tmp_path):
+    "Who ends `lpm train` ends its workers, and leaves nothing but the checkpoint."
+    simulate_atlas(seed=0).atlas['sim-rna'].write(tmp_path/'s.h5ad')
+    lpm, scratch = Path(sys.executable).with_name('lpm'), tmp_path/'tmp'
+    scratch.mkdir()
+    for told in (signal.SIGTERM, signal.SIGKILL):
+        p = subprocess.Popen([str(lpm), 'train', str(tmp_path/'s.h5ad'), '--out', str(tmp_path/'model'), '--members', '2', '--epochs', '5000', '--jobs', '2', '-q'],
+            env={**os.environ, 'CUDA_VISIBLE_DEVICES': '', 'OMP_NUM_THREADS': '1', 'TMPDIR': str(scratch)}, stderr=subprocess.PIPE, text=True)
+        t, workers = time.time(), []
+        while not (workers and list((tmp_path/'.model.checkpoint').glob('*/state.json'))):
+            assert time.time() - t < 120 and p.poll() is None, p.stderr.read()
+            time.sleep(.1)
+            workers = [c for c in children(p.pid) if 'popen_loky' in Path(f'/proc/{c}/cmdline').read_text(encoding='utf-8')]
+        time.sleep(1)                                                      # both are at work
+        p.send_signal(told)
+        assert p.wait(30) == (143 if told == signal.SIGTERM else -told)
+        t = time.time()
+        while not all(map(ended, workers)):
+            assert time.time() - t < 15, ('workers train on', told, [Path(f'/proc/{w}/stat').read_text()[:60] for w in workers if not ended(w)])
+            time.sleep(.1)
+        if told == signal.SIGTERM: assert not list(scratch.glob('lpm_workers_*'))

@@ -9,6 +9,7 @@ __all__ = ['Stored', 'is_stored', 'row_chunks', 'fingerprint', 'spare_memory', '
 # %% ../../nbs/data/01b_stored.ipynb #da2be91e
 import ctypes, hashlib, json, shutil, warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 import lazy_loader as lazy
 import h5py
@@ -186,6 +187,13 @@ def _is_screen(path): # a folder that this library wrote
     try: return 'lpm' in zarr.open_group(path, mode='r')['uns']
     except Exception: return False      # a file, no zarr, or one without that
 
+@contextmanager
+def _telling_of_disk(path):
+    "A full disk in words."
+    try: yield
+    except OSError as e:
+        raise StorageError(f"{path} cannot be written ({e.strerror or e}); what was written stays: make room and start the same command again to go on") from e
+
 class ScreenWriter:
     "Write a screen to zarr, a few rows at a time."
     def __init__(
@@ -223,15 +231,16 @@ class ScreenWriter:
             self.done = np.array(json.loads(note.read_text(encoding='utf-8'))['done'], np.int64).reshape(-1, 2).tolist()
             self.root = zarr.open_group(self.partial, mode='r+', use_consolidated=False)
             return
-        if self.partial.exists(): shutil.rmtree(self.partial)
-        a, self.done = ad.AnnData(obs=labels.obs, var=self.readouts, uns=labels.adata.uns), []
-        self.partial.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            a.write_zarr(self.partial)
-        self.root = zarr.open_group(self.partial, mode='r+', use_consolidated=False)
-        for at in ['X', *(f'layers/{l}' for l in self.layers)]: self.make(at)
-        self._note()
+        self.done = []
+        with _telling_of_disk(self.partial):
+            if self.partial.exists(): shutil.rmtree(self.partial)
+            self.partial.parent.mkdir(parents=True, exist_ok=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')
+                ad.AnnData(obs=labels.obs, var=self.readouts, uns=labels.adata.uns).write_zarr(self.partial)
+            self.root = zarr.open_group(self.partial, mode='r+', use_consolidated=False)
+            for at in ['X', *(f'layers/{l}' for l in self.layers)]: self.make(at)
+            self._note()
 
     def make(self, at, dtype=np.dtype('f4')):
         "An empty matrix in its place."
@@ -272,13 +281,10 @@ def put(self:ScreenWriter, start:int, values:np.ndarray, **layers) -> None: # ro
     if np.isinf(values).any():
         raise DataError(f"expected finite values or NaN (= not measured), got {int(np.isinf(values).sum())} infinite from row {start} "
             "on")
-    try:
+    with _telling_of_disk(self.partial):
         for l, x in (('X', values), *layers.items()): self._array(l)[start:stop] = x
         self.done.append([int(start), int(stop)])
         self._note()
-    except OSError as e:
-        raise StorageError(f"{self.partial} cannot be written ({e.strerror or e}); what was written stays: make room and start the "
-            "same command again to go on") from e
 
 # %% ../../nbs/data/01b_stored.ipynb #40285bb5
 @patch
@@ -286,7 +292,7 @@ def close(self:ScreenWriter) -> Path: # the finished folder
     "Give the folder its name, once every row was written."
     left = self.missing(1)
     if left: raise DataError(f"{sum(b - a for a, b in left)} of {self.shape[0]} rows were not written yet (first: {left[0][0]})")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _telling_of_disk(self.partial):
         warnings.simplefilter('ignore')
         zarr.consolidate_metadata(self.partial.as_posix())
     old = self.path.with_name(self.path.name + '.old')

@@ -107,14 +107,20 @@ def choose_device(
     device:str|None=None, # what was asked for; None = CUDA where there is one
 ) -> str: # 'cpu', 'cuda', of several processes 'cuda:0', 'cuda:1', …
     "Where to train."
+    mine = int(os.environ.get('LOCAL_RANK', 0)) if rank_and_size()[1] > 1 else None                # each process its own card
     if device is None:
         if not torch.cuda.is_available(): return 'cpu'
-        return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if rank_and_size()[1] > 1 else 'cuda'
+        return 'cuda' if mine is None else f'cuda:{mine}' if mine < torch.cuda.device_count() else 'cpu'
     try: kind = torch.device(device).type
     except (RuntimeError, TypeError) as e: raise DataError(f"expected device='cpu' or 'cuda', got {device!r}") from e
     if kind not in ('cpu', 'cuda', 'meta'): raise DataError(f"expected device='cpu' or 'cuda', got {device!r}: others have not been tried")        # 'meta' is what the tests pretend to have
     if kind == 'cuda' and not torch.cuda.is_available():
         raise DataError(f"device={device!r} was asked for, but torch sees no CUDA GPU; device='cpu' trains everywhere")
+    if kind == 'cuda' and mine is not None and torch.device(device).index is None:
+        if mine >= torch.cuda.device_count():
+            raise DataError(f"process {mine} of this run has no GPU of its own ({torch.cuda.device_count()} are here); start no more processes than there are, or "
+                "device='cpu'")
+        return f'cuda:{mine}'
     return str(device)
 
 def _run_key(config, seed, together, prints, train):

@@ -41,7 +41,7 @@ def _partners(known):
     "With how many others each atom was measured, and half of what the better known member of nearly every pair has."
     pairs = {tuple(sorted(set(m))) for s in known.values() for m in s.members.values() if len(set(m)) == 2}
     count = Counter(a for m in pairs for a in m)
-    return dict(count), .5 * float(np.quantile([max(count[a] for a in m) for m in pairs], .05)) if pairs else 0.
+    return dict(sorted(count.items())), .5 * float(np.quantile([max(count[a] for a in m) for m in pairs], .05)) if pairs else 0.
 
 def _judge_sums(s, sums, told, *, folds, scaling, classes, weight):
     "class -> what was held out of it."

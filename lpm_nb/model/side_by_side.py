@@ -40,11 +40,13 @@ class SideBySide(nn.Module):
 
     def masks(self, use): # (members, n) -> {buffer: (members, n, units)}
         "Dropout as each network would draw it alone, for the experiments that count for it."
-        out = {}
+        out, here = {}, use.cpu()                                           # a GPU is waited for once, however many networks there are
+        at = [u.nonzero()[:, 0] for u in here] if self.drops else []
+        there = [a.to(use.device, non_blocking=True) for a in at]
         for k, d in self.drops:
             width = self.networks[0].hidden_of(k)
             m = torch.zeros(*use.shape, width, dtype=torch.bool, device=use.device)
-            for i, g in enumerate(self.generators): m[i, use[i]] = d.draw((int(use[i].sum()), width), use.device, g)
+            for i, g in enumerate(self.generators): m[i].index_copy_(0, there[i], d.draw((len(at[i]), width), use.device, g))
             out[f'{k}.mask'] = m
         return out
 

@@ -6,7 +6,7 @@
 __all__ = ['masked_mse', 'make_learner', 'train_members', 'train_member']
 
 # %% ../../nbs/model/06h_training.ipynb #5719d30b
-import json, re, time, warnings
+import json, time, warnings
 from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -14,15 +14,16 @@ import numpy as np
 import torch
 from torch import nn
 from fastai.basics import Callback, CancelFitException, DataLoaders, Learner, Metric, OptimWrapper
+from fastai.callback.core import _inner_loop
 from fastai.callback.schedule import ParamScheduler, SchedExp, combined_cos
 from fastai.callback.fp16 import MixedPrecision, AMPMode
 from safetensors.torch import load_file, save_file
 from ..core import LPMError, ModelError, atomic_path
 from ..data.blocks import Block
 from ..data.loaders import BlockLoader, batch_size
-from .lpm import LPMConfig
+from .lpm import SEEDED, LPMConfig
 from .side_by_side import SideBySide
-from .together import add_gradients, sum_over_processes, lost_process, rank_and_size
+from .together import add_gradients, is_lost, sum_over_processes, lost_process, rank_and_size
 
 # %% ../../nbs/model/06h_training.ipynb #c693f223
 def masked_mse(
@@ -63,6 +64,14 @@ def _epoch_seed(seed, epoch): return int(np.random.default_rng([seed, epoch,
     *([rank_and_size()[0]] if rank_and_size()[0] else [])]).integers(2**31))
 
 # %% ../../nbs/model/06h_training.ipynb #cbfa09f4
+class _Speaks(Callback):
+    "A callback whose errors stay what they are: fastai writes its own words over them."
+    def __call__(self, event_name):
+        of_training = event_name not in _inner_loop or (self.run_train if getattr(self, 'training', True) else self.run_valid)
+        said = getattr(self, event_name)() if self.run and of_training and hasattr(self, event_name) else None
+        if event_name == 'after_fit': self.run = True
+        return said
+
 class _OnDevice(Metric):
     "fastai's running mean of the loss, without waiting for the GPU at every step."
     name = 'loss'
@@ -79,7 +88,7 @@ class _OnDevice(Metric):
         return v if v.is_cuda else np.float64(v.item())                  # which has `.item()`, as fastai's progress bar asks
 
 # %% ../../nbs/model/06h_training.ipynb #0d0161ba
-class _Run(Callback):
+class _Run(_Speaks):
     "What is kept of each network: losses of every epoch, and the weights of its best one."
     order = -10
     def __init__(self, networks, seeds, patience, on_epoch=None):
@@ -108,7 +117,7 @@ class _Run(Callback):
     def model_losses(self): return self.model.losses if isinstance(self.model, SideBySide) else None
 
 # %% ../../nbs/model/06h_training.ipynb #9f973c2e
-class _EndOfEpoch(Callback):
+class _EndOfEpoch(_Speaks):
     "Write down the losses, keep the best weights, stop when `patience` epochs brought none."
     order = 60
     def __init__(self, run): self.run = run
@@ -130,7 +139,7 @@ class _EndOfEpoch(Callback):
         if all(r.stopped(m, epoch) for m in range(len(r.nets))): raise CancelFitException
 
 # %% ../../nbs/model/06h_training.ipynb #a040a2f9
-class _Together(Callback):
+class _Together(_Speaks):
     "The parts of a batch, in the processes of a run, give the loss and the gradient of the whole."
     order = -5
     def after_loss(self):
@@ -141,7 +150,7 @@ class _Together(Callback):
         self.learn.loss = sum_over_processes(self.learn.loss_grad.detach().clone())
     def after_backward(self): add_gradients(self.learn.model)
 
-class _EachItsOwn(Callback):
+class _EachItsOwn(_Speaks):
     "Networks side by side: each gets its gradient, unless it has stopped."
     def __init__(self, run=None): self.run = run
     def after_backward(self):
@@ -171,7 +180,7 @@ def _optimiser_tensors(opt):
     return {f'opt.{i}.{k}': v if torch.is_tensor(v) else torch.tensor(float(v)) for i, s in opt.state_dict()['state'].items()
         for k, v in s.items()}
 
-class _Checkpoint(Callback):
+class _Checkpoint(_Speaks):
     "Write everything that is needed to go on after each epoch."
     order = 70
     def __init__(self, folder, run, key): self.folder, self.run, self.key = Path(folder), run, key
@@ -305,14 +314,14 @@ def train_members(
         done = _restore(Path(checkpoint), key, run, learn.opt.opt)
         learn.add_cb(_Checkpoint(checkpoint, run, key))
     learn.done = done
-    with torch.random.fork_rng(), warnings.catch_warnings(), _threads(networks[0], train, config, device):
+    with SEEDED, torch.random.fork_rng(), warnings.catch_warnings(), _threads(networks[0], train, config, device):
         warnings.simplefilter('ignore')
         if done < config.epochs and not (done and all(run.stopped(m, done - 1) for m in range(len(networks)))):
             try:
                 with nullcontext() if progress else learn.no_bar(), nullcontext() if progress else learn.no_logging():
                     learn.fit(config.epochs, lr=config.lr, reset_opt=False, start_epoch=done)
             except RuntimeError as e:                                  # torch may tell of a dead process at a later call
-                if rank_and_size()[1] > 1 and not isinstance(e, LPMError) and re.search('gloo|NCCL|[Cc]onnection|[Tt]imed out', str(e)):
+                if rank_and_size()[1] > 1 and not isinstance(e, LPMError) and is_lost(e):
                     raise lost_process(e) from e
                 raise
     if together: networks = model.apart()

@@ -6,7 +6,7 @@
 __all__ = ['START', 'useful_workers', 'run_tasks']
 
 # %% ../../nbs/model/06t_workers.ipynb #f1bb1842
-import json, multiprocessing, tempfile
+import json, multiprocessing, os, tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, wait
 from pathlib import Path
@@ -14,7 +14,7 @@ import cloudpickle
 import loky
 import torch
 from threadpoolctl import threadpool_limits
-from ..core import DataError, LPMError
+from ..core import DataError, LPMError, end_with_parent
 
 # %% ../../nbs/model/06t_workers.ipynb #b80bb0a3
 START = 10.   # seconds until a process can begin
@@ -36,6 +36,7 @@ def useful_workers(
 
 # %% ../../nbs/model/06t_workers.ipynb #05bb9717
 _read = {}      # of the last work, what its pieces share
+_followed = []  # in a worker, once it follows the process that started it
 
 def _shared(path):
     if path not in _read:
@@ -43,8 +44,11 @@ def _shared(path):
         with open(path, 'rb') as f: _read[path] = cloudpickle.load(f)
     return _read[path]
 
-def _work_here(work, path, task, mail, threads):
+def _work_here(work, path, task, mail, threads, parent):
     "In a worker: one piece of work."
+    if not _followed:                                                          # whoever is told to stop must not leave workers behind
+        _followed.append(end_with_parent(parent))
+        if _followed[0] is None: os._exit(143)                                 # it ended while this process began
     def tell(*message):
         with open(mail, 'a', encoding='utf-8') as f: f.write(json.dumps(message) + '\n')
     torch.set_num_threads(threads)
@@ -80,7 +84,7 @@ def run_tasks(
         threads = max(1, loky.cpu_count() // jobs)
         pool = loky.get_reusable_executor(max_workers=jobs, timeout=30)
         try:
-            waiting = futures = [pool.submit(_work_here, work, str(path), t, str(m.path), threads) for t, m in zip(tasks, mail)]
+            waiting = futures = [pool.submit(_work_here, work, str(path), t, str(m.path), threads, os.getpid()) for t, m in zip(tasks, mail)]
             while waiting:
                 done, waiting = wait(waiting, timeout=.2, return_when=FIRST_EXCEPTION)
                 for m in mail:
