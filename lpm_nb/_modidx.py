@@ -1950,6 +1950,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'lpm_nb.model.members.effect_span': ('model/members.html#effect_span', 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members.extend_sums': ('model/members.html#extend_sums', 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members.fit_beyond': ('model/members.html#fit_beyond', 'lpm_nb/model/members.py'),
+                                      'lpm_nb.model.members.is_concentration': ( 'model/members.html#is_concentration',
+                                                                                 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members.joint_effects': ('model/members.html#joint_effects', 'lpm_nb/model/members.py'),
                                       'lpm_nb.model.members.level_of_nothing': ( 'model/members.html#level_of_nothing',
                                                                                  'lpm_nb/model/members.py'),

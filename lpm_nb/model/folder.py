@@ -62,7 +62,7 @@ def _names(model):
     s = model.stack
     stack = dict(models=[of(f, 'method', 'screens', 'rows', 'contexts', 'settings') for f in s.models],
         weights=s.weights, scales=s.scales, shifts=s.shifts, counts={n: asdict(c) for n, c in s.counts.items()},
-        sums={n: of(x, 'weights', 'never', 'contexts', 'atoms', 'guessed', 'of_contexts', 'twice', 'partners', 'least') for n, x in s.sums.items()})
+        sums={n: of(x, 'weights', 'never', 'contexts', 'atoms', 'guessed', 'potent', 'of_contexts', 'twice', 'partners', 'least') for n, x in s.sums.items()})
     descriptors = [dict(of=d.of, given=d.given, names=list(d.vectors.index), columns=[str(c) for c in d.vectors],
         smoothers=[dict(screen=n, kind=k, **of(x, *_SMOOTHER)) for (n, k), x in d.smoothers.items()]) for d in _described(model)]
     return {**asdict(model.vocab), 'units': model.units, 'unmeasured': model.unmeasured, 'stack': stack, 'descriptors': descriptors,

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NO_EFFECT', 'JOINT_ERROR', 'effect_span', 'joint_effects', 'members_alone', 'member_twice', 'variance_components',
-           'fit_beyond', 'predict_beyond', 'single_effects', 'Sums', 'level_of_nothing', 'measure_sums',
-           'sum_equations', 'weigh_sums', 'extend_sums']
+           'fit_beyond', 'predict_beyond', 'single_effects', 'Sums', 'is_concentration', 'level_of_nothing',
+           'measure_sums', 'sum_equations', 'weigh_sums', 'extend_sums']
 
 # %% ../../nbs/model/06r_members.ipynb #3229d332
 from collections.abc import Iterable, Sequence
@@ -192,6 +192,7 @@ class Sums:
     own:np.ndarray|None=None   # (2, atoms, r) the same of each member: in any pair, and times the partner's effect
     error:np.ndarray|None=None # (r,) squared error to expect of combinations of measured members
     guessed:bool=False     # no control says where effects of few readouts count from, and values never cross zero
+    potent:list[int]=field(default_factory=list) # readouts that are concentrations which kill: two drugs are as potent as the better of them
     # weights of contexts of which many more or fewer combinations were measured than of others
     of_contexts:dict[str, list[float]]=field(default_factory=dict)
     twice:list[float]|None=None # weights of a member with itself; None = as of others
@@ -243,11 +244,22 @@ class Sums:
         ways = [(best, None), (best, self.span)] if self.span is not None else [(alone - mine, None), (best, None)][:len(self.weights) - 1]
         said = [ground + joint_effects(A, effects, s) for effects, s in ways]
         if self.span is None: return said
+        if self.potent and self.curve is None:                            # no pairs have said otherwise
+            better = np.full((A.shape[0], len(self.potent)), np.inf, np.float32)
+            np.minimum.at(better, i, best[j][:, self.potent])
+            for x in said: x[:, self.potent] = ground[:, self.potent] + better
+            return [*said, said[-1].copy()]
         more = 0 if self.curve is None else predict_beyond(A, best, at=pd.Index(self.atoms).get_indexer(list(who)),
             fitted=(self.curve, self.own))
         return [*said, (said[-1] if self.reach is None else ground + joint_effects(A, best, self.reach)) + more]
 
 # %% ../../nbs/model/06r_members.ipynb #1fc64d8a
+def is_concentration(
+    unit:str, # of a readout
+) -> bool: # 'µM', 'ln µM', 'log10 M', …
+    "Is a readout the concentration that has some effect?"
+    return unit.endswith('M') and unit[:-1].rstrip('nµμump') in ('', 'ln ', 'log10 ', 'log2 ')
+
 NO_EFFECT = {'AUC fraction': 1., 'AUC on the shared dose range': 1.}   # unit -> what is read where nothing was done
 
 def level_of_nothing(
@@ -265,7 +277,7 @@ def level_of_nothing(
         if unit in NO_EFFECT: out[j] = NO_EFFECT[unit]
         elif len(v):
             low, high = np.quantile(v, [.01, .99])
-            if unit.endswith('M') and unit[:-1].rstrip('nµμump') in ('', 'ln ', 'log10 ', 'log2 '): out[j] = high
+            if is_concentration(unit): out[j] = high
             elif low < 0 < high: out[j] = 0
     return out
 
@@ -450,6 +462,7 @@ def measure_sums(
         V = np.concatenate([(x - centre) / scale for _, x in row_chunks(screen.X, rows=singles[dosed])])
         E = np.concatenate([E, V - ground[C.codes[singles[dosed]]]])
     out = replace(out, atoms=atoms, alone=alone, span=effect_span(E), guessed=bool(guessed.any()),
+        potent=[] if len(none) else [j for j, u in enumerate(screen.units) if is_concentration(u)],
         error=(JOINT_ERROR + guessed) * _mean_square(E))
     return _with_beyond(out, screen, mask, scaling)
 
