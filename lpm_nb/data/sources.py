@@ -364,7 +364,7 @@ _entries = [
     Source('l1000-consensus', 'L1000: consensus profiles of 1,170 DrugBank compounds, 978 landmark genes',
         ('l1000_consensus_drugbank_zscore.h5ad', 'truth/drugbank_names.parquet', 'truth/entrez_symbols.parquet'), 'z, clipped at ±10',
         'CC0 / CC BY 4.0', 'dhimmel/lincs; Subramanian et al., Cell 171:1437 (2017)',
-        'cell lines are merged; tails reach ±207 before clipping', _consensus),
+        'cell lines are merged; tails reach ±207 before clipping; 146 compounds have the profile of another one: one compound under two names', _consensus),
     Source('l1000-overexpression', 'L1000: over-expression of 2,088 genes, significant values only',
         ('l1000_overexpression_signif_zscore.parquet', 'truth/entrez_symbols.parquet'), 'z', 'CC0 / CC BY 4.0', 'dhimmel/lincs',
         'absent = not significant: not missing at random', _overexpression),

@@ -22,7 +22,8 @@ from .lpm import gene_of
 
 # %% ../../nbs/model/06g_descriptors.ipynb #4e15605a
 def relation_vectors(
-    # entity1, entity2: gene symbols that are related; None = STRING, CORUM and Reactome of the data folder
+    # entity1, entity2 (or gene1, gene2, as `read_relations` has them): gene symbols that are related; None = STRING, CORUM and Reactome of the
+    # data folder
     relations:pd.DataFrame|None=None,
     *,
     width:int=64,           # length of a vector
@@ -32,6 +33,7 @@ def relation_vectors(
     if relations is None:
         from lpm_nb.data.sources import read_annotation
         relations = pd.concat([read_annotation(f'pairs-{n}') for n in ('stringdb', 'corum', 'reactome')])
+    if 'entity1' not in relations: relations = relations.rename(columns=dict(gene1='entity1', gene2='entity2'))
     check_columns(relations, ['entity1', 'entity2'])
     codes, genes = pd.factorize(np.r_[relations['entity1'], relations['entity2']])
     a, b = np.split(codes, 2)
