@@ -445,7 +445,8 @@ def enrich_query(
     check_columns(result, ['symbol', 'score'])
     check_columns(sets, ['set', 'gene'])
     known = name_symbols(sets, result['symbol'].tolist())[['set', 'symbol']].drop_duplicates()
-    t = result.dropna(subset='score').assign(same=lambda t: t['score'].round(9))
+    t = result.dropna(subset='score')
+    t = t.assign(same=[s if v == 0 else f'{v:.9f}' for s, v in zip(t['symbol'], t['score'])])     # a score of 0 is none, and many have it
     t = t.merge(known, on='symbol', how='left').sort_values('score', kind='stable')
     every, rows = t.drop_duplicates('same').set_index('same')['score'], []
     for name, d in t.dropna(subset='set').groupby('set', observed=True):
