@@ -180,12 +180,13 @@ def _genes(text):
     if '/' in text or file.suffix in ('.txt', '.csv', '.tsv'): raise DataError(f"there is no file {text!r}; expected genes with commas between them, or a file with one in each line")
     return [w.strip() for w in text.split(',') if w.strip()]
 
-def _profiles(source, name, quiet):
+def _profiles(source, name, screens, quiet):
     "Profiles to be asked: of a model's screen, or as they were measured."
     from lpm_nb.analysis.embedding import embed_profiles, embed_responses
     from lpm_nb.maps import LazyModel, screens_of_model
     if not (Path(source)/'provenance.json').exists(): return embed_profiles(read_input(source, quiet=quiet))
-    wide = {n: s for n, s in screens_of_model(source, only=name).items() if len(s.readouts) >= 20}
+    wide = {n: s for n, s in screens_of_model(source, screens=[read_input(str(s), quiet=quiet) for s in screens or []],
+        only=name).items() if len(s.readouts) >= 20}
     if len(wide) != 1:
         raise DataError(f"the model of {source} has {len(wide)} screens of twenty readouts or more" + (f": {', '.join(map(repr, wide))}; choose one with --in"
             if wide else ', and a signature needs one'))
@@ -202,6 +203,7 @@ def query_map(
     method: Annotated[str, typer.Option(help="'cosine', or 'connectivity' as of the Connectivity Map.")] = 'cosine',
     top: Annotated[int, typer.Option('--top', '-n', min=1, help='How many at either end.')] = 10,
     out: Annotated[Optional[Path], typer.Option(help='All of them, as a table (.csv, .parquet).')] = None,
+    screens: Screens = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ):
@@ -216,7 +218,7 @@ def query_map(
         table = read_table(signature)
         check_columns(table, ['gene', 'value'])
         values = pd.to_numeric(table.set_index('gene')['value'])
-    t = query_signature(_profiles(source, screen, quiet), values, up=_genes(up), down=_genes(down), context=context, method=method)
+    t = query_signature(_profiles(source, screen, screens, quiet), values, up=_genes(up), down=_genes(down), context=context, method=method)
     if out is not None: write_table(t, out)
     sets, classes = known_sets(), None
     if sets is not None:

@@ -40,8 +40,8 @@ class SideBySide(nn.Module):
 
     def masks(self, use): # (members, n) -> {buffer: (members, n, units)}
         "Dropout as each network would draw it alone, for the experiments that count for it."
-        out, here = {}, use.cpu()                                           # a GPU is waited for once, however many networks there are
-        at = [u.nonzero()[:, 0] for u in here] if self.drops else []
+        out = {}
+        at = [u.nonzero()[:, 0] for u in use.cpu()] if self.drops else []   # a GPU is waited for once, however many networks there are
         there = [a.to(use.device, non_blocking=True) for a in at]
         for k, d in self.drops:
             width = self.networks[0].hidden_of(k)
