@@ -3,7 +3,7 @@
 `python build_docs.py`            the site into _docs/: with Quarto where it is on PATH, else with smalldocs from the same _quarto.yml
 `python build_docs.py --readme`   README.md from nbs/index.ipynb (needs no Quarto)
 """
-import html, inspect, json, re, shutil, subprocess, sys
+import html, importlib, inspect, json, re, shutil, subprocess, sys
 from pathlib import Path
 import nbdev.doclinks, nbdev.processors, nbdev.showdoc
 import typer
@@ -40,20 +40,35 @@ def commands(command, path=()):
     for c in getattr(command, 'commands', {}).values(): yield from commands(c, path)
     if command.callback is not None: yield command.callback.__wrapped__.__name__, (' '.join(path), command)
 
+def cell(x): return x.replace('|', '\\|').replace('\n', ' ')
+
+def short_types(signature): return re.sub(r"(?<![\w.'\"])(?:[a-z_]\w*\.)+(?=[A-Z])", '', signature)      # collections.abc.Sequence -> Sequence
+
+def of_module(sym):
+    "A class as its module has it: of one that a cell has just defined no source is found, and so no comments of its fields."
+    from lpm_nb._modidx import d
+    if not inspect.isclass(sym): return sym
+    return next((getattr(importlib.import_module(m), sym.__name__) for m, names in d['syms'].items() if f'{m}.{sym.__name__}' in names), sym)
+
 class Renderer(nbdev.showdoc.BasicMarkdownRenderer):
     "Functions as nbdev renders them, commands as `--help` does."
     known = None
+    def __init__(self, sym, name=None, title_level=3): super().__init__(of_module(sym), name, title_level)
+    def line(self):
+        "Where the source stands, as a link has it; nbdev does not find decorated classes."
+        try: return f'#L{inspect.getsourcelines(self.sym)[1]}'
+        except (OSError, TypeError): return ''
     def _repr_markdown_(self):
         if Renderer.known is None:
             from lpm_nb.cli import app
             Renderer.known = dict(commands(typer.main.get_command(app)))
         name, c = Renderer.known.get(getattr(self.sym, '__name__', ''), (None, None))
         if c is None or not any(hasattr(p.annotation, '__metadata__') for p in inspect.signature(self.sym).parameters.values()):
-            return re.sub(r'```python.*?```', lambda m: '```' + m[0].strip('`').replace('`', '') + '```', super()._repr_markdown_(), flags=re.S)   # no links in code
+            shown = super()._repr_markdown_().replace('#LNone', self.line())
+            return re.sub(r'```python.*?```', lambda m: '```' + short_types(m[0].strip('`').replace('`', '')) + '```', shown, flags=re.S)    # no links in code
         about, _, examples = re.sub(r'\[/?bold\]', '', c.help).partition('Example')
         examples = [e.strip() for e in examples.partition(':')[2].split('·') if e.strip()]
         rows = [(f'`{r[0]}`', r[1].strip()) for p in c.params if (r := p.get_help_record(typer.Context(c))) and '--help' not in r[0]]
-        def cell(x): return x.replace('|', '\\|').replace('\n', ' ')
         return '\n\n'.join([f"{'#' * self.title_level} {name} {{#{self.sym.__name__}}}", about.strip(), *(['```sh\n' + '\n'.join(examples) + '\n```'] if examples else []),
             '| option | what it is |\n|---|---|\n' + '\n'.join(f'| {cell(a)} | {cell(b)} |' for a, b in rows), ''])
 
@@ -82,6 +97,40 @@ def align_tables(proc):
             if 'class="dataframe"' in t and '<tbody>' in t:
                 o['data']['text/html'] = align(re.sub(r'<style scoped>.*?</style>', '', t, flags=re.S))     # it is not kept to its table
         if (after := json.dumps(nb)) != before: f.write_text(after, encoding='utf-8')
+
+def fold_code(cell):
+    "The code of an exported cell, folded: the prose before it speaks of it, whether or not its names are public."
+    if not cell.directives_ or not cell.directives_.keys() & {'export', 'exporti', 'hide', 'default_exp'}: return
+    code = '\n'.join(l for l in cell.source.splitlines() if not re.match(r'#\| *\w', l)).strip()
+    if cell.directives_.keys() & {'hide', 'default_exp'} or not re.search(r'^(?:def|class|@|\w+ *=)', code, re.M): del cell['source']
+    else: cell.cell_type, cell.source = 'markdown', f'{FOLD}\n\n```python\n{code}\n```\n\n</details>'
+FOLD = '<details class="code"><summary>code</summary>'
+
+def code_after_docs(proc):
+    "Each fold of code behind what `show_doc` says of it."
+    for f in proc.rglob('*.ipynb'):
+        nb, cells = json.loads(f.read_text(encoding='utf-8')), []
+        for c in nb['cells']:
+            k = len(cells)
+            if 'show_doc(' in ''.join(c['source']) and c['cell_type'] == 'code':
+                while k and ''.join(cells[k - 1]['source']).startswith(FOLD): k -= 1
+            cells.insert(k, c)
+        if cells != nb['cells']: f.write_text(json.dumps(nb | dict(cells=cells)), encoding='utf-8')
+
+def fold_checks(proc):
+    "Long cells that are mostly assertions, folded on the pages of the reference; what they print stays in sight."
+    for f in proc.rglob('*.ipynb'):
+        if f.parent.name in ('tutorials', 'explanations'): continue
+        nb, cells = json.loads(f.read_text(encoding='utf-8')), []
+        for c in nb['cells']:
+            s = ''.join(c['source'])
+            if c['cell_type'] == 'code' and s.count('\n') >= 9 and len(re.findall(r'^\s*(?:assert|test_|with expect_fail)', s, re.M)) >= 3:
+                code = '\n'.join(l for l in s.splitlines() if not l.startswith('#|'))
+                cells.append(dict(cell_type='markdown', metadata={}, id=f"{c['id']}-code",
+                    source=f"{FOLD.replace('>code<', '>check<')}\n\n```python\n{code}\n```\n\n</details>"))
+                c = c | dict(source=f'#| echo: false\n{s}')
+            cells.append(c)
+        if cells != nb['cells']: f.write_text(json.dumps(nb | dict(cells=cells)), encoding='utf-8')
 
 def offer_notebooks(proc):
     "A link on each tutorial to the notebook that it is; `keep_notebooks` puts it there."
@@ -132,10 +181,14 @@ def build():
     nbdev.showdoc.BasicMarkdownRenderer = Renderer
     names = nbdev.processors._def_names
     nbdev.processors._def_names = lambda *args: list(reversed(names(*args)))    # each is put in front of the one before
+    fold_code.__name__ = nbdev.processors.rm_export.__name__
+    nbdev.processors.rm_export = fold_code
     linked = nbdev.doclinks.NbdevLookup._link_sym
     nbdev.doclinks.NbdevLookup._link_sym = lambda self, m: m[0] if m[1].startswith('_') else linked(self, m)       # private names have no place to go to
     proc = proc_nbs(n_workers=0, force=True)                            # in this process, which knows the renderer
     align_tables(proc)
+    code_after_docs(proc)
+    fold_checks(proc)
     offer_notebooks(proc)
     if shutil.which('quarto') and '--no-quarto' not in sys.argv:
         subprocess.run(['quarto', 'render', '--no-cache'], cwd=proc, check=True)

@@ -1,5 +1,5 @@
 "The shape of the house: layers, import time, generated files, documented functions."
-import ast, importlib, inspect, pkgutil, re, subprocess, sys
+import ast, importlib, inspect, json, pkgutil, re, subprocess, sys
 from pathlib import Path
 import pytest
 import lpm_nb
@@ -86,3 +86,22 @@ def test_tables_of_the_site():
     from build_docs import align
     out = align(pd.DataFrame(dict(gene=['A', 'B'], score=[.5, float('nan')], shown=['0.1 [0.0, 0.2] *', '-1e-10'])).to_html())
     assert out.count('<td class="text">') == 2 and '<td class="text">A</td>' in out and '<th class="text">gene</th>' in out
+
+def test_folds_of_the_site(tmp_path):
+    "Code stands folded behind what is said of it, long checks are folded and what they print is not; tutorials stay as they are."
+    sys.path.insert(0, str(ROOT))
+    from build_docs import FOLD, Renderer, code_after_docs, fold_checks
+    check = '\n'.join(['x = 1'] * 8 + ['assert x'] * 3)
+    cells = [dict(cell_type='markdown', id='a', metadata={}, source=f'{FOLD} f'), dict(cell_type='code', id='b', metadata={}, source='show_doc(f)', outputs=[]),
+        dict(cell_type='code', id='c', metadata={}, source=check, outputs=['seen']), dict(cell_type='code', id='d', metadata={}, source='assert x', outputs=[])]
+    for f in ('page.ipynb', 'tutorials/page.ipynb'):
+        (tmp_path/f).parent.mkdir(exist_ok=True)
+        (tmp_path/f).write_text(json.dumps(dict(cells=cells)), encoding='utf-8')
+    code_after_docs(tmp_path)
+    fold_checks(tmp_path)
+    page, tutorial = (json.loads((tmp_path/f).read_text(encoding='utf-8'))['cells'] for f in ('page.ipynb', 'tutorials/page.ipynb'))
+    assert [c['id'] for c in page] == ['b', 'a', 'c-code', 'c', 'd'] and [c['id'] for c in tutorial] == ['b', 'a', 'c', 'd']
+    assert check in page[2]['source'] and page[3]['source'].startswith('#| echo: false') and page[3]['outputs'] == ['seen']
+    from lpm_nb.model.lpm import LPMConfig
+    shown = Renderer(LPMConfig)._repr_markdown_()
+    assert '# length of the embedding vectors' in shown and 'lpm.py#LNone' not in shown
