@@ -124,8 +124,9 @@ def beyond_measured(self:ClassicalModel,
     "Of 'other amounts of a pair': how far experiments lie beyond the amounts that were measured of their pair."
     p, c = pd.Index(self.rows).get_indexer(texts(table['perturbation'])), pd.Index(self.contexts).get_indexer(texts(table['context']))
     t, n = self.tables, max(len(self.contexts), 1)
-    return decades_beyond(log_amounts(table), np.where((p >= 0) & (c >= 0), p.astype(np.int64) * n + c, -1), told=t['x'],
-        of=t['p'].astype(np.int64) * n + t['c'])
+    x, pair, of = log_amounts(table), np.where((p >= 0) & (c >= 0), p.astype(np.int64) * n + c, -1), t['p'].astype(np.int64) * n + t['c']
+    there = _amount_cells(x, pair).isin(_amount_cells(t['x'], of))                       # what was measured is beyond nothing
+    return np.where(there, 0, decades_beyond(x, pair, told=t['x'], of=of))
 
 @patch
 def _pairs(self:ClassicalModel, table, c):

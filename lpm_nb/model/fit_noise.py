@@ -213,7 +213,8 @@ def fit_noise(
     network,                   # one of them
     vocab:Vocab,               # their symbols
     *,
-    shrink:float=10.,          # so many pairs of usual hardness are added to each dose and time, own transcript and pair known in part
+    # so many pairs of usual hardness are added to each dose and time and own transcript, and .4 times as many to pairs known in part
+    shrink:float=10.,
     known:Mapping[str, np.ndarray]|None=None, # screen -> (n_readouts,) noise that is known already
     prior:Mapping[str, np.ndarray]|None=None, # screen -> (n_readouts,) variance of its values, standardised; None = 1
     atlas:Atlas|None=None,     # the screens; None = every screen has all that the members were asked for
@@ -237,5 +238,5 @@ def fit_noise(
         for s, ((n, v), k) in enumerate(zip(noise.items(), beyond))}
     usual = list(noise.values())
     hard['on_target'] = _own_hardness(errors, usual, network, shrink)
-    hard |= dict(replicates=laws.astype(np.float32), **_of_amounts(partly, names, usual, hard, atlas=atlas, laws=laws, shrink=shrink))
+    hard |= dict(replicates=laws.astype(np.float32), **_of_amounts(partly, names, usual, hard, atlas=atlas, laws=laws, shrink=.4 * shrink))
     return noise, hard | _elsewhere(held, folds, atlas, vocab=vocab, noise=noise, hard=hard, prior=prior, laws=laws, shrink=shrink)

@@ -45,7 +45,7 @@ def _folds(atlas, train, parts, seed):
     return {n: x for n, *x in zip(atlas, np.split(fold, cut), np.split(of, cut))}, len(pairs)
 
 # %% ../../nbs/model/06l_held_out.ipynb #789223b2
-def _one_amount(screen, mask, seed):
+def _one_amount(screen, mask, *seed):
     "(n,) of each pair that was tried at several doses or times, the experiments at one of them."
     o, out = screen.obs, np.zeros(screen.n_experiments, bool)
     at = np.flatnonzero(mask & (o['perturbation'] != '').to_numpy())
@@ -55,7 +55,7 @@ def _one_amount(screen, mask, seed):
     each = t.drop_duplicates()
     each = each[each.duplicated(pair, keep=False)]
     if len(each):
-        chosen = each.iloc[rng(seed, 'amounts').permutation(len(each))].drop_duplicates(pair)
+        chosen = each.iloc[rng(*seed, 'amounts').permutation(len(each))].drop_duplicates(pair)
         out[at] = pd.MultiIndex.from_frame(t).isin(pd.MultiIndex.from_frame(chosen))
     return out
 
@@ -79,17 +79,20 @@ def choose_folds(
     if config.valid == 0: return nothing, _folds(atlas, masks, dict.fromkeys(atlas, 2), seed)[1], False
     parts = {n: max(2, round(1 / (config.valid or _share(s)))) for n, s in atlas.items()}
     folds, n = _folds(atlas, masks, parts, seed)
-    if n >= 2 * max(parts.values()):
-        some = {n: _one_amount(s, masks[n], seed) for n, s in atlas.items()}
-        if not any(x.any() for x in some.values()): return leave, n, True
-        def next_fold(m, f, k): return (f == (m + 1) % k) & (f >= 0)
-        return (lambda m: {n: x | (next_fold(m, *folds[n]) & some[n]) for n, x in leave(m).items()}), n, True
-    if n < FEW:
+    few = n < 2 * max(parts.values())
+    if few and n < FEW:
         warnings.warn(f"only {n} pair{'s' * (n != 1)} of perturbation and context: none can be held out, so nothing is known of how well "
             "they are predicted; take the standard deviation for that of all values", DataWarning, stacklevel=3)
         return nothing, n, False
-    folds = _folds(atlas, masks, dict.fromkeys(atlas, n), seed)[0]
-    return leave, n, True
+    if few: folds = _folds(atlas, masks, dict.fromkeys(atlas, n), seed)[0]
+    one = {n: _one_amount(s, masks[n], seed) for n, s in atlas.items()}
+    if not any(x.any() for x in one.values()): return leave, n, True
+    def also(m, name): # of the next fold; of few pairs of as many as are a tenth of the screen
+        f, k = folds[name]
+        if not few: return one[name] & (f >= 0) & (f == (m + 1) % k)
+        some = _one_amount(atlas[name], masks[name], seed, m)
+        return some & (f >= 0) & ((f - m - 1) % k < min(n - 1, max(1, round(.1 * masks[name].sum()))))
+    return (lambda m: {n: x | also(m, n) for n, x in leave(m).items()}), n, True
 
 # %% ../../nbs/model/06l_held_out.ipynb #e840948d
 def hide_values(

@@ -27,14 +27,16 @@ class Equations:
     b:np.ndarray          # (q,)
     n:int=0               # experiments, those of one pair counted once
     c:float=0.            # square of the truth
+    values:float=np.inf   # what was judged: readouts of these experiments, and not more however they are counted
 
     def error(self, w): return self.c - 2 * self.b @ w + w @ self.A @ w    # sum of squares that weights leave
-    def first(self, q): return Equations(self.A[:q, :q], self.b[:q], self.n, self.c)
-    def __add__(self, other): return Equations(self.A + other.A, self.b + other.b, self.n + other.n, self.c + other.c)
+    def first(self, q): return replace(self, A=self.A[:q, :q], b=self.b[:q])
+    def __add__(self, other):
+        return Equations(self.A + other.A, self.b + other.b, self.n + other.n, self.c + other.c, self.values + other.values)
     def __radd__(self, zero): return self              # so that `sum` adds them up
     def as_many_as(self, n): # as if there were n experiments
         f = n / max(self.n, 1)
-        return Equations(self.A * f, self.b * f, n, self.c * f)
+        return Equations(self.A * f, self.b * f, n, self.c * f, self.values)
 
 # %% ../../nbs/model/06d_stack.ipynb #8d4e2cbc
 def fold_equations(
@@ -60,7 +62,8 @@ def fold_equations(
     A, b = np.einsum('na,nb,nij->aibj', S, S, own, optimize=True), np.einsum('na,ni->ai', S, with_truth)
     # not of what is scarce: the other members have seen it, which is more than averaging takes away
     A[0, 0, 0, 0] -= min((np.where(seen, spread, 0).sum(1) * w).sum(), .5 * A[0, 0, 0, 0])
-    return Equations(A.reshape(b.size, b.size), b.ravel(), n or len(y), float(((t**2).sum(1) * w).sum()))
+    n = n or len(y)
+    return Equations(A.reshape(b.size, b.size), b.ravel(), n, float(((t**2).sum(1) * w).sum()), n * float(seen.sum(1).mean()))
 
 # %% ../../nbs/model/06d_stack.ipynb #5a368c7d
 def solve_weights(
@@ -80,7 +83,10 @@ def solve_weights(
         start *= np.clip(equations.b[0] / max(equations.A[0, 0] * (1 + (120 / n)**2), 1e-9), 0, 1)
         prior = 200**2 / n
     elif equations.c:                                      # the less is left over, the less it takes to be sure
-        prior *= min(1, max(equations.c - equations.b @ non_negative(equations.A, equations.b), 0) / max(equations.A[first, first], 1e-9))
+        free = non_negative(equations.A, equations.b)
+        left = max(equations.c - equations.b @ free, 0) / max(equations.A[first, first], 1e-9)
+        taken = (free > 0).sum() / equations.values        # as many weights as values leave nothing over, whatever was judged
+        prior *= min(1, left / (1 - taken)) if taken < 1 else 1
     if q == 1: prior = max(prior, 10)                      # of those that only the network knows there are few
     pull = np.diag(np.maximum(np.diag(equations.A), 1e-9)) * prior / n
     if q == 1: pull = np.maximum(pull, equations.c / equations.n)        # where the network says next to nothing, nothing is learned of it
