@@ -446,8 +446,9 @@ def fit_lpm(
         noise, hard = fit_noise(told, networks[0], plan.vocab, prior=prior, atlas=known, folds=folds, precision=plan.precision,
             spreads=replicate_variances(known, plan.scaling))
         if n_pairs < FEW and not plan.own_valid:                       # judged by what it was trained on: no measure of anything
-            noise, hard = {n: np.maximum(v, prior[n]) for n, v in noise.items()}, at_least_usual(hard)
-            history = [{**h, 'valid_loss': np.nan} for h in history]
+            noise = {n: np.maximum(v, prior[n]) for n, v in noise.items()}
+            hard = at_least_usual(hard) | ({k: hard[k] for k in ('part', 'beyond')} if enough else {})
+            if not enough: history = [{**h, 'valid_loss': np.nan} for h in history]
         learned = {n: train[n] | valid[n] for n in known}
         screens = {n: dict(fingerprint=prints[n], experiments=int(seen[n].sum()), **s.meta) for n, s in known.items()}
         provenance = dict(lpm_nb=lpm_nb.__version__, torch=torch.__version__, python=platform.python_version(), seed=seed,

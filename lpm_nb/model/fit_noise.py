@@ -20,7 +20,7 @@ from ..data.stored import row_chunks
 from ..data.vocab import Vocab
 from .amounts import decades_beyond, log_amounts
 from .hardness import PARTS, Judged, amount_curve, choose_hardness, how_much
-from .held_out import Held, pair_codes
+from .held_out import FEW, Held, pair_codes
 from .lpm import LPMDecoder
 from .precision import Precision, variance_law
 from .precision import replicate_factor
@@ -28,9 +28,12 @@ from .predict import noise_factor, on_target_cells
 
 # %% ../../nbs/model/06x_fit_noise.ipynb #fitnoi-006
 def _apart(held):
-    "What is new to a member, and what it knows in part; of a screen that has nothing new, all of it counts as new."
+    "What is new to a member, and what it knows in part; of a screen that has nothing new, all of it counts as new, unless it is of very few pairs."
     held = list(held)
     some = {h.block.screen for h in held if not h.part.all()}
+    for s in {h.block.screen for h in held}.difference(some):
+        mine = pd.concat([h.table[['perturbation', 'context']].astype(str) for h in held if h.block.screen == s])
+        if len(mine.drop_duplicates()) < FEW: some.add(s)
     def pick(h, rows):
         return replace(h, block=h.block.take(rows), table=h.table.iloc[rows],
             **{k: getattr(h, k)[rows] for k in ('y', 'answer', 'spread', 'trust', 'part')})
@@ -158,9 +161,9 @@ def _elsewhere(held, folds, atlas, *, vocab, noise, hard, prior, laws, shrink):
     return dict(seen=seen, elsewhere=np.where(guess > 0, share, 0).astype(np.float32))
 
 # %% ../../nbs/model/06x_fit_noise.ipynb #951a2bf0
-def _of_amounts(partly, names, noise, hard, *, atlas, laws, shrink):
+def _of_amounts(partly, names, noise, hard, *, atlas, laws, shrink, few):
     "Factors of pairs that were measured at other amounts: (n_screens,) between these, and (n_screens, 2) beyond them and how many decades that was."
-    sums, ends = np.full((2, len(names)), shrink), np.zeros((3, len(names)))
+    sums, ends = np.zeros((2, len(names))), np.zeros((3, len(names)))
     for h in partly:
         b, w = h.block, _share_of_pair(h.table)
         r = _mean_ratio(_beyond_spread(h, laws), noise_factor(hard, b)[:, None] * noise[b.screen])
@@ -172,7 +175,7 @@ def _of_amounts(partly, names, noise, hard, *, atlas, laws, shrink):
             far = decades_beyond(log_amounts(h.table), code[:len(far)], told=log_amounts(o), of=code[len(far):])
         sums[:, b.screen] += (w * r)[far == 0].sum(), w[far == 0].sum()
         ends[:, b.screen] += (w * r)[far > 0].sum(), w[far > 0].sum(), (w * far)[far > 0].sum()
-    part = sums[0] / sums[1]
+    part = np.array([_few_errors(e / n, 1., n, few) if n else 1. for e, n in sums.T])
     n = ends[1]
     return dict(part=part.astype(np.float32),
         beyond=np.stack([(ends[0] + shrink * part) / (n + shrink), np.where(n > 0, ends[2] / np.maximum(n, 1e-9), 1.)],
@@ -213,15 +216,14 @@ def fit_noise(
     network,                   # one of them
     vocab:Vocab,               # their symbols
     *,
-    # so many pairs of usual hardness are added to each dose and time and own transcript, and .4 times as many to pairs known in part
-    shrink:float=10.,
+    shrink:float=10.,          # so many pairs of usual hardness are added to each dose and time, to what lies beyond them, and to own transcripts
     known:Mapping[str, np.ndarray]|None=None, # screen -> (n_readouts,) noise that is known already
     prior:Mapping[str, np.ndarray]|None=None, # screen -> (n_readouts,) variance of its values, standardised; None = 1
     atlas:Atlas|None=None,     # the screens; None = every screen has all that the members were asked for
     folds:Sequence[Mapping[str, np.ndarray]]=(), # of each member, screen -> (n_experiments,) boolean: what it trained on
     precision:Mapping[str, Precision]|None=None, # of screens whose experiments have more replicates and fewer
     spreads:Mapping[str, float]|None=None, # see `replicate_variances`, of screens whose experiments all have as many
-    few:float=2.,              # so many pairs that err as a guess are added, since a handful of errors is no measure
+    few:float=2.,              # so many pairs that err as a guess are added, and to those known in part as usual: a handful of errors is no measure
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]: # `noise` and `hardness` of a `TrainedLPM`
     "Held-out errors as noise of each readout, and as how much harder each dose, perturbation and context is."
     names = list(vocab.readouts)
@@ -238,5 +240,5 @@ def fit_noise(
         for s, ((n, v), k) in enumerate(zip(noise.items(), beyond))}
     usual = list(noise.values())
     hard['on_target'] = _own_hardness(errors, usual, network, shrink)
-    hard |= dict(replicates=laws.astype(np.float32), **_of_amounts(partly, names, usual, hard, atlas=atlas, laws=laws, shrink=.4 * shrink))
+    hard |= dict(replicates=laws.astype(np.float32), **_of_amounts(partly, names, usual, hard, atlas=atlas, laws=laws, shrink=shrink, few=few))
     return noise, hard | _elsewhere(held, folds, atlas, vocab=vocab, noise=noise, hard=hard, prior=prior, laws=laws, shrink=shrink)

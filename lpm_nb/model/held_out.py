@@ -73,19 +73,22 @@ def choose_folds(
     config:LPMConfig,  # `valid`: the share
     seed:int,          # of the folds
 ) -> tuple[Callable, int, bool]: # member -> {screen: (n_experiments,) boolean, what it leaves out}; number of pairs; enough to weigh classical models by?
-    "What each member leaves out. Of few pairs one at a time."
+    "What each member leaves out. Of few pairs one at a time, and single doses of others; of fewer than `FEW` at most single doses."
     def leave(m): return {n: (f == m % k) & (f >= 0) for n, (f, k) in folds.items()}
     def nothing(m): return {n: np.zeros(s.n_experiments, bool) for n, s in atlas.items()}
     if config.valid == 0: return nothing, _folds(atlas, masks, dict.fromkeys(atlas, 2), seed)[1], False
     parts = {n: max(2, round(1 / (config.valid or _share(s)))) for n, s in atlas.items()}
     folds, n = _folds(atlas, masks, parts, seed)
     few = n < 2 * max(parts.values())
-    if few and n < FEW:
-        warnings.warn(f"only {n} pair{'s' * (n != 1)} of perturbation and context: none can be held out, so nothing is known of how well "
-            "they are predicted; take the standard deviation for that of all values", DataWarning, stacklevel=3)
-        return nothing, n, False
-    if few: folds = _folds(atlas, masks, dict.fromkeys(atlas, n), seed)[0]
     one = {n: _one_amount(s, masks[n], seed) for n, s in atlas.items()}
+    if few and n < FEW:
+        curves = sum(x.any() for x in one.values()) > 0 and sum(m.sum() for m in masks.values()) >= 4 * n
+        warnings.warn(f"only {n} pair{'s' * (n != 1)} of perturbation and context: none can be held out, so nothing is known of how well "
+            f"{'new pairs' if curves else 'they'} are predicted; take {'their' if curves else 'the'} standard deviation for that of all "
+            "values", DataWarning, stacklevel=3)
+        if not curves: return nothing, n, False
+        return (lambda m: {n: _one_amount(s, masks[n], seed, m) for n, s in atlas.items()}), n, True
+    if few: folds = _folds(atlas, masks, dict.fromkeys(atlas, n), seed)[0]
     if not any(x.any() for x in one.values()): return leave, n, True
     def also(m, name): # of the next fold; of few pairs of as many as are a tenth of the screen
         f, k = folds[name]
