@@ -68,7 +68,7 @@ class Renderer(nbdev.showdoc.BasicMarkdownRenderer):
             return re.sub(r'```python.*?```', lambda m: '```' + short_types(m[0].strip('`').replace('`', '')) + '```', shown, flags=re.S)    # no links in code
         about, _, examples = re.sub(r'\[/?bold\]', '', c.help).partition('Example')
         examples = [e.strip() for e in examples.partition(':')[2].split('·') if e.strip()]
-        rows = [(f'`{r[0]}`', r[1].strip()) for p in c.params if (r := p.get_help_record(typer.Context(c))) and '--help' not in r[0]]
+        rows = [(f'`{r[0]}`', re.sub(r'(?<![`\w-])(--[a-z][\w-]*)', r'`\1`', r[1].strip())) for p in c.params if (r := p.get_help_record(typer.Context(c))) and '--help' not in r[0]]
         return '\n\n'.join([f"{'#' * self.title_level} {name} {{#{self.sym.__name__}}}", about.strip(), *(['```sh\n' + '\n'.join(examples) + '\n```'] if examples else []),
             '| option | what it is |\n|---|---|\n' + '\n'.join(f'| {cell(a)} | {cell(b)} |' for a, b in rows), ''])
 

@@ -345,6 +345,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                            'lpm_nb/analysis/mechanism.py'),
                                            'lpm_nb.analysis.mechanism._rank_metrics': ( 'analysis/mechanism.html#_rank_metrics',
                                                                                         'lpm_nb/analysis/mechanism.py'),
+                                           'lpm_nb.analysis.mechanism._read_here': ( 'analysis/mechanism.html#_read_here',
+                                                                                     'lpm_nb/analysis/mechanism.py'),
                                            'lpm_nb.analysis.mechanism._score_places': ( 'analysis/mechanism.html#_score_places',
                                                                                         'lpm_nb/analysis/mechanism.py'),
                                            'lpm_nb.analysis.mechanism._signature_values': ( 'analysis/mechanism.html#_signature_values',

@@ -361,7 +361,7 @@ def _print_evaluation(e, as_json):
 
 @app.command()
 def evaluate(
-    screens: Annotated[list[str], typer.Argument(metavar='SCREEN...')],
+    screens: Annotated[list[str], typer.Argument(metavar='SCREEN...', help='Catalogue names, Screens or long tables, as of `lpm train`.')],
     out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path('evaluation'),
     model: Annotated[Optional[Path], typer.Option(help='Score this trained model on the screens instead of training one.')] = None,
     split: Annotated[str, typer.Option(help="'pairs', 'systems', 'combinations', 'perturbations', 'contexts', 'doses' or "
@@ -370,10 +370,11 @@ def evaluate(
     only: Annotated[Optional[list[str]],
         typer.Option(help="Hold out in this screen only (may be repeated); the splits 'pairs' and 'systems'.")] = None,
     test: Annotated[float, typer.Option(help='Share that is held out.')] = .15,
-    seed: Annotated[int, typer.Option()] = 0,
-    members: Annotated[Optional[int], typer.Option(min=1)] = None,
-    epochs: Annotated[Optional[int], typer.Option(min=1)] = None,
-    paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder; 50 = as published, 0 = leave it out.")] = 12,
+    seed: Annotated[int, typer.Option(help='Of the split and of training.')] = 0,
+    members: Annotated[Optional[int], typer.Option(min=1, help='Networks in the ensemble.')] = None,
+    epochs: Annotated[Optional[int], typer.Option(min=1, help='Passes over the data.')] = None,
+    paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder: 50 = as published; fewer = with another learning rate, "
+        'batch and schedule; 0 = leave it out.')] = 12,
     device: Annotated[Optional[str], typer.Option(help="'cpu' or 'cuda'; default: CUDA where there is one.")] = None,
     jobs: Annotated[Optional[int],
         typer.Option(min=1, help='Processes that members learn in, on a CPU; default: as many as save time.')] = None,
@@ -500,7 +501,8 @@ def demo(
     out: Annotated[Path, typer.Option(help='Folder of the report.')] = Path('demo'),
     data: Annotated[str, typer.Option(help="'gdsc', or 'simulated' (seconds, no download).")] = 'gdsc',
     seed: Annotated[int, typer.Option()] = 0,
-    paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder; 50 = as published, 0 = leave it out.")] = 6,
+    paper_epochs: Annotated[int, typer.Option(help="Epochs of the paper's decoder: 50 = as published; fewer = with another learning rate, "
+        'batch and schedule; 0 = leave it out.')] = 6,
     as_json: Json = False,
     quiet: Quiet = False,
 ):

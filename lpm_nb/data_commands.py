@@ -199,7 +199,7 @@ def data_add(
     layer: Annotated[Optional[str], typer.Option(help=".h5ad: a layer instead of X, such as counts; raw = scanpy's .raw.")] = None,
     features: Annotated[Optional[str], typer.Option(help=".h5ad with several kinds of features, such as RNA and proteins: which to read, as var calls it.")] = None,
     scale: Annotated[Optional[str],
-        typer.Option(help="Cells: 'as is', 'log' or 'z'. Wells: 'difference' from the controls of their batch, or 'z'.")] = None,
+        typer.Option(help="Cells: 'as is', 'log' or 'z'. Wells, against the controls of their batch: 'ratio', 'difference' or 'z'.")] = None,
     unit: Annotated[str, typer.Option(help='Of the values.')] = '',
     no_effect: Annotated[Optional[list[str]],
         typer.Option(help='What is read where nothing was done, if no row is a control: 1 for viability, '

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import typer
 from .console import WRITTEN, Json, Quiet, check_ending, read_input, read_table, result_folder, say, show_table, write_table
-from .core import DataError, atomic_path, canonical_labels, check_columns, check_known
+from .core import DataError, atomic_path, canonical_labels, check_columns, check_known, parse_perturbation
 
 # %% ../nbs/15g_network_commands.ipynb #bfab0d7c
 network_app = typer.Typer()
@@ -200,7 +200,7 @@ def interactions(
 
     Example: [bold]lpm interactions model horlbeck-jurkat --out interactions.csv[/bold]
     """
-    from lpm_nb.analysis.interactions import all_pairs, call_interactions, fit_expectation, genetic_interactions, predict_interactions
+    from lpm_nb.analysis.interactions import CALLS, all_pairs, call_interactions, fit_expectation, genetic_interactions, predict_interactions
     from lpm_nb.model.learner import load_lpm
     check_ending(out, WRITTEN)
     trained, s = load_lpm(model), read_input(screen, quiet=quiet)
@@ -227,7 +227,8 @@ def interactions(
     if silent: say(f"[yellow]{silent:,} pairs have a member without an expectation in {where} and are left out[/yellow]", quiet)
     t = call_interactions(found, q=fdr, sick=sick).assign(measured=lambda t: t['perturbation'].map(measured))
     write_table(t, out)
-    calls = t['call'].value_counts().reindex(['synthetic sick', 'buffering', 'none'], fill_value=0)
+    of_drugs = wanted and all(a.startswith('drug:') for p in wanted for a in parse_perturbation(p))
+    calls = t['call'].value_counts().reindex(list(dict.fromkeys([*CALLS['drug' if of_drugs else 'gene'], 'none', *t['call']])), fill_value=0)
     if as_json: return print(json.dumps(dict(file=str(out), context=where, pairs=len(t), calls=calls.to_dict())))
     cols = ['phenotype', 'expected', 'gi', 'low', 'high', 'q', 'call']
     ends = pd.concat([t.nsmallest(8, 'gi'), t.nlargest(8, 'gi').iloc[::-1]]).drop_duplicates('perturbation')

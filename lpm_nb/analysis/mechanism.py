@@ -358,6 +358,18 @@ def _signature_values(signature, up, down):
             "one: signature.groupby(level=0).mean()")
     return dict(signature)
 
+def _read_here(wanted, named, e):
+    "Those genes of a signature that an embedding reads; at least two."
+    there = [k for k in wanted if k in named]
+    if len(there) < 2:
+        columns = e.vectors.columns.unique('readout')
+        raise DataError(f"{len(there)} of the {len(wanted)} genes of the signature are readouts of {e.name!r} (it has {len(columns):,}, such "
+            f"as {', '.join(map(str, columns[:3]))}); expected at least 2")
+    if lost := [k for k in wanted if k not in named]:
+        warnings.warn(f"{len(there):,} of the signature's {len(wanted):,} genes are read here (not {', '.join(map(str, lost[:5]))}"
+            f"{', …' if len(lost) > 5 else ''})", DataWarning, stacklevel=3)
+    return there
+
 def query_signature(
     e:Embedding,               # of profiles: the columns are (context, readout), see `embed_profiles` and `embed_responses`
     signature:Mapping|pd.Series|None=None, # readout or gene symbol -> value; or give lists
@@ -387,10 +399,7 @@ def query_signature(
     named = {r.removeprefix('expr:'): j for j, r in enumerate(v.columns)} | {r: j for j, r in enumerate(v.columns)}
     wanted = _signature_values(signature, up, down)
     value = np.zeros(v.shape[1])
-    there = [k for k in wanted if k in named]
-    if len(there) < 2:
-        raise DataError(f"{len(there)} of the {len(wanted)} genes of the signature are readouts of {e.name!r} (it has {v.shape[1]:,}, such "
-            f"as {', '.join(map(str, v.columns[:3]))}); expected at least 2")
+    there = _read_here(wanted, named, e)
     value[[named[k] for k in there]] = [float(wanted[k]) for k in there]
     if not np.isfinite(value).all(): raise DataError("the signature has values that are not finite")
     mine = np.unique([named[k] for k in there])
