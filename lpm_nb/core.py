@@ -183,7 +183,8 @@ _CANONICAL = {'perturbation': lambda r: format_perturbation(spell_doses(parse_pe
 def as_text(
     label, # anything
 ) -> str: # 101.0, of a column of numbers with gaps, is 101
-    "A label as it was written."
+    "A label as it was written; bytes, as HDF5 files have them, are text."
+    if isinstance(label, bytes): return label.decode()
     return str(int(label)) if isinstance(label, (float, np.floating)) and np.isfinite(label) and label == np.floor(label) else str(label)
 
 def canonical_labels(
@@ -315,6 +316,7 @@ def atomic_path(
     try:
         yield tmp
         if not tmp.exists(): raise StorageError(f"nothing was written for {path}")
+        if path.is_dir() and not tmp.is_dir(): raise StorageError(f"{path} is a folder, and a file was to be written; choose another name")
         if path.is_dir(): os.replace(path, old)
         os.replace(tmp, path)
     except (OSError, SafetensorError) as e:

@@ -63,7 +63,9 @@ def embed_contexts(
     spread = 1.4826 * np.nanmedian(np.abs(Z), 0)                           # a drug that varies a lot, or is measured badly, is not all that counts
     spread = np.maximum(spread, .1 * np.median(spread[spread > 0]) if (spread > 0).any() else 1.)
     Z = np.clip(Z / spread, -5, 5)
-    if len(at) < 20: Z = _less_sensitivity(Z, usual / spread, readout)
+    if len(at) < 20:                                                       # effects count from the usual one, wherever a unit has its zero
+        middle = np.array([np.median(usual[readout == k]) if (readout == k).any() else 0. for k in range(len(at))])
+        Z = _less_sensitivity(Z, (usual - middle[readout]) / spread, readout)
     for _ in range(3):                                                     # missing values: to and fro until both means are gone
         Z = Z - np.nanmean(Z, 0)
         Z = Z - np.nanmean(Z, 1, keepdims=True)
@@ -121,7 +123,7 @@ def compare_groups(
     *,
     readout:str|None=None, # None = the only one
     relative:bool=False,  # to each context's mean over perturbations
-    min_size:int=3,       # fewest contexts of a group, and of the rest, that a perturbation was measured in
+    min_size:int=3,       # fewest contexts of a group, and of the rest, that a perturbation (at one dose and time) was measured in
 ) -> pd.DataFrame: # perturbation, group, difference (group less all others, in the unit of the readout), low, high (95 % interval), p (Welch), q, n, n_others; most significant first
     "Perturbations that do more, or less, in one group of contexts than in the others."
     if readout is None and len(screen.readouts) > 1:
@@ -129,7 +131,9 @@ def compare_groups(
     check_known([readout or screen.readouts[0]], screen.readouts, 'readout')
     check_count(min_size, 'min_size', least=2)
     o = screen.obs.assign(_x=np.asarray(screen.X[:, screen.readouts.index(readout or screen.readouts[0])], float))
-    t = o[o['perturbation'] != ''].dropna(subset='_x').groupby(['perturbation', 'context'], observed=True)['_x'].mean().unstack()
+    o = o[o['perturbation'] != ''].dropna(subset='_x')
+    # one row for each perturbation at each dose and time
+    t = o.groupby([o['perturbation'].astype(str), pd.Series(effect_labels(o), o.index, name='label'), o['context'].astype(str)])['_x'].mean().unstack()
     groups = pd.Series(groups, dtype=object).dropna()
     if not (known := groups.index.intersection(t.columns)).size:
         raise DataError(f"none of the {len(groups)} contexts with a group is in screen {screen.name!r}; it has contexts such as {t.columns[0]!r}")
@@ -139,13 +143,14 @@ def compare_groups(
     for g in sorted(groups[known].unique()):
         mine = t.columns.isin(groups.index[groups == g])
         a, b = t.loc[:, mine], t.loc[:, ~mine]
-        n, m = a.notna().sum(axis=1), b.notna().sum(axis=1)
-        use = (n >= min_size) & (m >= min_size)
-        if not use.any(): continue
-        test = ttest_ind(a[use].to_numpy(), b[use].to_numpy(), axis=1, equal_var=False, nan_policy='omit')
+        both = (a.notna().sum(axis=1) >= min_size) & (b.notna().sum(axis=1) >= min_size)       # doses that one side lacks would pass for a difference
+        if not both.any(): continue
+        middle = (a.mean(axis=1) + b.mean(axis=1)) / 2
+        a, b = (x[both].sub(middle[both], axis=0).groupby(level=0).mean() for x in (a, b))
+        test = ttest_ind(a.to_numpy(), b.to_numpy(), axis=1, equal_var=False, nan_policy='omit')
         low, high = test.confidence_interval(.95)
-        rows.append(pd.DataFrame(dict(perturbation=t.index[use].astype(str), group=g, difference=(a[use].mean(axis=1) - b[use].mean(axis=1)).to_numpy(),
-            low=low, high=high, p=test.pvalue, n=n[use].to_numpy(), n_others=m[use].to_numpy())))
+        rows.append(pd.DataFrame(dict(perturbation=a.index.astype(str), group=g, difference=(a.mean(axis=1) - b.mean(axis=1)).to_numpy(), low=low, high=high,
+            p=test.pvalue, n=a.notna().sum(axis=1).to_numpy(), n_others=b.notna().sum(axis=1).to_numpy())))
     if not rows: raise DataError(f"no perturbation was measured in {min_size} contexts of a group and in {min_size} others")
     out = pd.concat(rows, ignore_index=True)
     out.insert(6, 'q', false_discovery_control(np.nan_to_num(out['p'].to_numpy(float), nan=1.)))

@@ -144,7 +144,7 @@ def score_relations(
         null = np.array([hits(s[:n], _shuffled(s[:n], t[:n], g, directed=directed)) / n for _ in range(permutations if n else 0)] or [np.nan])
         mean, sd = null.mean(), null.std(ddof=1) if len(null) > 1 else np.nan
         out.append(dict(k=n, hits=h, precision=h / n if n else np.nan, recall=h / possible if possible else np.nan, random=mean,
-            random_sd=sd, fold=h / n / mean if n and mean > 0 else np.nan, z=(h / n - mean) / sd if n and sd > 0 else np.nan))
+            random_sd=sd, fold=h / n / mean if n and mean > 0 else np.nan, z=(h / n - mean) / sd if n and sd > 1e-9 else np.nan))
     return pd.DataFrame(out)
 
 # %% ../../nbs/analysis/13b_edge_scores.ipynb #f1ab74b1
@@ -167,6 +167,8 @@ def score_network(
     n = len(genes)
     S, T, W, V = (np.zeros((n, n)) for _ in range(4))
     for table in (edges, truth): check_known(sorted({*table['source'].astype(str), *table['target'].astype(str)}), genes, 'gene')
+    if edges['score'].isna().any(): raise DataError(f"expected a score for every edge, got {int(edges['score'].isna().sum())} missing ones")
+    edges = edges.sort_values('score', kind='stable')                        # of an edge that comes twice the stronger counts
     def place(M, t, values): M[[at[x] for x in t['source'].astype(str)], [at[x] for x in t['target'].astype(str)]] = values
     place(S, edges, edges['score'].to_numpy())
     place(T, truth, 1)

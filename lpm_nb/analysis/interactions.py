@@ -231,6 +231,9 @@ def genetic_interactions(
     else: std = noise * np.sqrt(np.median(n) / np.maximum(n, 1))              # fewer replicates than usual: less sure
     t = _table(screen.obs['perturbation'].astype(str).to_numpy(object)[here], screen.X[here, j], expectation,
         std if (std > 0).any() else None, usual=np.median(std))
+    if t['expected'].isna().all():
+        raise DataError(f"no member of the {len(t):,} pairs was measured alone under the same name: pairs are of {t['gene1'].iloc[0]!r} and "
+            f"{t['gene2'].iloc[0]!r}, singles of {expectation.single.index[0]!r}; write doses in the same way, drug:a@1 (`bliss_excess` reads both)")
     return t[t['phenotype'].notna()].reset_index(drop=True)
 
 def predict_interactions(

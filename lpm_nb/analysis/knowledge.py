@@ -26,6 +26,7 @@ def join_relations(
     for name, t in tables.items():
         if t.shape[1] < 2:
             raise DataError(f"the relations of {name!r} need two columns of gene symbols, got {', '.join(map(str, t.columns))}")
+        t = t[t.iloc[:, :2].notna().all(axis=1)]
         a, b = t.iloc[:, 0].astype(str).to_numpy(object), t.iloc[:, 1].astype(str).to_numpy(object)
         keep = a != b                                                  # a protein that binds itself says nothing about two genes
         rows.append(pd.DataFrame(dict(gene1=np.minimum(a, b)[keep], gene2=np.maximum(a, b)[keep], databases=name)).drop_duplicates())

@@ -69,6 +69,11 @@ def r2(
     with np.errstate(all='ignore'): return np.where(varies, 1 - _mean((p - t)**2, seen) / total, np.nan)
 
 # %% ../../nbs/analysis/09_metrics.ipynb #def1e041
+def _beyond_rounding(p, t, reference):
+    "Predicted changes, 0 where they are rounding: a prediction of the reference itself is no prediction of a change."
+    size = np.sqrt(np.nanmean(np.square(t), 1, keepdims=True)) if t.shape[1] else 0.
+    return np.where(np.abs(p) < np.maximum(1e-5 * np.nan_to_num(size), 1e-6 * np.abs(reference)), 0, p)
+
 def delta_pearson(
     pred:np.ndarray,      # (n, n_readouts)
     true:np.ndarray,      # (n, n_readouts)
@@ -79,9 +84,7 @@ def delta_pearson(
     "Pearson correlation of predicted and true change against a reference."
     if top is not None: check_count(top, 'top')
     p, t = np.asarray(pred, np.float64) - reference, np.asarray(true, np.float64) - reference
-    # a prediction of the reference itself is no prediction of a change
-    size = np.sqrt(np.nanmean(np.square(t), 1, keepdims=True)) if t.shape[1] else 0.
-    p = np.where(np.abs(p) < 1e-5 * np.maximum(np.nan_to_num(size), np.abs(reference)), 0, p)
+    p = _beyond_rounding(p, t, reference)
     if top is not None and top < t.shape[1]:
         size = np.where(np.isnan(t), -1, np.abs(t))
         cut = np.partition(size, -top, axis=1)[:, -top][:, None]
@@ -95,8 +98,8 @@ def direction_accuracy(
     reference:np.ndarray, # (n, n_readouts)
 ) -> np.ndarray: # (n,) 0 … 1; a predicted change of exactly zero counts half
     "Share of the readouts whose direction of change is right."
-    p, t, seen = _pair(np.asarray(pred) - reference, np.asarray(true) - reference)
-    seen &= t != 0
+    p, t, seen = _pair(np.asarray(pred, np.float64) - reference, np.asarray(true, np.float64) - reference)
+    p, seen = _beyond_rounding(p, np.where(seen, t, np.nan), reference), seen & (t != 0)
     return _mean(np.where(p == 0, .5, np.sign(p) == np.sign(t)), seen)
 
 # %% ../../nbs/analysis/09_metrics.ipynb #5d1eec43
@@ -104,10 +107,11 @@ def _likeness(p, t, by):
     "(n, n) of each prediction to each profile, over the readouts that both have."
     sp, st = (~np.isnan(x) for x in (p, t))
     p, t, sp, st = np.where(sp, p, 0), np.where(st, t, 0), sp.astype(float), st.astype(float)
-    if by == 'cosine': return p @ t.T / np.maximum(np.sqrt((p**2 @ st.T) * (sp @ (t**2).T)), 1e-24)
+    if by == 'cosine':
+        return np.where(sp @ st.T > 0, p @ t.T / np.maximum(np.sqrt((p**2 @ st.T) * (sp @ (t**2).T)), 1e-24), np.nan)
     n = np.maximum(sp @ st.T, 1)                                         # means, as what has more gaps would be nearer in sums
     far = np.stack([(np.abs(p - x)**(1 if by == 'l1' else 2) * sp * s).sum(1) for x, s in zip(t, st)], 1) / n
-    return -far if by == 'l1' else -np.sqrt(far)
+    return np.where(sp @ st.T > 0, -far if by == 'l1' else -np.sqrt(far), np.nan)
 
 def discrimination(
     pred:np.ndarray,      # (n, n_readouts) of one context
@@ -115,17 +119,18 @@ def discrimination(
     *,
     reference:np.ndarray|None=None, # (n, n_readouts) to take away first
     by:str='cosine',      # likeness: 'cosine', or a distance, 'l1' or 'l2'
-) -> np.ndarray: # (n,) share of the other profiles that are less similar, ties count half; NaN if n = 1
+) -> np.ndarray: # (n,) share of the other profiles that are less similar, ties count half; NaN if n = 1, and of what shares no readout with its prediction
     "Rank of the true profile among all held-out ones, by likeness to the prediction."
     if by not in ('cosine', 'l1', 'l2'): raise DataError(f"expected by='cosine', 'l1' or 'l2', got {by!r}")
     _pair(pred, true)
     p, t = (np.asarray(x, np.float64) - (0 if reference is None else reference) for x in (pred, true))
+    if reference is not None: p = _beyond_rounding(p, t, reference)
     sim = _likeness(p, t, by)
-    own = np.diag(sim)[:, None]
-    n = len(sim)
-    if n < 2: return np.full(n, np.nan)
+    own, n = np.diag(sim)[:, None], (~np.isnan(sim)).sum(1)          # who shares no readout is no other
+    if np.isnan(own).all() or len(sim) < 2: return np.full(len(sim), np.nan)
     tie = 1e-12 * np.nanmax(np.abs(sim))                             # in whatever unit
-    return ((sim < own - tie).sum(1) + .5 * ((np.abs(sim - own) <= tie).sum(1) - 1)) / (n - 1)
+    less = (sim < own - tie).sum(1) + .5 * ((np.abs(sim - own) <= tie).sum(1) - 1)
+    return np.where(np.isnan(own[:, 0]) | (n < 2), np.nan, less / np.maximum(n - 1, 1))
 
 # %% ../../nbs/analysis/09_metrics.ipynb #85a824ab
 def variance_prior(

@@ -6,12 +6,12 @@
 __all__ = ['split_label', 'dosed_labels', 'vector_names', 'label_atoms', 'read_cells']
 
 # %% ../../nbs/data/02f_cells.ipynb #d5df1e37
-import ast, re, warnings
+import ast, difflib, re, warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from ..core import DataError, DataWarning, check_known, is_control
+from ..core import DataError, DataWarning, check_known, is_control, listed
 from .matrices import MatrixFile
 from .screen import Screen, as_spread, escape
 from .signatures import drug_atom, to_hours, to_micromolar, unique_names
@@ -145,12 +145,15 @@ def read_cells(
         mine = slice(None) if features is None else features
         symbol[mine] = unique_names(symbol[mine], var.index.to_numpy()[mine])
     fixed = contexts[0] if len(contexts) == 1 and contexts[0] not in obs else None
+    if fixed and (like := difflib.get_close_matches(fixed.lower(), [c.lower() for c in obs.columns.astype(str)], 1, .75)):
+        warnings.warn(f"obs has no column {fixed!r}, so all cells are of one context of that name; was the column {like[0]!r} meant?",
+            DataWarning, stacklevel=2)
     there, unit_column = [] if fixed else contexts, dose_unit if dose and dose_unit in obs else None
     amounts = [c for c in (dose, time, unit_column) if c]
     keys, absent = _groups_of_cells(obs.assign(**{perturbation: _said_of_cells(obs[perturbation], kind, joined, controls)}),
         [perturbation, *there, *amounts], perturbation=perturbation, contexts=there, amounts=amounts)
     rows = np.ones(len(obs), bool)
-    for c, v in (keep or {}).items(): rows &= obs[c].isin(list(v)).to_numpy()
+    for c, v in (keep or {}).items(): rows &= obs[c].isin(listed(v)).to_numpy()
     lost = int((rows & absent).sum())
     rows &= ~absent
     if not rows.any(): raise DataError(f"no cell of {path} has a perturbation in column {perturbation!r} and the values asked for")

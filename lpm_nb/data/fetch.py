@@ -161,16 +161,17 @@ def _stamp(path, remote, origin):
     "Write down what was verified, so that 35 GB are not read again at each use."
     note, was = path.with_name(f'.{path.name}.json'), path.stat()
     with atomic_path(note) as tmp:
-        tmp.write_text(json.dumps(dict(url=remote.url, origin=origin, sha256=sha256(path), size=was.st_size, mtime_ns=was.st_mtime_ns,
+        tmp.write_text(json.dumps(dict(url=remote.url, origin=origin, digest=remote.digest, sha256=sha256(path), size=was.st_size, mtime_ns=was.st_mtime_ns,
             fetched=time.strftime('%Y-%m-%d'))), encoding='utf-8')
 
 # %% ../../nbs/data/02b_fetch.ipynb #db8f4fc1
 def _verify(path, remote):
     "Refuse what is not the file of the catalogue, nor the one that was first fetched."
     note = path.with_name(f'.{path.name}.json')
-    known = json.loads(note.read_text(encoding='utf-8')) if note.exists() else None
+    try: known = json.loads(note.read_text(encoding='utf-8')) if note.exists() else None
+    except ValueError: known = None                                        # a damaged note says nothing
     now = path.stat()
-    if known and (known['size'], known['mtime_ns']) == (now.st_size, now.st_mtime_ns) and not remote.digest: return
+    if known and (known['size'], known['mtime_ns']) == (now.st_size, now.st_mtime_ns) and remote.digest in ('', None, known.get('digest')): return
     if remote.size and now.st_size != remote.size:
         raise FetchError(f"{path} has {now.st_size:,} bytes, the catalogue says {remote.size:,}; remove it and fetch it again")
     if remote.digest and not pooch.hashes.hash_matches(str(path), remote.digest):

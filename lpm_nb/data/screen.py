@@ -278,7 +278,7 @@ def _assemble(X, perturbation, context, dose, time, readouts, unit, name, replic
     if isinstance(X, pd.DataFrame) and list(X.columns.astype(str)) != [str(r) for r in readouts]:
         raise DataError(f"the columns of the table ({', '.join(map(str, X.columns[:3]))}, …) are not the readouts that were given "
             f"({', '.join(map(str, list(readouts)[:3]))}, …); pass readouts=table.columns, or the values as an array")
-    X = X.toarray() if hasattr(X, 'toarray') else np.asarray(X)
+    X = X.toarray() if hasattr(X, 'toarray') else X.astype(float).filled(np.nan) if isinstance(X, np.ma.MaskedArray) else np.asarray(X)
     _check_matrix(X, name, replicates)
     count = _counts(n_replicates, len(X))
     P, C, R = _checked_labels(perturbation, context, readouts, X.shape)
@@ -555,10 +555,13 @@ def select(
 ) -> Screen:
     "The chosen experiments and readouts as a new screen; symbols that no longer occur are dropped."
     if readouts is not None: return _of_readouts(self, rows, listed(readouts), name)
+    if isinstance(rows, pd.Series) and set(rows.index) == set(self.obs.index): rows = rows.reindex(self.obs.index)
     rows = np.arange(self.n_experiments)[rows] if isinstance(rows, slice) else np.asarray(rows)
     if rows.dtype == bool and len(rows) != self.n_experiments:
         raise DataError(f"expected a mask of {self.n_experiments} experiments, got {len(rows)}")
     if not (rows.any() if rows.dtype == bool else len(rows)): raise DataError(f"no experiment of screen {self.name!r} is chosen")
+    if rows.dtype != bool and len(np.unique(rows % self.n_experiments)) < len(rows): raise DataError("expected every experiment once, got "
+        "repeated rows")
     a = self.adata[rows].copy()
     for c in ('perturbation', 'context'): a.obs[c] = a.obs[c].cat.remove_unused_categories()
     a.uns['lpm'] = {**self.adata.uns['lpm'], **({'name': name} if name else {})}
@@ -616,8 +619,8 @@ def write(
     "Write the screen; replaces an older file of that name only when the new one is complete."
     path = Path(path)
     if path.suffix not in ('.h5ad', '.zarr'): raise DataError(f"expected a path ending in .h5ad or .zarr, got {path.name!r}")
-    if path.is_dir() and not any((path/x).exists() for x in ('zarr.json', '.zgroup')):
-        raise DataError(f"{path} is a folder, and no screen; choose another path, or remove it")
+    from lpm_nb.data.stored import _is_screen
+    if path.is_dir() and not _is_screen(path): raise DataError(f"{path} is a folder, and no screen; choose another path, or remove it")
     if self.stored is not None:                                        # piece by piece
         from lpm_nb.data.stored import copy_screen
         return copy_screen(self, path)

@@ -30,7 +30,7 @@ def parse_amount(
     text:str, # such as '500 nM', '10 µM', '24 h'
 ) -> float: # µM or h; NaN where the text names no single amount
     "A dose in µM or a time in h from the text forms of the Connectivity Map."
-    m = re.fullmatch(r'([\d.]+(?:e-?\d+)?) ?(pm|nm|um|µm|μm|mm|h)', str(text).strip().lower())
+    m = re.fullmatch(r'((?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?) ?(pm|nm|um|µm|μm|mm|h)', str(text).strip().lower())
     return float(m[1]) * DOSE_UNITS.get(m[2], 1.) if m else np.nan
 
 # %% ../../nbs/data/02e_signatures.ipynb #c4558fe7
@@ -102,7 +102,14 @@ def _signatures(t):
         out[what] = t[c].astype('category') if c else 'trt_cp' if what == 'type' else np.nan
     for what in ('dose', 'time'):
         c = _found(t.columns, what)
-        out[what] = np.nan if c is None else t[c].astype(object).map({x: parse_amount(x) for x in t[c].dropna().unique()}).astype(float)
+        if c is None:
+            out[what] = np.nan
+            continue
+        amounts = {x: parse_amount(x) for x in t[c].dropna().unique()}
+        out[what] = t[c].astype(object).map(amounts).astype(float)
+        if lost := [x for x, v in amounts.items() if v != v and str(x).strip() not in ('', '-666')]:
+            warnings.warn(f"{int(t[c].isin(lost).sum()):,} signatures have a {what} that is not understood (such as {str(lost[0])!r}) and count as without: "
+                f"several {what}s of one perturbation would be taken together", DataWarning, stacklevel=4)
     out['good'] = pd.to_numeric(out['good'].astype(object), errors='coerce')
     return out
 

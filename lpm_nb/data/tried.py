@@ -56,13 +56,14 @@ def at_tried_doses(
     if not len(rows): return None
     codes, keys = pd.factorize(pd.MultiIndex.from_arrays([P.codes[rows], dose[rows], time[rows]]))
     known, more = {}, []
+    of_key = np.split(rows[np.argsort(codes, kind='stable')], np.cumsum(np.bincount(codes))[:-1])
     asked, when, weight = dose.copy(), time.copy(), np.ones(len(table))
     for k, (code, d, t) in enumerate(keys):
         p = P.categories[code]
         if p not in known: known[p] = np.array([[np.nan if x is None else x for x in q] for q in vocab.tried[p]], float)
         (d1, t1, w1), *rest = _stand_in(d, t, known[p])
         if not rest and (d1 == d or np.isnan(d1)) and (t1 == t or np.isnan(t1)): continue
-        mine = rows[codes == k]
+        mine = of_key[k]
         asked[mine], when[mine], weight[mine] = d1, t1, w1
         more += [(mine, *q) for q in rest]
     if not more and np.array_equal(asked, dose, equal_nan=True) and np.array_equal(when, time, equal_nan=True): return None

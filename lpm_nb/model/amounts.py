@@ -63,7 +63,7 @@ def decades_beyond(
 ) -> np.ndarray: # (n,) decades of dose and of time together; 0 between measured ones, and of a pair of which no other amount was measured
     "How far amounts lie beyond those that were measured of the same pair, their own left out."
     out = np.zeros(len(x))
-    for a, b in zip(np.round(x.T, 3), np.round(told.T, 3)):
+    for a, b in zip(*(np.round(np.asarray(v, np.float64).T, 3) for v in (x, told))):
         t = pd.DataFrame(dict(of=of, x=b)).dropna().drop_duplicates()
         low, high = _end(t.sort_values('x'), pair, a), _end(t.sort_values('x', ascending=False), pair, a)
         out += np.nan_to_num(np.maximum(np.maximum(a - high, low - a), 0))

@@ -138,7 +138,7 @@ class Baseline:
 # %% ../../nbs/model/08_baselines.ipynb #81a9cad1
 def _gene(atom): return split_dose(atom)[0].rpartition(':')[2]
 
-def _kind(atom): return atom.partition(':')[0]
+def _kind(atom): return split_dose(atom)[0].rpartition(':')[0]      # '' of a bare gene: its context says what was done
 
 def _members(labels): # atoms of each, without dose and time
     return [parse_perturbation(x) for x in split_labels(np.asarray(labels, object))[0]]

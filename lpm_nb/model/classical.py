@@ -34,7 +34,7 @@ OF_AMOUNTS = ['doses and times', OTHER_AMOUNTS]                         # method
 
 def _amount_cells(x, *codes):
     "Cells by their codes and log amounts, to be compared."
-    return pd.MultiIndex.from_arrays([*codes, *np.nan_to_num(np.round(x, 3), nan=-99).astype(np.float64).T])
+    return pd.MultiIndex.from_arrays([*codes, *np.nan_to_num(np.round(np.asarray(x, np.float64), 3), nan=-99).T])     # log10 of 6 is another number in float32
 
 @dataclass(frozen=True)
 class ClassicalModel:

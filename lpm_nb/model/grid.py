@@ -46,18 +46,19 @@ def predict_grid(self:TrainedLPM,
     columns = list(self.vocab.readouts[screen]) if readouts is None else listed(readouts)
     check_known(columns, self.vocab.readouts[screen], 'readout')
     self.check_contexts(contexts, screen)
-    for what, x in (('perturbations', perturbations), ('contexts', contexts), ('readouts', columns)):
+    doses, times = ([np.nan] if x is None else [x] if np.ndim(x) == 0 else list(x) for x in (dose, time))
+    for what, x in (('perturbations', perturbations), ('contexts', contexts), ('readouts', columns), ('doses', doses), ('times', times)):
         if not x or len(set(x)) < len(x):
             raise DataError(f"expected distinct {what}, at least one, got {len(x)} of which {len(set(x))} are distinct")
     for what, asked, tried in (('dose', dose, self.vocab.dose), ('time', time, self.vocab.time)):
         if asked is not None and not tried: raise DataError(f"expected no {what}: nothing that the model was trained on had one; "
             "leave it out")
-    doses, times = ([np.nan] if x is None else [x] if np.ndim(x) == 0 else list(x) for x in (dose, time))
-    per = len(perturbations) * len(doses) * len(times)
-    n = per * len(contexts)
     self.check_experiments(pd.DataFrame(dict(perturbation=perturbations, context=contexts[0])))
-    p, d, t = np.unravel_index(np.arange(per), (len(perturbations), len(doses), len(times)))
-    c = np.arange(len(contexts))
+    p, d, t = (x.ravel() for x in np.indices((len(perturbations), len(doses), len(times))))
+    once = (d == 0) | np.array([x != '' for x in perturbations], bool)[p]                # a control has no dose
+    p, d, t = p[once], d[once], t[once]
+    per, c = len(p), np.arange(len(contexts))
+    n = per * len(contexts)
     table = pd.DataFrame(dict(perturbation=pd.Categorical.from_codes(np.tile(p, len(c)), perturbations),
         context=pd.Categorical.from_codes(np.repeat(c, per), contexts), dose=np.tile(np.array(doses, np.float32)[d], len(c)),
         time=np.tile(np.array(times, np.float32)[t], len(c))))

@@ -145,7 +145,8 @@ def measure_ground(
     for _ in range(5):                                                 # levels free of what was tried there
         effect = _mean_by(Y - level[rest], who, who.max() + 1)
         level = _mean_by(Y - effect[who], rest, n)
-    both = np.flatnonzero((~np.isnan(control)).any(1) & (~np.isnan(level)).any(1))
+    # what has no time tells nothing of drift
+    both = np.flatnonzero((~np.isnan(control)).any(1) & (~np.isnan(level)).any(1) & ~np.isnan(_hours([t for _, t in key])))
     where = np.array([c for c, _ in key], object)
     D, L = (np.nan_to_num(x[both] - _mean_of_contexts(x[both], where[both])) for x in (control, level))
     free = len(both) - len(set(where[both]))                           # contexts with one time tell nothing
@@ -154,6 +155,7 @@ def measure_ground(
     values = _mean_by(screen.X[bare].astype(np.float64), code[bare], n)[have]
     times, where = [None if np.isnan(key[i][1]) else key[i][1] for i in have], where[have]
     hours, usual, left = _usual_drift(values, where, times)
+    if not len(hours): return None
     return Ground(where.tolist(), times, values, _middle(values, where, times, hours, usual), slope, hours, usual, left)
 
 def extend_ground(

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterable
 import numpy as np
 import pandas as pd
-from ..core import DataWarning, parse_context, parse_perturbation, rng
+from ..core import DataError, DataWarning, parse_context, parse_perturbation, rng
 from ..data.screen import Atlas
 from .ground import control_slope
 from .lpm import run_network
@@ -25,6 +25,8 @@ def in_no_screen(
     table:pd.DataFrame, # (n,) experiments
 ) -> np.ndarray: # (n,) boolean
     "Experiments in contexts that the model never met."
+    if (lost := pd.isna(table['context']).to_numpy()).any():
+        raise DataError(f"expected a context in every row, got {int(lost.sum())} missing ones (first at row {int(lost.argmax())})")
     C = pd.Categorical(table['context'].astype(str))
     known = set(model.vocab.contexts)
     return np.array([c not in known for c in C.categories], bool)[C.codes]
