@@ -1029,6 +1029,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'lpm_nb.data.screen._assemble': ('data/screen.html#_assemble', 'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen._check_keys': ('data/screen.html#_check_keys', 'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen._check_matrix': ('data/screen.html#_check_matrix', 'lpm_nb/data/screen.py'),
+                                    'lpm_nb.data.screen._check_rows': ('data/screen.html#_check_rows', 'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen._check_values': ('data/screen.html#_check_values', 'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen._checked_labels': ('data/screen.html#_checked_labels', 'lpm_nb/data/screen.py'),
                                     'lpm_nb.data.screen._counts': ('data/screen.html#_counts', 'lpm_nb/data/screen.py'),

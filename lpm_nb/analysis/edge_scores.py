@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.sparse import coo_matrix, csr_matrix
 from sklearn.metrics import average_precision_score, roc_auc_score
 from .network import sample_distances, split_cells
-from ..core import DataError, check_columns, check_known, listed, rng
+from ..core import DataError, check_columns, check_count, check_known, listed, rng
 
 # %% ../../nbs/analysis/13b_edge_scores.ipynb #88221a48
 def connected_pairs(
@@ -121,6 +121,8 @@ def score_relations(
 ) -> pd.DataFrame: # one row per k: k, hits, precision, recall, random, random_sd, fold, z
     "Precision of a network's best edges against known relations, beside networks of the same degrees; recall: of the known relations among the genes of the table."
     cols = ['source', 'target'] if directed else ['gene1', 'gene2']
+    k = [k] if np.ndim(k) == 0 else list(k)
+    for n in k: check_count(n, 'k')
     check_columns(relations, cols)
     check_columns(edges, ['source', 'target'])
     a, b = (relations[c].astype(str).to_numpy(object) for c in cols)

@@ -43,7 +43,7 @@ def build_graph(
     if per_target is not None: t = t[t.groupby('target', observed=True).cumcount() < per_target]
     if top is not None: t = t.head(top)
     t = t.assign(source=t['source'].astype(str), target=t['target'].astype(str))
-    if 'weight' in t: t['sign'] = np.sign(t['weight']).astype(int)
+    if 'weight' in t: t['sign'] = np.sign(t['weight'].fillna(0)).astype(int)
     G = nx.from_pandas_edgelist(t, 'source', 'target', edge_attr=[c for c in t if c not in ('source', 'target')] or None,
         create_using=nx.DiGraph)
     return G
@@ -129,6 +129,7 @@ def find_hubs(
 ) -> pd.DataFrame: # gene, targets, regulators, mean_score, activates (share of its targets), betweenness
     "Genes with the most targets."
     if top < 1: raise DataError(f"expected top ≥ 1, got {top}")
+    if not G.is_directed(): raise DataError("expected a directed graph, from `build_graph`; neighbours in a graph without directions are counted by G.degree")
     between = nx.betweenness_centrality(G) if len(G) <= 2000 else nx.betweenness_centrality(G, k=500, seed=0)
     def mean(x): return np.mean(x) if x else np.nan
     rows = []

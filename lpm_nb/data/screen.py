@@ -126,6 +126,7 @@ def _numbers(values, what, unit, n):
     "A float32 column of positive numbers, NaN where there is none."
     if values is None: return np.full(n, np.nan, np.float32)
     raw = pd.Series(np.full(n, values) if np.ndim(values) == 0 else np.asarray(values))     # one for all, or one for each
+    if len(raw) != n: raise DataError(f"expected {n} values of {what}, got {len(raw)}")
     if raw.dtype.kind in 'mMc': raise DataError(f"expected {what} as numbers in {unit}, got {raw.dtype}; convert to {unit}")
     num = pd.to_numeric(raw, errors='coerce')
     bad = num.isna() & raw.notna() & (raw.astype(str).str.strip() != '')
@@ -532,6 +533,15 @@ def add_kind(
     return f'{kind}:{label}' if kind else label
 
 # %% ../../nbs/data/01_screen.ipynb #bddca076
+def _check_rows(rows, n):
+    "A mask of n experiments, or indices of them, each once."
+    if rows.ndim != 1 or (rows.dtype.kind not in 'biu' and len(rows)):
+        raise DataError(f"expected a boolean mask of {n} experiments, their indices or a slice, got {rows!r}"[:300])
+    if rows.dtype == bool:
+        if len(rows) != n: raise DataError(f"expected a mask of {n} experiments, got {len(rows)}")
+    elif len(rows) and not -n <= rows.min() <= rows.max() < n: raise DataError(f"expected indices below {n}, the number of experiments, got {rows.max()}")
+    elif len(np.unique(rows.astype(np.int64) % n)) < len(rows): raise DataError("expected every experiment once, got repeated rows")
+
 def _of_readouts(screen, rows, readouts, name):
     "`select` of some readouts: without experiments in which none of them was measured."
     check_known(readouts, screen.readouts, 'readout')
@@ -557,11 +567,8 @@ def select(
     if readouts is not None: return _of_readouts(self, rows, listed(readouts), name)
     if isinstance(rows, pd.Series) and set(rows.index) == set(self.obs.index): rows = rows.reindex(self.obs.index)
     rows = np.arange(self.n_experiments)[rows] if isinstance(rows, slice) else np.asarray(rows)
-    if rows.dtype == bool and len(rows) != self.n_experiments:
-        raise DataError(f"expected a mask of {self.n_experiments} experiments, got {len(rows)}")
+    _check_rows(rows, self.n_experiments)
     if not (rows.any() if rows.dtype == bool else len(rows)): raise DataError(f"no experiment of screen {self.name!r} is chosen")
-    if rows.dtype != bool and len(np.unique(rows % self.n_experiments)) < len(rows): raise DataError("expected every experiment once, got "
-        "repeated rows")
     a = self.adata[rows].copy()
     for c in ('perturbation', 'context'): a.obs[c] = a.obs[c].cat.remove_unused_categories()
     a.uns['lpm'] = {**self.adata.uns['lpm'], **({'name': name} if name else {})}

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from scipy.sparse import csr_matrix
-from ..core import DataError, DataWarning, check_known, format_perturbation, listed, parse_perturbation, rng
+from ..core import DataError, DataWarning, check_columns, check_known, format_perturbation, listed, parse_perturbation, rng
 from ..data.blocks import Block
 from ..data.codes import check_symbols, within_range
 from ..data.ranges import outside_range
@@ -462,6 +462,7 @@ def predict_screen(self:TrainedLPM,
     "Predict all readouts of one screen."
     check_known([screen], list(self.vocab.readouts), 'screen')
     check_known([unknown], ['error', 'prior'], 'unknown=')
+    if not (isinstance(table, pd.DataFrame) and {'perturbation', 'context'} <= set(table)): check_columns(table, ['perturbation', 'context'])
     if screen in self.ground: return _at_levels(self, screen, table, unknown)
     table = doses_in_labels(self.vocab, table)
     asked, table = table, within_range(self.vocab, table)
