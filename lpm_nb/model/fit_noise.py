@@ -175,8 +175,9 @@ def _of_amounts(partly, names, noise, hard, *, atlas, laws, shrink, few):
             far = decades_beyond(log_amounts(h.table), code[:len(far)], told=log_amounts(o), of=code[len(far):])
         sums[:, b.screen] += (w * r)[far == 0].sum(), w[far == 0].sum()
         ends[:, b.screen] += (w * r)[far > 0].sum(), w[far > 0].sum(), (w * far)[far > 0].sum()
-    part = np.array([_few_errors(e / n, 1., n, few) if n else 1. for e, n in sums.T])
     n = ends[1]
+    guess = np.minimum(1, (few + ends[0]) / (few + n))                     # between what was measured it is no harder than beyond, nor than anew
+    part = np.array([min(_few_errors(e / k, g, k, few), max(e / k, 1.)) if k else g for e, k, g in zip(*sums, guess)])
     return dict(part=part.astype(np.float32),
         beyond=np.stack([(ends[0] + shrink * part) / (n + shrink), np.where(n > 0, ends[2] / np.maximum(n, 1e-9), 1.)],
             1).astype(np.float32))
