@@ -40,7 +40,7 @@ def commands(command, path=()):
     for c in getattr(command, 'commands', {}).values(): yield from commands(c, path)
     if command.callback is not None: yield command.callback.__wrapped__.__name__, (' '.join(path), command)
 
-def cell(x): return x.replace('|', '\\|').replace('\n', ' ')
+def of_table(x): return x.replace('|', '\\|').replace('\n', ' ')
 
 def short_types(signature): return re.sub(r"(?<![\w.'\"])(?:[a-z_]\w*\.)+(?=[A-Z])", '', signature)      # collections.abc.Sequence -> Sequence
 
@@ -70,7 +70,7 @@ class Renderer(nbdev.showdoc.BasicMarkdownRenderer):
         examples = [e.strip() for e in examples.partition(':')[2].split('·') if e.strip()]
         rows = [(f'`{r[0]}`', re.sub(r'(?<![`\w-])(--[a-z][\w-]*)', r'`\1`', r[1].strip())) for p in c.params if (r := p.get_help_record(typer.Context(c))) and '--help' not in r[0]]
         return '\n\n'.join([f"{'#' * self.title_level} {name} {{#{self.sym.__name__}}}", about.strip(), *(['```sh\n' + '\n'.join(examples) + '\n```'] if examples else []),
-            '| option | what it is |\n|---|---|\n' + '\n'.join(f'| {cell(a)} | {cell(b)} |' for a, b in rows), ''])
+            '| option | what it is |\n|---|---|\n' + '\n'.join(f'| {of_table(a)} | {of_table(b)} |' for a, b in rows), ''])
 
 def align(table):
     "A data frame's html: columns of text to the left, numbers to the right and unbroken."
@@ -98,14 +98,16 @@ def align_tables(proc):
                 o['data']['text/html'] = align(re.sub(r'<style scoped>.*?</style>', '', t, flags=re.S))     # it is not kept to its table
         if (after := json.dumps(nb)) != before: f.write_text(after, encoding='utf-8')
 
+FOLD = '<details class="code">'
+
+def fold(code, what='code'): return f'{FOLD}<summary>{what}</summary>\n\n```python\n{code}\n```\n\n</details>'
+
 def fold_code(cell):
     "The code of an exported cell, folded: the prose before it speaks of it, whether or not its names are public."
     if not cell.directives_ or not cell.directives_.keys() & {'export', 'exporti', 'hide', 'default_exp'}: return
     code = '\n'.join(l for l in cell.source.splitlines() if not re.match(r'#\| *\w', l)).strip()
     if cell.directives_.keys() & {'hide', 'default_exp'} or not re.search(r'^(?:def|class|@|\w+ *=)', code, re.M): del cell['source']
-    else: cell.cell_type, cell.source = 'markdown', f'{FOLD}\n\n```python\n{code}\n```\n\n</details>'
-FOLD = '<details class="code"><summary>code</summary>'
-
+    else: cell.cell_type, cell.source = 'markdown', fold(code)
 def code_after_docs(proc):
     "Each fold of code behind what `show_doc` says of it."
     for f in proc.rglob('*.ipynb'):
@@ -126,8 +128,7 @@ def fold_checks(proc):
             s = ''.join(c['source'])
             if c['cell_type'] == 'code' and s.count('\n') >= 9 and len(re.findall(r'^\s*(?:assert|test_|with expect_fail)', s, re.M)) >= 3:
                 code = '\n'.join(l for l in s.splitlines() if not l.startswith('#|'))
-                cells.append(dict(cell_type='markdown', metadata={}, id=f"{c['id']}-code",
-                    source=f"{FOLD.replace('>code<', '>check<')}\n\n```python\n{code}\n```\n\n</details>"))
+                cells.append(dict(cell_type='markdown', metadata={}, id=f"{c['id']}-code", source=fold(code, 'check')))
                 c = c | dict(source=f'#| echo: false\n{s}')
             cells.append(c)
         if cells != nb['cells']: f.write_text(json.dumps(nb | dict(cells=cells)), encoding='utf-8')

@@ -7,7 +7,7 @@ __all__ = ['CONTROLS', 'DIRECTION', 'LOOKS', 'PALETTE', 'INK', 'LPMError', 'Data
            'StorageError', 'FetchError', 'LeakageError', 'DataWarning', 'parse_perturbation', 'is_single',
            'format_perturbation', 'split_dose', 'spell_doses', 'parse_context', 'format_context', 'is_control',
            'as_text', 'canonical_labels', 'listed', 'plural', 'check_known', 'check_share', 'check_count',
-           'check_columns', 'atomic_path', 'end_with_parent', 'sha256', 'ink', 'rng']
+           'check_columns', 'without_missing', 'atomic_path', 'end_with_parent', 'sha256', 'ink', 'rng']
 
 # %% ../nbs/00_core.ipynb #0dd7d01a
 import difflib, hashlib, os, re, shutil, tempfile, threading, time, warnings
@@ -297,6 +297,19 @@ def check_columns(
             raise DataError(f"the column {str(like[0])!r} looks like a {c} and would be ignored: give it as {c!r} in "
                 f"{dict(dose='µM', time='h')[c]}, drop it if it is none, or let `lpm data add` understand the file")
     if rows and not len(table): raise DataError(f"the table of {', '.join(need)} is empty: expected at least one row")
+
+# %% ../nbs/00_core.ipynb #bea1bcc6
+def without_missing(
+    table:pd.DataFrame,     # any
+    columns:Sequence[str],  # what every row has to name
+    *,
+    stacklevel:int=3,       # whose line the warning points at
+) -> pd.DataFrame: # the other rows
+    "Rows that name all of some columns; a warning tells of the others."
+    lost = table[list(columns)].isna().any(axis=1)
+    if lost.any():
+        warnings.warn(f"{int(lost.sum()):,} of {len(table):,} rows lack a {' or a '.join(map(str, columns))} and are left out", DataWarning, stacklevel=stacklevel)
+    return table[~lost]
 
 # %% ../nbs/00_core.ipynb #1886526c
 @contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 import scipy
-from ..core import DataError, check_columns, check_known, listed
+from ..core import DataError, check_columns, check_known, listed, without_missing
 from ..data.sources import drug_atom, entrez_symbols, read_annotation
 
 # %% ../../nbs/analysis/10b_knowledge.ipynb #2c144495
@@ -26,7 +26,7 @@ def join_relations(
     for name, t in tables.items():
         if t.shape[1] < 2:
             raise DataError(f"the relations of {name!r} need two columns of gene symbols, got {', '.join(map(str, t.columns))}")
-        t = t[t.iloc[:, :2].notna().all(axis=1)]
+        t = without_missing(t, t.columns[:2])
         a, b = t.iloc[:, 0].astype(str).to_numpy(object), t.iloc[:, 1].astype(str).to_numpy(object)
         keep = a != b                                                  # a protein that binds itself says nothing about two genes
         rows.append(pd.DataFrame(dict(gene1=np.minimum(a, b)[keep], gene2=np.maximum(a, b)[keep], databases=name)).drop_duplicates())

@@ -107,11 +107,11 @@ def _likeness(p, t, by):
     "(n, n) of each prediction to each profile, over the readouts that both have."
     sp, st = (~np.isnan(x) for x in (p, t))
     p, t, sp, st = np.where(sp, p, 0), np.where(st, t, 0), sp.astype(float), st.astype(float)
-    if by == 'cosine':
-        return np.where(sp @ st.T > 0, p @ t.T / np.maximum(np.sqrt((p**2 @ st.T) * (sp @ (t**2).T)), 1e-24), np.nan)
-    n = np.maximum(sp @ st.T, 1)                                         # means, as what has more gaps would be nearer in sums
+    both = sp @ st.T                                                     # readouts in common
+    if by == 'cosine': return np.where(both > 0, p @ t.T / np.maximum(np.sqrt((p**2 @ st.T) * (sp @ (t**2).T)), 1e-24), np.nan)
+    n = np.maximum(both, 1)                                         # means, as what has more gaps would be nearer in sums
     far = np.stack([(np.abs(p - x)**(1 if by == 'l1' else 2) * sp * s).sum(1) for x, s in zip(t, st)], 1) / n
-    return np.where(sp @ st.T > 0, -far if by == 'l1' else -np.sqrt(far), np.nan)
+    return np.where(both > 0, -far if by == 'l1' else -np.sqrt(far), np.nan)
 
 def discrimination(
     pred:np.ndarray,      # (n, n_readouts) of one context

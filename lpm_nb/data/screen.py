@@ -565,7 +565,7 @@ def select(
 ) -> Screen:
     "The chosen experiments and readouts as a new screen; symbols that no longer occur are dropped."
     if readouts is not None: return _of_readouts(self, rows, listed(readouts), name)
-    if isinstance(rows, pd.Series) and set(rows.index) == set(self.obs.index): rows = rows.reindex(self.obs.index)
+    if isinstance(rows, pd.Series) and rows.dtype == bool and set(rows.index) == set(self.obs.index): rows = rows.reindex(self.obs.index)
     rows = np.arange(self.n_experiments)[rows] if isinstance(rows, slice) else np.asarray(rows)
     _check_rows(rows, self.n_experiments)
     if not (rows.any() if rows.dtype == bool else len(rows)): raise DataError(f"no experiment of screen {self.name!r} is chosen")

@@ -8,7 +8,6 @@ __all__ = ['LEAST', 'MOST', 'relation_vectors', 'structure_vectors', 'set_vector
            'Descriptors']
 
 # %% ../../nbs/model/06g_descriptors.ipynb #efd245b2
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 import numpy as np
@@ -18,16 +17,10 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.manifold import SpectralEmbedding
-from ..core import DataError, DataWarning, check_columns, parse_context, rng, split_dose
+from ..core import DataError, check_columns, parse_context, rng, split_dose, without_missing
 from .lpm import gene_of
 
 # %% ../../nbs/model/06g_descriptors.ipynb #4e15605a
-def _without_missing(t):
-    "Rows that name both: a gene that is missing, or that a reader took for one (NA), is no gene."
-    lost = t.isna().any(axis=1)
-    if lost.any(): warnings.warn(f"{int(lost.sum()):,} of {len(t):,} rows lack a {' or a '.join(t.columns)} and are left out", DataWarning, stacklevel=3)
-    return t[~lost]
-
 def relation_vectors(
     # entity1, entity2 (or gene1, gene2, as `read_relations` has them): gene symbols that are related; None = STRING, CORUM and Reactome of the
     # data folder
@@ -42,7 +35,7 @@ def relation_vectors(
         relations = pd.concat([read_annotation(f'pairs-{n}') for n in ('stringdb', 'corum', 'reactome')])
     if 'entity1' not in relations: relations = relations.rename(columns=dict(gene1='entity1', gene2='entity2'))
     check_columns(relations, ['entity1', 'entity2'])
-    relations = _without_missing(relations[['entity1', 'entity2']])
+    relations = without_missing(relations[['entity1', 'entity2']], ['entity1', 'entity2'])
     codes, genes = pd.factorize(np.r_[relations['entity1'], relations['entity2']])
     a, b = np.split(codes, 2)
     A = coo_matrix((np.ones(len(a)), (a, b)), (len(genes), len(genes))).tocsr()
@@ -86,7 +79,7 @@ def set_vectors(
 ) -> pd.DataFrame: # (n_genes, n_sets), index = gene; 0 = not a member
     "Which sets a gene or drug belongs to, each weighed by how rare it is."
     check_columns(sets, ['set', 'gene'], optional=list(sets.columns))
-    t = _without_missing(sets[['set', 'gene']]).drop_duplicates()
+    t = without_missing(sets[['set', 'gene']], ['set', 'gene']).drop_duplicates()
     n = t['set'].value_counts()
     t = t[t['set'].map(n) >= least]
     if not len(t): raise DataError(f"no set has {least} members or more")

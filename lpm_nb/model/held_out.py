@@ -82,12 +82,12 @@ def choose_folds(
     few = n < 2 * max(parts.values())
     one = {n: _one_amount(s, masks[n], seed) for n, s in atlas.items()}
     if few and n < FEW:
-        curves = sum(x.any() for x in one.values()) > 0 and sum(m.sum() for m in masks.values()) >= 4 * n
+        curves = any(x.any() for x in one.values()) and sum(m.sum() for m in masks.values()) >= 4 * n
         warnings.warn(f"only {n} pair{'s' * (n != 1)} of perturbation and context: none can be held out, so nothing is known of how well "
             f"{'new pairs' if curves else 'they'} are predicted; take {'their' if curves else 'the'} standard deviation for that of all "
             "values", DataWarning, stacklevel=3)
         if not curves: return nothing, n, False
-        return (lambda m: {n: _one_amount(s, masks[n], seed, m) for n, s in atlas.items()}), n, True
+        return (lambda m: {name: _one_amount(s, masks[name], seed, m) for name, s in atlas.items()}), n, True
     if few: folds = _folds(atlas, masks, dict.fromkeys(atlas, n), seed)[0]
     if not any(x.any() for x in one.values()): return leave, n, True
     def also(m, name): # of the next fold; of few pairs of as many as are a tenth of the screen
@@ -95,7 +95,7 @@ def choose_folds(
         if not few: return one[name] & (f >= 0) & (f == (m + 1) % k)
         some = _one_amount(atlas[name], masks[name], seed, m)
         return some & (f >= 0) & ((f - m - 1) % k < min(n - 1, max(1, round(.1 * masks[name].sum()))))
-    return (lambda m: {n: x | also(m, n) for n, x in leave(m).items()}), n, True
+    return (lambda m: {name: x | also(m, name) for name, x in leave(m).items()}), n, True
 
 # %% ../../nbs/model/06l_held_out.ipynb #e840948d
 def hide_values(
