@@ -113,10 +113,9 @@ def code_after_docs(proc):
     for f in proc.rglob('*.ipynb'):
         nb, cells = json.loads(f.read_text(encoding='utf-8')), []
         for c in nb['cells']:
-            k = len(cells)
-            if 'show_doc(' in ''.join(c['source']) and c['cell_type'] == 'code':
-                while k and ''.join(cells[k - 1]['source']).startswith(FOLD): k -= 1
-            cells.insert(k, c)
+            doc = c['cell_type'] == 'code' and 'show_doc(' in ''.join(c['source'])
+            mine = doc and bool(cells) and ''.join(cells[-1]['source']).startswith(FOLD)     # a fold further up is of a private function
+            cells.insert(len(cells) - mine, c)
         if cells != nb['cells']: f.write_text(json.dumps(nb | dict(cells=cells)), encoding='utf-8')
 
 def fold_checks(proc):

@@ -92,7 +92,8 @@ def test_folds_of_the_site(tmp_path):
     sys.path.insert(0, str(ROOT))
     from build_docs import FOLD, Renderer, code_after_docs, fold_checks
     check = '\n'.join(['x = 1'] * 8 + ['assert x'] * 3)
-    cells = [dict(cell_type='markdown', id='a', metadata={}, source=f'{FOLD} f'), dict(cell_type='code', id='b', metadata={}, source='show_doc(f)', outputs=[]),
+    cells = [dict(cell_type='markdown', id='private', metadata={}, source=f'{FOLD} _g'), dict(cell_type='markdown', id='a', metadata={}, source=f'{FOLD} f'),
+        *(dict(cell_type='code', id=x, metadata={}, source='show_doc(f)', outputs=[]) for x in 'bB'),
         dict(cell_type='code', id='c', metadata={}, source=check, outputs=['seen']), dict(cell_type='code', id='d', metadata={}, source='assert x', outputs=[])]
     for f in ('page.ipynb', 'tutorials/page.ipynb'):
         (tmp_path/f).parent.mkdir(exist_ok=True)
@@ -100,8 +101,8 @@ def test_folds_of_the_site(tmp_path):
     code_after_docs(tmp_path)
     fold_checks(tmp_path)
     page, tutorial = (json.loads((tmp_path/f).read_text(encoding='utf-8'))['cells'] for f in ('page.ipynb', 'tutorials/page.ipynb'))
-    assert [c['id'] for c in page] == ['b', 'a', 'c-code', 'c', 'd'] and [c['id'] for c in tutorial] == ['b', 'a', 'c', 'd']
-    assert check in page[2]['source'] and page[3]['source'].startswith('#| echo: false') and page[3]['outputs'] == ['seen']
+    assert [c['id'] for c in page] == ['private', 'b', 'B', 'a', 'c-code', 'c', 'd'] and [c['id'] for c in tutorial] == ['private', 'b', 'B', 'a', 'c', 'd']
+    assert check in page[4]['source'] and page[5]['source'].startswith('#| echo: false') and page[5]['outputs'] == ['seen']
     from lpm_nb.model.lpm import LPMConfig
     shown = Renderer(LPMConfig)._repr_markdown_()
     assert '# length of the embedding vectors' in shown and 'lpm.py#LNone' not in shown
